@@ -1,0 +1,103 @@
+"""The live table of a running study: running trials, finished ones, front, hypervolume, time gone and to go."""
+
+import time
+from platform.conductor import Conductor
+from platform.ledger import Trial
+from platform.panels import number
+from typing import Any
+
+from ray import tune
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+
+class Board(tune.Callback):  # type: ignore[misc]
+    """Redraws at most once a second, from Tune's event loop; a dumb terminal gets a line a result instead."""
+
+    def __init__(self, conductor: Conductor | None, console: Console | None) -> None:
+        self._conductor, self._console = conductor, console
+        self._live: Live | None = None
+        self._drawn = 0.0
+        self._told = 0
+        if console is not None and console.is_terminal:
+            self._live = Live(console=console, auto_refresh=False)
+            self._live.start()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Tune's heartbeat."""
+        if time.monotonic() - self._drawn < 1 or self._conductor is None:
+            return
+        self._drawn = time.monotonic()
+        if self._live is not None:
+            self._live.update(render(self._conductor), refresh=True)
+        elif self._told != len(self._ended()):
+            self._told = len(self._ended())
+            assert self._console is not None
+            self._console.print(status_line(self._conductor))
+
+    def stop(self) -> None:
+        """Leave the last table on the screen."""
+        if self._live is not None and self._conductor is not None:
+            self._live.update(render(self._conductor), refresh=True)
+            self._live.stop()
+
+    def _ended(self) -> list[Trial]:
+        assert self._conductor is not None
+        return self._conductor.ledger.of_status("completed", "diverged", "failed")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks; the copy draws nothing."""
+        return {**self.__dict__, "_conductor": None, "_console": None, "_live": None}
+
+
+def render(conductor: Conductor) -> Group:
+    """The table with its status line."""
+    objectives = conductor.study.objectives
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for head in ("trial", "status", "steps", *(o.name for o in objectives)):
+        table.add_column(head, justify="left" if head == "status" else "right")
+    for trial in sorted(conductor.ledger.trials.values(), key=lambda t: t.number)[-20:]:
+        last = trial.last
+        progress = f"{last['step']}/{last['steps']}" if last else "-"
+        scores = trial.scores[max(trial.scores)] if trial.scores else {}
+        status = "running" if trial.number in conductor.running else trial.status
+        table.add_row(str(trial.number), status, progress, *(number(scores[o.name]) if scores else "" for o in objectives))
+    return Group(table, Text(status_line(conductor)))
+
+
+def status_line(conductor: Conductor) -> str:
+    """Counts, front, hypervolume, elapsed and remaining time."""
+    ledger, budget = conductor.ledger, conductor.study.budget
+    done, bad = len(ledger.of_status("completed")), len(ledger.of_status("diverged", "failed"))
+    volumes = conductor.hypervolumes()
+    parts = [
+        f"{done}/{budget.trials} trials completed" + (f", {bad} not" if bad else ""),
+        f"front {len(conductor.front().members)}",
+        f"hypervolume {number(volumes[-1]) if volumes else '-'}",
+        f"elapsed {clock(conductor.elapsed)}",
+        f"remaining {clock(remaining(conductor))}",
+    ]
+    return "  ".join(parts)
+
+
+def remaining(conductor: Conductor) -> float | None:
+    """Seconds to go at the pace of the finished trials; None before the first, at most the hours left."""
+    finished = conductor.ledger.of_status("completed", "diverged", "failed")
+    if not finished:
+        return None
+    budget = conductor.study.budget
+    pace = conductor.elapsed / len(finished)
+    left = pace * max(0, budget.trials - len(finished))
+    return min(left, max(0.0, 3600 * budget.hours - conductor.elapsed)) if budget.hours else left
+
+
+def clock(seconds: float | None) -> str:
+    """``1:02:03``, or a dash."""
+    if seconds is None:
+        return "-"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,137 @@
+"""The study's memory: every proposal, report and end, appended before anyone else hears of it.
+
+With the sampler's storage it is the single truth of a study; Tune, MLflow and the screen only repeat it.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from platform.lines import Lines
+from typing import Any, Literal
+
+from trainers.errors import InputError
+
+FILE = "ledger.jsonl"
+Status = Literal["open", "completed", "diverged", "failed"]
+
+
+@dataclass
+class Trial:
+    """What is known of one trial."""
+
+    number: int
+    params: dict[str, Any]
+    status: Status = "open"
+    reason: str = ""
+    ended_at: float = 0.0
+    """Seconds since the epoch; 0 while open."""
+    reports: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """Reports by optimiser step, as the trial sent them."""
+
+    @property
+    def last(self) -> dict[str, Any] | None:
+        """The newest report."""
+        return self.reports[max(self.reports)] if self.reports else None
+
+    @property
+    def scores(self) -> dict[int, dict[str, float]]:
+        """Validation scores by refinement step count, as of the newest report."""
+        return {int(count): values for count, values in self.last["scores"].items()} if self.last else {}
+
+    @property
+    def seconds(self) -> float:
+        """Seconds spent training and validating."""
+        return sum(float(report["seconds"]) for report in self.reports.values())
+
+
+class Ledger:
+    """``ledger.jsonl`` of a study's folder, folded into :attr:`trials`; one driver at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._guard = _lock(folder)
+        self._lines = Lines(folder / FILE)
+        entries = [entry for entry, _ in self._lines.read() if entry is not None]
+        self.trials = fold(entries)
+        self.elapsed = spent(entries)
+        """Seconds that earlier drivers have spent on the study."""
+        self._session = f"{time.time():.3f}"
+
+    def proposed(self, number: int, params: Mapping[str, Any]) -> None:
+        """A trial exists from here on."""
+        self._record({"event": "proposed", "trial": number, "params": dict(params)})
+
+    def reported(self, number: int, report: Mapping[str, Any]) -> None:
+        """A rung of a trial; the same rung again replaces itself."""
+        self._record({"event": "reported", "trial": number, "report": dict(report)})
+
+    def ended(self, number: int, status: Status, reason: str = "") -> None:
+        """A trial is over for good."""
+        self._record({"event": "ended", "trial": number, "status": status, "reason": reason})
+
+    def of_status(self, *statuses: Status) -> list[Trial]:
+        """Trials in one of the states, by number."""
+        return of_status(self.trials, *statuses)
+
+    def close(self) -> None:
+        """Let another driver have the study."""
+        self._lines.close()
+        os.close(self._guard)
+
+    def _record(self, entry: dict[str, Any]) -> None:
+        entry |= {"time": round(time.time(), 3), "session": self._session}
+        self._lines.append(entry)
+        apply(self.trials, entry)
+
+
+def read_trials(folder: Path) -> dict[int, Trial]:
+    """The trials of a study as they are now, whoever runs it."""
+    lines = (folder / FILE).read_text().splitlines(keepends=True)
+    return fold([json.loads(line) for line in lines if line.endswith("\n")])
+
+
+def of_status(trials: Mapping[int, Trial], *statuses: Status) -> list[Trial]:
+    """Trials in one of the states, by number."""
+    return [trials[number] for number in sorted(trials) if trials[number].status in statuses]
+
+
+def fold(entries: Iterable[Mapping[str, Any]]) -> dict[int, Trial]:
+    """The trials that the entries tell of."""
+    trials: dict[int, Trial] = {}
+    for entry in entries:
+        apply(trials, entry)
+    return trials
+
+
+def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
+    """Bring the trials up to one more entry."""
+    number = entry["trial"]
+    match entry["event"]:
+        case "proposed":
+            trials[number] = Trial(number, entry["params"])
+        case "reported":
+            trials[number].reports[entry["report"]["step"]] = entry["report"]
+        case "ended":
+            trials[number].status = entry["status"]
+            trials[number].reason, trials[number].ended_at = entry["reason"], entry["time"]
+
+
+def spent(entries: Iterable[Mapping[str, Any]]) -> float:
+    """Seconds from each driver's start to its last entry, summed."""
+    return sum({entry["session"]: entry["time"] - float(entry["session"]) for entry in entries}.values())
+
+
+def _lock(folder: Path) -> int:
+    """Raises InputError where another driver works on the study."""
+    path = folder / "lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise InputError(f"{folder}: another process runs this study; allowed: one at a time") from error
+    return descriptor

@@ -1,0 +1,162 @@
+"""Dominance, fronts, hypervolume and the knee: pure functions on arrays whose every objective is minimised.
+
+Values are [n, m]: n points, m objectives. A NaN or an infinity is the caller's bug, a ValueError.
+"""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Values = NDArray[np.float64]
+
+_SIGNS = {"minimize": 1.0, "maximize": -1.0}
+
+
+def minimised(values: ArrayLike, directions: Sequence[str]) -> Values:
+    """Values [n, m], signs turned by the directions ("minimize", "maximize"): less is better."""
+    signs = np.array([_SIGNS[direction] for direction in directions], dtype=np.float64)
+    return np.asarray(_finite(values) * signs)
+
+
+def dominates(a: ArrayLike, b: ArrayLike) -> bool:
+    """Whether point ``a`` [m] is nowhere worse than ``b`` [m] and somewhere better."""
+    first, second = _finite(np.array([a, b], dtype=np.float64))
+    return bool(np.all(first <= second) and np.any(first < second))
+
+
+def nondominated(values: ArrayLike) -> NDArray[np.bool_]:
+    """Mask [n] of the points that no other dominates; every copy of a front point stays."""
+    unique, inverse = np.unique(_finite(values), axis=0, return_inverse=True)
+    return _front(unique)[inverse.reshape(-1)]
+
+
+def nondominated_sort(values: ArrayLike) -> NDArray[np.int64]:
+    """Ranks [n]: 0 on the front, 1 on the front once that is removed, etc. (NSGA-II, Deb et al. 2002)."""
+    unique, inverse = np.unique(_finite(values), axis=0, return_inverse=True)
+    ranks = np.zeros(len(unique), dtype=np.int64)
+    left = np.arange(len(unique))
+    rank = 0
+    while len(left):
+        front = _front(unique[left])
+        ranks[left[front]] = rank
+        left, rank = left[~front], rank + 1
+    return ranks[inverse.reshape(-1)]
+
+
+def hypervolume(values: ArrayLike, reference: ArrayLike) -> float:
+    """Exact volume that the points dominate, bounded by ``reference`` [m] (Zitzler & Thiele 1999).
+
+    A point that is not below the reference in every objective contributes nothing.
+    """
+    points, corner = _bounded(values, reference)
+    return _volume(points[np.all(points < corner, axis=1)], corner)
+
+
+def contributions(values: ArrayLike, reference: ArrayLike) -> Values:
+    """What each point alone adds to the hypervolume, [n]: zero for dominated points and for copies."""
+    points, corner = _bounded(values, reference)
+    gains = np.zeros(len(points))
+    inside = np.flatnonzero(np.all(points < corner, axis=1))
+    for index in inside[nondominated(points[inside])]:  # the dominated too cover part of what it dominates
+        gains[index] = _exclusive(points[index], points[inside[inside != index]], corner)
+    return gains
+
+
+def knee(values: ArrayLike) -> int:
+    """Index of the front's knee: its point farthest below the plane through the extremes (Das 1999).
+
+    The front is scaled to [0, 1] from its ideal to its nadir; there the plane is sum = 1, for two objectives
+    the chord of the extremes. An objective in which the front does not vary is left out. The first of equals
+    wins: the only point of a front of one, an extreme of a front that is nowhere below the plane.
+    """
+    points = _finite(values)
+    if not len(points):
+        raise ValueError("an empty front has no knee")
+    front = np.flatnonzero(nondominated(points))
+    ideal, nadir = points[front].min(axis=0), points[front].max(axis=0)
+    varies = nadir > ideal
+    heights = ((points[front] - ideal)[:, varies] / (nadir - ideal)[varies]).sum(axis=1)
+    return int(front[np.flatnonzero(heights <= heights.min() + 1e-12)[0]])
+
+
+def _finite(values: ArrayLike) -> Values:
+    points = np.asarray(values, dtype=np.float64)
+    if points.ndim != 2 or not np.isfinite(points).all():
+        raise ValueError(f"expected finite values [points, objectives], got {points!r}")
+    return points
+
+
+def _bounded(values: ArrayLike, reference: ArrayLike) -> tuple[Values, Values]:
+    points, corner = _finite(values), _finite(np.asarray(reference, dtype=np.float64)[None])[0]
+    if points.shape[1] != len(corner):
+        raise ValueError(f"{points.shape[1]} objectives, but the reference has {len(corner)}")
+    return points, corner
+
+
+def _front(unique: Values) -> NDArray[np.bool_]:
+    """Mask of the front of distinct rows in lexicographic order, where only an earlier row can dominate."""
+    mask = np.zeros(len(unique), dtype=bool)
+    left = np.arange(len(unique))
+    while len(left):
+        mask[left[0]] = True
+        rest = left[1:]
+        # Some objective must be better than the new front point's; columns one by one, as rows are short.
+        better = np.zeros(len(rest), dtype=bool)
+        for objective in range(1, unique.shape[1]):
+            better |= unique[rest, objective] < unique[left[0], objective]
+        left = rest[better]
+    return mask
+
+
+def _volume(points: Values, corner: Values) -> float:
+    """Hypervolume of points strictly inside the corner: a sweep over the last objective.
+
+    Each point, met in ascending order, adds what it alone dominates in the other objectives among those met
+    before, times its distance to the corner (WFG, While et al. 2012, the exclusive part one dimension lower).
+    """
+    if not len(points):
+        return 0.0
+    if points.shape[1] == 1:
+        return float(corner[0] - points.min())
+    points = points[np.lexsort(points.T)]
+    depths = corner[-1] - points[:, -1]
+    if points.shape[1] == 2:
+        edge = np.minimum.accumulate(np.append(corner[0], points[:, 0]))
+        return float((edge[:-1] - edge[1:]) @ depths)
+    if points.shape[1] == 3:
+        return _staircase(points, depths, corner)
+    faces, corner = points[:, :-1], corner[:-1]
+    return float(sum(depth * _exclusive(faces[i], faces[:i], corner) for i, depth in enumerate(depths)))
+
+
+def _exclusive(point: Values, others: Values, corner: Values) -> float:
+    """Volume that ``point`` dominates and ``others`` do not: its box less what they cover of it."""
+    if np.any(np.all(others <= point, axis=1)):
+        return 0.0
+    covered = np.maximum(others, point)
+    if len(covered) > 8:  # the sweep costs more than the filter
+        covered = np.unique(covered, axis=0)
+        covered = covered[_front(covered)]
+    return max(0.0, float(np.prod(corner - point)) - _volume(covered, corner))
+
+
+def _staircase(points: Values, depths: Values, corner: Values) -> float:
+    """Three objectives in O(n log n): the first two's front is kept as a staircase (Fonseca et al. 2006)."""
+    xs, ys = [-np.inf, float(corner[0])], [float(corner[1]), -np.inf]
+    total = 0.0
+    for (x, y), depth in zip(points[:, :2].tolist(), depths.tolist(), strict=True):
+        start = stop = bisect_left(xs, x)
+        height = ys[start - 1]
+        if height <= y:
+            continue
+        area, left = 0.0, x
+        while ys[stop] >= y:
+            area += (xs[stop] - left) * (height - y)
+            left, height = xs[stop], ys[stop]
+            stop += 1
+        area += (xs[stop] - left) * (height - y)
+        xs[start:stop], ys[start:stop] = [x], [y]
+        total += area * depth
+    return total

@@ -1,0 +1,64 @@
+"""What must be true before hours are spent, and what the study will cost."""
+
+import os
+from dataclasses import dataclass
+from platform.study import Resources, Study
+
+import torch
+
+from trainers.config import build
+from trainers.cost import step_flops
+from trainers.errors import InputError
+from trainers.references.config import ReferenceConfig
+
+CORE_FLOPS, GPU_FLOPS = 2.0e10, 2.0e13
+"""Sustained rates assumed for small convolutions on one CPU core and for bf16 on one data-centre GPU."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trials can be placed on."""
+
+    cpus: int
+    gpus: int
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """This machine."""
+        return cls(len(os.sched_getaffinity(0)), torch.cuda.device_count())
+
+
+def choose_profile(machine: Machine, profiles: tuple[str, ...], address: str | None) -> str | None:
+    """``cluster`` where there is a GPU or a cluster's address, else ``laptop``; None where the space has no such one."""
+    wanted = "cluster" if machine.gpus or address else "laptop"
+    return wanted if wanted in profiles else None
+
+
+def require_fit(study: Study, machine: Machine) -> None:
+    """Raises InputError where one trial asks for more than the whole machine has."""
+    asked = study.resources
+    for name, wanted, there in (("cpus", asked.cpus, machine.cpus), ("gpus", asked.gpus, machine.gpus)):
+        if wanted > there:
+            raise InputError(f"{study.path}: resources: {name}: {wanted:g} is more than there are; allowed: at most {there}")
+
+
+def estimated_seconds(study: Study, machine: Machine) -> float:
+    """Wall-clock estimate of the trials, from the operations of a training step at the first point."""
+    config = study.point(study.start[0] if study.start else {})
+    references = build(ReferenceConfig, study.references)
+    work = step_flops(study.method, config, references) * config.steps
+    return work / rate(study.resources) * study.budget.trials / concurrency(study.resources, machine)
+
+
+def rate(resources: Resources) -> float:
+    """Assumed floating-point operations per second of one trial."""
+    return resources.gpus * GPU_FLOPS if resources.gpus else resources.cpus * CORE_FLOPS
+
+
+def concurrency(resources: Resources, machine: Machine) -> int:
+    """Trials at a time on a machine: as asked for, at most as many as fit."""
+    fit = machine.cpus / resources.cpus
+    if resources.gpus:
+        fit = min(fit, machine.gpus / resources.gpus)
+    most = max(1, int(fit + 1e-9))
+    return min(most, resources.concurrent) if resources.concurrent else most

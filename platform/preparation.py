@@ -1,0 +1,81 @@
+"""What a study needs before its first trial: the cohort, and the references trained on it. Made once, found after."""
+
+import importlib
+from functools import partial
+from pathlib import Path
+from platform.study import Cohort as CohortChoice
+from platform.study import Study
+from platform.tuning import ray_map
+
+import ray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from trainers import trial
+from trainers.cohorts.store import Cohort
+from trainers.config import build
+from trainers.references import store
+from trainers.references.config import ReferenceConfig
+
+
+def prepare_cohort(choice: CohortChoice, root: Path, console: Console) -> Path:
+    """The cohort's folder, made by Ray tasks where it is not there yet; verified but for the test split."""
+    module = importlib.import_module(f"trainers.cohorts.{choice.source}")
+    with _bar(console) as bar:
+        task = bar.add_task(f"cohort {choice.source}", total=None)
+
+        def mapper(function: object, items: object) -> object:
+            subjects = list(items)  # type: ignore[call-overload]
+            bar.update(task, total=len(subjects))
+            for entry in ray_map(function, subjects):  # type: ignore[arg-type]
+                bar.advance(task)
+                yield entry
+
+        path: Path = module.prepare(choice.config, root, mapper)
+        bar.update(task, total=1, completed=1)
+    Cohort.open(path).verify("train", "val")
+    return path
+
+
+def prepare_references(study: Study, cohort_path: Path, root: Path, console: Console) -> Path:
+    """The references' folder, the missing parts trained by Ray tasks at the same time."""
+    cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
+    folder = store.reference_folder(root, cohort, config)
+    missing = store.missing_parts(root, cohort, config)
+    if missing:
+        folder.mkdir(parents=True, exist_ok=True)
+        _train(missing, cohort_path, config, root, folder, console)
+    return folder
+
+
+def _train(parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console) -> None:
+    gpus = min(1.0, ray.cluster_resources().get("GPU", 0)) / len(store.PARTS)
+    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(trial.call)
+    with _bar(console) as bar:
+        bars = {part: bar.add_task(f"reference {part}", total=steps(part, config)) for part in parts}
+        running = [task.remote(partial(store.train_announced, cohort, config, root), part) for part in parts]
+        while running:
+            done, running = ray.wait(running, timeout=0.5)
+            ray.get(done)
+            for part in parts:
+                _advance(bar, bars[part], store.progress_file(folder, part))
+        for part in parts:
+            bar.update(bars[part], completed=steps(part, config))
+            store.progress_file(folder, part).unlink(missing_ok=True)
+
+
+def steps(part: str, config: ReferenceConfig) -> int:
+    """How many optimiser steps a part takes."""
+    return config.teacher_steps if part == "teacher" else config.encoder_steps
+
+
+def _advance(bar: Progress, task: TaskID, file: Path) -> None:
+    text = file.read_text() if file.is_file() else ""
+    if text:
+        bar.update(task, completed=int(text))
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console)
+

@@ -1,0 +1,73 @@
+"""What a search leaves behind: the front on the screen, pictures and tables on disk and in MLflow."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from platform import report
+from platform.conductor import Conductor
+from platform.front import Front
+from platform.panels import Point
+from typing import Any
+
+from rich.console import Console
+
+from trainers.cohorts.store import Cohort
+from trainers.metrics.judge import Judge
+
+
+def publish(conductor: Conductor, judge: Judge, cohort: Cohort, console: Console) -> None:
+    """Print the front beside the untouched input, and write and record everything that people would look at."""
+    front, baselines = conductor.front(), judge.baselines
+    points, objectives = report_points(front), conductor.study.objectives
+    folder = conductor.folder / "report"
+    folder.mkdir(exist_ok=True)
+    files = [_write(folder / "table.md", report.final_table(points, objectives))]
+    summary = summarise(front, baselines, judge.protocol(cohort))
+    files.append(_write(folder / "front.json", json.dumps(summary, indent=1)))
+    if points:
+        files += report.pareto_figure(points, objectives, baselines["input"], folder / "pareto")
+        files += report.hypervolume_figure(conductor.hypervolumes(), folder / "hypervolume")
+    for file in files:
+        conductor.recorder.study_artifact(file, "report")
+    console.print(report.front_table(points, objectives, baselines["input"]))
+    console.print(closing_lines(conductor, front, baselines, folder))
+
+
+def closing_lines(conductor: Conductor, front: Front, baselines: Mapping[str, Mapping[str, float]], folder: Path) -> str:
+    """Floors, overhead, failures and what to do next."""
+    floor, trials = baselines["floor"], conductor.ledger.trials.values()
+    lines = [f"floor (3 T of the same subjects against the 3 T pool): FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"]
+    started = max(1, conductor.handed_out)
+    lines.append(f"driver overhead: {1000 * conductor.driver_seconds / started:.0f} ms per trial (propose and record)")
+    lines += [f"trial {t.number} {t.status}: {t.reason}" for t in trials if t.status in ("diverged", "failed")]
+    name = conductor.study.name
+    lines.append(f"report: {folder}")
+    lines.append(f"next: python -m platform.promote {name} --storage {conductor.storage.root}")
+    return "\n".join(lines)
+
+
+def report_points(front: Front) -> list[Point]:
+    """The candidates as the pictures take them."""
+    members = {(c.trial, c.steps) for c in front.members}
+    knee = (front.knee.trial, front.knee.steps) if front.knee else None
+    return [
+        Point(c.trial, c.steps, c.values, c.params, (c.trial, c.steps) in members, (c.trial, c.steps) == knee)
+        for c in front.candidates
+    ]
+
+
+def summarise(front: Front, baselines: Mapping[str, Mapping[str, float]], protocol: Mapping[str, str]) -> dict[str, Any]:
+    """The front as JSON, with everything needed to read its numbers."""
+    return {
+        "objectives": {o.name: o.direction for o in front.objectives},
+        "reference_point": dict(front.reference),
+        "hypervolume": front.hypervolume,
+        "baselines": {name: dict(values) for name, values in baselines.items()},
+        "protocol": dict(protocol),
+        "front": [{"knee": c is front.knee, **vars(c)} for c in front.members],
+    }
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text + "\n")
+    return path

@@ -1,0 +1,51 @@
+"""Where things live: one folder holds cohorts, references, studies and, by default, MLflow's database."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.errors import InputError
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A storage root; on a cluster it is on a file system that every node sees."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: str | Path) -> "Storage":
+        """The storage at ``root``, created if need be; raises InputError where it cannot be written."""
+        path = Path(root).resolve()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=path).close()
+        except OSError as error:
+            raise InputError(f"--storage: {path} cannot be written ({error.strerror}); allowed: a writable folder") from error
+        return cls(path)
+
+    @property
+    def tracking(self) -> str:
+        """MLflow's default database."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Where a sqlite MLflow keeps its artifacts."""
+        return self.root / "mlartifacts"
+
+    def study(self, name: str) -> Path:
+        """A study's folder."""
+        return self.root / "studies" / name
+
+    def trial(self, study: str, number: int) -> Path:
+        """A trial's checkpoints."""
+        return self.study(study) / "trials" / f"{number:05d}"
+
+    def existing(self, name: str) -> Path:
+        """The folder of a study that was begun; raises InputError that names those there are."""
+        folder = self.study(name)
+        if not (folder / "study.json").is_file():
+            known = sorted(path.parent.name for path in self.root.glob("studies/*/study.json"))
+            raise InputError(f"study: {name!r} is not in {self.root}; allowed: {', '.join(known) or 'none yet'}")
+        return folder

@@ -1,0 +1,67 @@
+"""A study in words, and where it runs: for the terminal, for MLflow's tags."""
+
+import importlib.metadata
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from platform.study import Study
+
+from rich.console import Group
+from rich.table import Table
+
+from trainers import VERSION
+
+PACKAGES = ("torch", "ray", "optuna", "mlflow", "accelerate", "diffusers")
+
+
+def describe(study: Study) -> Group:
+    """The resolved study: what is searched, held, and with what means."""
+    head = Table.grid(padding=(0, 2))
+    facts = {
+        "study": f"{study.name} ({study.path}, profile {study.profile or 'none'})",
+        "method": study.method,
+        "objectives": ", ".join(f"{o.name} ({o.direction})" for o in study.objectives),
+        "sampler": f"{study.sampler}, seed {study.seed}",
+        "cohort": f"{study.cohort.source} {_pairs(vars(study.cohort.config))}",
+        "references": _pairs(study.references) or "defaults",
+        "fixed": _pairs(study.fixed) or "nothing",
+        "trial": f"{study.resources.cpus} cpus, {study.resources.gpus:g} gpus, {study.resources.workers} workers",
+        "budget": f"{study.budget.trials} trials" + (f", {study.budget.hours:g} h" if study.budget.hours else ""),
+    }
+    for name, text in facts.items():
+        head.add_row(f"[bold]{name}", text)
+    space = Table("searched", "domain", "first", box=None, padding=(0, 2))
+    for dimension in study.search:
+        kind = type(dimension).__name__.lower()
+        first = ", ".join(str(point[dimension.name]) for point in study.start[:3])
+        space.add_row(dimension.name, f"{kind} {dimension}", first)
+    return Group(head, space)
+
+
+def environment(study: Study) -> dict[str, str]:
+    """Tags that say from what a study came: space, code, packages, host."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    return {
+        "space": study.path,
+        "profile": study.profile or "",
+        "digest": study.digest,
+        "code": VERSION,
+        "git_commit": git_commit(),
+        "python": sys.version.split()[0],
+        "host": socket.gethostname(),
+        **versions,
+    }
+
+
+def git_commit() -> str:
+    """The checkout's commit, or "unknown" outside one."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def _pairs(values: object) -> str:
+    return ", ".join(f"{key}={value}" for key, value in dict(values).items())  # type: ignore[call-overload]

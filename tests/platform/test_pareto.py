@@ -1,0 +1,189 @@
+"""Dominance, fronts and hypervolume against Optuna, pymoo, moocore and closed forms."""
+
+import time
+from platform import pareto
+from typing import Any
+
+import moocore  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+from optuna._hypervolume import compute_hypervolume
+from optuna.study._multi_objective import _calculate_nondomination_rank
+from pymoo.indicators.hv import HV  # type: ignore[import-untyped]
+from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting  # type: ignore[import-untyped]
+
+
+def random_set(seed: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """1 to 45 points, 2 to 4 objectives: a third on a grid (ties), a third with copies, some on the edge."""
+    rng = np.random.default_rng(seed)
+    objectives = 2 + seed % 3
+    points = rng.random((rng.integers(1, 41), objectives))
+    if seed % 9 < 3:
+        points = np.round(points * 4) / 4
+    elif seed % 9 < 6:
+        points = np.concatenate([points, points[rng.integers(0, len(points), 5)]])
+    points[rng.random(points.shape) < 0.05] = 1.0  # on the reference's edge
+    points[rng.random(points.shape) < 0.03] = 1.3  # beyond it
+    return points, np.ones(objectives)
+
+
+SEEDS = range(300)
+
+
+def test_ranks_and_fronts_agree_with_optuna_and_pymoo() -> None:
+    for seed in SEEDS:
+        points, _ = random_set(seed)
+        ranks = pareto.nondominated_sort(points)
+        np.testing.assert_array_equal(ranks, _calculate_nondomination_rank(points))
+        np.testing.assert_array_equal(ranks, NonDominatedSorting().do(points, return_rank=True)[1])
+        np.testing.assert_array_equal(pareto.nondominated(points), ranks == 0)
+
+
+def test_a_point_is_on_the_front_exactly_when_none_dominates_it() -> None:
+    for seed in SEEDS[:60]:
+        points, _ = random_set(seed)
+        alone = [not any(pareto.dominates(other, point) for other in points) for point in points]
+        np.testing.assert_array_equal(pareto.nondominated(points), alone)
+
+
+def test_hypervolume_agrees_with_optuna_pymoo_and_moocore() -> None:
+    for seed in SEEDS:
+        points, reference = random_set(seed)
+        volume = pareto.hypervolume(points, reference)
+        inside = points[np.all(points <= reference, axis=1)]
+        assert volume == pytest.approx(compute_hypervolume(inside, reference), rel=1e-12, abs=1e-14)
+        assert volume == pytest.approx(float(HV(ref_point=reference)(points)), rel=1e-12, abs=1e-14)
+        assert volume == pytest.approx(moocore.hypervolume(points, ref=reference), rel=1e-12, abs=1e-14)
+
+
+def test_contributions_are_the_loss_of_hypervolume_without_the_point() -> None:
+    for seed in SEEDS[:90]:
+        points, reference = random_set(seed)
+        whole = moocore.hypervolume(points, ref=reference)
+        losses = [
+            whole - moocore.hypervolume(np.delete(points, i, 0), ref=reference) for i in range(len(points))
+        ]
+        if len(points) > 1:
+            np.testing.assert_allclose(pareto.contributions(points, reference), losses, atol=1e-12)
+
+
+@pytest.mark.parametrize("objectives", [1, 2, 3, 4, 5])
+def test_one_point_dominates_a_box(objectives: int) -> None:
+    sides = np.arange(1.0, objectives + 1)
+    point = 10 - sides
+    assert pareto.hypervolume([point], np.full(objectives, 10.0)) == pytest.approx(np.prod(sides), rel=1e-14)
+    assert pareto.contributions([point], np.full(objectives, 10.0))[0] == pytest.approx(
+        np.prod(sides), rel=1e-14
+    )
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+def test_boxes_along_the_axes_unite_by_inclusion_and_exclusion(objectives: int) -> None:
+    # Point i is 1/2 in objective i and 0 elsewhere: each box lacks half; together they lack what all lack.
+    points = np.eye(objectives) / 2
+    reference = np.ones(objectives)
+    assert pareto.hypervolume(points, reference) == pytest.approx(1 - 0.5**objectives, rel=1e-14)
+    alone = 0.5 ** (objectives - 1) - 0.5**objectives
+    np.testing.assert_allclose(pareto.contributions(points, reference), alone, rtol=1e-14)
+
+
+def test_a_staircase_of_two_objectives_approaches_the_area_above_the_line() -> None:
+    x = np.linspace(0, 1, 2001)
+    assert pareto.hypervolume(np.stack([x, 1 - x], 1), [1, 1]) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_points_on_or_beyond_the_reference_contribute_nothing() -> None:
+    points = [[0.5, 0.5], [1.0, 0.0], [0.0, 1.0], [-5.0, 1.5]]
+    assert pareto.hypervolume(points, [1, 1]) == 0.25
+    np.testing.assert_array_equal(pareto.contributions(points, [1, 1]), [0.25, 0, 0, 0])
+    assert pareto.hypervolume(np.empty((0, 3)), [1, 1, 1]) == 0
+
+
+def test_copies_of_a_front_point_all_stay_and_contribute_nothing_alone() -> None:
+    points = [[0.2, 0.2], [0.2, 0.2], [0.9, 0.1]]
+    assert pareto.nondominated(points).all()
+    np.testing.assert_allclose(pareto.contributions(points, [1, 1]), [0, 0, 0.01], atol=1e-15)
+
+
+@pytest.mark.parametrize("objectives", [2, 3])
+def test_ten_thousand_points_take_less_than_a_second(objectives: int) -> None:
+    directions = np.abs(np.random.default_rng(0).normal(size=(10_000, objectives)))
+    front = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    start = time.process_time()
+    volume = pareto.hypervolume(front, np.full(objectives, 1.0))
+    assert time.process_time() - start < 1
+    sphere = {2: 1 - np.pi / 4, 3: 1 - np.pi / 6}[objectives]  # the cube less an orthant of the ball
+    assert volume == pytest.approx(sphere, abs=0.01)
+
+
+def test_two_hundred_points_of_four_objectives_take_less_than_half_a_second() -> None:
+    points = np.random.default_rng(1).dirichlet(np.ones(4), 200)
+    start = time.process_time()
+    volume = pareto.hypervolume(points, np.ones(4))
+    assert time.process_time() - start < 0.5
+    assert volume == pytest.approx(moocore.hypervolume(points, ref=np.ones(4)), rel=1e-12)
+
+
+def test_the_knee_of_a_hyperbola_is_where_its_slope_is_the_chords() -> None:
+    x = np.geomspace(0.1, 10, 2001)
+    points = np.stack([x, 1 / x], 1)
+    assert points[pareto.knee(points)] == pytest.approx([1, 1], rel=5e-3)
+    scaled = points * [1000, 1e-3] + [7, -3]  # the choice does not depend on units
+    assert pareto.knee(scaled) == pareto.knee(points)
+
+
+def test_the_knee_of_a_dented_sphere_is_its_middle() -> None:
+    angles = np.abs(np.random.default_rng(2).normal(size=(500, 3)))
+    front = 1 - angles / np.linalg.norm(angles, axis=1, keepdims=True)  # bulges towards the ideal
+    points = np.concatenate([front, [np.full(3, 1 - 3**-0.5)], 1 - np.eye(3), np.ones((1, 3))])
+    assert pareto.knee(points) == 500
+
+
+@pytest.mark.parametrize(
+    ("points", "index"),
+    [
+        ([[3.0, 4.0]], 0),  # a front of one
+        ([[2.0, 2.0], [1.0, 1.0], [1.0, 1.0]], 1),  # a front of copies
+        ([[0.0, 1.0], [1.0, 0.0]], 0),  # two extremes: both on the chord
+        ([[0.5, 0.5], [0.0, 1.0], [1.0, 0.0], [0.25, 0.75]], 0),  # a straight front: the first
+        ([[0.8, 0.8], [0.0, 1.0], [1.0, 0.0]], 1),  # bulging away from the ideal: an extreme
+        ([[0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [0.2, 0.2, 5.0]], 2),  # an objective that does not vary
+        ([[7.0], [3.0], [5.0]], 1),  # one objective: its minimum
+    ],
+)
+def test_degenerate_fronts_have_a_defined_knee(points: list[list[float]], index: int) -> None:
+    assert pareto.knee(points) == index
+
+
+def test_signs_are_turned_so_that_less_is_better() -> None:
+    turned = pareto.minimised([[30.0, 0.9], [20.0, 0.8]], ["minimize", "maximize"])
+    np.testing.assert_array_equal(turned, [[30.0, -0.9], [20.0, -0.8]])
+    with pytest.raises(KeyError):
+        pareto.minimised([[1.0]], ["up"])
+
+
+def test_dominance_is_strict() -> None:
+    assert pareto.dominates([1, 2], [1, 3])
+    assert not pareto.dominates([1, 2], [1, 2])
+    assert not pareto.dominates([1, 3], [2, 2])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_a_programmers_error(bad: float) -> None:
+    points = [[1.0, bad], [2.0, 0.0]]
+    calls = (pareto.nondominated, pareto.nondominated_sort, pareto.knee)
+    for call in calls:
+        with pytest.raises(ValueError, match="finite"):
+            call(points)
+    for measure in (pareto.hypervolume, pareto.contributions):
+        with pytest.raises(ValueError, match="finite"):
+            measure(points, [3, 3])
+        with pytest.raises(ValueError, match="finite"):
+            measure([[1.0, 1.0]], [3, bad])
+
+
+def test_an_empty_front_and_a_reference_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        pareto.knee(np.empty((0, 2)))
+    with pytest.raises(ValueError, match="2 objectives"):
+        pareto.hypervolume([[1.0, 1.0]], [3, 3, 3])

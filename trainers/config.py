@@ -1,0 +1,112 @@
+"""Typed, bounded, frozen configurations: the one form in which settings cross to a worker."""
+
+import difflib
+import hashlib
+import json
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from trainers import VERSION
+from trainers.errors import InputError
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Closed bounds of a number, written ``Annotated[float, Range(0, 1)]`` on a field."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"[{self.low:g}, {self.high:g}]"
+
+
+class FieldError(InputError):
+    """One bad field: ``key``, its ``value`` and what is ``allowed``."""
+
+    def __init__(self, key: str, value: object, allowed: str) -> None:
+        super().__init__(f"{key}: {value!r} is not allowed; allowed: {allowed}")
+        self.key, self.value, self.allowed = key, value, allowed
+
+
+@dataclass(frozen=True)
+class FieldType:
+    """What a field takes: its plain ``kind``, ``bounds`` of a number, ``choices`` of an enumeration."""
+
+    kind: type
+    bounds: Range | None = None
+    choices: tuple[Any, ...] = ()
+
+    def __str__(self) -> str:
+        if self.choices:
+            return ", ".join(str(choice) for choice in self.choices)
+        name = {int: "an integer", float: "a number", bool: "true or false", str: "text"}.get(self.kind, "a list of integers")
+        return f"{name} in {self.bounds}" if self.bounds else name
+
+
+def field_types(config: type) -> dict[str, FieldType]:
+    """The settable fields of a configuration class, by name."""
+    hints = get_type_hints(config, include_extras=True)
+    return {f.name: _field_type(hints[f.name]) for f in fields(config) if f.init}
+
+
+def build(config: type[C], values: Mapping[str, Any]) -> C:
+    """Make a ``config`` from plain values; raises :class:`FieldError` for the first wrong one."""
+    known = field_types(config)
+    for key in values:
+        if key not in known:
+            raise FieldError(key, values[key], f"{suggest(key, known)}one of {', '.join(known)}")
+    for f in fields(config):  # type: ignore[arg-type]
+        if f.init and f.default is MISSING and f.default_factory is MISSING and f.name not in values:
+            raise FieldError(f.name, None, f"{known[f.name]} (it has no default)")
+    return config(**{key: check(key, value, known[key]) for key, value in values.items()})
+
+
+def check(key: str, value: Any, kind: FieldType) -> Any:
+    """Return ``value`` as the field's type, or raise :class:`FieldError`."""
+    if kind.choices:
+        valid = value in kind.choices and not isinstance(value, bool)
+    elif kind.kind is tuple:
+        valid = isinstance(value, list | tuple) and all(type(item) is int for item in value)
+        value = tuple(value) if valid else value
+    elif kind.kind is float:
+        valid = isinstance(value, int | float) and not isinstance(value, bool)
+        value = float(value) if valid else value
+    else:
+        valid = type(value) is kind.kind
+    if not valid or (kind.bounds and not kind.bounds.low <= value <= kind.bounds.high):
+        raise FieldError(key, value, str(kind))
+    return value
+
+
+def suggest(key: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    """``"did you mean x? "`` for a near miss, else nothing."""
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def canonical(config: Any) -> str:
+    """The configuration as JSON with sorted keys: equal settings give equal text."""
+    return json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
+
+
+def digest(*parts: str) -> str:
+    """Content hash (hex sha256) of the parts and the code version."""
+    return hashlib.sha256("\x00".join((VERSION, *parts)).encode()).hexdigest()
+
+
+def _field_type(hint: Any) -> FieldType:
+    bounds = None
+    if get_origin(hint) is Annotated:
+        hint, *notes = get_args(hint)
+        bounds = next((note for note in notes if isinstance(note, Range)), None)
+    if get_origin(hint) is Literal:
+        return FieldType(type(get_args(hint)[0]), None, get_args(hint))
+    if get_origin(hint) is tuple:
+        return FieldType(tuple)
+    assert hint in (int, float, bool, str) and not isinstance(hint, types.UnionType), hint
+    return FieldType(hint, bounds)

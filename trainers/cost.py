@@ -1,0 +1,34 @@
+"""The operations of one training step, counted on shapes alone: nothing is computed."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from trainers.batch import Batch
+from trainers.methods.base import Context, Method, TrialConfig, find_method
+from trainers.references.config import ReferenceConfig
+from trainers.references.teacher import build_teacher
+
+SAMPLES = 3
+"""Steps counted, as a method's steps differ at random."""
+
+
+def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) -> float:
+    """Mean floating-point operations of one optimiser step of a method."""
+    built: Method = find_method(method).Method(config, Context(build_teacher(references)))
+    built.to(torch.device("meta"))
+    with torch.device("meta"):
+        shape = (config.batch_size, 3, config.crop, config.crop)
+        image, mask = torch.zeros(shape), torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
+        batch = Batch(image, mask, image, mask)
+
+        def minimise(names: Sequence[str], loss: Tensor) -> None:
+            parameters = [p for name in names for p in built.networks[name].parameters()]
+            torch.autograd.grad(loss, parameters)
+
+        with FlopCounterMode(display=False) as counter:
+            for _ in range(SAMPLES):
+                built.step(batch, config.steps // 2, minimise)
+    return counter.get_total_flops() / SAMPLES * config.accumulate

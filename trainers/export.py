@@ -1,0 +1,104 @@
+"""A trained translator by itself: the averaged weights of one checkpoint, its settings, and how to feed it.
+
+    <folder>/translator.safetensors, manifest.json
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainers import checkpoint, weights
+from trainers.cohorts import channels, preprocess
+from trainers.cohorts.fields import Array
+from trainers.cohorts.store import Cohort
+from trainers.config import build
+from trainers.errors import InputError
+from trainers.methods.base import find_method
+from trainers.metrics.judge import finish
+
+PART = "translator"
+
+
+@dataclass(frozen=True)
+class Translator:
+    """An exported model, opened; translates at the refinement step count it was promoted with."""
+
+    facts: Mapping[str, Any]
+    networks: Mapping[str, nn.Module]
+    device: torch.device
+
+    @classmethod
+    def open(cls, folder: Path) -> "Translator":
+        """Open and verify an exported model; raises InputError where it is damaged or of an unknown method."""
+        facts = weights.verify(folder)
+        method = find_method(facts["method"])
+        networks = method.Method.translators(build(method.Config, facts["config"]))
+        tensors = weights.read_tensors(folder, PART)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        for name, network in networks.items():
+            network.load_state_dict(checkpoint.under(tensors, name))
+            network.requires_grad_(False).eval().to(device)
+        return cls(facts, networks, device)
+
+    @property
+    def grid(self) -> preprocess.Grid:
+        """The working grid of the cohort it was trained on."""
+        rows, columns = self.facts["shape"]
+        return preprocess.Grid((rows, columns), self.facts["spacing"])
+
+    def slices(self, source: Tensor, mask: Tensor, chunk: int = 32) -> Tensor:
+        """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished."""
+        method, steps = find_method(self.facts["method"]), self.facts["steps"]
+        config = build(method.Config, self.facts["config"])
+        outputs = [
+            method.Method.translate(self.networks, config, part.to(self.device), config.seed)[steps - 1].cpu()
+            for part in source.split(chunk)
+        ]
+        return finish(torch.cat(outputs), mask)
+
+    def volume(self, t1: Array, t2: Array, mask: Array, spacing: tuple[float, float]) -> dict[str, Array]:
+        """Skull-stripped RAS volumes [X, Y, Z] on one grid to 3 T-like ones on the same grid, in [0, 1].
+
+        ``spacing`` is the in-plane voxel size (y, x) in mm. Each axial slice is translated by itself, with the
+        same latent; slices without brain stay black.
+        """
+        planes = np.flatnonzero(mask.any((0, 1)))
+        if not len(planes):
+            raise InputError("the brain mask is empty: nothing to translate")
+        fed = [preprocess.working_slices(v, mask, planes, spacing, self.grid) for v in (t1, t2)]
+        stacked = channels.stack(*(torch.from_numpy(slices) for slices, _ in fed), self.facts["channels"])
+        output = self.slices(stacked, torch.from_numpy(fed[0][1]) > 0)
+        return {
+            contrast: self._back(image.numpy(), planes, t1.shape, spacing)
+            for contrast, image in channels.split(output, self.facts["channels"]).items()
+        }
+
+    def _back(self, slices: Array, planes: Array, shape: tuple[int, ...], spacing: tuple[float, float]) -> Array:
+        native = preprocess.from_working(slices, (shape[1], shape[0]), spacing, self.grid, preprocess.BACKGROUND)
+        volume = np.zeros(shape, np.float32)
+        volume[:, :, planes] = np.clip((preprocess.from_axial(native) + 1) / 2, 0, 1)
+        return volume
+
+
+def export(folder: Path, source: Path, steps: int, cohort: Cohort, layout: str, scores: Mapping[str, float]) -> None:
+    """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps."""
+    facts = weights.verify(source)
+    manifest = {
+        "method": facts["method"],
+        "config": facts["config"],
+        "steps": steps,
+        "scores": dict(scores),
+        "trial_key": facts["key"],
+        "cohort": facts["cohort"],
+        "references": facts["references"],
+        "channels": layout,
+        "shape": list(cohort.shape),
+        "spacing": cohort.spacing,
+        "normalisation": cohort.manifest["choices"]["normalisation"],
+    }
+    weights.publish(folder, {PART: weights.read_tensors(source, "averaged")}, manifest)

@@ -1,0 +1,236 @@
+"""The training loop of one trial under Accelerate: step, average, validate at rungs, save, resume bit for bit."""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import Tensor
+
+from trainers import checkpoint
+from trainers.batch import Batch
+from trainers.cohorts.sampling import Slices
+from trainers.cohorts.store import Cohort
+from trainers.config import canonical, digest
+from trainers.methods.base import Context, Method, TrialConfig, find_method
+from trainers.metrics.judge import Judge, finish
+from trainers.references.store import References
+
+CHECK_EVERY = 25
+"""Steps between looks at whether the losses are still finite (each look waits for the GPU)."""
+
+SAMPLES = 2
+"""Validation subjects whose middle slice is kept to be looked at."""
+
+
+class Diverged(RuntimeError):
+    """A loss is no longer finite; the message says which and at what step."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything one trial needs, as plain values: it crosses to the worker as JSON."""
+
+    method: str
+    config: TrialConfig
+    cohort: Path
+    references: Path
+    folder: Path
+    """Where the trial's checkpoints are published."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A rung: validation per refinement step count, losses since the last rung, cost and checkpoint."""
+
+    step: int
+    steps: int
+    scores: Mapping[int, Mapping[str, float]]
+    losses: Mapping[str, float]
+    seconds: float
+    """Training and validation since the last report."""
+    checkpoint: str
+
+    @property
+    def done(self) -> bool:
+        """Whether this was the last rung."""
+        return self.step >= self.steps
+
+
+@dataclass
+class Scales:
+    """Running means of the logged scalars, kept on the device."""
+
+    total: dict[str, Tensor] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, scalars: Mapping[str, Tensor]) -> None:
+        """Count one step's scalars in."""
+        for name, value in scalars.items():
+            self.total[name] = self.total.get(name, torch.zeros_like(value)) + value
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        """The means so far."""
+        return {name: float(value) / max(1, self.count) for name, value in self.total.items()}
+
+
+class Loop:
+    """One trial, from its last intact checkpoint; :meth:`reports` trains on and yields a report at each rung."""
+
+    def __init__(self, task: Task, cohort: Cohort, references: References, judge: Judge) -> None:
+        self.task, self.config = task, task.config
+        AcceleratorState._reset_state(True)
+        self.accelerator = Accelerator(mixed_precision=resolve_precision(task.config.precision))
+        self.key = trial_key(task, cohort, references)
+        self.slices = Slices.of(cohort, references.config.channels, task.config.crop)
+        self.judge, self.step = judge, 0
+        self.judge_hashes = cohort.hash, references.hash
+        torch.manual_seed(task.config.seed)
+        self.method: Method = find_method(task.method).Method(task.config, Context(references.teacher))
+        found = checkpoint.latest(task.folder, self.key)
+        if found:
+            checkpoint.load(self.method, found)
+            self.step = found.step
+        self.method.to(self.accelerator.device)
+        self.found = found
+        self.pending: dict[str, list[Tensor]] = {}
+
+    def reports(self) -> Iterator[Report]:
+        """Train to the end; raises :class:`Diverged` where a loss is not finite.
+
+        A resumed trial first repeats the report of its checkpoint, which may not have been heard.
+        """
+        if self.found:
+            yield stored_report(self.found)
+        while self.step < self.config.steps:
+            started, scalars = time.perf_counter(), Scales()
+            target = next_rung(self.step, self.config)
+            while self.step < target:
+                scalars.add(self._optimise())
+                if self.step % CHECK_EVERY == 0 or self.step == target:
+                    require_finite(scalars, self.step)
+            yield self._report(scalars, started)
+
+    def validate(self) -> tuple[dict[int, dict[str, float]], dict[str, Tensor]]:
+        """Scores of the validation split per refinement step count, and a few slices to look at."""
+        started, judge = time.perf_counter(), self.judge
+        outputs = translate_rows(self.method, judge.source.to(self.accelerator.device), self.config.seed)
+        pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
+        finished = [finish(output.cpu(), judge.mask) for output in outputs]
+        scores = {
+            count: judge.score(output) | {"seconds_per_volume": count * pace}
+            for count, output in enumerate(finished, 1)
+        }
+        rows = [(start + stop) // 2 for start, stop in judge.subjects[:SAMPLES]]
+        samples = {"input": judge.source[rows], "output": finished[-1][rows], "3 T": judge.truth[rows]}
+        return scores, samples
+
+    def _report(self, scalars: Scales, started: float) -> Report:
+        folder = checkpoint.folder_of(self.task.folder, self.step)
+        report = Report(self.step, self.config.steps, {}, scalars.means(), 0.0, str(folder))
+        if self.accelerator.is_main_process:
+            scores, samples = self.validate()
+            report = replace(report, scores=scores, seconds=time.perf_counter() - started)
+            facts = {"key": self.key, "method": self.task.method, "report": asdict(report)}
+            facts |= {"config": asdict(self.config), "cohort": self.judge_hashes[0], "references": self.judge_hashes[1]}
+            checkpoint.save(self.method, folder, facts, samples)
+        self.accelerator.wait_for_everyone()
+        return report
+
+    def _optimise(self) -> dict[str, Tensor]:
+        """One optimiser step of ``accumulate`` micro-batches."""
+        rank, config = self.accelerator.process_index, self.config
+        torch.manual_seed(int(digest(str(config.seed), str(self.step))[:15], 16) + rank)
+        rate = learning_rate(self.step, config)
+        for optimizer in self.method.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate * group["initial_lr"]
+        scalars: dict[str, Tensor] = {}
+        for micro in range(config.accumulate):
+            batch = on_device(self.slices.batch(config.batch_size, config.seed, self.step, rank, micro), self.accelerator.device)
+            self.last_micro = micro == config.accumulate - 1
+            with self.accelerator.autocast():
+                scalars = self.method.step(batch, self.step, self._minimise)
+        self.step += 1
+        self.method.average(min(config.ema_decay, (1 + self.step) / (10 + self.step)))
+        return scalars
+
+    def _minimise(self, names: Sequence[str], loss: Tensor) -> None:
+        """Gradients of ``names`` alone; accumulated, averaged over processes, applied at the last micro-batch.
+
+        ``autograd.grad`` leaves the other networks' gradients untouched and fails where a parameter has none.
+        """
+        optimizers = [self.method.optimizers[name] for name in names]
+        parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
+        gradients = list(torch.autograd.grad(loss / self.config.accumulate, parameters))
+        slot = "+".join(names)
+        if slot in self.pending:
+            torch._foreach_add_(self.pending[slot], gradients)
+            gradients = self.pending[slot]
+        self.pending[slot] = gradients
+        if not self.last_micro:
+            return
+        for parameter, gradient in zip(parameters, self._reduced(self.pending.pop(slot)), strict=True):
+            parameter.grad = gradient
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+
+    def _reduced(self, gradients: list[Tensor]) -> list[Tensor]:
+        if self.accelerator.num_processes == 1:
+            return gradients
+        flat = torch._utils._flatten_dense_tensors(gradients)
+        mean = self.accelerator.reduce(flat, "mean")
+        return list(torch._utils._unflatten_dense_tensors(mean, gradients))
+
+
+def stored_report(found: checkpoint.Checkpoint) -> Report:
+    """The report that a checkpoint was published with."""
+    plain = dict(found.facts["report"])
+    scores = {int(count): values for count, values in plain.pop("scores").items()}
+    return Report(scores=scores, **plain)
+
+
+def trial_key(task: Task, cohort: Cohort, references: References) -> str:
+    """Names the trial's content: method, settings, cohort, references and code version."""
+    return digest(task.method, canonical(task.config), cohort.hash, references.hash)
+
+
+def next_rung(step: int, config: TrialConfig) -> int:
+    """The first rung after ``step``; rungs stand at equal distances and at the end."""
+    return next(rung for i in range(1, config.rungs + 1) if (rung := math.ceil(i * config.steps / config.rungs)) > step)
+
+
+def learning_rate(step: int, config: TrialConfig) -> float:
+    """Factor of the learning rates: 1 for half of training, then linearly to 0 (METHOD.md 1.7)."""
+    return min(1.0, 2 * (1 - step / config.steps))
+
+
+def resolve_precision(precision: str) -> str:
+    """``auto``: bf16 where the GPU has it, else full precision."""
+    if precision != "auto":
+        return precision
+    return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
+
+
+def translate_rows(method: Method, source: Tensor, seed: int, chunk: int = 64) -> list[Tensor]:
+    """Translations of slices [N, 3, H, W], one [N, 3, H, W] a refinement step count."""
+    parts = [method.translate(method.averaged, method.config, rows, seed) for rows in source.split(chunk)]
+    return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
+
+
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The batch moved."""
+    return Batch(*(getattr(batch, name).to(device, non_blocking=True) for name in Batch.__dataclass_fields__))
+
+
+def require_finite(scalars: Scales, step: int) -> None:
+    """Raises :class:`Diverged` for the first scalar that is not finite."""
+    for name, value in scalars.means().items():
+        if not math.isfinite(value):
+            raise Diverged(f"diverged at step {step}: {name} is {value}")

@@ -1,0 +1,64 @@
+"""The Schrodinger bridge of UNSB: time grid, Gaussian bridge step, transport cost and entropy.
+
+METHOD.md sections 1.1, 1.2, 1.6 and 5 (Kim et al., Unpaired Neural Schrodinger Bridge, 2023).
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def time_grid(steps: int) -> list[float]:
+    """The ``steps + 1`` times 0 = t_0 < 1/2 = t_1 < ... < t_T = 1, harmonic increments (METHOD.md 1.1)."""
+    if steps == 1:
+        return [0.0, 1.0]
+    harmonic = [sum(1 / j for j in range(1, i + 1)) for i in range(steps)]
+    return [0.0] + [0.5 + 0.5 * h / harmonic[-1] for h in harmonic]
+
+
+def bridge_fraction(grid: list[float], i: int) -> float:
+    """s_i = (t_{i+1} - t_i) / (1 - t_i), the share of the remaining way gone by step ``i``."""
+    return (grid[i + 1] - grid[i]) / (1 - grid[i])
+
+
+def bridge_std(grid: list[float], i: int, tau: float) -> float:
+    """Standard deviation sqrt(tau s_i (1 - s_i)(1 - t_i)) of the bridge at t_{i+1} given t_i (METHOD.md 1.2)."""
+    s = bridge_fraction(grid, i)
+    return math.sqrt(tau * s * (1 - s) * (1 - grid[i]))
+
+
+def bridge_step(x: Tensor, xhat: Tensor, grid: list[float], i: int, noise: Tensor | None, tau: float) -> Tensor:
+    """Equation 4: x_{t_{i+1}} from the state ``x`` and the prediction ``xhat``; ``noise=None`` is inference."""
+    s = bridge_fraction(grid, i)
+    mean = (1 - s) * x + s * xhat
+    return mean if noise is None else mean + bridge_std(grid, i, tau) * noise
+
+
+def log_mean_exp(energy: Tensor) -> Tensor:
+    """Log of the mean of exp over all elements, float32: the Donsker-Varadhan normaliser."""
+    return torch.logsumexp(energy.float().flatten(), 0) - math.log(energy.numel())
+
+
+def energy_loss(own: Tensor, cross: Tensor) -> Tensor:
+    """Loss of the energy network: -(Donsker-Varadhan bound) + normaliser^2, which pins its free constant.
+
+    ``own`` are energies of (x_k, xhat_k) with itself, ``cross`` with another sample's pair (METHOD.md 1.6).
+    """
+    normaliser = log_mean_exp(cross)
+    return -own.float().mean() + normaliser + normaliser**2
+
+
+def entropy(own: Tensor, cross: Tensor) -> Tensor:
+    """Donsker-Varadhan estimate of the entropy of the pair (x_k, xhat_k) (METHOD.md 1.6)."""
+    return own.float().mean() - log_mean_exp(cross)
+
+
+def transport_cost(x: Tensor, xhat: Tensor) -> Tensor:
+    """Mean squared displacement E (x_k - xhat_k)^2 per pixel."""
+    return (x.float() - xhat.float()).square().mean()
+
+
+def bridge_loss(cost: Tensor, pair_entropy: Tensor, time: float, tau: float, w_cost: float, w_ent: float) -> Tensor:
+    """L_SB = tau [w_cost cost - w_ent (1 - t_k) H]: official scale, the paper's time factor (METHOD.md 1.6)."""
+    return tau * (w_cost * cost - w_ent * (1 - time) * pair_entropy)

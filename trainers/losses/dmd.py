@@ -1,0 +1,52 @@
+"""Distribution matching distillation (DMD2) of the bridge's predictions to the 3 T teacher.
+
+Equations 1, 2 and 6a of METHOD.md section 5; Yin et al. 2024. alpha, sigma: the variance-preserving schedule,
+x_t = alpha_t x + sigma_t eps.
+"""
+
+import torch
+from torch import Tensor
+
+
+def diffuse(x: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """F(x, t) = alpha_t x + sigma_t eps; ``alpha`` and ``sigma`` have shape [B, 1, 1, 1]."""
+    return alpha * x + sigma * noise
+
+
+def velocity(x: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """The v-prediction target alpha eps - sigma x (Salimans & Ho 2022): well scaled at every t."""
+    return alpha * noise - sigma * x
+
+
+def clean_from_velocity(noisy: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor, limit: float = 1.5) -> Tensor:
+    """mu = alpha x_t - sigma v, the posterior mean of the clean image, clamped alike for both networks."""
+    return (alpha * noisy - sigma * v).clamp(-limit, limit)
+
+
+def kl_gradient(mu_real: Tensor, mu_fake: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Gradient of KL(p_fake,t || p_real,t) at the generated image: (alpha/sigma)^2 (mu_fake - mu_real).
+
+    Equation 2 with the scores s = -(x_t - alpha mu) / sigma^2 put in.
+    """
+    return (alpha / sigma).square() * (mu_fake - mu_real)
+
+
+def dmd_direction(x: Tensor, mu_real: Tensor, mu_fake: Tensor, mask: Tensor, floor: float = 1e-2) -> Tensor:
+    """Equation 6a with DMD2's weight w_t: (mu_fake - mu_real) / mean |x - mu_real|, the mean over the brain.
+
+    ``mask`` [B, H, W]: skull-stripped slices are mostly background, which would make the mean vanish.
+    """
+    inside = mask[:, None].float().expand_as(x)
+    error = ((x - mu_real).abs() * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)
+    return (mu_fake - mu_real) / error.clamp_min(floor)[:, None, None, None]
+
+
+def dmd_loss(x: Tensor, direction: Tensor) -> Tensor:
+    """A loss whose gradient at ``x`` is ``direction`` / numel: 0.5 mean (x - stopgrad(x - g))^2."""
+    return 0.5 * (x - (x - torch.nan_to_num(direction)).detach()).square().mean()
+
+
+def warm_up(step: int, steps: int, fraction: float, ramp: float = 1.0) -> float:
+    """0 for the first ``fraction`` of training, then a linear ramp to 1 over ``ramp * fraction`` more."""
+    start = fraction * steps
+    return min(1.0, max(0.0, (step - start) / max(1.0, ramp * start))) if fraction else 1.0

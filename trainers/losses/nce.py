@@ -1,0 +1,34 @@
+"""PatchNCE: what stood at a place must still be recognised there (Park et al., CUT, 2020; METHOD.md 1.6)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
+    """InfoNCE over the positions of one image, per position: shape [B, P] from unit vectors [B, P, D].
+
+    Position p of ``query`` must match position p of ``key`` (detached) among all P of the same image.
+    """
+    logits = torch.einsum("bpd,bqd->bpq", query.float(), key.detach().float()) / temperature
+    return torch.logsumexp(logits, -1) - logits.diagonal(dim1=-2, dim2=-1)
+
+
+def sample_positions(mask: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
+    """``count`` different pixel indices per image, inside ``mask`` [B, H, W] while it lasts: shape [B, count].
+
+    Background patches are all alike and would be false negatives (METHOD.md section 6, MRI-specific).
+    """
+    weights = mask.flatten(1).float() + 1e-6
+    return torch.multinomial(weights, min(count, weights.shape[1]), generator=generator)
+
+
+def gather_positions(features: Tensor, positions: Tensor) -> Tensor:
+    """Feature vectors [B, P, C] at flat pixel ``positions`` [B, P] of a map [B, C, H, W]."""
+    flat = features.flatten(2).transpose(1, 2)
+    return flat.gather(1, positions[..., None].expand(-1, -1, flat.shape[-1]))
+
+
+def shrink_mask(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """The brain mask [B, H, W] at a feature map's ``size``: true where any of the cell's pixels is."""
+    return F.adaptive_max_pool2d(mask[:, None].float(), size)[:, 0] > 0

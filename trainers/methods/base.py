@@ -1,0 +1,125 @@
+"""What a method is: networks built from its ``Config``, one optimisation step, a translation.
+
+A method is one file of this folder that defines ``Config`` (extending :class:`TrialConfig`) and ``Method``
+(extending this one); the file's name is the method's name.
+"""
+
+import copy
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+import trainers.methods
+from trainers.batch import Batch
+from trainers.config import Range, suggest
+from trainers.errors import InputError
+from trainers.networks.denoiser import Denoiser
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """What every method's trial has in common."""
+
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    """Of the initial weights, the data order and every draw."""
+    steps: Annotated[int, Range(1, 10**8)] = 400_000
+    """Optimiser steps, the time by which everything is scheduled."""
+    batch_size: Annotated[int, Range(2, 1024)] = 4
+    """Slices of each domain per step and process."""
+    accumulate: Annotated[int, Range(1, 1024)] = 1
+    """Micro-batches whose gradients make one optimiser step."""
+    crop: Annotated[int, Range(32, 512)] = 128
+    """Side of the random square training crops, pixels."""
+    rungs: Annotated[int, Range(1, 100)] = 4
+    """Validations and checkpoints per trial, the last at its end."""
+    precision: Literal["auto", "no", "bf16"] = "auto"
+    """Mixed precision; auto is bf16 on a GPU that has it."""
+    ema_decay: Annotated[float, Range(0, 1)] = 0.999
+    """Of the averaged weights that are validated and exported."""
+    lr: Annotated[float, Range(1e-7, 1e-1)] = 2e-4
+    """Adam's, constant for half of training, then linear to zero (METHOD.md 1.7)."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method is given besides its configuration."""
+
+    teacher: Denoiser
+    """The frozen 3 T diffusion teacher."""
+
+
+class Minimise(Protocol):
+    """Steps the named networks' optimisers down a loss's gradient (the loop's part: scale, reduce, accumulate)."""
+
+    def __call__(self, names: Sequence[str], loss: Tensor) -> None:
+        """Update the parameters of ``names`` alone."""
+
+
+class Method(ABC):
+    """Three verbs: build (``__init__``), :meth:`step`, :meth:`translate`."""
+
+    config: Any
+    networks: dict[str, nn.Module]
+    """Everything that is trained."""
+    optimizers: dict[str, Optimizer]
+    """By network name."""
+    averaged: dict[str, nn.Module]
+    """Moving averages of the networks that translate; these are validated and exported."""
+
+    def finish_build(self) -> None:
+        """Take the averaged copies and note the learning rates; called at the end of ``__init__``."""
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["initial_lr"] = group["lr"]
+        names = self.translators(self.config)
+        self.averaged = {name: copy.deepcopy(self.networks[name]).requires_grad_(False) for name in names}
+
+    def to(self, device: torch.device) -> None:
+        """Move every network."""
+        for network in [*self.networks.values(), *self.averaged.values()]:
+            network.to(device)
+
+    @torch.no_grad()
+    def average(self, decay: float) -> None:
+        """One update of the exponential moving average."""
+        for name, network in self.averaged.items():
+            for mean, value in zip(network.parameters(), self.networks[name].parameters(), strict=True):
+                mean.lerp_(value, 1 - decay)
+
+    @abstractmethod
+    def step(self, batch: Batch, step: int, minimise: Minimise) -> dict[str, Tensor]:
+        """One optimisation step of every network; returns detached scalars to log."""
+
+    @staticmethod
+    @abstractmethod
+    def translators(config: Any) -> dict[str, nn.Module]:
+        """The networks that translate, freshly built: all that an exported model holds."""
+
+    @staticmethod
+    @abstractmethod
+    def translate(networks: Mapping[str, nn.Module], config: Any, source: Tensor, seed: int) -> list[Tensor]:
+        """64 mT slices [B, 3, H, W] to 3 T, one [B, 3, H, W] a refinement step count 1, 2, ...
+
+        Deterministic: ``seed`` draws whatever latent the method has, the same for every slice. H and W are
+        multiples of 4.
+        """
+
+
+def method_names() -> list[str]:
+    """The methods that this folder holds."""
+    return sorted(module.name for module in pkgutil.iter_modules(trainers.methods.__path__) if module.name != "base")
+
+
+def find_method(name: str) -> Any:
+    """The module of a method, with ``Config`` and ``Method``; raises InputError for an unknown name."""
+    names = method_names()
+    if name not in names:
+        raise InputError(f"method: {name!r} is not known; {suggest(name, tuple(names))}allowed: {', '.join(names)}")
+    return importlib.import_module(f"trainers.methods.{name}")

@@ -1,0 +1,271 @@
+"""UNSB and its variants by weights: UNSB, +ASP, +DMD2, and the full method (METHOD.md sections 1, 2 and 5).
+
+lambda_ASP = lambda_DMD = lambda_cls = 0 is UNSB; one of the groups above zero is +ASP or +DMD2; both, the full method.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainers.batch import Batch
+from trainers.config import Range
+from trainers.losses import asp, bridge, dmd, gan, nce
+from trainers.methods import base
+from trainers.networks.denoiser import TRAIN_STEPS, schedule
+from trainers.networks.discriminator import PatchNet
+from trainers.networks.generator import Generator
+from trainers.networks.projection import Projection
+
+Weight = Annotated[float, Range(0, 1000)]
+Fraction = Annotated[float, Range(0, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.TrialConfig):
+    """Settings of one trial; symbols as in METHOD.md section 5.2."""
+
+    refinement_steps: Annotated[int, Range(1, 8)] = 5
+    """T, the bridge's trained steps; any number up to it can be used to translate."""
+    tau: Annotated[float, Range(1e-4, 0.1)] = 0.01
+    """Bridge variance."""
+    lambda_GAN: Weight = 1.0
+    lambda_SB: Weight = 1.0
+    lambda_NCE: Weight = 1.0
+    lambda_ASP: Weight = 1.0
+    lambda_DMD: Weight = 0.5
+    lambda_cls: Weight = 3e-3
+    """Of DMD2's auxiliary classifier in the generator's loss."""
+    critic_cls: Weight = 1e-2
+    """Of the classifier's loss in the critic's; above 1e-2 it damages the critic."""
+    w_cost: Weight = 1.0
+    w_ent: Weight = 1.0
+    """Transport cost and entropy within L_SB."""
+    w_tri: Weight = 1.0
+    w_bnd: Weight = 1.0
+    """Trimap and boundary terms within L_ASP."""
+    nce_idt: bool = True
+    """PatchNCE also between a 3 T slice and its own translation."""
+    nce_patches: Annotated[int, Range(8, 4096)] = 256
+    tau_m: Annotated[float, Range(0.001, 0.9)] = 0.08
+    T_m: Annotated[float, Range(0.001, 0.5)] = 0.03
+    t_f: Annotated[float, Range(0.5, 0.999)] = 0.9
+    t_b: Annotated[float, Range(0.001, 0.499)] = 0.1
+    delta: Annotated[float, Range(0.25, 16)] = 2.0
+    s: Annotated[float, Range(0.05, 4)] = 0.5
+    """ASP's mask, trimap and boundary thresholds; delta and s in pixels."""
+    asp_warm_up: Fraction = 0.05
+    dmd_warm_up: Fraction = 0.1
+    """Fractions of training before the boundary term and lambda_DMD ramp up; the critic learns meanwhile."""
+    dmd_t_max: Annotated[float, Range(0.05, 1)] = 0.98
+    """Largest diffusion time of the distribution matching, as a fraction; the smallest is 0.02."""
+    critic_updates: Annotated[int, Range(1, 20)] = 1
+    critic_lr: Annotated[float, Range(1e-7, 1e-2)] = 5e-5
+    """TTUR, both readings: updates per generator step, and a learning rate of its own."""
+    critic_step_cond: bool = True
+    """Condition the critic on the refinement step, as equation 6a asks."""
+    generator: Literal["residual", "image", "legacy"] = "residual"
+    generator_width: Annotated[int, Range(4, 256)] = 64
+    generator_blocks: Annotated[int, Range(1, 32)] = 9
+    discriminator_width: Annotated[int, Range(4, 256)] = 64
+    latent: Annotated[int, Range(1, 1024)] = 256
+
+    def __post_init__(self) -> None:
+        """Raises InputError where ASP's thresholds leave no background."""
+        self.thresholds()
+
+    def thresholds(self) -> asp.Thresholds:
+        """ASP's six thresholds."""
+        return asp.Thresholds(self.tau_m, self.T_m, self.t_f, self.t_b, self.delta, self.s)
+
+    @property
+    def distils(self) -> bool:
+        """Whether DMD2 takes part."""
+        return self.lambda_DMD > 0 or self.lambda_cls > 0
+
+    @property
+    def estimates_entropy(self) -> bool:
+        """Whether the energy network takes part."""
+        return self.lambda_SB > 0 and self.w_ent > 0
+
+
+def predictions(generator: nn.Module, x: Tensor, z: Tensor, grid: list[float], noise: list[Tensor] | None, tau: float) -> list[tuple[Tensor, Tensor]]:
+    """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
+
+    ``z`` is [steps, B, latent]; as many steps are taken as it holds.
+    """
+    pairs = []
+    for k, latent in enumerate(z):
+        xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
+        pairs.append((x, xhat))
+        x = bridge.bridge_step(x, xhat, grid, k, None if noise is None else noise[k], tau)
+    return pairs
+
+
+class Method(base.Method):
+    """Networks G, F (PatchNCE heads), D, E (energy) and, where DMD2 takes part, C (critic with classifier)."""
+
+    def __init__(self, config: Config, context: base.Context) -> None:
+        self.config, self.teacher = config, context.teacher
+        self.grid = bridge.time_grid(config.refinement_steps)
+        width = config.generator_width
+        self.nce_layers = (0, 1, 2, 3, 3 + config.generator_blocks // 2)
+        self.networks = {
+            **self.translators(config),
+            "F": Projection([3, 2 * width, 4 * width, 4 * width, 4 * width], 256),
+            "D": PatchNet(channels=3, width=config.discriminator_width),
+        }
+        if config.estimates_entropy:
+            self.networks["E"] = PatchNet(channels=12, width=config.discriminator_width)
+        if config.distils:
+            self.networks["C"] = self.teacher.critic(config.refinement_steps * config.critic_step_cond, config.crop)
+        self.optimizers = {name: torch.optim.Adam(net.parameters(), config.lr, (0.5, 0.999)) for name, net in self.networks.items() if name != "C"}
+        if config.distils:
+            self.optimizers["C"] = torch.optim.AdamW(self.networks["C"].parameters(), config.critic_lr, (0.9, 0.999), weight_decay=0.01)
+        self.alpha, self.sigma = schedule()
+        self.finish_build()
+
+    def to(self, device: torch.device) -> None:
+        """Move the networks, the teacher and the noise schedule."""
+        super().to(device)
+        self.teacher.to(device)
+        self.alpha, self.sigma = self.alpha.to(device), self.sigma.to(device)
+
+    def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
+        """D, then E, then the critic, then G with F, all on the same predictions at one random step k."""
+        c = self.config
+        k = int(torch.randint(c.refinement_steps, (), device="cpu"))
+        x0, size = batch.source, len(batch.source)
+        state = self._rollout(x0, k)
+        graded = torch.cat((state, batch.target)) if c.nce_idt else state
+        index = torch.zeros(len(graded), dtype=torch.long, device=x0.device)
+        index[:size] = k
+        z = self._latent(1, x0)[0]
+        out = self.networks["G"](graded, index, torch.cat((z, z)) if c.nce_idt else z)
+        fake, at_k = out[:size], index[:size]
+        logs = self._update_discriminator(batch.target, fake.detach(), at_k, minimise)
+        if c.estimates_entropy:
+            logs |= self._update_energy(state, fake.detach(), at_k, minimise)
+        if c.distils:
+            logs |= self._update_critic(batch.target, fake.detach(), at_k, minimise)
+        losses = {"G_GAN": c.lambda_GAN * gan.lsgan_generator(self.networks["D"](fake, at_k))}
+        losses["G_SB"] = c.lambda_SB * self._bridge_loss(state, fake, at_k, k)
+        losses["G_NCE"] = c.lambda_NCE * self._contrast(batch, out, z)
+        if c.lambda_ASP:
+            losses["G_ASP"] = c.lambda_ASP * self._structure_loss(x0, fake, step)
+        if c.distils:
+            losses |= self._distribution_loss(fake, at_k, batch.source_mask, step)
+        minimise(("G", "F"), torch.stack(list(losses.values())).sum())
+        return logs | {name: loss.detach() for name, loss in losses.items()} | {"output_mean": fake.detach().mean()}
+
+    @staticmethod
+    def translators(config: Config) -> dict[str, nn.Module]:
+        """The generator."""
+        width, blocks, latent = config.generator_width, config.generator_blocks, config.latent
+        return {"G": Generator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)}
+
+    @staticmethod
+    @torch.no_grad()
+    def translate(networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int) -> list[Tensor]:
+        """Equations 3 and 4 with eps = 0 and one seeded latent for every slice and step."""
+        steps, grid = config.refinement_steps, bridge.time_grid(config.refinement_steps)
+        z = torch.randn(1, config.latent, generator=torch.Generator().manual_seed(seed)).to(source.device)
+        latents = z.expand(steps, len(source), -1)
+        return [xhat for _, xhat in predictions(networks["G"], source, latents, grid, None, config.tau)]
+
+    @torch.no_grad()
+    def _rollout(self, x0: Tensor, k: int) -> Tensor:
+        if k == 0:
+            return x0
+        noise = [torch.randn_like(x0) for _ in range(k)]
+        x, xhat = predictions(self.networks["G"], x0, self._latent(k, x0), self.grid, noise, self.config.tau)[-1]
+        return bridge.bridge_step(x, xhat, self.grid, k - 1, noise[-1], self.config.tau)
+
+    def _latent(self, steps: int, like: Tensor) -> Tensor:
+        return torch.randn(steps, len(like), self.config.latent, device=like.device)
+
+    def _update_discriminator(self, real: Tensor, fake: Tensor, k: Tensor, minimise: base.Minimise) -> dict[str, Tensor]:
+        logits_real, logits_fake = self.networks["D"](torch.cat((real, fake)), torch.cat((k, k))).chunk(2)
+        loss = gan.lsgan_discriminator(logits_real, logits_fake)
+        minimise(("D",), loss)
+        return {"D": loss.detach()}
+
+    def _energies(self, state: Tensor, xhat: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """E of each pair with itself, and with the pair of the next sample of the batch."""
+        pair = torch.cat((state, xhat), 1)
+        both = torch.cat((torch.cat((pair, pair), 1), torch.cat((pair, pair.roll(1, 0)), 1)))
+        own, cross = self.networks["E"](both, torch.cat((k, k))).chunk(2)
+        return own, cross
+
+    def _update_energy(self, state: Tensor, fake: Tensor, k: Tensor, minimise: base.Minimise) -> dict[str, Tensor]:
+        loss = bridge.energy_loss(*self._energies(state, fake, k))
+        minimise(("E",), loss)
+        return {"E": loss.detach()}
+
+    def _bridge_loss(self, state: Tensor, fake: Tensor, at_k: Tensor, k: int) -> Tensor:
+        c = self.config
+        pair_entropy = bridge.entropy(*self._energies(state, fake, at_k)) if c.estimates_entropy else fake.new_zeros(())
+        return bridge.bridge_loss(bridge.transport_cost(state, fake), pair_entropy, self.grid[k], c.tau, c.w_cost, c.w_ent)
+
+    def _contrast(self, batch: Batch, out: Tensor, z: Tensor) -> Tensor:
+        """PatchNCE of the translation against its source, and of the 3 T identity against its own (nce_idt)."""
+        key_images = torch.cat((batch.source, batch.target)) if self.config.nce_idt else batch.source
+        masks = torch.cat((batch.source_mask, batch.target_mask)) if self.config.nce_idt else batch.source_mask
+        latent = torch.cat((z, z)) if self.config.nce_idt else z
+        zero = torch.zeros(len(out), dtype=torch.long, device=out.device)
+        generator, heads, depth = self.networks["G"], self.networks["F"], self.nce_layers[-1] - 2
+        queries = generator.encode(out, zero, latent, depth)
+        with torch.no_grad():
+            keys = generator.encode(key_images, zero, latent, depth)
+        at = [nce.sample_positions(nce.shrink_mask(masks, keys[i].shape[-2:]), self.config.nce_patches) for i in self.nce_layers]
+        query = heads([nce.gather_positions(queries[i], p) for i, p in zip(self.nce_layers, at, strict=True)])
+        with torch.no_grad():
+            key = heads([nce.gather_positions(keys[i], p) for i, p in zip(self.nce_layers, at, strict=True)])
+        return torch.stack([nce.patch_nce(q, v).mean() for q, v in zip(query, key, strict=True)]).mean()
+
+    def _structure_loss(self, x0: Tensor, fake: Tensor, step: int) -> Tensor:
+        c, thresholds = self.config, self.config.thresholds()
+        kept = asp.structure(asp.intensity(x0), thresholds)
+        image = asp.intensity(fake)
+        w_bnd = c.w_bnd * dmd.warm_up(step, c.steps, c.asp_warm_up)
+        return (c.w_tri * asp.trimap_loss(image, kept, thresholds) + w_bnd * asp.boundary_loss(image, kept, thresholds)).mean()
+
+    def _noisy(self, image: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """(x_t, t, eps, alpha, sigma) at a uniform t of [low, high) of the diffusion's time."""
+        t = torch.randint(int(low * TRAIN_STEPS), int(high * TRAIN_STEPS), (len(image),), device=image.device)
+        alpha, sigma = self.alpha[t][:, None, None, None], self.sigma[t][:, None, None, None]
+        noise = torch.randn_like(image)
+        return dmd.diffuse(image, noise, alpha, sigma), t, noise, alpha, sigma
+
+    def _update_critic(self, real: Tensor, fake: Tensor, k: Tensor, minimise: base.Minimise) -> dict[str, Tensor]:
+        """Denoise the fakes and tell them from real slices; one pass of the noisy fake serves both."""
+        critic, loss = self.networks["C"], fake.new_zeros(())
+        for _ in range(self.config.critic_updates):
+            noisy, t, noise, alpha, sigma = self._noisy(fake, 0, 1)
+            bottleneck, skips, embedding = critic.encode(noisy, t, k)
+            v = critic.decode(bottleneck, skips, embedding)
+            noisy_real, t_real, *_ = self._noisy(real, 0, 1)
+            logit_real = critic.classify(critic.encode(noisy_real, t_real, k)[0])
+            loss = (v.float() - dmd.velocity(fake, noise, alpha, sigma)).square().mean()
+            loss = loss + self.config.critic_cls * gan.classifier(logit_real, critic.classify(bottleneck))
+            minimise(("C",), loss)
+        return {"C": loss.detach()}
+
+    def _distribution_loss(self, fake: Tensor, k: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
+        """Equation 6a and the classifier's term: gradient through the critic's encoder only for its logit."""
+        c, critic = self.config, self.networks["C"]
+        noisy, t, _, alpha, sigma = self._noisy(fake, 0.02, c.dmd_t_max)
+        bottleneck, skips, embedding = critic.encode(noisy, t, k)
+        with torch.no_grad():
+            v_fake = critic.decode(bottleneck, skips, embedding)
+            v_real = self.teacher(noisy, t)
+            mu_fake = dmd.clean_from_velocity(noisy, v_fake.float(), alpha, sigma)
+            mu_real = dmd.clean_from_velocity(noisy, v_real.float(), alpha, sigma)
+            direction = dmd.dmd_direction(fake.float(), mu_real, mu_fake, mask)
+        ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
+        losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction)}
+        if c.lambda_cls:
+            losses["G_cls"] = ramp * c.lambda_cls * gan.classifier_generator(critic.classify(bottleneck))
+        return losses

@@ -1,0 +1,151 @@
+"""Frechet and kernel distances between two sets of features, and their uncertainty over subjects.
+
+Small sets make the Frechet distance large (DATA.md B1): compare at equal N only, beside the distance of
+real slices to the same pool.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+
+import torch
+from torch import Tensor
+
+_ROWS = 1024  # kernel rows held at once
+
+
+def frechet_distance(a: Tensor, b: Tensor) -> float:
+    """Frechet distance of the Gaussians fitted to features [N, D] and [M, D]: :meth:`Reference.frechet`."""
+    return Reference.of(b).frechet(a)
+
+
+def kernel_distance(a: Tensor, b: Tensor) -> float:
+    """Unbiased kernel distance (KID) of features [N, D] and [M, D]: :meth:`Reference.kernel`."""
+    return Reference.of(b).kernel(a)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A fixed pool that many sets are scored against: what depends on the pool alone is computed once."""
+
+    features: Tensor
+    """[M, D], float64."""
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Reference":
+        """Take features [M, D] of any float type."""
+        return cls(features.detach().to(torch.float64))
+
+    def frechet(self, features: Tensor) -> float:
+        """|m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) >= 0 of features [N, D] (Heusel et al. 2017, eq. 6).
+
+        Covariances of n - 1. With any factors S1 = A^T A, S2 = B^T B the last trace is the nuclear norm of
+        A B^T: real, no matrix square root, exact for singular covariances (DATA.md B1). NaN with fewer than
+        two rows or where a value is not finite (a diverged trial).
+        """
+        mean, factor = _moments(features.detach().to(self.features))
+        pool_mean, pool_factor = self._pool
+        if not (factor.isfinite().all() and pool_factor.isfinite().all()):
+            return float("nan")
+        trace = torch.linalg.svdvals(factor @ pool_factor.T).sum()
+        spread = factor.square().sum() + pool_factor.square().sum() - 2 * trace
+        return max(0.0, float((mean - pool_mean).square().sum() + spread))
+
+    def kernel(self, features: Tensor) -> float:
+        """Unbiased squared MMD of features [N, D], kernel (x.y / D + 1)^3 (Binkowski et al. 2018, section 4).
+
+        N need not be the pool's M. About 0, of either sign, for equal distributions; NaN for a single row.
+        """
+        rows = features.detach().to(self.features)
+        across = _kernel_rows(rows, self.features).mean()
+        return float(_similarity_within(rows) + self._within - 2 * across)
+
+    @cached_property
+    def _pool(self) -> tuple[Tensor, Tensor]:
+        return _moments(self.features)
+
+    @cached_property
+    def _within(self) -> Tensor:
+        return _similarity_within(self.features)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and the estimate that it belongs to."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def subject_bootstrap(
+    features: Tensor,
+    subjects: Sequence[tuple[int, int]],
+    distance: Callable[[Tensor], float],
+    *,
+    resamples: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Confidence interval of a distance of features [N, D], resampling subjects with all their rows.
+
+    ``subjects`` are rows (start, stop); ``distance`` is ``Reference.frechet`` (200 resamples) or
+    ``Reference.kernel`` (1000, DATA.md B1). The pool stays fixed.
+
+    A subject drawn twice raises both distances (fewer distinct rows, pairs of a row with its own copy), so
+    the resampled values are shifted to average to the estimate: the interval is about what this number of
+    subjects and slices gives, small-sample bias included. How many copies a draw holds varies too, so it is
+    too wide: 1.6 to 22 times in simulated cohorts of 6 to 40 subjects. See :func:`subject_jackknife`.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    groups = [features[start:stop] for start, stop in subjects]
+    draws = torch.randint(len(groups), (resamples, len(groups)), generator=generator).tolist()
+    resampled = [distance(torch.cat([groups[s] for s in draw])) for draw in draws]
+    values = torch.tensor(resampled, dtype=torch.float64)
+    estimate = distance(torch.cat(groups))
+    tails = values.new_tensor([(1 - level) / 2, (1 + level) / 2])
+    low, high = (estimate + (values - values.mean()).quantile(tails)).tolist()
+    return Interval(estimate, low, high)
+
+
+def subject_jackknife(
+    features: Tensor,
+    subjects: Sequence[tuple[int, int]],
+    distance: Callable[[Tensor], float],
+    *,
+    level: float = 0.95,
+) -> Interval:
+    """Confidence interval of a distance of features [N, D], leaving out each subject once (jackknife).
+
+    Arguments as in :func:`subject_bootstrap`, same meaning of the interval. No copies: its deviation was 0.8
+    to 1.5 times the true one in simulated cohorts, for as many evaluations as there are subjects.
+    """
+    groups = [features[start:stop] for start, stop in subjects]
+    kept = [distance(torch.cat(groups[:s] + groups[s + 1 :])) for s in range(len(groups))]
+    values = torch.tensor(kept, dtype=torch.float64)
+    deviation = float(((len(kept) - 1) * values.var(correction=0)).sqrt())
+    estimate, half = distance(torch.cat(groups)), NormalDist().inv_cdf((1 + level) / 2) * deviation
+    return Interval(estimate, estimate - half, estimate + half)
+
+
+def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [D] and a factor A [min(N, D), D] of the covariance A^T A; NaN for a single row."""
+    rows, dimension = features.shape
+    mean = features.mean(0)
+    factor = (features - mean) / features.new_tensor(rows - 1).sqrt()
+    # QR's triangle has the same Gram matrix in D rows and, unlike a Cholesky factor, always exists.
+    return mean, torch.linalg.qr(factor, mode="r").R if rows > dimension else factor
+
+
+def _kernel_rows(x: Tensor, y: Tensor) -> Tensor:
+    """Mean kernel [N] of each row of x [N, D] with all rows of y [M, D]."""
+    parts = x.tensor_split(tuple(range(_ROWS, len(x), _ROWS)))
+    return torch.cat([((part @ y.T / x.shape[1] + 1) ** 3).mean(1) for part in parts])
+
+
+def _similarity_within(x: Tensor) -> Tensor:
+    """Mean kernel over ordered pairs of different rows."""
+    own = (x.square().sum(1) / x.shape[1] + 1) ** 3
+    total = _kernel_rows(x, x).sum() * len(x)
+    return (total - own.sum()) / own.new_tensor(len(x) * (len(x) - 1))

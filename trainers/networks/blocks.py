@@ -1,0 +1,62 @@
+"""Pieces shared by the networks: embeddings, modulation, anti-aliased resampling, initialisation."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def sinusoid(index: Tensor, dim: int) -> Tensor:
+    """Sinusoidal embedding [B, dim] of step indices [B] (Vaswani et al. 2017)."""
+    rates = torch.exp(-math.log(10_000) * torch.arange(dim // 2, device=index.device) / (dim // 2))
+    angles = index.float()[:, None] * rates
+    return torch.cat((angles.sin(), angles.cos()), 1)
+
+
+def pixel_norm(z: Tensor) -> Tensor:
+    """Latents [B, D] scaled to unit mean square (Karras et al. 2018)."""
+    return z * torch.rsqrt(z.square().mean(1, keepdim=True) + 1e-8)
+
+
+class FiLM(nn.Module):
+    """(1 + gamma(e)) h + beta(e), after a norm: a bias before it would be cancelled (METHOD.md 1.4 b, c)."""
+
+    def __init__(self, embedding: int, channels: int) -> None:
+        super().__init__()
+        self.affine = nn.Linear(embedding, 2 * channels)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        """``h`` [B, C, H, W], ``embedding`` [B, E]."""
+        gamma, beta = self.affine(embedding)[..., None, None].chunk(2, 1)
+        return (1 + gamma) * h + beta
+
+
+class BlurDown(nn.Module):
+    """Binomial [1, 2, 1] low pass, then every second pixel (Zhang 2019); reflected edges."""
+
+    kernel: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+        self.register_buffer("kernel", (taps[:, None] * taps).expand(channels, 1, 3, 3).clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, H, W] to [B, C, ceil(H / 2), ceil(W / 2)]."""
+        padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
+        return F.conv2d(padded, self.kernel.to(x.dtype), stride=2, groups=x.shape[1])
+
+
+def upsample(x: Tensor) -> Tensor:
+    """Twice the size; equals the official blur-up of [1, 3, 3, 1] (METHOD.md 1.4)."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def initialise(module: nn.Module, gain: float = 0.02) -> None:
+    """Xavier normal of small ``gain`` with zero biases for every convolution and linear layer (METHOD.md 1.7)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_normal_(layer.weight, gain)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

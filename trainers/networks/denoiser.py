@@ -1,0 +1,100 @@
+"""The diffusion U-Net of the 3 T teacher and of DMD2's critic (METHOD.md sections 2 and 3)."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from diffusers import DDPMScheduler, UNet2DModel
+from torch import Tensor, nn
+
+TRAIN_STEPS = 1000
+
+
+def schedule(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """alpha_t and sigma_t, each [1000], of the linear variance-preserving schedule 1e-4 .. 0.02 (METHOD.md 3)."""
+    cumulative = DDPMScheduler(TRAIN_STEPS, 1e-4, 0.02, "linear").alphas_cumprod.to(device)
+    return cumulative.sqrt(), (1 - cumulative).sqrt()
+
+
+class Denoiser(nn.Module):
+    """Predicts the velocity v of a noisy image; as a critic also a real/fake logit from its bottleneck.
+
+    A critic is a copy of the teacher, conditioned on the refinement step through an embedding that starts at zero,
+    so that it starts as the teacher (METHOD.md 2.1). ``patch`` > 1 folds squares of pixels into channels, which
+    divides the cost by its square.
+    """
+
+    def __init__(self, *, channels: int, widths: Sequence[int], layers: int, attention: bool, patch: int) -> None:
+        super().__init__()
+        self.patch = patch
+        last = len(widths) - 1
+        self.unet = UNet2DModel(
+            in_channels=channels * patch**2,
+            out_channels=channels * patch**2,
+            layers_per_block=layers,
+            block_out_channels=tuple(widths),
+            down_block_types=tuple("AttnDownBlock2D" if attention and i == last else "DownBlock2D" for i in range(last + 1)),
+            up_block_types=tuple("AttnUpBlock2D" if attention and i == 0 else "UpBlock2D" for i in range(last + 1)),
+            norm_num_groups=min(32, widths[0] // 2),
+            add_attention=attention,
+        )
+        self.bottleneck = widths[-1]
+        self.embedding_width = 4 * widths[0]
+        self.step_embedding: nn.Embedding | None = None
+        self.classifier: nn.Module | None = None
+
+    def critic(self, steps: int, crop: int) -> "Denoiser":
+        """A trainable copy with a classifier for ``crop``-pixel images and, ``steps`` > 0, a step embedding."""
+        critic = copy.deepcopy(self).requires_grad_(True)
+        if steps:
+            critic.step_embedding = nn.Embedding(steps, self.embedding_width)
+            nn.init.zeros_(critic.step_embedding.weight)
+        levels = len(self.unet.config.block_out_channels) - 1
+        critic.classifier = classifier_head(self.bottleneck, crop // self.patch // 2**levels)
+        return critic
+
+    def encode(self, noisy: Tensor, t: Tensor, k: Tensor | None = None) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Bottleneck, skip connections and embedding of noisy images [B, C, H, W] at timesteps ``t`` [B]."""
+        net = self.unet
+        embedding = net.time_embedding(net.time_proj(t).to(noisy.dtype))
+        if self.step_embedding is not None:
+            assert k is not None
+            embedding = embedding + self.step_embedding(k)
+        h = net.conv_in(F.pixel_unshuffle(noisy, self.patch))
+        skips = [h]
+        for block in net.down_blocks:
+            h, outputs = block(hidden_states=h, temb=embedding)
+            skips += outputs
+        return net.mid_block(h, embedding), skips, embedding
+
+    def decode(self, h: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
+        """The velocity [B, C, H, W] from what :meth:`encode` returned."""
+        net = self.unet
+        skips = list(skips)
+        for block in net.up_blocks:
+            count = len(block.resnets)
+            h = block(hidden_states=h, res_hidden_states_tuple=tuple(skips[-count:]), temb=embedding)
+            del skips[-count:]
+        return F.pixel_shuffle(net.conv_out(net.conv_act(net.conv_norm_out(h))), self.patch)
+
+    def forward(self, noisy: Tensor, t: Tensor, k: Tensor | None = None) -> Tensor:
+        """The velocity [B, C, H, W]."""
+        return self.decode(*self.encode(noisy, t, k))
+
+    def classify(self, bottleneck: Tensor) -> Tensor:
+        """Real/fake logits [B] of a bottleneck."""
+        assert self.classifier is not None
+        logits: Tensor = self.classifier(bottleneck)
+        return logits.flatten()
+
+
+def classifier_head(width: int, size: int) -> nn.Module:
+    """DMD2's head: strided convolutions down to 4x4, one to 1x1, one logit (METHOD.md section 2)."""
+    groups = min(32, width // 2)
+    layers: list[nn.Module] = []
+    while size > 4:
+        layers += [nn.Conv2d(width, width, 4, 2, 1), nn.GroupNorm(groups, width), nn.SiLU()]
+        size //= 2
+    layers += [nn.Conv2d(width, width, size), nn.GroupNorm(groups, width), nn.SiLU(), nn.Conv2d(width, 1, 1)]
+    return nn.Sequential(*layers)

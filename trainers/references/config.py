@@ -1,0 +1,37 @@
+"""What is trained once per cohort and never per trial: teacher and encoders."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from trainers.cohorts.channels import Layout
+from trainers.config import Range
+
+Steps = Annotated[int, Range(1, 10**7)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """Settings of the frozen references; part of their content hash."""
+
+    channels: Layout = "t1_t2_mean"
+    """How a slice's contrasts make the three channels that every network sees."""
+    crop: Annotated[int, Range(32, 512)] = 128
+    """Side of the square crops on which the teacher trains; the trials' crop should equal it."""
+    teacher_steps: Steps = 100_000
+    teacher_batch: Annotated[int, Range(1, 1024)] = 16
+    teacher_widths: tuple[int, ...] = (64, 64, 128, 128, 256, 256)
+    """Channels of the U-Net's levels (METHOD.md section 3)."""
+    teacher_layers: Annotated[int, Range(1, 4)] = 2
+    teacher_attention: bool = True
+    """Self-attention at the coarsest level."""
+    teacher_patch: Annotated[int, Range(1, 4)] = 1
+    """Pixels folded into channels along each side."""
+    teacher_lr: Annotated[float, Range(1e-6, 1e-2)] = 1e-4
+    encoder_steps: Steps = 20_000
+    encoder_batch: Annotated[int, Range(4, 1024)] = 32
+    encoder_width: Annotated[int, Range(8, 64)] = 32
+    """Channels of the encoders' first level; their features are 128 wide."""
+    encoder_lr: Annotated[float, Range(1e-6, 1e-2)] = 1e-3
+    radimagenet: str = ""
+    """A safetensors file of RadImageNet's ResNet-50; empty: a fallback encoder, labelled rad-fallback."""
+    seed: Annotated[int, Range(0, 2**31 - 1)] = 0

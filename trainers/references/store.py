@@ -1,0 +1,136 @@
+"""References on disk: trained once per cohort, cached by content hash, opened by every trial.
+
+    <root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from trainers import weights
+from trainers.cohorts.sampling import Slices, heights, whole_slices
+from trainers.cohorts.store import Cohort
+from trainers.config import build, canonical, digest
+from trainers.networks.denoiser import Denoiser
+from trainers.networks.encoder import PlainEncoder, ResidualEncoder
+from trainers.networks.radimagenet import RadImageNet
+from trainers.references import encoders
+from trainers.references.config import ReferenceConfig
+from trainers.references.teacher import build_teacher, train_teacher
+
+PARTS = ("teacher", "domain", "radiology")
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class References:
+    """The frozen networks of one cohort."""
+
+    config: ReferenceConfig
+    hash: str
+    teacher: Denoiser
+    domain: nn.Module
+    """3 T-domain encoder: FID and KID."""
+    radiology: nn.Module
+    """Rad-FID's encoder."""
+    radiology_label: str
+    """"radimagenet", or "rad-fallback" where no such weights were given."""
+
+    @classmethod
+    def open(cls, folder: Path) -> "References":
+        """Load and verify all parts; raises InputError where one is missing or damaged."""
+        facts = weights.read_manifest(folder / "teacher")
+        config = build(ReferenceConfig, facts["config"])
+        networks = {part: build_part(part, config) for part in PARTS}
+        for part, network in networks.items():
+            network.load_state_dict(weights.read_tensors(folder / part, part))
+            network.requires_grad_(False).eval()
+        teacher = networks["teacher"]
+        assert isinstance(teacher, Denoiser)
+        return cls(config, facts["hash"], teacher, networks["domain"], networks["radiology"], radiology_label(config))
+
+
+def radiology_label(config: ReferenceConfig) -> str:
+    """What Rad-FID's encoder is called in every report."""
+    return "radimagenet" if config.radimagenet else "rad-fallback"
+
+
+def reference_hash(cohort: Cohort, config: ReferenceConfig) -> str:
+    """Content hash of the references that ``config`` gives on ``cohort``."""
+    given = weights.file_sha256(Path(config.radimagenet)) if config.radimagenet else ""
+    return digest(cohort.hash, canonical(config), given)
+
+
+def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig) -> Path:
+    """Where those references live."""
+    return root / "references" / reference_hash(cohort, config)[:16]
+
+
+def missing_parts(root: Path, cohort: Cohort, config: ReferenceConfig) -> list[str]:
+    """The parts that still have to be trained."""
+    folder = reference_folder(root, cohort, config)
+    return [part for part in PARTS if not (folder / part / weights.MANIFEST).is_file()]
+
+
+def build_part(part: str, config: ReferenceConfig) -> nn.Module:
+    """The untrained network of a part."""
+    if part == "teacher":
+        return build_teacher(config)
+    if part == "domain":
+        return ResidualEncoder(config.encoder_width)
+    return RadImageNet() if config.radimagenet else PlainEncoder(config.encoder_width)
+
+
+def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path, progress: Progress) -> None:
+    """Train and publish one part; ``progress`` hears of every step."""
+    cohort = Cohort.open(cohort_path)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network: nn.Module
+    if part == "teacher":
+        crops = Slices.of(cohort, config.channels, config.crop).target_crops(config.teacher_batch, config.seed)
+        network = train_teacher(config, crops, device, progress)
+    elif part == "domain":
+        network = encoders.train_domain_encoder(config, slice_batches(cohort, config), device, progress)
+    elif config.radimagenet:
+        network = RadImageNet.load(Path(config.radimagenet))
+    else:
+        network = encoders.train_fallback_encoder(config, slice_batches(cohort, config), device, progress)
+    facts = {
+        "config": asdict(config),
+        "hash": reference_hash(cohort, config),
+        "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
+    }
+    weights.publish(reference_folder(root, cohort, config) / part, {part: network.state_dict()}, facts)
+
+
+def train_announced(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
+    """:func:`train_part`, its step count written to :func:`progress_file` once a second."""
+    file = progress_file(reference_folder(root, Cohort.open(cohort_path), config), part)
+    told = 0.0
+
+    def tell(step: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 1:
+            told = time.monotonic()
+            file.write_text(str(step))
+
+    train_part(part, cohort_path, config, root, tell)
+
+
+def progress_file(folder: Path, part: str) -> Path:
+    """Where a part's training leaves its step count for whoever draws a progress bar."""
+    return folder / f".{part}.progress"
+
+
+def slice_batches(cohort: Cohort, config: ReferenceConfig) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches of whole 3 T training slices with their relative heights."""
+    split = cohort.split("train")
+    level, rng = heights(split, "3T"), np.random.default_rng(config.seed)
+    while True:
+        rows = np.sort(rng.integers(len(level), size=config.encoder_batch))
+        yield whole_slices(split, "3T", config.channels, rows), level[rows]

@@ -1,0 +1,88 @@
+"""Tensors on disk: safetensors beside a JSON manifest with sha256 sums, published by one rename, verified on read."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainers.errors import InputError
+
+MANIFEST = "manifest.json"
+
+
+def publish(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+    """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, whole or not at all.
+
+    An existing ``folder`` is replaced. Readers see the old one, none, or the new one; never a part.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        sums = {}
+        for name, group in tensors.items():
+            path = work / f"{name}.safetensors"
+            save_file({key: value.detach().cpu().contiguous() for key, value in group.items()}, path)
+            sums[path.name] = file_sha256(path)
+            _sync(path)
+        (work / MANIFEST).write_text(json.dumps({**facts, "sha256": sums}, indent=1, sort_keys=True))
+        _sync(work / MANIFEST)
+        work.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        work.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a published folder; raises InputError where it is missing or no JSON object."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        return dict(manifest)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a readable manifest ({error.__class__.__name__})") from error
+
+
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """One verified group of tensors; raises InputError where its sum does not match its manifest's."""
+    path = folder / f"{name}.safetensors"
+    expected = read_manifest(folder)["sha256"].get(path.name)
+    if not path.is_file() or file_sha256(path) != expected:
+        raise InputError(f"{path}: missing or damaged (sha256 differs from {MANIFEST})")
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from error
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest, after checking every file's sum."""
+    manifest = read_manifest(folder)
+    for name, expected in manifest["sha256"].items():
+        if not (folder / name).is_file() or file_sha256(folder / name) != expected:
+            raise InputError(f"{folder / name}: missing or damaged (sha256 differs from {MANIFEST})")
+    return manifest
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
