@@ -1,4 +1,4 @@
-"""The live table of a running study: running trials, finished ones, front, hypervolume, time gone and to go."""
+"""The live table of a running study: its trials, front, hypervolume, time gone and to go."""
 
 import time
 from platform.conductor import Conductor
@@ -40,9 +40,10 @@ class Board(tune.Callback):  # type: ignore[misc]
 
     def stop(self) -> None:
         """Leave the last table on the screen."""
-        if self._live is not None and self._conductor is not None:
-            self._live.update(render(self._conductor), refresh=True)
-            self._live.stop()
+        live, self._live = self._live, None
+        if live is not None and self._conductor is not None:
+            live.update(render(self._conductor), refresh=True)
+            live.stop()
 
     def _ended(self) -> list[Trial]:
         assert self._conductor is not None
@@ -64,7 +65,8 @@ def render(conductor: Conductor) -> Group:
         progress = f"{last['step']}/{last['steps']}" if last else "-"
         scores = trial.scores[max(trial.scores)] if trial.scores else {}
         status = "running" if trial.number in conductor.running else trial.status
-        table.add_row(str(trial.number), status, progress, *(number(scores[o.name]) if scores else "" for o in objectives))
+        values = [number(scores[o.name]) if scores else "" for o in objectives]
+        table.add_row(str(trial.number), status, progress, *values)
     return Group(table, Text(status_line(conductor)))
 
 

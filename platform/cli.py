@@ -1,5 +1,6 @@
-"""What every command shares: a wrong input is one line and exit code 2, an interruption 130; a bug keeps its traceback."""
+"""What every command shares: a wrong input is one line and exit code 2, a bug keeps its traceback."""
 
+import argparse
 import os
 import signal
 import sys
@@ -10,11 +11,18 @@ from rich.console import Console
 
 from trainers.errors import InputError
 
-console = Console(soft_wrap=True)
+console = Console(soft_wrap=True, markup=False)
+"""Markup is off as what is printed holds paths and messages of others."""
+
+
+def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
+    """A command's parser, described by the first line of its module's docstring."""
+    described = (doc or "").partition("\n")[0]
+    return argparse.ArgumentParser(prog=f"python -m platform.{command}", description=described)
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Run a command's ``main`` on the arguments and exit."""
+    """Run a command's ``main`` on the arguments and exit; after Ctrl-C with 130, after SIGTERM with 143."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -24,7 +32,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
         print(f"error: {error}", file=sys.stderr)
         leave(2)
     except KeyboardInterrupt as signalled:
-        print("interrupted; nothing is lost, the same command with --resume goes on", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         leave(int(signalled.args[0]) if signalled.args else 130)
     leave(0)
 

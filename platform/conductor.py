@@ -1,24 +1,29 @@
 """A study being run: what is proposed, what came back, what the front is now.
 
-Everything enters the ledger first; sampler, MLflow and screen hear of it afterwards. Started on a study that was
-interrupted, it first hands out what was left open; each such trial goes on from its own last checkpoint.
+Everything enters the ledger first; sampler, MLflow and screen hear of it afterwards. Started on a study that
+was interrupted, it first tells them what they missed, then hands out what was left open; each such trial goes
+on from its own last checkpoint.
 """
 
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform import front
-from platform.ledger import Ledger, Trial
-from platform.samples import draw_samples
+from platform.ledger import Ledger, Status, Trial
 from platform.sampler import Proposal, Sampler
+from platform.samples import draw_samples
 from platform.storage import Storage
 from platform.study import Study
 from platform.tracking import Recorder
 from typing import Any
 
 from trainers.loop import Report, Task
+
+log = logging.getLogger(__name__)
 
 
 class Conductor:
@@ -57,7 +62,8 @@ class Conductor:
     def exhausted(self) -> bool:
         """Whether no further trial is to be proposed."""
         budget = self.study.budget
-        return len(self.ledger.trials) >= budget.trials or (budget.hours > 0 and self.elapsed > 3600 * budget.hours)
+        late = budget.hours > 0 and self.elapsed > 3600 * budget.hours
+        return late or len(self.ledger.trials) >= budget.trials
 
     def next(self) -> tuple[int, Task] | None:
         """The next trial to run: one left open by an earlier driver, else a new proposal; None: no more."""
@@ -76,14 +82,20 @@ class Conductor:
         return trial.number, task
 
     def reported(self, number: int, report: Report) -> None:
-        """A rung of a trial."""
-        plain = {**report.__dict__, "scores": {str(n): dict(v) for n, v in report.scores.items()}}
+        """A rung of a trial; one with a score that is not finite ends it, and what comes after is ignored."""
+        if self.ledger.trials[number].status != "open":
+            return
+        if wrong := not_finite(report):
+            self.recorder.metrics(number, flat_metrics(report), report.step)
+            self.ended(number, "diverged", wrong)
+            return
+        plain = {**vars(report), "scores": {str(n): dict(v) for n, v in report.scores.items()}}
         self.ledger.reported(number, {**plain, "losses": dict(report.losses)})
         self.recorder.metrics(number, flat_metrics(report), report.step)
         if report.done:
             self.ended(number, "completed")
 
-    def ended(self, number: int, status: Any, reason: str = "") -> None:
+    def ended(self, number: int, status: Status, reason: str = "") -> None:
         """A trial is over; a second call for the same trial is ignored."""
         trial = self.ledger.trials[number]
         if trial.status != "open":
@@ -110,12 +122,18 @@ class Conductor:
         return self._curve
 
     def _reconcile(self) -> list[Trial]:
-        """Make ledger and sampler agree after an interruption; returns the trials left open, oldest first."""
-        for trial in self.ledger.of_status("completed", "diverged", "failed"):
+        """Make ledger, sampler and MLflow agree after an interruption; the trials left open, oldest first."""
+        over = self.ledger.of_status("completed", "diverged", "failed")
+        for trial in over:
             self._tell(trial)
+            if trial.ended_at == max(t.ended_at for t in over):  # all before it have come to MLflow
+                self._record_end(trial)
         for proposal in self.sampler.unfinished():
-            if proposal.number not in self.ledger.trials and len(proposal.params) == len(self.study.search):
+            if proposal.number not in self.ledger.trials:
                 self._enter(proposal)
+        for trial in self.ledger.of_status("open"):
+            if trial.last and (report := heard(trial.last)).done:
+                self.reported(trial.number, report)
         return self.ledger.of_status("open")
 
     def _enter(self, proposal: Proposal) -> Trial:
@@ -140,23 +158,40 @@ class Conductor:
     def _picture(self, trial: Trial) -> None:
         """Sample slices of a trial, drawn once, beside the driver's work."""
         path = self.folder / "samples" / f"trial-{trial.number:05d}.png"
-        if trial.status == "completed" and not path.exists():
-            draw_samples(trial, path)
-            self.recorder.artifact(trial.number, path)
+        if trial.status != "completed" or path.exists():
+            return
+        try:
+            self.recorder.artifact(trial.number, draw_samples(trial, path))
+        except Exception as error:  # a picture is not worth a study
+            log.warning("trial %d: its samples cannot be drawn: %s", trial.number, error)
 
     def _record_end(self, trial: Trial) -> None:
-        status = "FINISHED" if trial.status == "completed" else "FAILED"
         tags = {"status": trial.status, "reason": trial.reason, "seconds": f"{trial.seconds:.1f}"}
         if trial.last:
             tags["checkpoint"] = str(trial.last["checkpoint"])
-        self.recorder.finish(trial.number, status, tags)
+        self.recorder.finish(trial.number, "FINISHED" if trial.status == "completed" else "FAILED", tags)
         volumes = self.hypervolumes()
         if volumes:
-            self.recorder.study_metrics({"hypervolume": volumes[-1], "front_size": len(self.front().members)}, len(volumes))
+            found = {"hypervolume": volumes[-1], "front_size": len(self.front().members)}
+            self.recorder.study_metrics(found, len(volumes))
+
+
+def heard(plain: Mapping[str, Any]) -> Report:
+    """A report as the ledger keeps it."""
+    return Report(**{**plain, "scores": {int(count): scores for count, scores in plain["scores"].items()}})
+
+
+def not_finite(report: Report) -> str:
+    """Which score is not finite, or nothing."""
+    for count, scores in sorted(report.scores.items()):
+        for name, value in scores.items():
+            if not math.isfinite(value):
+                return f"diverged at step {report.step}: {name} at {count} refinement steps is {value}"
+    return ""
 
 
 def flat_metrics(report: Report) -> dict[str, float]:
-    """A report as MLflow metrics: ``fid/3`` is the FID at three refinement steps, ``fid`` that at the most."""
+    """A report as MLflow metrics: ``fid/3`` is the FID at three refinement steps, ``fid`` at the most."""
     metrics = {f"loss/{name}": value for name, value in report.losses.items()} | {"seconds": report.seconds}
     for count, values in report.scores.items():
         metrics |= {f"{name}/{count}": value for name, value in values.items()}

@@ -10,10 +10,13 @@ from typing import Any
 
 import numpy as np
 
+SLOWEST = 60.0
+"""Seconds per volume beyond which a translator is worth nothing to the front."""
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained translator at one refinement step count; ``values`` are all its scores in natural direction."""
+    """A trained translator at one refinement step count; ``values`` are all its scores, as they are."""
 
     trial: int
     steps: int
@@ -33,13 +36,14 @@ class Front:
     @cached_property
     def minimised(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         """Objective values [n, m], signs turned so that less is better."""
-        rows = [[c.values[o.name] for o in self.objectives] for c in self.candidates]
-        return pareto.minimised(np.array(rows).reshape(-1, len(self.objectives)), [o.direction for o in self.objectives])
+        rows = np.array([[c.values[o.name] for o in self.objectives] for c in self.candidates])
+        directions = [o.direction for o in self.objectives]
+        return pareto.minimised(rows.reshape(-1, len(directions)), directions)
 
     @cached_property
     def members(self) -> list[Candidate]:
         """The non-dominated candidates, best first in the first objective."""
-        inside = np.flatnonzero(pareto.nondominated(self.minimised)) if self.candidates else []
+        inside = np.flatnonzero(pareto.nondominated(self.minimised)).tolist() if self.candidates else []
         return [self.candidates[i] for i in sorted(inside, key=lambda i: float(self.minimised[i, 0]))]
 
     @cached_property
@@ -83,17 +87,20 @@ def best_values(trial: Trial, objectives: Sequence[Objective], reference: Mappin
 
 
 def reference_point(baseline: Mapping[str, float], objectives: Sequence[Objective]) -> dict[str, float]:
-    """A fixed corner somewhat worse than the untouched input, in every objective by half of its distance to ideal.
+    """A fixed corner somewhat worse than the untouched input, in each objective by half of its way to ideal.
 
-    Ideal is 0 where less is better, 1 for MS-SSIM; a PSNR has none, there it is 3 dB.
+    Ideal is 0 where less is better, 1 for MS-SSIM. A PSNR has none, there it is 3 dB; the untouched input
+    takes no time, there the corner is :data:`SLOWEST`.
     """
-    point = {}
-    for objective in objectives:
-        value, name = baseline[objective.name], objective.name
-        if name.startswith("psnr"):
-            point[name] = value - 3.0
-        elif name.startswith("ms_ssim"):
-            point[name] = value - 0.5 * (1 - value)
-        else:
-            point[name] = value + 0.5 * abs(value)
-    return point
+    return {o.name: _corner_value(o.name, baseline) for o in objectives}
+
+
+def _corner_value(name: str, baseline: Mapping[str, float]) -> float:
+    if name == "seconds_per_volume":
+        return SLOWEST
+    value = baseline[name]
+    if name.startswith("psnr"):
+        return value - 3.0
+    if name.startswith("ms_ssim"):
+        return value - 0.5 * (1 - value)
+    return value + 0.5 * abs(value)

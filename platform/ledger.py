@@ -4,13 +4,12 @@ With the sampler's storage it is the single truth of a study; Tune, MLflow and t
 """
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.lines import Lines
+from platform.lines import Lines, read_lines
 from typing import Any, Literal
 
 from trainers.errors import InputError
@@ -90,8 +89,7 @@ class Ledger:
 
 def read_trials(folder: Path) -> dict[int, Trial]:
     """The trials of a study as they are now, whoever runs it."""
-    lines = (folder / FILE).read_text().splitlines(keepends=True)
-    return fold([json.loads(line) for line in lines if line.endswith("\n")])
+    return fold(entry for entry, _ in read_lines(folder / FILE) if entry is not None)
 
 
 def of_status(trials: Mapping[int, Trial], *statuses: Status) -> list[Trial]:
@@ -108,21 +106,21 @@ def fold(entries: Iterable[Mapping[str, Any]]) -> dict[int, Trial]:
 
 
 def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
-    """Bring the trials up to one more entry."""
+    """Bring the trials up to one more entry; one of a trial whose proposal is unreadable changes nothing."""
     number = entry["trial"]
-    match entry["event"]:
-        case "proposed":
-            trials[number] = Trial(number, entry["params"])
-        case "reported":
-            trials[number].reports[entry["report"]["step"]] = entry["report"]
-        case "ended":
-            trials[number].status = entry["status"]
-            trials[number].reason, trials[number].ended_at = entry["reason"], entry["time"]
+    if entry["event"] == "proposed":
+        trials[number] = Trial(number, entry["params"])
+    trial = trials.get(number)
+    if trial is not None and entry["event"] == "reported":
+        trial.reports[entry["report"]["step"]] = entry["report"]
+    if trial is not None and entry["event"] == "ended":
+        trial.status, trial.reason, trial.ended_at = entry["status"], entry["reason"], entry["time"]
 
 
 def spent(entries: Iterable[Mapping[str, Any]]) -> float:
     """Seconds from each driver's start to its last entry, summed."""
-    return sum({entry["session"]: entry["time"] - float(entry["session"]) for entry in entries}.values())
+    last = {str(entry["session"]): float(entry["time"]) for entry in entries}
+    return sum(time - float(session) for session, time in last.items())
 
 
 def _lock(folder: Path) -> int:

@@ -12,19 +12,24 @@ from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
 
+Entry = dict[str, Any]
+
 
 class Lines:
-    """One writer, any threads. A line handed to the kernel outlives the process; a torn last line is cut off."""
+    """One writer, any threads. A line handed to the kernel outlives the process.
+
+    Only a death of the machine can lose the newest lines. A last line torn by a kill was never acknowledged
+    to anyone and is cut off.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._lock = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.end = path.read_bytes().rfind(b"\n") + 1
-        os.ftruncate(self._file, self.end)
+        self.end = cut_torn_line(path)
 
-    def append(self, entry: dict[str, Any]) -> int:
+    def append(self, entry: Entry) -> int:
         """Write one entry; returns the offset after it.
 
         Raises InputError if the disk is full; the file is then as it was before.
@@ -41,23 +46,42 @@ class Lines:
             self.end += len(line)
             return self.end
 
-    def read(self, start: int = 0) -> Iterator[tuple[dict[str, Any] | None, int]]:
-        """Entries from an offset on, each with the offset after it; None for a line that is no JSON."""
-        with self.path.open("rb") as file:
-            file.seek(start)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                start += len(line)
-                yield self._parse(line), start
+    def read(self, start: int = 0) -> Iterator[tuple[Entry | None, int]]:
+        """As :func:`read_lines`."""
+        return read_lines(self.path, start)
 
     def close(self) -> None:
         """Let go of the file."""
         os.close(self._file)
 
-    def _parse(self, line: bytes) -> dict[str, Any] | None:
-        try:
-            return dict(json.loads(line))
-        except ValueError:
-            log.warning("%s: passing over an unreadable line: %r", self.path, line[:80])
-            return None
+
+def read_lines(path: Path, start: int = 0) -> Iterator[tuple[Entry | None, int]]:
+    """Entries from an offset on, each with the offset after it; None for a line that is no JSON object.
+
+    Changes nothing, so a file may be read while another process writes it.
+    """
+    with path.open("rb") as file:
+        file.seek(start)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            start += len(line)
+            yield _parse(path, line), start
+
+
+def cut_torn_line(path: Path) -> int:
+    """Truncate a file after its last newline; returns its size then."""
+    end = path.read_bytes().rfind(b"\n") + 1
+    os.truncate(path, end)
+    return end
+
+
+def _parse(path: Path, line: bytes) -> Entry | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        entry = None
+    if isinstance(entry, dict):
+        return entry
+    log.warning("%s: passing over an unreadable line: %r", path, line[:80])
+    return None

@@ -24,7 +24,7 @@ _NAMES = {
     "psnr_t2": "PSNR T2 (dB)",
     "ms_ssim_t1": "MS-SSIM T1",
     "ms_ssim_t2": "MS-SSIM T2",
-    "seconds_per_slice": "seconds per slice",
+    "seconds_per_volume": "seconds per volume",
 }
 
 

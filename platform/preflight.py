@@ -24,12 +24,12 @@ class Machine:
 
     @classmethod
     def here(cls) -> "Machine":
-        """This machine."""
+        """What the process may use."""
         return cls(len(os.sched_getaffinity(0)), torch.cuda.device_count())
 
 
 def choose_profile(machine: Machine, profiles: tuple[str, ...], address: str | None) -> str | None:
-    """``cluster`` where there is a GPU or a cluster's address, else ``laptop``; None where the space has no such one."""
+    """``cluster`` where there is a GPU or a cluster's address, else ``laptop``, if the space has that."""
     wanted = "cluster" if machine.gpus or address else "laptop"
     return wanted if wanted in profiles else None
 
@@ -39,14 +39,15 @@ def require_fit(study: Study, machine: Machine) -> None:
     asked = study.resources
     for name, wanted, there in (("cpus", asked.cpus, machine.cpus), ("gpus", asked.gpus, machine.gpus)):
         if wanted > there:
-            raise InputError(f"{study.path}: resources: {name}: {wanted:g} is more than there are; allowed: at most {there}")
+            most = f"{wanted:g} is more than there are; allowed: at most {there}"
+            raise InputError(f"{study.path}: resources: {name}: {most}")
 
 
 def estimated_seconds(study: Study, machine: Machine) -> float:
     """Wall-clock estimate of the trials, from the operations of a training step at the first point."""
     config = study.point(study.start[0] if study.start else {})
     references = build(ReferenceConfig, study.references)
-    work = step_flops(study.method, config, references) * config.steps
+    work: float = step_flops(study.method, config, references) * config.steps * study.resources.workers
     return work / rate(study.resources) * study.budget.trials / concurrency(study.resources, machine)
 
 

@@ -1,11 +1,13 @@
-"""What a study needs before its first trial: the cohort, and the references trained on it. Made once, found after."""
+"""What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
 import importlib
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from platform.study import Cohort as CohortChoice
 from platform.study import Study
 from platform.tuning import ray_map
+from typing import Any
 
 import ray
 from rich.console import Console
@@ -24,10 +26,10 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console) -> Path:
     with _bar(console) as bar:
         task = bar.add_task(f"cohort {choice.source}", total=None)
 
-        def mapper(function: object, items: object) -> object:
-            subjects = list(items)  # type: ignore[call-overload]
+        def mapper(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+            subjects = list(items)
             bar.update(task, total=len(subjects))
-            for entry in ray_map(function, subjects):  # type: ignore[arg-type]
+            for entry in ray_map(function, subjects):
                 bar.advance(task)
                 yield entry
 
@@ -48,7 +50,9 @@ def prepare_references(study: Study, cohort_path: Path, root: Path, console: Con
     return folder
 
 
-def _train(parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console) -> None:
+def _train(
+    parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console
+) -> None:
     gpus = min(1.0, ray.cluster_resources().get("GPU", 0)) / len(store.PARTS)
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(trial.call)
     with _bar(console) as bar:
@@ -78,4 +82,3 @@ def _advance(bar: Progress, task: TaskID, file: Path) -> None:
 def _bar(console: Console) -> Progress:
     columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console)
-

@@ -16,7 +16,7 @@ from trainers.metrics.judge import Judge
 
 
 def publish(conductor: Conductor, judge: Judge, cohort: Cohort, console: Console) -> None:
-    """Print the front beside the untouched input, and write and record everything that people would look at."""
+    """Print the front beside the untouched input, and write and record what people would look at."""
     front, baselines = conductor.front(), judge.baselines
     points, objectives = report_points(front), conductor.study.objectives
     folder = conductor.folder / "report"
@@ -30,16 +30,20 @@ def publish(conductor: Conductor, judge: Judge, cohort: Cohort, console: Console
     for file in files:
         conductor.recorder.study_artifact(file, "report")
     console.print(report.front_table(points, objectives, baselines["input"]))
-    console.print(closing_lines(conductor, front, baselines, folder))
+    console.print(closing_lines(conductor, baselines["floor"], folder), markup=False)
 
 
-def closing_lines(conductor: Conductor, front: Front, baselines: Mapping[str, Mapping[str, float]], folder: Path) -> str:
+def closing_lines(conductor: Conductor, floor: Mapping[str, float], folder: Path) -> str:
     """Floors, overhead, failures and what to do next."""
-    floor, trials = baselines["floor"], conductor.ledger.trials.values()
-    lines = [f"floor (3 T of the same subjects against the 3 T pool): FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"]
+    bad = conductor.ledger.of_status("diverged", "failed")
+    lines = [
+        "floor (3 T of the same subjects against the 3 T pool): "
+        f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
+    ]
     started = max(1, conductor.handed_out)
-    lines.append(f"driver overhead: {1000 * conductor.driver_seconds / started:.0f} ms per trial (propose and record)")
-    lines += [f"trial {t.number} {t.status}: {t.reason}" for t in trials if t.status in ("diverged", "failed")]
+    overhead = 1000 * conductor.driver_seconds / started
+    lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")
+    lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in bad]
     name = conductor.study.name
     lines.append(f"report: {folder}")
     lines.append(f"next: python -m platform.promote {name} --storage {conductor.storage.root}")
@@ -56,7 +60,9 @@ def report_points(front: Front) -> list[Point]:
     ]
 
 
-def summarise(front: Front, baselines: Mapping[str, Mapping[str, float]], protocol: Mapping[str, str]) -> dict[str, Any]:
+def summarise(
+    front: Front, baselines: Mapping[str, Mapping[str, float]], protocol: Mapping[str, str]
+) -> dict[str, Any]:
     """The front as JSON, with everything needed to read its numbers."""
     return {
         "objectives": {o.name: o.direction for o in front.objectives},

@@ -8,14 +8,14 @@ from trainers import weights
 
 
 def draw_samples(trial: Trial, path: Path) -> Path:
-    """Input, output, 3 T and difference of T1 and T2 (the first two channels) at the most refinement steps."""
+    """Input, output, 3 T and difference of T1 and T2 (two channels) at the most refinement steps."""
     assert trial.last is not None
     slices = weights.read_tensors(Path(trial.last["checkpoint"]), "samples")
     path.parent.mkdir(parents=True, exist_ok=True)
+    names = ("input", "output", "3 T")
     rows = [
-        {f"{contrast} {name}": ((images[subject, channel] + 1) / 2).numpy() for name, images in slices.items()}
+        {f"{contrast} {name}": ((slices[name][subject, channel] + 1) / 2).numpy() for name in names}
         for subject in range(len(slices["input"]))
         for channel, contrast in enumerate(("T1", "T2"))
     ]
-    ordered = [{key: row[key] for key in sorted(row, key=lambda k: ("input", "output", "3 T").index(k[3:]))} for row in rows]
-    return report.sample_figure(ordered, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")
+    return report.sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")

@@ -1,7 +1,7 @@
 """``python -m platform.search --space asp_dmd.yaml``: search, record, and print the Pareto front.
 
-A study is frozen in ``<storage>/studies/<name>/study.json`` before its first trial; ``--resume`` reads that copy,
-finishes what was left open from each trial's last checkpoint, and goes on.
+A study is frozen in ``<storage>/studies/<name>/study.json`` before its first trial; ``--resume`` reads that
+copy, finishes what was left open from each trial's last checkpoint, and goes on.
 """
 
 import argparse
@@ -15,62 +15,73 @@ from platform.cli import console
 from platform.conductor import Conductor
 from platform.front import reference_point
 from platform.ledger import Ledger
-from platform.space import find_space, load_study, profile_choices
+from platform.space import find_space, load_study, profile_choices, require_name
 from platform.storage import Storage
 from platform.study import Study
 from platform.summary import describe, environment
+from typing import Any
 
 from trainers.cohorts.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
 
-FLUSH_SECONDS = 30.0
-"""How long the end of a search waits for MLflow; what is unsent then is sent by the next start."""
+FLUSH_SECONDS, HURRY_SECONDS = 30.0, 3.0
+"""How long the end, and an interruption, of a search wait for MLflow; the next start sends what is unsent."""
+
+FROZEN = ("profile", "trials", "name")
+"""Options that make a study, so that one that is resumed cannot take them."""
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m platform.search", description=(__doc__ or "").split("\n")[0])
+    parser = cli.parser("search", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--resume", metavar="NAME", help="go on with an interrupted study")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
     parser.add_argument("--trials", type=int, help="trials, instead of the space's budget")
     parser.add_argument("--name", help="the study's name, instead of the space's")
-    parser.add_argument("--storage", default="runs", help="folder of cohorts, references and studies (default: runs)")
-    parser.add_argument("--tracking", help="MLflow, sqlite:///file or http(s)://host (default: in the storage)")
+    parser.add_argument("--storage", default="runs", help="folder for everything made (default: runs)")
+    parser.add_argument(
+        "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
+    )
     parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
-    parser.add_argument("--dry-run", action="store_true", help="print the resolved study and its estimated cost; run nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the study and its estimated cost only")
     return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    options = arguments(argv)
-    if options.resume:
-        storage = Storage.open(options.storage)
-        study, saved = load_saved(storage.existing(options.resume))
-        search(study, storage, options.tracking or saved["tracking"], options.address)
-        return
-    study = resolve(options)
+    options, machine = arguments(argv), preflight.Machine.here()
+    study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
     console.print(describe(study))
     if options.dry_run:
-        machine = preflight.Machine.here()
-        seconds = preflight.estimated_seconds(study, machine)
-        console.print(f"estimated cost: about {seconds / 3600:.2g} h on this machine, cohort and references apart")
+        hours = preflight.estimated_seconds(study, machine) / 3600
+        console.print(f"estimated cost: about {hours:.2g} h on this machine, cohort and references apart")
         return
+    if not options.address:
+        preflight.require_fit(study, machine)
     storage = Storage.open(options.storage)
-    tracking_uri = options.tracking or storage.tracking
-    folder = storage.study(study.name)
-    if (folder / "study.json").exists():
-        raise InputError(f"--name: study {study.name!r} is in {storage.root} already; allowed: --resume {study.name}, or another --name")
-    search(study, storage, tracking_uri, options.address)
+    if not options.resume and (storage.study(study.name) / "study.json").exists():
+        cure = f"allowed: --resume {study.name}, or another --name"
+        raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
+    search(study, storage, tracking_uri or storage.tracking, options.address)
 
 
-def resolve(options: argparse.Namespace) -> Study:
+def resume(options: argparse.Namespace) -> tuple[Study, str]:
+    """The study as it was begun, and its MLflow; raises InputError for an option that would change it."""
+    for name in FROZEN:
+        if (value := getattr(options, name)) is not None:
+            cure = "allowed: --resume without it, as a study goes on as it was begun"
+            raise InputError(f"--{name}: {value!r} is not allowed with --resume; {cure}")
+    study, saved = load_saved(Storage.open(options.storage).existing(options.resume))
+    return study, options.tracking or saved["tracking"]
+
+
+def resolve(options: argparse.Namespace, machine: preflight.Machine) -> Study:
     """The study of the space file, its profile and the command line's overrides."""
-    path, machine = find_space(options.space), preflight.Machine.here()
+    path = find_space(options.space)
     profile = options.profile or preflight.choose_profile(machine, profile_choices(path), options.address)
     study = load_study(path, profile=profile)
     if options.trials is not None:
@@ -78,13 +89,11 @@ def resolve(options: argparse.Namespace) -> Study:
             raise InputError(f"--trials: {options.trials} is not allowed; allowed: 1 or more")
         study = dataclasses.replace(study, budget=dataclasses.replace(study.budget, trials=options.trials))
     if options.name is not None:
-        study = study.renamed(options.name)
-    if not options.address and not options.dry_run:
-        preflight.require_fit(study, machine)
+        study = dataclasses.replace(study, name=require_name(options.name))
     return study
 
 
-def load_saved(folder: Path) -> tuple[Study, Mapping[str, str]]:
+def load_saved(folder: Path) -> tuple[Study, Mapping[str, Any]]:
     """A study's frozen copy, and what else was fixed at its start."""
     saved = json.loads((folder / "study.json").read_text())
     return Study.from_json(saved["study"]), saved
@@ -92,9 +101,9 @@ def load_saved(folder: Path) -> tuple[Study, Mapping[str, str]]:
 
 def search(study: Study, storage: Storage, tracking_uri: str, address: str | None) -> None:
     """Prepare what is missing, run the trials that remain, print and record the front."""
-    from platform import tuning  # late: importing Ray takes seconds that --dry-run and a wrong input need not wait
+    from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
 
-    experiment = tracking.prepare(tracking_uri, study.name, storage.artifacts)
+    experiment = tracking.prepare(tracking_uri, tracking.EXPERIMENT, storage.artifacts)
     folder = storage.study(study.name)
     ledger = Ledger(folder)
     tuning.start_ray(address, study.resources)
@@ -103,7 +112,7 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
     point = reference_point(judge.baselines["input"], study.objectives)
-    freeze(folder, study, tracking_uri, point)
+    point = freeze(folder, study, tracking_uri, point)
     recorder = tracking.Recorder(tracking_uri, experiment, study.name, folder)
     facts = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
     recorder.study({"method": study.method, "sampler": study.sampler}, facts)
@@ -113,24 +122,30 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     status: tracking.Status = "KILLED"
     try:
         tuning.run(conductor, [board])
+        board.stop()
+        conductor.finish_pictures()
+        results.publish(conductor, judge, cohort, console)
         status = "FINISHED"
     finally:
         board.stop()
-        if status == "FINISHED":
-            results.publish(conductor, judge, cohort, console)
-        unsent = recorder.close(status, FLUSH_SECONDS)
+        unsent = recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS)
         if unsent:
             console.print(f"MLflow has not taken {unsent} records; they wait in {folder} for the next start")
+        if status == "KILLED":
+            command = f"python -m platform.search --resume {study.name} --storage {storage.root}"
+            console.print(f"nothing is lost; to go on: {command}")
         ledger.close()
 
 
-def freeze(folder: Path, study: Study, tracking_uri: str, point: Mapping[str, float]) -> None:
-    """Write ``study.json``, once: a resumed study keeps its own copy and its reference point."""
+def freeze(folder: Path, study: Study, tracking_uri: str, point: Mapping[str, float]) -> dict[str, float]:
+    """Write ``study.json``, once; returns its reference point, which a resumed study keeps."""
     path = folder / "study.json"
     if not path.exists():
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"study": study.to_json(), "tracking": tracking_uri, "reference_point": point}, indent=1))
+        plain = {"study": study.to_json(), "tracking": tracking_uri, "reference_point": point}
+        fresh.write_text(json.dumps(plain, indent=1))
         fresh.rename(path)
+    return dict(json.loads(path.read_text())["reference_point"])
 
 
 if __name__ == "__main__":

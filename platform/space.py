@@ -44,24 +44,10 @@ from typing import Any, TypeVar
 
 from trainers.config import build, check, field_types, suggest
 from trainers.errors import InputError
+from trainers.metrics.names import METRICS
 
 T = TypeVar("T")
 Values = dict[str, Any]
-
-METRICS = {
-    "fid": "minimize",
-    "kid": "minimize",
-    "rad_fid": "minimize",
-    "piqe": "minimize",
-    "psnr": "maximize",
-    "psnr_t1": "maximize",
-    "psnr_t2": "maximize",
-    "ms_ssim": "maximize",
-    "ms_ssim_t1": "maximize",
-    "ms_ssim_t2": "maximize",
-    "seconds_per_volume": "minimize",
-}
-"""What a trial reports that can be an objective, and which way is better."""
 
 SAMPLERS = ("auto", "tpe", "gp", "random")
 MAX_OBJECTIVES = 4
@@ -73,6 +59,7 @@ _KEYS = (
 )
 _REQUIRED = ("method", "objectives", "search", "cohort", "budget")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAMES = "1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
 _MAX_SEED = 2**31 - 1
 
 
@@ -87,6 +74,18 @@ def find_space(name: str | Path) -> Path:
     raise InputError(
         f"--space: no file {tried[0]}, nor {tried[2]}; {near}spaces: {', '.join(known) or 'none'}"
     )
+
+
+def profile_choices(path: Path | str) -> tuple[str, ...]:
+    """The profiles that a space offers."""
+    return profile_names(strict_yaml.load(path), [key for key in _KEYS if key != "profiles"])
+
+
+def require_name(name: str) -> str:
+    """A study's name as given on the command line; raises InputError for one that cannot name a folder."""
+    if not _NAME.fullmatch(name):
+        raise InputError(f"--name: {name!r} is not allowed; allowed: {_NAMES}")
+    return name
 
 
 def load_study(path: Path | str, *, profile: str | None = None, classes: Classes = DEFAULT_CLASSES) -> Study:
@@ -160,8 +159,7 @@ def _name(document: Document) -> str:
     name = document.data.get("name", document.path.stem)
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         source = "" if "name" in document.data else "; it is the file's name, so set another"
-        allowed = "1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
-        raise document.refusal(("name",), name, f"{allowed}{source}")
+        raise document.refusal(("name",), name, f"{_NAMES}{source}")
     return name
 
 

@@ -21,7 +21,8 @@ class Storage:
             path.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=path).close()
         except OSError as error:
-            raise InputError(f"--storage: {path} cannot be written ({error.strerror}); allowed: a writable folder") from error
+            reason = f"cannot be written ({error.strerror}); allowed: a writable folder"
+            raise InputError(f"--storage: {path} {reason}") from error
         return cls(path)
 
     @property
@@ -46,6 +47,7 @@ class Storage:
         """The folder of a study that was begun; raises InputError that names those there are."""
         folder = self.study(name)
         if not (folder / "study.json").is_file():
-            known = sorted(path.parent.name for path in self.root.glob("studies/*/study.json"))
-            raise InputError(f"study: {name!r} is not in {self.root}; allowed: {', '.join(known) or 'none yet'}")
+            names = sorted(path.parent.name for path in self.root.glob("studies/*/study.json"))
+            known = ", ".join(names) or "none yet"
+            raise InputError(f"study: {name!r} is not in {self.root}; allowed: {known}")
         return folder

@@ -4,11 +4,13 @@ import importlib.metadata
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from platform.study import Study
 
 from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
 from trainers import VERSION
 
@@ -18,6 +20,8 @@ PACKAGES = ("torch", "ray", "optuna", "mlflow", "accelerate", "diffusers")
 def describe(study: Study) -> Group:
     """The resolved study: what is searched, held, and with what means."""
     head = Table.grid(padding=(0, 2))
+    means = study.resources
+    hours = f", {study.budget.hours:g} h" if study.budget.hours else ""
     facts = {
         "study": f"{study.name} ({study.path}, profile {study.profile or 'none'})",
         "method": study.method,
@@ -26,16 +30,16 @@ def describe(study: Study) -> Group:
         "cohort": f"{study.cohort.source} {_pairs(vars(study.cohort.config))}",
         "references": _pairs(study.references) or "defaults",
         "fixed": _pairs(study.fixed) or "nothing",
-        "trial": f"{study.resources.cpus} cpus, {study.resources.gpus:g} gpus, {study.resources.workers} workers",
-        "budget": f"{study.budget.trials} trials" + (f", {study.budget.hours:g} h" if study.budget.hours else ""),
+        "trial": f"{means.cpus} cpus, {means.gpus:g} gpus, {means.workers} workers",
+        "budget": f"{study.budget.trials} trials{hours}",
     }
     for name, text in facts.items():
-        head.add_row(f"[bold]{name}", text)
+        head.add_row(Text(name, style="bold"), Text(text))
     space = Table("searched", "domain", "first", box=None, padding=(0, 2))
     for dimension in study.search:
         kind = type(dimension).__name__.lower()
         first = ", ".join(str(point[dimension.name]) for point in study.start[:3])
-        space.add_row(dimension.name, f"{kind} {dimension}", first)
+        space.add_row(dimension.name, Text(f"{kind} {dimension}"), Text(first))
     return Group(head, space)
 
 
@@ -63,5 +67,5 @@ def git_commit() -> str:
         return "unknown"
 
 
-def _pairs(values: object) -> str:
-    return ", ".join(f"{key}={value}" for key, value in dict(values).items())  # type: ignore[call-overload]
+def _pairs(values: Mapping[str, object]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in values.items())

@@ -24,6 +24,9 @@ from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
 
+EXPERIMENT = "64mT-to-3T"
+"""All studies share one experiment, so that MLflow's UI can compare their runs."""
+
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 ANSWER_SECONDS = 5

@@ -1,25 +1,31 @@
-"""Ray Tune as the executor: it places trials, restarts them where a node dies, and stops when told there are no more."""
+"""Ray Tune as the executor: it places trials and restarts them where a node dies."""
 
 import json
 import logging
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from platform import preflight
 from platform.conductor import Conductor
+from platform.preflight import Machine
 from platform.study import Resources
 from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from trainers import trial
+from trainers.errors import InputError
 
 RETRIES = 3
-"""Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts as one."""
+"""Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would end an interrupted search as if it were finished
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a diverged trial has no metrics and must not end the search
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -30,15 +36,19 @@ _ENVIRONMENT = {
 
 
 def start_ray(address: str | None, resources: Resources) -> None:
-    """Join the cluster at ``address``, or start Ray on this machine; workers are shipped ``trainers`` alone."""
+    """Join the cluster at ``address``, or start Ray here; workers are shipped ``trainers`` alone."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # board and closing lines tell of failed trials
     os.environ.update({key: value for key, value in _ENVIRONMENT.items() if key not in os.environ})
+    terminate = signal.getsignal(signal.SIGTERM)
     if address:
         import trainers
 
-        ray.init(address, runtime_env={"py_modules": [str(Path(trainers.__file__).parent)]}, log_to_driver=False)
-        return
-    # Ray Train's clean-up after a stopped trial asks the dashboard; single-process trials do without (HPO.md 1.4).
-    ray.init(include_dashboard=resources.workers > 1, log_to_driver=False, logging_level=logging.ERROR)
+        shipped = {"py_modules": [str(Path(trainers.__file__).parent)]}
+        ray.init(address, runtime_env=shipped, log_to_driver=False)
+    else:
+        # Ray Train's clean-up after a stopped trial asks the dashboard; a lone process does not (HPO.md 1.4).
+        ray.init(include_dashboard=resources.workers > 1, log_to_driver=False, logging_level=logging.ERROR)
+    signal.signal(signal.SIGTERM, terminate)  # Ray has put its own, which exits with 15
 
 
 class Proposals(Searcher):  # type: ignore[misc]
@@ -57,8 +67,12 @@ class Proposals(Searcher):  # type: ignore[misc]
         number, task = found
         self._numbers[trial_id] = number
         placement = self._required.study.resources
-        share = {"workers": placement.workers, "gpu": placement.gpus > 0, "cpus": placement.cpus / placement.workers}
-        return {"task": trial.encode(task), **share}
+        return {
+            "task": trial.encode(task),
+            "workers": placement.workers,
+            "gpu": placement.gpus > 0,
+            "cpus": placement.cpus / placement.workers,
+        }
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """A rung, or the end of a diverged trial."""
@@ -68,12 +82,14 @@ class Proposals(Searcher):  # type: ignore[misc]
         elif "report" in result:
             self._required.reported(number, trial.decode_report(result["report"]))
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """The trial has left Tune; if no report ended it, its worker failed beyond the retries."""
         if result:
             self.on_trial_result(trial_id, result)
-        reason = f"the worker failed {RETRIES + 1} times; see {self._required.folder / 'tune'}"
-        self._required.ended(self._numbers[trial_id], "failed", reason if error else "the trial ended without its last report")
+        reason = self._error(trial_id) if error else "it ended without its last report"
+        self._required.ended(self._numbers[trial_id], "failed", reason)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is the memory."""
@@ -86,6 +102,12 @@ class Proposals(Searcher):  # type: ignore[misc]
         """Without the conductor, which holds a database and threads."""
         return {**self.__dict__, "_conductor": None}
 
+    def _error(self, trial_id: str) -> str:
+        """The last line of the traceback that Tune kept, and where the whole of it is."""
+        for file in self._required.folder.glob(f"tune/*{trial_id}*/error.txt"):
+            return f"{file.read_text().strip().splitlines()[-1]} ({file})"
+        return f"its worker died {RETRIES + 1} times"
+
     @property
     def _required(self) -> Conductor:
         assert self._conductor is not None
@@ -93,7 +115,7 @@ class Proposals(Searcher):  # type: ignore[misc]
 
 
 def run(conductor: Conductor, callbacks: list[tune.Callback]) -> None:
-    """Run the study's trials until the conductor has no more."""
+    """Run the study's trials until the conductor has no more; an InputError of ours is raised plainly."""
     tuner = tune.Tuner(
         placed(conductor.study.resources),
         tune_config=tune.TuneConfig(
@@ -106,11 +128,25 @@ def run(conductor: Conductor, callbacks: list[tune.Callback]) -> None:
             name="tune",
             storage_path=str(conductor.folder),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=callbacks,
             verbose=0,
         ),
     )
-    tuner.fit()
+    try:
+        tuner.fit()
+    except TuneError as error:
+        wrong = input_error(error)
+        if wrong is None:
+            raise
+        raise wrong from None
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """The InputError that an error was raised from: Tune wraps what its searcher raises."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def placed(resources: Resources) -> Any:
@@ -123,14 +159,11 @@ def placed(resources: Resources) -> Any:
 def concurrency(resources: Resources) -> int:
     """Trials at a time: as asked for, at most as many as the cluster holds.
 
-    Workers of Ray Train are placed behind Tune's back, so the count must be right or trials starve (HPO.md 1.2).
+    Workers of Ray Train are placed behind Tune's back, so the count must be right (HPO.md 1.2).
     """
-    cluster = ray.cluster_resources()
-    fit = cluster.get("CPU", 1) / resources.cpus
-    if resources.gpus:
-        fit = min(fit, cluster.get("GPU", 0) / resources.gpus)
-    most = max(1, int(fit + 1e-9))
-    return min(most, resources.concurrent) if resources.concurrent else most
+    there = ray.cluster_resources()
+    machine = Machine(int(there.get("CPU", 1)), int(there.get("GPU", 0)))
+    return preflight.concurrency(resources, machine)
 
 
 def ray_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:

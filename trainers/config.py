@@ -13,6 +13,14 @@ from trainers.errors import InputError
 
 C = TypeVar("C")
 
+_NAMES = {
+    int: "an integer",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    tuple: "a list of integers",
+}
+
 
 @dataclass(frozen=True)
 class Range:
@@ -44,7 +52,7 @@ class FieldType:
     def __str__(self) -> str:
         if self.choices:
             return ", ".join(str(choice) for choice in self.choices)
-        name = {int: "an integer", float: "a number", bool: "true or false", str: "text"}.get(self.kind, "a list of integers")
+        name = _NAMES[self.kind]
         return f"{name} in {self.bounds}" if self.bounds else name
 
 
@@ -69,7 +77,8 @@ def build(config: type[C], values: Mapping[str, Any]) -> C:
 def check(key: str, value: Any, kind: FieldType) -> Any:
     """Return ``value`` as the field's type, or raise :class:`FieldError`."""
     if kind.choices:
-        valid = value in kind.choices and not isinstance(value, bool)
+        # 1 == 1.0 == True: equality alone would let another type through
+        valid = any(type(value) is type(choice) and value == choice for choice in kind.choices)
     elif kind.kind is tuple:
         valid = isinstance(value, list | tuple) and all(type(item) is int for item in value)
         value = tuple(value) if valid else value

@@ -170,8 +170,7 @@ class Loop:
         gradients = list(torch.autograd.grad(loss / self.config.accumulate, parameters))
         slot = "+".join(names)
         if slot in self.pending:
-            torch._foreach_add_(self.pending[slot], gradients)
-            gradients = self.pending[slot]
+            gradients = [a + b for a, b in zip(self.pending[slot], gradients, strict=True)]
         self.pending[slot] = gradients
         if not self.last_micro:
             return

@@ -43,6 +43,12 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         self.setup(new_config)
         return True
 
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the loop has published its own checkpoint."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: ``setup`` has found the last one."""
+
 
 def distributed(config: dict[str, Any]) -> None:
     """A trial of several ``workers`` with ``cpus`` cores each, as a Tune function that drives Ray Train."""

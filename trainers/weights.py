@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors beside a JSON manifest with sha256 sums, published by one rename, verified on read."""
+"""Tensors on disk: safetensors beside a JSON manifest with sha256 sums, published whole, verified on read."""
 
 import hashlib
 import json
@@ -19,12 +19,13 @@ MANIFEST = "manifest.json"
 
 
 def publish(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
-    """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, whole or not at all.
+    """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, or nothing.
 
     An existing ``folder`` is replaced. Readers see the old one, none, or the new one; never a part.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    old = work.with_name(f"{work.name}.old")
     try:
         sums = {}
         for name, group in tensors.items():
@@ -36,20 +37,21 @@ def publish(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Ma
         _sync(work / MANIFEST)
         work.chmod(0o755)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         work.rename(folder)
         _sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a published folder; raises InputError where it is missing or no JSON object."""
+    """The manifest of a published folder; raises InputError where it is missing or not one."""
     path = folder / MANIFEST
     try:
-        manifest = json.loads(path.read_text())
-        return dict(manifest)
-    except (OSError, ValueError, TypeError) as error:
+        manifest = dict(json.loads(path.read_text()))
+        return {**manifest, "sha256": dict(manifest["sha256"])}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not a readable manifest ({error.__class__.__name__})") from error
 
 

@@ -1,7 +1,7 @@
 """Anatomical Structure Preservation: the output keeps the input's foreground and its boundaries.
 
-Equations 6b-8 of METHOD.md section 5. Images are [B, H, W] in [0, 1], float32: with T_m of a few hundredths the
-logits reach +-30, which half precision would saturate.
+Equations 6b-8 of METHOD.md section 5. Images are [B, H, W] in [0, 1], float32: with T_m of a few hundredths
+the logits reach +-30, which half precision would saturate.
 """
 
 import math
@@ -16,7 +16,7 @@ from trainers.errors import InputError
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The six thresholds of ASP: mask (tau_m, T_m), trimap (t_f, t_b), boundary tolerance (delta, s in pixels)."""
+    """ASP's thresholds: mask (tau_m, T_m), trimap (t_f, t_b), boundary tolerance (delta, s in pixels)."""
 
     tau_m: float
     T_m: float
@@ -37,7 +37,7 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Structure:
-    """What ASP keeps of the input, without gradient, each [B, H, W]: Omega_f, Omega_b and the boundary gate g."""
+    """What ASP keeps of the input, without gradient: Omega_f, Omega_b and the boundary gate g, [B, H, W]."""
 
     foreground: Tensor
     background: Tensor
@@ -70,14 +70,16 @@ def boundary(mask: Tensor) -> Tensor:
 def hard_edges(inside: Tensor) -> Tensor:
     """Pixels of a boolean mask [B, H, W] with a 4-neighbour outside it."""
     padded = F.pad(inside[:, None].float(), (1, 1, 1, 1), mode="replicate")[:, 0]
-    neighbours = torch.stack((padded[:, 1:-1, 2:], padded[:, 1:-1, :-2], padded[:, 2:, 1:-1], padded[:, :-2, 1:-1]))
+    neighbours = torch.stack(
+        (padded[:, 1:-1, 2:], padded[:, 1:-1, :-2], padded[:, 2:, 1:-1], padded[:, :-2, 1:-1])
+    )
     return inside & (neighbours.amin(0) < 0.5)
 
 
 def truncated_distance(points: Tensor, radius: int) -> Tensor:
-    """Euclidean distance [B, H, W] to the nearest true pixel of ``points``, exact up to ``radius``, else ``radius``.
+    """Euclidean distance [B, H, W] to the nearest true pixel of ``points``, at most ``radius``.
 
-    Two separable min-plus passes (Felzenszwalb & Huttenlocher 2012), truncated because the gate saturates there.
+    Two separable min-plus passes (Felzenszwalb & Huttenlocher 2012); beyond ``radius`` the gate is saturated.
     """
     far = float(2 * radius * radius)
     squared = torch.where(points, 0.0, far)
@@ -90,7 +92,7 @@ def truncated_distance(points: Tensor, radius: int) -> Tensor:
 
 
 def boundary_gate(distance: Tensor, delta: float, s: float) -> Tensor:
-    """g = sigmoid((delta - D) / s) / sigmoid(delta / s): 1 on the input's boundary, 0 far from it."""
+    """Gate sigmoid((delta - D) / s) / sigmoid(delta / s): 1 on the input's boundary, 0 far from it."""
     return torch.sigmoid((delta - distance) / s) / torch.sigmoid(torch.tensor(delta / s))
 
 
@@ -109,11 +111,13 @@ def structure(source: Tensor, thresholds: Thresholds) -> Structure:
 def trimap_loss(image: Tensor, kept: Structure, thresholds: Thresholds) -> Tensor:
     """L_tri of equation 8, per sample [B]: class-balanced binary cross entropy on the confident regions."""
     z = mask_logits(image, thresholds)
-    return 0.5 * (_mean(F.softplus(-z), kept.foreground) + _mean(F.softplus(z), kept.background)) * kept.usable
+    return (
+        0.5 * (_mean(F.softplus(-z), kept.foreground) + _mean(F.softplus(z), kept.background)) * kept.usable
+    )
 
 
 def boundary_loss(image: Tensor, kept: Structure, thresholds: Thresholds) -> Tensor:
-    """L_bnd of equation 8, per sample [B]: share of the output's boundary further than delta from the input's."""
+    """L_bnd of equation 8, per sample [B]: share of the output's boundary beyond delta of the input's."""
     edge = boundary(torch.sigmoid(mask_logits(image, thresholds)))
     inlier = (edge * kept.gate).sum((1, 2)) / (edge.sum((1, 2)) + 1.0)
     return (1 - inlier) * kept.usable

@@ -23,13 +23,15 @@ def bridge_fraction(grid: list[float], i: int) -> float:
 
 
 def bridge_std(grid: list[float], i: int, tau: float) -> float:
-    """Standard deviation sqrt(tau s_i (1 - s_i)(1 - t_i)) of the bridge at t_{i+1} given t_i (METHOD.md 1.2)."""
+    """Deviation sqrt(tau s_i (1 - s_i)(1 - t_i)) of the bridge at t_{i+1} given t_i (METHOD.md 1.2)."""
     s = bridge_fraction(grid, i)
     return math.sqrt(tau * s * (1 - s) * (1 - grid[i]))
 
 
-def bridge_step(x: Tensor, xhat: Tensor, grid: list[float], i: int, noise: Tensor | None, tau: float) -> Tensor:
-    """Equation 4: x_{t_{i+1}} from the state ``x`` and the prediction ``xhat``; ``noise=None`` is inference."""
+def bridge_step(
+    x: Tensor, xhat: Tensor, grid: list[float], i: int, noise: Tensor | None, tau: float
+) -> Tensor:
+    """Equation 4: x_{t_{i+1}} from the state ``x`` and prediction ``xhat``; ``noise=None`` is inference."""
     s = bridge_fraction(grid, i)
     mean = (1 - s) * x + s * xhat
     return mean if noise is None else mean + bridge_std(grid, i, tau) * noise
@@ -59,6 +61,8 @@ def transport_cost(x: Tensor, xhat: Tensor) -> Tensor:
     return (x.float() - xhat.float()).square().mean()
 
 
-def bridge_loss(cost: Tensor, pair_entropy: Tensor, time: float, tau: float, w_cost: float, w_ent: float) -> Tensor:
-    """L_SB = tau [w_cost cost - w_ent (1 - t_k) H]: official scale, the paper's time factor (METHOD.md 1.6)."""
+def bridge_loss(
+    cost: Tensor, pair_entropy: Tensor, time: float, tau: float, w_cost: float, w_ent: float
+) -> Tensor:
+    """L_SB = tau [w_cost cost - w_ent (1 - t_k) H]: official scale, the paper's time factor (METHOD 1.6)."""
     return tau * (w_cost * cost - w_ent * (1 - time) * pair_entropy)

@@ -19,7 +19,7 @@ def velocity(x: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
 
 
 def clean_from_velocity(noisy: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor, limit: float = 1.5) -> Tensor:
-    """mu = alpha x_t - sigma v, the posterior mean of the clean image, clamped alike for both networks."""
+    """Posterior mean mu = alpha x_t - sigma v of the clean image, clamped alike for both networks."""
     return (alpha * noisy - sigma * v).clamp(-limit, limit)
 
 

@@ -15,11 +15,11 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
 
 
 def sample_positions(mask: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """``count`` different pixel indices per image, inside ``mask`` [B, H, W] while it lasts: shape [B, count].
+    """``count`` different pixel indices [B, count] per image, inside ``mask`` [B, H, W] while it lasts.
 
     Background patches are all alike and would be false negatives (METHOD.md section 6, MRI-specific).
     """
-    weights = mask.flatten(1).float() + 1e-6
+    weights = mask.flatten(1).float() + 1e-12  # 1e-6 would, over 10^4 pixels, win one draw in a hundred
     return torch.multinomial(weights, min(count, weights.shape[1]), generator=generator)
 
 

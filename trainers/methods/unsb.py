@@ -70,6 +70,8 @@ class Config(base.TrialConfig):
     generator_width: Annotated[int, Range(4, 256)] = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
     discriminator_width: Annotated[int, Range(4, 256)] = 64
+    discriminator_norm: bool = False
+    """Instance norms in D and E, as the official networks have."""
     latent: Annotated[int, Range(1, 1024)] = 256
 
     def __post_init__(self) -> None:
@@ -115,10 +117,10 @@ class Method(base.Method):
         self.networks = {
             **self.translators(config),
             "F": Projection([3, 2 * width, 4 * width, 4 * width, 4 * width], 256),
-            "D": PatchNet(channels=3, width=config.discriminator_width),
+            "D": PatchNet(channels=3, width=config.discriminator_width, norm=config.discriminator_norm),
         }
         if config.estimates_entropy:
-            self.networks["E"] = PatchNet(channels=12, width=config.discriminator_width)
+            self.networks["E"] = PatchNet(channels=12, width=config.discriminator_width, norm=config.discriminator_norm)
         if config.distils:
             self.networks["C"] = self.teacher.critic(config.refinement_steps * config.critic_step_cond, config.crop)
         self.optimizers = {name: torch.optim.Adam(net.parameters(), config.lr, (0.5, 0.999)) for name, net in self.networks.items() if name != "C"}

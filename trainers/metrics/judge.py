@@ -19,22 +19,6 @@ from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject
 from trainers.references.store import References
 
-METRICS: Mapping[str, str] = {
-    "fid": "minimize",
-    "kid": "minimize",
-    "rad_fid": "minimize",
-    "piqe": "minimize",
-    "psnr": "maximize",
-    "ms_ssim": "maximize",
-    "psnr_t1": "maximize",
-    "psnr_t2": "maximize",
-    "ms_ssim_t1": "maximize",
-    "ms_ssim_t2": "maximize",
-    "seconds_per_volume": "minimize",
-}
-"""What a trial reports per refinement step count, with its natural direction."""
-
-
 def finish(output: Tensor, mask: Tensor) -> Tensor:
     """An output [B, 3, H, W] as it is delivered: in [-1, 1], -1 outside the input's brain mask [B, H, W]."""
     return torch.where(mask[:, None], output.float().clamp(-1, 1), -1.0)

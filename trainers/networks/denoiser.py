@@ -12,7 +12,7 @@ TRAIN_STEPS = 1000
 
 
 def schedule(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """alpha_t and sigma_t, each [1000], of the linear variance-preserving schedule 1e-4 .. 0.02 (METHOD.md 3)."""
+    """(alpha_t, sigma_t), each [1000]: the linear variance-preserving schedule 1e-4 .. 0.02 (METHOD.md 3)."""
     cumulative = DDPMScheduler(TRAIN_STEPS, 1e-4, 0.02, "linear").alphas_cumprod.to(device)
     return cumulative.sqrt(), (1 - cumulative).sqrt()
 
@@ -20,12 +20,14 @@ def schedule(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
 class Denoiser(nn.Module):
     """Predicts the velocity v of a noisy image; as a critic also a real/fake logit from its bottleneck.
 
-    A critic is a copy of the teacher, conditioned on the refinement step through an embedding that starts at zero,
-    so that it starts as the teacher (METHOD.md 2.1). ``patch`` > 1 folds squares of pixels into channels, which
-    divides the cost by its square.
+    A critic is a copy of the teacher, conditioned on the refinement step through an embedding that starts at
+    zero, so that it starts as the teacher (METHOD.md 2.1). ``patch`` > 1 folds squares of pixels into
+    channels, which divides the cost by its square.
     """
 
-    def __init__(self, *, channels: int, widths: Sequence[int], layers: int, attention: bool, patch: int) -> None:
+    def __init__(
+        self, *, channels: int, widths: Sequence[int], layers: int, attention: bool, patch: int
+    ) -> None:
         super().__init__()
         self.patch = patch
         last = len(widths) - 1
@@ -34,9 +36,13 @@ class Denoiser(nn.Module):
             out_channels=channels * patch**2,
             layers_per_block=layers,
             block_out_channels=tuple(widths),
-            down_block_types=tuple("AttnDownBlock2D" if attention and i == last else "DownBlock2D" for i in range(last + 1)),
-            up_block_types=tuple("AttnUpBlock2D" if attention and i == 0 else "UpBlock2D" for i in range(last + 1)),
-            norm_num_groups=min(32, widths[0] // 2),
+            down_block_types=tuple(
+                "AttnDownBlock2D" if attention and i == last else "DownBlock2D" for i in range(last + 1)
+            ),
+            up_block_types=tuple(
+                "AttnUpBlock2D" if attention and i == 0 else "UpBlock2D" for i in range(last + 1)
+            ),
+            norm_num_groups=_groups(widths),
             add_attention=attention,
         )
         self.bottleneck = widths[-1]
@@ -45,7 +51,7 @@ class Denoiser(nn.Module):
         self.classifier: nn.Module | None = None
 
     def critic(self, steps: int, crop: int) -> "Denoiser":
-        """A trainable copy with a classifier for ``crop``-pixel images and, ``steps`` > 0, a step embedding."""
+        """A trainable copy with a classifier of ``crop``-pixel images and, if ``steps``, a step embedding."""
         critic = copy.deepcopy(self).requires_grad_(True)
         if steps:
             critic.step_embedding = nn.Embedding(steps, self.embedding_width)
@@ -54,7 +60,9 @@ class Denoiser(nn.Module):
         critic.classifier = classifier_head(self.bottleneck, crop // self.patch // 2**levels)
         return critic
 
-    def encode(self, noisy: Tensor, t: Tensor, k: Tensor | None = None) -> tuple[Tensor, list[Tensor], Tensor]:
+    def encode(
+        self, noisy: Tensor, t: Tensor, k: Tensor | None = None
+    ) -> tuple[Tensor, list[Tensor], Tensor]:
         """Bottleneck, skip connections and embedding of noisy images [B, C, H, W] at timesteps ``t`` [B]."""
         net = self.unet
         embedding = net.time_embedding(net.time_proj(t).to(noisy.dtype))
@@ -89,9 +97,14 @@ class Denoiser(nn.Module):
         return logits.flatten()
 
 
+def _groups(widths: Sequence[int]) -> int:
+    # groups of one channel would cancel the embeddings added in front of the norm: blind to t and k
+    return max(n for n in range(1, 33) if all(width % n == 0 and width >= 2 * n for width in widths))
+
+
 def classifier_head(width: int, size: int) -> nn.Module:
     """DMD2's head: strided convolutions down to 4x4, one to 1x1, one logit (METHOD.md section 2)."""
-    groups = min(32, width // 2)
+    groups = _groups([width])
     layers: list[nn.Module] = []
     while size > 4:
         layers += [nn.Conv2d(width, width, 4, 2, 1), nn.GroupNorm(groups, width), nn.SiLU()]

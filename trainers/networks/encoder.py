@@ -1,6 +1,7 @@
-"""The frozen eyes: a residual encoder for FID, another architecture for the radiology fallback (DATA.md B1)."""
+"""The frozen eyes: a residual encoder for FID, another one for the radiology fallback (DATA.md B1)."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +62,7 @@ class PlainDecoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         widths = [FEATURES, 4 * width, 2 * width, width, 3]
-        self.convs = nn.ModuleList([nn.Conv2d(a, b, 3, 1, 1) for a, b in zip(widths, widths[1:], strict=False)])
+        self.convs = nn.ModuleList([nn.Conv2d(a, b, 3, 1, 1) for a, b in pairwise(widths)])
 
     def forward(self, h: Tensor) -> Tensor:
         """[B, 128, h, w] to [B, 3, 16 h, 16 w]."""
@@ -72,6 +73,6 @@ class PlainDecoder(nn.Module):
 
 def _strided(widths: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for a, b in zip(widths, widths[1:], strict=False):
+    for a, b in pairwise(widths):
         layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers)

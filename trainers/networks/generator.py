@@ -15,6 +15,13 @@ def _conv(inputs: int, outputs: int, size: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, padding=size // 2, padding_mode="reflect")
 
 
+def _perceptron(inputs: int, width: int, depth: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for i in range(depth):
+        layers += [nn.Linear(width if i else inputs, width), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers)
+
+
 def residual(x: Tensor, change: Tensor, edge: float = 0.95) -> Tensor:
     """``x`` moved by ``change`` on the scale of its logits: the identity at 0, never beyond 1 / edge.
 
@@ -33,12 +40,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         """``h`` [B, C, H, W], ``embedding`` [B, E]."""
-        y = F.relu(self.film(self.norm(self.first(h)), embedding))
-        return h + self.norm(self.second(y))
+        y: Tensor = F.relu(self.film(self.norm(self.first(h)), embedding))
+        change: Tensor = self.norm(self.second(y))
+        return h + change
 
 
 class LegacyBlock(nn.Module):
-    """The official block as it executes: only IN(h) survives its first half, gamma has no 1 (METHOD.md 1.4 a, c)."""
+    """The official block as it executes: its first half is IN(h), gamma has no 1 (METHOD.md 1.4 a, c)."""
 
     def __init__(self, channels: int, latent: int) -> None:
         super().__init__()
@@ -48,7 +56,8 @@ class LegacyBlock(nn.Module):
     def forward(self, h: Tensor, latent: Tensor) -> Tensor:
         """``h`` [B, C, H, W], ``latent`` [B, 256]."""
         gamma, beta = self.affine(latent)[..., None, None].chunk(2, 1)
-        return h + self.norm(self.second(F.relu(gamma * self.norm(h) + beta)))
+        change: Tensor = self.norm(self.second(F.relu(gamma * self.norm(h) + beta)))
+        return h + change
 
 
 class Embedding(nn.Module):
@@ -56,13 +65,8 @@ class Embedding(nn.Module):
 
     def __init__(self, latent: int, width: int, timeless: bool) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for i in range(4):
-            layers += [nn.Linear(latent if i == 0 else width, width), nn.LeakyReLU(0.2)]
-        self.latent = nn.Sequential(*layers)
-        self.time = None if timeless else nn.Sequential(
-            nn.Linear(64, width), nn.LeakyReLU(0.2), nn.Linear(width, width), nn.LeakyReLU(0.2)
-        )
+        self.latent = _perceptron(latent, width, 4)
+        self.time = None if timeless else _perceptron(64, width, 2)
 
     def forward(self, k: Tensor, z: Tensor) -> Tensor:
         """``k`` [B] step indices, ``z`` [B, latent]."""
@@ -73,9 +77,9 @@ class Embedding(nn.Module):
 class Generator(nn.Module):
     """xhat_k = G(x_k, k, z), equation 3.
 
-    ``form`` "residual" predicts the change to the state instead of the image: training starts at the identity,
-    which for one anatomy at two field strengths is the natural place. "image" predicts the image through tanh.
-    "legacy" is the official network as it executes, time-blind, for parity.
+    ``form`` "residual" predicts the change to the state instead of the image: training starts at the
+    identity, which for one anatomy at two field strengths is the natural place. "image" predicts the image
+    through tanh. "legacy" is the official network as it executes, time-blind, for parity.
     """
 
     def __init__(self, *, channels: int, width: int, blocks: int, latent: int, form: str) -> None:
@@ -92,17 +96,10 @@ class Generator(nn.Module):
         self.up = nn.ModuleList([_conv(wide, 2 * width, 3), _conv(2 * width, width, 3)])
         self.head = _conv(width, channels, 7)
         initialise(self)
-        if not legacy:
-            self._open_residual_branches()
-
-    def _open_residual_branches(self) -> None:
-        """Ordinary scale inside: with affine-free norms the gain of 0.02 matters to FiLM and the head alone."""
-        for layer in self.embedding.modules():
-            if isinstance(layer, nn.Linear):
-                nn.init.kaiming_normal_(layer.weight, 0.2)
+        nn.init.normal_(self.head.weight, std=1e-3)  # near the identity, or near grey
 
     def forward(self, x: Tensor, k: Tensor, z: Tensor) -> Tensor:
-        """States [B, C, H, W] in [-1, 1] (H, W multiples of 4), steps [B], latents [B, latent]: the prediction."""
+        """Prediction from states [B, C, H, W] in [-1, 1], H and W multiples of 4; k [B], z [B, latent]."""
         h = self.encode(x, k, z, len(self.blocks))[-1]
         for conv in self.up:
             h = F.relu(F.instance_norm(conv(upsample(h))))
@@ -110,7 +107,7 @@ class Generator(nn.Module):
         return residual(x, out) if self.residual else torch.tanh(out)
 
     def encode(self, x: Tensor, k: Tensor, z: Tensor, blocks: int) -> list[Tensor]:
-        """Feature maps: pixels, both down-sampled levels, the first residual ``blocks`` (PatchNCE takes some)."""
+        """PatchNCE's feature maps: pixels, both convolutions before a blur, the first residual ``blocks``."""
         embedding = self.embedding(k, z)
         h = F.relu(F.instance_norm(self.stem(x)))
         features = [x]

@@ -1,7 +1,7 @@
 """ResNet-50 for user-supplied RadImageNet weights (Mei et al. 2022), in torchvision's parameter names.
 
-Preprocessing is pinned: [-1, 1] to [0, 1], bilinear to 224 x 224, ImageNet mean and deviation, as the weights'
-PyTorch port documents (DATA.md B1).
+Preprocessing is pinned: [-1, 1] to [0, 1], bilinear to 224 x 224, ImageNet mean and deviation, as the
+weights' PyTorch port documents (DATA.md B1).
 """
 
 from pathlib import Path
@@ -30,7 +30,9 @@ class Bottleneck(nn.Module):
         self.bn3 = nn.BatchNorm2d(4 * width)
         self.downsample: nn.Module | None = None
         if stride > 1 or inputs != 4 * width:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, inputs, H, W] to [B, 4 width, H / stride, W / stride]."""
@@ -52,7 +54,10 @@ class RadImageNet(nn.Module):
         inputs = 64
         for number, (width, count) in enumerate(_STAGES, 1):
             stride = 1 if number == 1 else 2
-            blocks = [Bottleneck(inputs if i == 0 else 4 * width, width, stride if i == 0 else 1) for i in range(count)]
+            blocks = [
+                Bottleneck(inputs if i == 0 else 4 * width, width, stride if i == 0 else 1)
+                for i in range(count)
+            ]
             self.add_module(f"layer{number}", nn.Sequential(*blocks))
             inputs = 4 * width
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
@@ -66,8 +71,9 @@ class RadImageNet(nn.Module):
             state = {key: value for key, value in load_file(path).items() if not key.startswith("fc.")}
             network.load_state_dict(state)
         except (OSError, SafetensorError, RuntimeError) as error:
+            cause = error.__class__.__name__
             raise InputError(
-                f"{path}: not a safetensors file of a ResNet-50 in torchvision's names ({error.__class__.__name__})"
+                f"{path}: not a ResNet-50 in torchvision's names, as safetensors ({cause})"
             ) from error
         return network.requires_grad_(False).eval()
 

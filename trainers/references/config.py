@@ -1,10 +1,11 @@
 """What is trained once per cohort and never per trial: teacher and encoders."""
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
 
 from trainers.cohorts.channels import Layout
-from trainers.config import Range
+from trainers.config import FieldError, Range
 
 Steps = Annotated[int, Range(1, 10**7)]
 
@@ -35,3 +36,9 @@ class ReferenceConfig:
     radimagenet: str = ""
     """A safetensors file of RadImageNet's ResNet-50; empty: a fallback encoder, labelled rad-fallback."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+
+    def __post_init__(self) -> None:
+        """Raises FieldError for widths that group norms cannot divide."""
+        if len(self.teacher_widths) < 2 or min(self.teacher_widths) < 8 or math.gcd(*self.teacher_widths) < 4:
+            allowed = "two or more widths of at least 8 with a common divisor of at least 4"
+            raise FieldError("teacher_widths", self.teacher_widths, allowed)

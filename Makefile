@@ -1,0 +1,33 @@
+# Both commands set everything up on a fresh machine with Python 3.11 or newer.
+PYTHON ?= python3
+NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
+BIN := .venv/bin
+
+.PHONY: search test lint ui clean
+
+search: .venv/run.done
+	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
+
+test: .venv/test.done lint
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/test.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+ui: .venv/run.done
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1
+
+.venv/run.done: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	touch $@
+
+.venv/test.done: .venv/run.done tests/requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock -r tests/requirements.lock
+	touch $@
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,108 @@
+"""``python -m platform.promote STUDY``: register the best translator of a study and point an alias at it."""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from platform import cli, registry, tracking
+from platform.cli import console
+from platform.front import Candidate, Front, candidates
+from platform.ledger import of_status, read_trials
+from platform.replay import Replayer
+from platform.search import load_saved
+from platform.storage import Storage
+from platform.study import Study
+
+from trainers import weights
+from trainers.cohorts.build import folder as cohort_folder
+from trainers.cohorts.store import Cohort
+from trainers.config import build
+from trainers.errors import InputError
+from trainers.export import export
+from trainers.references.config import ReferenceConfig
+
+PICKS = ("knee", "best-fid", "best-psnr", "best-ms_ssim")
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = cli.parser("promote", __doc__)
+    parser.add_argument("study", help="the study's name")
+    wishes = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
+    parser.add_argument("--pick", default="knee", help=f"{wishes} (default: knee)")
+    parser.add_argument("--alias", default="champion", help="alias to set (default: champion)")
+    parser.add_argument("--model", help="registered model's name (default: the study's)")
+    parser.add_argument("--storage", default="runs", help="folder of the study (default: runs)")
+    parser.add_argument("--tracking", help="MLflow (default: the study's)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command; raises InputError for what the user got wrong."""
+    options = arguments(argv)
+    storage = Storage.open(options.storage)
+    folder = storage.existing(options.study)
+    study, saved = load_saved(folder)
+    done = of_status(read_trials(folder), "completed")
+    front = Front(study.objectives, saved["reference_point"], candidates(done))
+    chosen = pick(options.pick, front)
+    uri, name = options.tracking or saved["tracking"], options.model or study.name
+    experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
+    run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
+    if run_id is None:
+        missing = f"MLflow at {tracking.redact(uri)} has no run of trial {chosen.trial}"
+        raise InputError(f"--tracking: {missing}; allowed: the study's own")
+    version = publish(study, storage, chosen, uri, name, run_id)
+    registry.set_alias(uri, name, options.alias, version)
+    told = ", ".join(f"{o.name} {chosen.values[o.name]:.4g}" for o in study.objectives)
+    origin = f"trial {chosen.trial} at {chosen.steps} steps ({told})"
+    console.print(f"models:/{name}@{options.alias} is version {version}: {origin}")
+
+
+def pick(wish: str, front: Front) -> Candidate:
+    """The candidate that ``--pick`` names; raises InputError where there is none."""
+    if not front.candidates:
+        raise InputError("study: no trial has completed; allowed: promotion after the first completed trial")
+    if wish == "knee":
+        assert front.knee is not None
+        return front.knee
+    if wish in PICKS:
+        metric = wish.removeprefix("best-")
+        return (min if metric == "fid" else max)(front.candidates, key=lambda c: c.values[metric])
+    number, _, steps = wish.partition("/")
+    found = [c for c in front.candidates if str(c.trial) == number and steps in ("", str(c.steps))]
+    if not found:
+        trials = ", ".join(str(n) for n in sorted({c.trial for c in front.candidates}))
+        allowed = f"{', '.join(PICKS)}, or a completed trial ({trials}) or TRIAL/STEPS"
+        raise InputError(f"--pick: {wish!r} is not allowed; allowed: {allowed}")
+    members = [c for c in found if c in front.members]
+    return (members or found)[-1]
+
+
+def publish(study: Study, storage: Storage, chosen: Candidate, uri: str, name: str, run_id: str) -> str:
+    """Export, package and register a candidate; returns its version."""
+    checkpoint = Path(chosen.checkpoint)
+    facts = weights.verify(checkpoint)
+    cohort = Cohort.open(cohort_folder(storage.root, facts["cohort"]))
+    layout = build(ReferenceConfig, study.references).channels
+    tags = registry.facts(
+        {
+            "study": study.name,
+            "trial": str(chosen.trial),
+            "steps": str(chosen.steps),
+            "trial_key": facts["key"],
+            "cohort": facts["cohort"],
+            "config": json.dumps(facts["config"], sort_keys=True),
+            **{f"validation.{key}": f"{value:.6g}" for key, value in chosen.values.items()},
+        }
+    )
+    with tempfile.TemporaryDirectory() as work:
+        model, packaged = Path(work) / "translator", Path(work) / "model"
+        export(model, checkpoint, chosen.steps, cohort, layout, chosen.values)
+        registry.package(model, packaged)
+        return registry.register(uri, name, run_id, packaged, tags)
+
+
+if __name__ == "__main__":
+    cli.run(main)

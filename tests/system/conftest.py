@@ -1,0 +1,89 @@
+"""Commands as a user runs them: subprocesses from the repository's root, on a tiny space."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SPACE = """
+method: unsb
+objectives: {fid: minimize, ms_ssim: maximize, psnr: maximize}
+sampler: tpe
+search:
+  lambda_DMD: {log: [0.05, 4]}
+  tau_m: {uniform: [0.03, 0.2]}
+  T_m: {uniform: [0.01, 0.05]}
+  refinement_steps: {int: [1, 3]}
+start_from: [{refinement_steps: 2}]
+cohort: {source: phantom, train: 3, val: 2, test: 2}
+references:
+  crop: 32
+  teacher_steps: 4
+  teacher_batch: 2
+  teacher_patch: 2
+  teacher_widths: [16, 16]
+  teacher_layers: 1
+  teacher_attention: false
+  encoder_steps: 4
+  encoder_batch: 4
+  encoder_width: 8
+fixed:
+  steps: 24
+  rungs: 4
+  batch_size: 2
+  crop: 32
+  nce_patches: 16
+  generator_width: 4
+  generator_blocks: 1
+  discriminator_width: 4
+  latent: 8
+budget: {trials: 4}
+"""
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def launch(*words: str) -> "subprocess.Popen[str]":
+    """A command of the platform, in a process group of its own."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
+    command = [sys.executable, "-m", *words]
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+@pytest.fixture(scope="session")
+def start() -> Start:
+    """Starts a command and does not wait for it."""
+    return launch
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """Runs a command to its end."""
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        process = launch(*words)
+        out, err = process.communicate(timeout=280)
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One storage for the session, so that cohort and references are made once."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny space."""
+    path = tmp_path_factory.mktemp("space") / "tiny.yaml"
+    path.write_text(SPACE)
+    return path

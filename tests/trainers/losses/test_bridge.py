@@ -1,0 +1,170 @@
+"""The bridge against METHOD.md's table, Brownian covariances and exact Donsker-Varadhan optima."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from trainers.losses import bridge
+
+TAU = 0.01
+TABLE: dict[int, tuple[list[float], list[float], list[float]]] = {  # METHOD.md 1.1: T -> (t grid, s_i, std_i)
+    1: ([0, 1], [1], [0]),
+    2: ([0, 0.5, 1], [0.5, 1], [0.050, 0]),
+    3: ([0, 0.5, 0.8333, 1], [0.5, 0.6667, 1], [0.050, 0.0333, 0]),
+    4: ([0, 0.5, 0.7727, 0.9091, 1], [0.5, 0.5455, 0.6, 1], [0.050, 0.0352, 0.0234, 0]),
+    5: (
+        [0, 0.5, 0.74, 0.86, 0.94, 1],
+        [0.5, 0.48, 0.4615, 0.5714, 1],
+        [0.050, 0.0353, 0.0254, 0.0185, 0],
+    ),
+    6: (
+        [0, 0.5, 0.719, 0.8285, 0.9015, 0.9562, 1],
+        [0.5, 0.438, 0.3896, 0.4255, 0.5556, 1],
+        [0.050, 0.0351, 0.0259, 0.0205, 0.0156, 0],
+    ),
+    8: (
+        [0, 0.5, 0.6928, 0.7893, 0.8535, 0.9017, 0.9403, 0.9725, 1],
+        [0.5, 0.3857, 0.3139, 0.305, 0.3292, 0.3925, 0.5385, 1],
+        [0.050, 0.0344, 0.0257, 0.0211, 0.018, 0.0153, 0.0122, 0],
+    ),
+}
+
+
+@pytest.mark.parametrize("steps", TABLE)
+def test_grid_fractions_and_deviations_are_those_of_the_table(steps: int) -> None:
+    times, fractions, deviations = TABLE[steps]
+    grid = bridge.time_grid(steps)
+    np.testing.assert_allclose(grid, times, atol=5.1e-5)
+    np.testing.assert_allclose(
+        [bridge.bridge_fraction(grid, i) for i in range(steps)], fractions, atol=5.1e-5
+    )
+    np.testing.assert_allclose(
+        [bridge.bridge_std(grid, i, TAU) for i in range(steps)], deviations, atol=5.1e-5
+    )
+
+
+@pytest.mark.parametrize("steps", range(1, 9))
+def test_the_bridge_starts_at_0_ends_at_1_and_lands_without_noise(steps: int) -> None:
+    grid = bridge.time_grid(steps)
+    assert len(grid) == steps + 1 and grid[0] == 0 and grid[-1] == pytest.approx(1, abs=1e-15)
+    assert all(a < b for a, b in pairwise(grid))
+    assert bridge.bridge_std(grid, steps - 1, 1.0) == pytest.approx(0, abs=1e-7)
+    x, xhat, noise = torch.randn(3, 4, dtype=torch.float64).unbind(0)
+    np.testing.assert_allclose(bridge.bridge_step(x, xhat, grid, steps - 1, noise, TAU), xhat, atol=1e-7)
+
+
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_the_variance_has_the_form_of_the_official_code(steps: int) -> None:
+    grid = bridge.time_grid(steps)
+    for i in range(steps):
+        delta, left = grid[i + 1] - grid[i], 1 - grid[i]
+        assert bridge.bridge_std(grid, i, TAU) ** 2 == pytest.approx(
+            TAU * delta * (1 - delta / left), abs=1e-15
+        )
+
+
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_steps_towards_a_fixed_end_compose_to_the_brownian_bridge(steps: int) -> None:
+    """Mean (1 - t) x_0 + t xhat, covariance tau s (1 - t) for s <= t, read off unit noises."""
+    grid = bridge.time_grid(steps)
+    x0, end = torch.tensor([0.3], dtype=torch.float64), torch.tensor([-0.8], dtype=torch.float64)
+    noise = torch.eye(steps, dtype=torch.float64)
+    mean, response, responses = x0, torch.zeros(steps, dtype=torch.float64), []
+    for i in range(steps):
+        mean = bridge.bridge_step(mean, end, grid, i, None, TAU)
+        np.testing.assert_allclose(mean, (1 - grid[i + 1]) * x0 + grid[i + 1] * end, atol=1e-12)
+        response = bridge.bridge_step(response, torch.zeros_like(response), grid, i, noise[i], TAU)
+        responses.append(response)
+    t = np.array(grid[1:])
+    expected = TAU * np.minimum.outer(t, t) * (1 - np.maximum.outer(t, t))
+    found = torch.stack(responses)
+    np.testing.assert_allclose(found @ found.T, expected, atol=1e-15)
+
+
+def test_one_step_jumps_to_the_prediction() -> None:
+    x, xhat = torch.randn(2, 3, 4, 4)
+    for noise in (None, torch.randn_like(x)):
+        assert torch.equal(bridge.bridge_step(x, xhat, [0.0, 1.0], 0, noise, TAU), xhat)
+
+
+@pytest.mark.parametrize("scale", [1.0, 300.0])
+def test_log_mean_exp_agrees_with_float64(scale: float) -> None:
+    energy = scale * torch.randn(2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    wide = energy.double().numpy()
+    expected = wide.max() + np.log(np.exp(wide - wide.max()).mean())
+    assert float(bridge.log_mean_exp(energy)) == pytest.approx(expected, rel=1e-6)
+    half = energy.to(torch.bfloat16)
+    assert float(bridge.log_mean_exp(half)) == pytest.approx(
+        float(bridge.log_mean_exp(half.double())), rel=1e-6
+    )
+
+
+COUNTS = torch.tensor([[4, 1, 0], [1, 2, 2], [1, 0, 5]])
+"""A joint distribution of two variables in sixteenths; zero entries make the log ratio -infinite: use -40."""
+
+
+def _samples(table: Tensor) -> tuple[Tensor, Tensor]:
+    """Every pair of the joint, and every pair of the product of its marginals, as often as it occurs."""
+    own = table.flatten().repeat_interleave(COUNTS.flatten())
+    product = torch.outer(COUNTS.sum(1), COUNTS.sum(0))
+    return own, table.flatten().repeat_interleave(product.flatten())
+
+
+def _log_ratio() -> tuple[Tensor, float]:
+    joint = COUNTS.double() / COUNTS.sum()
+    ratio = (joint / torch.outer(joint.sum(1), joint.sum(0))).log().clamp_min(-40)
+    return ratio, float((joint * ratio).sum())
+
+
+def test_the_log_density_ratio_gives_the_mutual_information() -> None:
+    ratio, information = _log_ratio()
+    assert information > 0.3
+    assert float(bridge.entropy(*_samples(ratio))) == pytest.approx(information, rel=1e-5)
+    assert float(bridge.entropy(*_samples(ratio + 3))) == pytest.approx(information, rel=1e-5)
+    assert float(bridge.energy_loss(*_samples(ratio))) == pytest.approx(-information, rel=1e-5)
+    generator = torch.Generator().manual_seed(0)
+    for size in (0.01, 0.3, 3):
+        other = ratio + size * torch.randn(3, 3, generator=generator)
+        assert float(bridge.entropy(*_samples(other))) < information
+        assert float(bridge.energy_loss(*_samples(other))) > -information
+
+
+def test_descent_on_the_energy_loss_finds_the_log_density_ratio_with_its_constant() -> None:
+    ratio, information = _log_ratio()
+    table = torch.ones(3, 3, dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [table], max_iter=200, line_search_fn="strong_wolfe", tolerance_change=1e-12
+    )
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        loss = bridge.energy_loss(*_samples(table))
+        torch.autograd.backward(loss)
+        return float(loss.detach())
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    found, present = table.detach(), COUNTS > 0
+    np.testing.assert_allclose(found[present], ratio[present], atol=5e-3)
+    assert float(bridge.energy_loss(*_samples(found))) == pytest.approx(-information, abs=1e-4)
+
+
+def test_a_variable_with_itself_gives_its_entropy() -> None:
+    """P = 1/2, 1/4, 1/8, 1/8 has 1.75 bits."""
+    counts = torch.tensor([4, 2, 1, 1])
+    energy = torch.full((4, 4), -60.0)
+    energy.diagonal().copy_((8 / counts).log())
+    own = energy.diagonal().repeat_interleave(counts)
+    cross = energy.flatten().repeat_interleave(torch.outer(counts, counts).flatten())
+    assert float(bridge.entropy(own, cross)) == pytest.approx(1.75 * math.log(2), rel=1e-6)
+
+
+def test_transport_cost_and_bridge_loss_by_hand() -> None:
+    x, xhat = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, -1.0]])
+    cost = bridge.transport_cost(x, xhat)
+    assert float(cost) == pytest.approx((0.25 + 4) / 2)
+    loss = bridge.bridge_loss(cost, torch.tensor(2.0), time=0.75, tau=0.01, w_cost=3, w_ent=5)
+    assert float(loss) == pytest.approx(0.01 * (3 * 2.125 - 5 * 0.25 * 2))

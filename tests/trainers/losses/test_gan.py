@@ -1,0 +1,73 @@
+"""Adversarial losses at their known optima, and the directions they pull."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainers.losses import gan
+
+
+def test_values_of_an_undecided_and_of_a_perfect_discriminator() -> None:
+    half, one, zero = torch.full((2, 1, 4, 4), 0.5), torch.ones(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    assert float(gan.lsgan_discriminator(half, half)) == 0.25
+    assert float(gan.lsgan_discriminator(one, zero)) == 0
+    assert float(gan.lsgan_discriminator(zero, one)) == 1
+    assert float(gan.lsgan_generator(half)) == 0.25 and float(gan.lsgan_generator(one)) == 0
+    assert float(gan.classifier(zero, zero)) == pytest.approx(2 * math.log(2))
+    assert float(gan.classifier_generator(zero)) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("p_real", [0.2, 0.5, 0.9])
+def test_the_optimal_least_squares_score_is_the_share_of_real_images(p_real: float) -> None:
+    """At densities p and q, p (D - 1)^2 + q D^2 is least for D = p / (p + q) (Mao et al. 2017)."""
+    score = torch.tensor(p_real, dtype=torch.float64, requires_grad=True)
+    loss = p_real * gan.lsgan_discriminator(score, torch.tensor(0))
+    loss = loss + (1 - p_real) * gan.lsgan_discriminator(torch.tensor(1), score)
+    (gradient,) = torch.autograd.grad(loss, score)
+    assert float(gradient) == pytest.approx(0, abs=1e-7)
+
+
+@pytest.mark.parametrize("p_real", [0.2, 0.5, 0.9])
+def test_the_optimal_classifier_logit_is_the_log_odds(p_real: float) -> None:
+    """Its loss there is the binary entropy."""
+    logit = torch.tensor(math.log(p_real / (1 - p_real)), requires_grad=True)
+    nothing = torch.tensor(1e4)
+    loss = p_real * gan.classifier(logit, -nothing) + (1 - p_real) * gan.classifier(nothing, logit)
+    (gradient,) = torch.autograd.grad(loss, logit)
+    assert float(gradient) == pytest.approx(0, abs=1e-6)
+    entropy = -p_real * math.log(p_real) - (1 - p_real) * math.log(1 - p_real)
+    assert float(loss.detach()) == pytest.approx(entropy, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [gan.lsgan_generator, gan.classifier_generator])
+@pytest.mark.parametrize("score", [-3.0, 0.0, 0.9])
+def test_the_generator_raises_the_score_of_its_images(loss: Callable[[Tensor], Tensor], score: float) -> None:
+    fake = torch.full((4, 1, 2, 2), score, requires_grad=True)
+    torch.autograd.backward(loss(fake))
+    assert fake.grad is not None and bool((fake.grad < 0).all())
+
+
+@pytest.mark.parametrize("loss", [gan.lsgan_discriminator, gan.classifier])
+def test_the_discriminator_raises_real_and_lowers_fake_scores(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    real, fake = torch.full((4,), 0.4, requires_grad=True), torch.full((6,), 0.4, requires_grad=True)
+    torch.autograd.backward(loss(real, fake))
+    assert real.grad is not None and bool((real.grad < 0).all())
+    assert fake.grad is not None and bool((fake.grad > 0).all())
+
+
+def test_the_non_saturating_loss_still_pulls_a_hopeless_fake() -> None:
+    fake = torch.tensor([-50.0], requires_grad=True)
+    torch.autograd.backward(gan.classifier_generator(fake))
+    assert fake.grad is not None and float(fake.grad) == pytest.approx(-1)
+
+
+def test_half_precision_scores_are_reduced_in_single_precision() -> None:
+    scores = torch.full((4096,), 0.1, dtype=torch.bfloat16)
+    for loss in (gan.lsgan_generator(scores), gan.classifier(scores, scores)):
+        assert loss.dtype == torch.float32
+    assert float(gan.lsgan_generator(scores)) == pytest.approx((float(scores[0]) - 1) ** 2, rel=1e-6)

@@ -1,0 +1,168 @@
+"""What every method of trainers/methods promises, found by walking the folder."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainers import checkpoint
+from trainers.config import build, canonical, field_types
+from trainers.loop import Loop, Report, Task, translate_rows
+from trainers.methods.base import Context, TrialConfig, find_method, method_names
+
+SMALL: dict[str, dict[str, Any]] = {
+    "unsb": {"generator_width": 4, "generator_blocks": 2, "discriminator_width": 4, "latent": 8, "nce_patches": 16},
+}
+"""What makes each method small; everything else keeps its default."""
+
+COMMON = {"steps": 4, "rungs": 2, "batch_size": 2, "crop": 32}
+
+
+def small(name: str, **changes: Any) -> TrialConfig:
+    """The method's small configuration."""
+    config: TrialConfig = build(find_method(name).Config, COMMON | SMALL[name] | changes)
+    return config
+
+
+@pytest.fixture(params=method_names())
+def name(request: pytest.FixtureRequest) -> str:
+    """Each method."""
+    return str(request.param)
+
+
+@pytest.fixture
+def start(tiny: Any, tmp_path: Path) -> Callable[..., Loop]:
+    """Opens a loop on the tiny cohort, in a folder that persists within the test."""
+
+    def open_loop(method: str, folder: str = "trial", **changes: Any) -> Loop:
+        task = Task(method, small(method, **changes), tiny.cohort.path, tiny.folder, tmp_path / folder)
+        return Loop(task, tiny.cohort, tiny.references, tiny.judge)
+
+    return open_loop
+
+
+def state(loop: Loop) -> dict[str, Tensor]:
+    """Every tensor of a trial: networks, averages, optimisers."""
+    method = loop.method
+    tensors = {f"net.{n}.{k}": v for n, net in method.networks.items() for k, v in net.state_dict().items()}
+    tensors |= {f"avg.{n}.{k}": v for n, net in method.averaged.items() for k, v in net.state_dict().items()}
+    for n, optimizer in method.optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"opt.{n}.{index}.{k}": v for k, v in values.items()}
+    return {key: value.clone() for key, value in tensors.items()}
+
+
+def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    assert [key for key in first if not torch.equal(first[key], second[key])] == []
+
+
+def test_two_rungs_give_finite_losses_and_scores(name: str, start: Callable[..., Loop]) -> None:
+    reports = list(start(name).reports())
+    assert [r.step for r in reports] == [2, 4]
+    for report in reports:
+        values = [*report.losses.values(), *(v for scores in report.scores.values() for v in scores.values())]
+        assert torch.tensor(values).isfinite().all(), report
+
+
+def test_every_parameter_of_every_trained_network_receives_a_gradient(name: str, tiny: Any) -> None:
+    config = small(name)
+    torch.manual_seed(0)
+    method = find_method(name).Method(config, Context(tiny.references.teacher))
+    grown: dict[int, float] = {}
+
+    def minimise(names: Sequence[str], loss: Tensor) -> None:
+        parameters = [p for n in names for p in method.networks[n].parameters()]
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            grown[id(parameter)] = grown.get(id(parameter), 0.0) + float(gradient.abs().sum())
+            parameter.data.sub_(1e-3 * gradient.sign())
+
+    from trainers.cohorts.sampling import Slices
+
+    slices = Slices.of(tiny.cohort, "t1_t2_mean", config.crop)
+    for step in range(8):
+        method.step(slices.batch(config.batch_size, 0, step), config.steps - 1, minimise)
+    still = [
+        f"{n}.{key}"
+        for n, network in method.networks.items()
+        for key, parameter in network.named_parameters()
+        if not grown.get(id(parameter))
+    ]
+    assert still == []
+
+
+def test_checkpoint_round_trip_is_exact(name: str, start: Callable[..., Loop]) -> None:
+    loop = start(name)
+    next(loop.reports())
+    again = start(name)
+    assert again.step == loop.step == 2
+    assert_equal(state(again), state(loop))
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(name: str, start: Callable[..., Loop]) -> None:
+    whole, broken = start(name, "whole"), start(name, "broken")
+    reports = list(whole.reports())
+    next(broken.reports())
+    resumed = start(name, "broken")
+    repeated = list(resumed.reports())
+    assert_equal(state(resumed), state(whole))
+    assert [r.step for r in repeated] == [2, 4]
+    assert outcome(repeated[-1]) == outcome(reports[-1])
+
+
+def outcome(report: Report) -> Any:
+    """A report without its clock."""
+    timeless = {n: {k: v for k, v in s.items() if k != "seconds_per_volume"} for n, s in report.scores.items()}
+    return report.step, timeless, dict(report.losses)
+
+
+def test_damaged_checkpoint_falls_back_to_the_one_before(name: str, start: Callable[..., Loop]) -> None:
+    loop = start(name)
+    list(loop.reports())
+    newest = checkpoint.folder_of(loop.task.folder, 4) / "networks.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-3] ^= 1
+    newest.write_bytes(content)
+    assert start(name).step == 2
+
+
+def test_checkpoint_of_another_trial_is_not_taken(name: str, start: Callable[..., Loop]) -> None:
+    next(start(name).reports())
+    assert start(name, seed=1).step == 0
+
+
+def test_translation_keeps_shape_and_is_deterministic(name: str, start: Callable[..., Loop], tiny: Any) -> None:
+    method = start(name).method
+    first, second = (translate_rows(method, tiny.judge.source[:3], seed=5) for _ in range(2))
+    assert len(first) >= 1
+    for a, b in zip(first, second, strict=True):
+        assert a.shape == tiny.judge.source[:3].shape
+        assert torch.equal(a, b)
+
+
+def test_translation_of_a_slice_does_not_depend_on_its_neighbours(name: str, start: Callable[..., Loop], tiny: Any) -> None:
+    method = start(name).method
+    together, alone = (translate_rows(method, tiny.judge.source[:n], seed=5)[-1][0] for n in (4, 1))
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+def test_accumulated_micro_batches_step_once(name: str, start: Callable[..., Loop]) -> None:
+    loop = start(name, accumulate=2, steps=1, rungs=1)
+    list(loop.reports())
+    counts = {float(s["step"]) for o in loop.method.optimizers.values() for s in o.state_dict()["state"].values()}
+    assert max(counts) <= getattr(loop.config, "critic_updates", 1)
+
+
+def test_space_of_the_method_names_its_fields(name: str) -> None:
+    from platform.space import FOLDER, load_study, profile_choices
+
+    spaces = [path for path in FOLDER.glob("*.yaml") if f"method: {name}\n" in path.read_text()]
+    assert spaces, f"search_spaces/ has no space for {name}"
+    for path in spaces:
+        for profile in (None, *profile_choices(path)):
+            study = load_study(path, profile=profile)
+            assert {d.name for d in study.search} <= field_types(study.config).keys()
+            assert canonical(study.point(study.start[0]))

@@ -1,0 +1,109 @@
+"""D, E, PatchNCE's heads and the frozen encoders: shapes, conditioning, gradients."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.networks.blocks import FiLM
+from trainers.networks.discriminator import PatchNet
+from trainers.networks.encoder import FEATURES, PlainDecoder, PlainEncoder, ResidualEncoder
+from trainers.networks.projection import Projection
+
+
+def _patch_net(norm: bool, channels: int = 3, width: int = 4) -> PatchNet:
+    torch.manual_seed(0)
+    return PatchNet(channels=channels, width=width, norm=norm)
+
+
+def _assert_every_parameter_learns(network: nn.Module, loss: Tensor, cancelled: tuple[str, ...] = ()) -> None:
+    torch.autograd.backward(loss)
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert name in cancelled or float(parameter.grad.abs().max()) > 1e-9, name
+
+
+@pytest.mark.parametrize("norm", [True, False])
+@pytest.mark.parametrize("channels", [3, 12])
+def test_logits_of_256_pixels_are_the_official_30_by_30(norm: bool, channels: int) -> None:
+    network = _patch_net(norm, channels)
+    assert network(torch.zeros(1, channels, 256, 256), torch.tensor([0])).shape == (1, 1, 30, 30)
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_the_patch_network_hears_the_step_at_every_level(norm: bool) -> None:
+    network, x = _patch_net(norm), torch.randn(2, 3, 32, 32)
+    heard = []
+    for film in network.films:
+        film.register_forward_hook(lambda _, __, out: heard.append(out))
+    with torch.no_grad():
+        network(x, torch.tensor([0, 0]))
+        network(x, torch.tensor([0, 4]))
+    for before, after in zip(heard[:4], heard[4:], strict=True):
+        assert torch.equal(before[0], after[0])
+        assert float((before[1] - after[1]).abs().mean()) > 1e-3 * float(before.std())
+
+
+def test_only_without_norms_does_it_see_contrast() -> None:
+    """Behind instance norms, scaled intensities change no logit, up to their epsilon and the first FiLM."""
+    x, k = torch.randn(1, 3, 32, 32), torch.tensor([0])
+    for norm, low, high in ((True, 0, 0.1), (False, 0.3, 3)):
+        network = _patch_net(norm)
+        for layer in network.films:
+            assert isinstance(layer, FiLM)
+            nn.init.zeros_(layer.affine.weight)
+        with torch.no_grad():
+            a, b = network(x, k), network(1.5 * x, k)
+        assert low <= float((a - b).std() / a.std()) <= high
+
+
+@pytest.mark.parametrize("norm", [True, False])
+def test_every_parameter_of_the_patch_network_learns(norm: bool) -> None:
+    network = _patch_net(norm).double()
+    network.time.register_forward_pre_hook(lambda _, inputs: inputs[0].double())
+    logits = network(torch.randn(2, 3, 32, 32).double(), torch.tensor([1, 3]))
+    cancelled = tuple(f"convs.{level}.bias" for level in (1, 2, 3)) if norm else ()
+    _assert_every_parameter_learns(network, (logits * torch.randn_like(logits)).sum(), cancelled)
+
+
+def test_the_heads_project_to_unit_vectors_and_learn() -> None:
+    torch.manual_seed(0)
+    heads = Projection([3, 8], 16).double()
+    samples = [torch.randn(2, 5, c, dtype=torch.float64) for c in (3, 8)]
+    out = heads(samples)
+    for head, sample, vector in zip(heads.heads, samples, out, strict=True):
+        w = head.state_dict()
+        hidden = F.relu(sample @ w["0.weight"].T + w["0.bias"]) @ w["2.weight"].T + w["2.bias"]
+        torch.testing.assert_close(vector, hidden / hidden.norm(dim=-1, keepdim=True))
+    _assert_every_parameter_learns(heads, torch.stack([(v * torch.randn_like(v)).sum() for v in out]).sum())
+
+
+def test_the_official_heads_count() -> None:
+    """METHOD.md 1.4: 0.560 million."""
+    count = sum(p.numel() for p in Projection([3, 128, 256, 256, 256], 256).parameters())
+    assert count / 1e6 == pytest.approx(0.560, abs=5e-4)
+
+
+@pytest.mark.parametrize("kind", [ResidualEncoder, PlainEncoder])
+def test_encoders_pool_any_slice_to_128_features(kind: type[ResidualEncoder | PlainEncoder]) -> None:
+    torch.manual_seed(0)
+    encoder = kind(16).double()
+    for size in ((32, 32), (48, 64)):
+        features = encoder(torch.rand(2, 3, *size, dtype=torch.float64))
+        assert features.shape == (2, FEATURES) == (2, 128)
+    _assert_every_parameter_learns(encoder, (features * torch.randn_like(features)).sum())
+
+
+def test_the_plain_autoencoder_returns_to_the_slice_and_learns() -> None:
+    torch.manual_seed(0)
+    pair = nn.ModuleList([PlainEncoder(8), PlainDecoder(8)]).double()
+    encoder, decoder = pair
+    assert isinstance(encoder, PlainEncoder)
+    x = torch.rand(2, 3, 32, 48, dtype=torch.float64)
+    maps = encoder.maps(x)
+    assert maps.shape == (2, 128, 2, 3)
+    np.testing.assert_allclose(encoder(x).detach(), maps.detach().mean((2, 3)))
+    rebuilt = decoder(maps)
+    assert rebuilt.shape == x.shape and float(rebuilt.detach().abs().max()) <= 1
+    _assert_every_parameter_learns(pair, (rebuilt - x).square().sum())

@@ -1,0 +1,118 @@
+"""The loop's schedules, accumulation and divergence; its several-process form against one process."""
+
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainers.loop import Diverged, Loop, Scales, Task, learning_rate, next_rung, require_finite, resolve_precision
+from trainers.methods.unsb import Config
+
+SMALL: dict[str, Any] = {
+    "steps": 4,
+    "rungs": 2,
+    "batch_size": 2,
+    "crop": 32,
+    "generator_width": 4,
+    "generator_blocks": 1,
+    "discriminator_width": 4,
+    "latent": 8,
+    "nce_patches": 16,
+}
+
+
+def loop_of(tiny: Any, folder: Path, **changes: Any) -> Loop:
+    task = Task("unsb", Config(**SMALL | changes), tiny.cohort.path, tiny.folder, folder)
+    return Loop(task, tiny.cohort, tiny.references, tiny.judge)
+
+
+def test_rungs_stand_at_equal_distances_and_at_the_end() -> None:
+    config = Config(steps=10, rungs=3)
+    rungs, step = [], 0
+    while step < config.steps:
+        step = next_rung(step, config)
+        rungs.append(step)
+    assert rungs == [4, 7, 10]
+
+
+def test_learning_rate_is_constant_for_half_then_linear_to_zero() -> None:
+    config = Config(steps=100)
+    assert [learning_rate(s, config) for s in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
+
+
+def test_precision_is_full_without_a_gpu() -> None:
+    if not torch.cuda.is_available():
+        assert resolve_precision("auto") == "no"
+    assert resolve_precision("bf16") == "bf16"
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
+    scalars = Scales()
+    scalars.add({"D": torch.tensor(1.0), "G_DMD": torch.tensor(math.nan)})
+    with pytest.raises(Diverged, match="diverged at step 7: G_DMD is nan"):
+        require_finite(scalars, 7)
+
+
+def test_a_trial_with_an_absurd_rate_ends_as_diverged(tiny: Any, tmp_path: Path) -> None:
+    loop = loop_of(tiny, tmp_path, lr=0.1, critic_lr=0.01, lambda_GAN=1000.0, lambda_SB=1000.0, steps=60, rungs=1)
+    for optimizer in loop.method.optimizers.values():
+        for group in optimizer.param_groups:
+            group["initial_lr"] = 1e30
+    with pytest.raises(Diverged, match="diverged at step"):
+        list(loop.reports())
+
+
+def test_gradients_of_two_micro_batches_are_the_mean_of_each(tiny: Any, tmp_path: Path) -> None:
+    loop = loop_of(tiny, tmp_path, accumulate=2)
+    weight = loop.method.networks["D"].head.bias
+    seen: list[Tensor] = []
+    loop.method.optimizers["D"].step = lambda: seen.append(weight.grad.clone())  # type: ignore[method-assign,union-attr]
+    for micro, scale in enumerate((1.0, 3.0)):
+        loop.last_micro = micro == 1
+        everything = sum(p.sum() for p in loop.method.networks["D"].parameters())
+        loop._minimise(("D",), scale * everything)
+    assert len(seen) == 1
+    assert torch.equal(seen[0], torch.full_like(seen[0], 2.0))
+
+
+WORKER = """
+import sys, hashlib
+from pathlib import Path
+from trainers.cohorts.store import Cohort
+from trainers.loop import Loop, Task
+from trainers.methods.unsb import Config
+from trainers.metrics.judge import Judge
+from trainers.references.store import References
+import torch
+torch.set_num_threads(1)
+cohort, folder, trial = map(Path, sys.argv[1:4])
+store, frozen = Cohort.open(cohort), References.open(folder)
+config = Config(**SETTINGS)
+loop = Loop(Task("unsb", config, cohort, folder, trial), store, frozen, Judge.of(store, frozen, "val"))
+reports = list(loop.reports())
+state = [p.detach().numpy().tobytes() for n in loop.method.networks.values() for p in n.parameters()]
+digest = hashlib.sha256(b"".join(state)).hexdigest()
+Path(trial.parent, f"rank{loop.accelerator.process_index}").write_text(f"{digest} {loop.accelerator.num_processes} {len(reports[-1].scores)}")
+"""
+
+
+def test_two_processes_stay_in_step_and_one_of_them_validates(tiny: Any, tmp_path: Path) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.replace("SETTINGS", repr(SMALL)))
+    processes = []
+    for rank in range(2):
+        environment = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "PYTHONPATH": str(Path.cwd()), "ACCELERATE_USE_CPU": "true"}
+        command = [sys.executable, str(script), str(tiny.cohort.path), str(tiny.folder), str(tmp_path / "trial")]
+        processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path))
+    assert [p.wait(timeout=200) for p in processes] == [0, 0]
+    first, second = ((tmp_path / f"rank{rank}").read_text().split() for rank in range(2))
+    assert first[0] == second[0]
+    assert first[1] == second[1] == "2"
+    assert (int(first[2]), int(second[2])) == (5, 0)

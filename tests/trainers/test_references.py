@@ -1,0 +1,108 @@
+"""The frozen references: what they learn, how they are cached, who may not see what."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from trainers.errors import InputError
+from trainers.references import encoders, store
+from trainers.references.config import ReferenceConfig
+from trainers.references.teacher import cosine, denoising_loss, train_teacher
+from trainers.networks.denoiser import schedule
+
+
+def test_contrastive_loss_against_a_double_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(5, 8, generator=generator), torch.randn(5, 8, generator=generator)
+    views = F.normalize(torch.cat((a, b)), dim=1).double()
+    total = 0.0
+    for i in range(10):
+        partner = (i + 5) % 10
+        others = [np.exp(float(views[i] @ views[j]) / 0.2) for j in range(10) if j != i]
+        total -= np.log(np.exp(float(views[i] @ views[partner]) / 0.2) / sum(others))
+    assert float(encoders.contrastive(a, b)) == pytest.approx(total / 10, rel=1e-5)
+
+
+def test_augmentation_keeps_the_background_black_and_the_intensities() -> None:
+    slices = torch.full((4, 3, 40, 40), -1.0)
+    slices[:, :, 12:28, 12:28] = 0.5
+    torch.manual_seed(0)
+    seen = encoders.augment(slices)
+    assert float(seen.min()) >= -1 and float(seen.max()) <= 0.5 + 1e-6
+    assert torch.equal(seen[:, :, 0, 0], torch.full((4, 3), -1.0))
+
+
+def test_four_quarter_turns_are_the_identity_where_nothing_is_cut() -> None:
+    x = torch.full((3, 20, 16), -1.0)
+    x[:, 6:14, 4:12] = torch.rand(3, 8, 8)
+    turned = x
+    for _ in range(4):
+        turned = encoders.square_rotation(turned, 1)
+    assert torch.equal(turned, x)
+    assert torch.equal(encoders.square_rotation(x, 2), x.flip((1, 2)))
+
+
+def test_cosine_schedule_warms_up_and_ends_at_zero() -> None:
+    values = [cosine(step, 1000) for step in range(1000)]
+    assert values[0] == pytest.approx(1 / 100)
+    assert max(values) == pytest.approx(1.0)
+    assert values[-1] < 1e-4
+
+
+def test_teacher_learns_a_constant_image() -> None:
+    """With one image as data the posterior mean is that image; the loss must fall well below the start's 1."""
+    config = ReferenceConfig(
+        crop=32, teacher_steps=60, teacher_batch=8, teacher_widths=(16, 16), teacher_layers=1, teacher_attention=False, teacher_lr=3e-3
+    )
+    image = torch.linspace(-1, 1, 32).expand(8, 3, 32, 32)
+    torch.manual_seed(0)
+    alpha, sigma = schedule()
+    counts: list[int] = []
+
+    def batches() -> Any:
+        while True:
+            yield image
+
+    teacher = train_teacher(config, batches(), torch.device("cpu"), counts.append)
+    with torch.no_grad():
+        loss = np.mean([float(denoising_loss(teacher, image, alpha, sigma)) for _ in range(8)])
+    assert counts == list(range(1, 61))
+    assert loss < 0.3
+    assert not any(p.requires_grad for p in teacher.parameters())
+
+
+def test_references_are_cached_by_content(tiny: Any) -> None:
+    config = tiny.references.config
+    assert store.missing_parts(tiny.root, tiny.cohort, config) == []
+    changed = ReferenceConfig(**{**vars(config), "teacher_steps": 5})
+    assert store.missing_parts(tiny.root, tiny.cohort, changed) == list(store.PARTS)
+    assert store.reference_hash(tiny.cohort, changed) != tiny.references.hash
+
+
+def test_references_train_on_training_subjects_only(tiny: Any) -> None:
+    from trainers import weights
+
+    judged = {s.id for split in ("val", "test") for s in tiny.cohort.split(split).subjects("3T")}
+    for part in store.PARTS:
+        trained = set(weights.read_manifest(tiny.folder / part)["trained_on"])
+        assert trained and not trained & judged
+
+
+def test_fallback_is_labelled_as_such(tiny: Any) -> None:
+    assert tiny.references.radiology_label == "rad-fallback"
+    assert store.radiology_label(ReferenceConfig(radimagenet="weights.safetensors")) == "radimagenet"
+
+
+def test_damaged_reference_is_refused(tiny: Any, tmp_path: Path) -> None:
+    import shutil
+
+    copy = tmp_path / "references"
+    shutil.copytree(tiny.folder, copy)
+    file = copy / "domain" / "domain.safetensors"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(InputError, match="domain.safetensors"):
+        store.References.open(copy)

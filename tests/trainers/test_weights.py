@@ -1,0 +1,188 @@
+"""Published folders: whole, verified, replaced at once, and never harmed by a write that fails."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from trainers import weights
+from trainers.errors import InputError
+
+GROUPS = {
+    "first": {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([True, False])},
+    "second": {"c": torch.full((4, 4), 0.1, dtype=torch.bfloat16), "d": torch.tensor(2**40)},
+}
+
+
+def _publish(folder: Path, step: int = 1) -> None:
+    weights.publish(folder, {**GROUPS, "step": {"step": torch.tensor(step)}}, {"step": step, "name": "g"})
+
+
+def _assert_whole(folder: Path, step: int) -> None:
+    """Intact, and alone in its parent: no temporary folder left."""
+    assert weights.verify(folder)["step"] == step
+    assert int(weights.read_tensors(folder, "step")["step"]) == step
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+def test_tensors_and_facts_come_back_bit_for_bit(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "folder"
+    _publish(folder)
+    for name, group in GROUPS.items():
+        back = weights.read_tensors(folder, name)
+        assert back.keys() == group.keys()
+        for key, value in group.items():
+            assert back[key].dtype == value.dtype and torch.equal(back[key], value)
+    manifest = weights.verify(folder)
+    assert manifest == weights.read_manifest(folder) and manifest["name"] == "g"
+    assert set(manifest["sha256"]) == {"first.safetensors", "second.safetensors", "step.safetensors"}
+    _assert_whole(folder, 1)
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_views_and_parameters_are_stored_by_value(tmp_path: Path) -> None:
+    parameter = torch.nn.Parameter(torch.randn(4, 6))
+    weights.publish(tmp_path / "f", {"g": {"transposed": parameter.T, "column": parameter[:, 2]}}, {})
+    back = weights.read_tensors(tmp_path / "f", "g")
+    assert torch.equal(back["transposed"], parameter.detach().T) and torch.equal(
+        back["column"], parameter.detach()[:, 2]
+    )
+
+
+@pytest.mark.parametrize("at", [0, 8, 60, -40, -1])
+def test_one_flipped_bit_is_found(tmp_path: Path, at: int) -> None:
+    _publish(tmp_path / "f")
+    path = tmp_path / "f" / "first.safetensors"
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    _assert_damaged(tmp_path / "f", "first")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 40, -1])
+def test_truncation_is_found(tmp_path: Path, keep: int) -> None:
+    _publish(tmp_path / "f")
+    path = tmp_path / "f" / "first.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    _assert_damaged(tmp_path / "f", "first")
+
+
+def test_a_missing_file_is_found(tmp_path: Path) -> None:
+    _publish(tmp_path / "f")
+    (tmp_path / "f" / "first.safetensors").unlink()
+    _assert_damaged(tmp_path / "f", "first")
+
+
+def _assert_damaged(folder: Path, name: str) -> None:
+    for read in (lambda: weights.verify(folder), lambda: weights.read_tensors(folder, name)):
+        with pytest.raises(InputError, match=rf"^[^\n]*{name}\.safetensors: missing or damaged[^\n]*$"):
+            read()
+    assert weights.read_tensors(folder, "second").keys() == {"c", "d"}
+
+
+def test_a_file_beside_the_manifest_is_not_read(tmp_path: Path) -> None:
+    _publish(tmp_path / "f")
+    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "f" / "guest.safetensors")
+    with pytest.raises(InputError, match=r"guest\.safetensors: missing or damaged"):
+        weights.read_tensors(tmp_path / "f", "guest")
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "{", "[1, 2]", "3", "{}", '{"sha256": 1}', '{"sha25\\u0016": {}}', "\xff"]
+)
+def test_a_damaged_manifest_is_a_damaged_folder(tmp_path: Path, text: str | None) -> None:
+    """As InputError, so that a resuming trial passes over such a checkpoint."""
+    _publish(tmp_path / "f")
+    path = tmp_path / "f" / weights.MANIFEST
+    path.unlink() if text is None else path.write_text(text, encoding="latin-1")
+    for read in (weights.verify, weights.read_manifest, lambda folder: weights.read_tensors(folder, "first")):
+        with pytest.raises(InputError, match=r"^[^\n]*manifest\.json: not a readable manifest \(\w+\)$"):
+            read(tmp_path / "f")
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    _publish(tmp_path / "p" / "f", 1)
+    (tmp_path / "p" / "f" / "extra").write_text("of the old one")
+    _publish(tmp_path / "p" / "f", 2)
+    _assert_whole(tmp_path / "p" / "f", 2)
+    assert not (tmp_path / "p" / "f" / "extra").exists()
+
+
+def test_the_visible_folder_is_never_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is deleted or written, a reader of the published name finds a whole folder or none."""
+    folder, seen = tmp_path / "p" / "f", []
+    _publish(folder, 1)
+
+    def watched(function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            seen.append(weights.verify(folder)["step"] if folder.exists() else None)
+            return result
+
+        return call
+
+    for module, name in (
+        (os, "unlink"),
+        (os, "rmdir"),
+        (weights, "save_file"),
+        (weights, "_sync"),
+    ):
+        monkeypatch.setattr(module, name, watched(getattr(module, name)))
+    _publish(folder, 2)
+    assert {1, 2} <= set(seen) <= {1, 2, None} and len(seen) > 8
+    _assert_whole(folder, 2)
+
+
+class _Failure(Exception):
+    pass
+
+
+@pytest.mark.parametrize("existed", [True, False])
+@pytest.mark.parametrize("fault", ["save", "partly saved", "sync", "json", "manifest", "rename"])
+def test_a_failing_write_leaves_the_old_folder_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existed: bool, fault: str
+) -> None:
+    folder = tmp_path / "p" / "f"
+    if existed:
+        _publish(folder, 1)
+    groups, facts = {"step": {"step": torch.tensor(2)}, "other": {"a": torch.zeros(3)}}, {"step": 2}
+
+    def fail(*_: object, **__: object) -> None:
+        raise _Failure
+
+    def save_half(tensors: dict[str, Tensor], path: Path) -> None:
+        if path.stem == "other":
+            path.write_bytes(b"half")
+            raise _Failure
+        safetensors.torch.save_file(tensors, path)
+
+    with monkeypatch.context() as patch:
+        if fault in ("save", "partly saved"):
+            patch.setattr(weights, "save_file", fail if fault == "save" else save_half)
+        elif fault == "sync":
+            patch.setattr(os, "fsync", fail)
+        elif fault == "json":
+            facts["step"] = {1}  # type: ignore[assignment]
+        else:
+            patch.setattr(Path, "write_text" if fault == "manifest" else "rename", fail)
+        with pytest.raises((_Failure, TypeError)):
+            weights.publish(folder, groups, facts)
+    if existed:
+        _assert_whole(folder, 1)
+    assert list(folder.parent.iterdir()) == [folder] * existed
+    _publish(folder, 3)
+    _assert_whole(folder, 3)
+
+
+def test_the_sum_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert weights.file_sha256(tmp_path / "abc") == known
+    _publish(tmp_path / "f")
+    sums = json.loads((tmp_path / "f" / weights.MANIFEST).read_text())["sha256"]
+    assert all(weights.file_sha256(tmp_path / "f" / name) == value for name, value in sums.items())
