@@ -69,4 +69,4 @@ def initialise(module: nn.Module) -> None:
                 nn.init.zeros_(layer.bias)
     for layer in module.modules():
         if isinstance(layer, FiLM):
-            nn.init.normal_(layer.affine.weight, std=0.02)
+            nn.init.normal_(layer.affine.weight, std=1e-3)
