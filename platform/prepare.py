@@ -1,4 +1,4 @@
-"""``python -m platform.prepare``: make a space's cohort and references ahead of a search; export phantom scans."""
+"""``python -m platform.prepare``: cohort and references ahead of a search; phantom scans as NIfTI."""
 
 import argparse
 import importlib
@@ -17,15 +17,23 @@ from trainers.cohorts.store import SPLITS, Cohort
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m platform.prepare", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m platform.prepare", description=(__doc__ or "").split("\n")[0]
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--study", metavar="NAME", help="a study that was begun")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
-    parser.add_argument("--storage", default="runs", help="folder of cohorts, references and studies (default: runs)")
+    parser.add_argument(
+        "--storage", default="runs", help="folder of cohorts, references and studies (default: runs)"
+    )
     parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
-    parser.add_argument("--export", metavar="DIR", help="write a split's phantom scans as NIfTI, brain-extracted, BIDS-like")
-    parser.add_argument("--split", choices=SPLITS, default="test", help="which split to export (default: test)")
+    parser.add_argument(
+        "--export", metavar="DIR", help="write a split's phantom scans as NIfTI, brain-extracted, BIDS-like"
+    )
+    parser.add_argument(
+        "--split", choices=SPLITS, default="test", help="which split to export (default: test)"
+    )
     return parser.parse_args(argv)
 
 
@@ -65,7 +73,9 @@ def export(study: Study, cohort: Cohort, split: str, folder: Path) -> list[Path]
         name = f"sub-{subject.replace('-', '')}"
         anat = folder / name / "anat"
         anat.mkdir(parents=True, exist_ok=True)
-        for (field, contrast), (values, affine) in source.native_volumes(study.cohort.config, subject).items():
+        for (field, contrast), (values, affine) in source.native_volumes(
+            study.cohort.config, subject
+        ).items():
             written.append(anat / f"{name}_acq-{field}_{contrast}w.nii.gz")
             nib.save(nib.Nifti1Image(values, affine), written[-1])
     return written

@@ -2,14 +2,16 @@
 
 import logging
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from platform.domains import Choice, Dimension, Int, IntLog, Log
 from platform.lines import cut_torn_line
 from platform.study import Study
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
@@ -21,6 +23,9 @@ from trainers.errors import InputError
 
 ATTEMPTS = 1000
 """Proposals drawn in search of one that the method's Config takes."""
+
+POOL = 1024
+"""Points among which the GP's proposal is chosen where its acquisition is highest at a refused one."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Sampler:
         for point in study.start:
             self._optuna.enqueue_trial(point, skip_if_exists=True)
         for trial in self._of_state(TrialState.RUNNING):
-            if not self._complete(trial):
+            if not self._is_drawn(trial) or not is_feasible(study, trial.params):
                 self._abandon(trial)
         self._optuna.sampler = make_sampler(study, seed=study.seed + len(self._optuna.trials))
 
@@ -87,14 +92,6 @@ class Sampler:
         found: list[FrozenTrial] = self._optuna.get_trials(deepcopy=False, states=(state,))
         return found
 
-    def _complete(self, trial: FrozenTrial) -> bool:
-        """Whether the proposal was drawn to its end and Config takes it."""
-        try:
-            self._study.point(trial.params)
-        except InputError:
-            return False
-        return self._is_drawn(trial)
-
     def _is_drawn(self, trial: FrozenTrial) -> bool:
         return set(trial.params) == set(self._space)
 
@@ -105,6 +102,31 @@ class Sampler:
         if point and not self._is_drawn(trial) and point not in waiting:
             self._optuna.enqueue_trial(point)
         self.tell(trial.number, None)
+
+
+class FeasibleGP(GPSampler):  # type: ignore[misc]
+    """GP that is told what Config takes: it learns nothing of failed trials and would repeat one for ever."""
+
+    def __init__(self, takes: Callable[[Mapping[str, Any]], bool], **options: Any) -> None:
+        super().__init__(**options)
+        self._takes = takes
+
+    def _optimize_acqf(self, acqf: Any, best_params: Any) -> Any:
+        best, space = super()._optimize_acqf(acqf, best_params), acqf.search_space
+        if self._takes(space.get_unnormalized_param(best)):
+            return best
+        pool = space.sample_normalized_params(POOL, rng=self._rng.rng)
+        taken = pool[[self._takes(space.get_unnormalized_param(point)) for point in pool]]
+        return taken[np.argmax(acqf.eval_acqf_no_grad(taken))] if len(taken) else best
+
+
+def is_feasible(study: Study, params: Mapping[str, Any]) -> bool:
+    """Whether the method's Config takes the parameters."""
+    try:
+        study.point(params)
+    except InputError:
+        return False
+    return True
 
 
 def open_storage(path: Path) -> JournalStorage:
@@ -124,7 +146,7 @@ def make_sampler(study: Study, seed: int) -> BaseSampler:
     startup = min(10, max(2, study.budget.trials // 3))
     match kind:
         case "gp":
-            return GPSampler(seed=seed, n_startup_trials=startup, deterministic_objective=False)
+            return FeasibleGP(partial(is_feasible, study), seed=seed, n_startup_trials=startup)
         case "tpe":
             return TPESampler(seed=seed, n_startup_trials=startup)
         case _:

@@ -37,8 +37,12 @@ def folder_of(trial: Path, step: int) -> Path:
 
 
 def save(method: Method, folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Tensor]) -> None:
-    """Publish a method's state with sample slices as ``folder``; all but the last :data:`KEEP` beside it go."""
-    groups = {"samples": dict(samples), "networks": _prefixed(method.networks), "averaged": _prefixed(method.averaged)}
+    """Publish a method's state with sample slices as ``folder``; the last :data:`KEEP` stay."""
+    groups = {
+        "samples": dict(samples),
+        "networks": _prefixed(method.networks),
+        "averaged": _prefixed(method.averaged),
+    }
     groups["optimizers"] = {
         f"{name}.{index}.{key}": value
         for name, optimizer in method.optimizers.items()
@@ -82,7 +86,9 @@ def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
 
 
 def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
-    return {f"{name}.{key}": v for name, network in networks.items() for key, v in network.state_dict().items()}
+    return {
+        f"{name}.{key}": v for name, network in networks.items() for key, v in network.state_dict().items()
+    }
 
 
 def under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:

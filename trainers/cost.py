@@ -31,4 +31,4 @@ def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) ->
         with FlopCounterMode(display=False) as counter:
             for _ in range(SAMPLES):
                 built.step(batch, config.steps // 2, minimise)
-    return counter.get_total_flops() / SAMPLES * config.accumulate
+    return float(counter.get_total_flops()) / SAMPLES * config.accumulate

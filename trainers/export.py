@@ -1,6 +1,6 @@
 """A trained translator by itself: the averaged weights of one checkpoint, its settings, and how to feed it.
 
-    <folder>/translator.safetensors, manifest.json
+<folder>/translator.safetensors, manifest.json
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ class Translator:
 
     @classmethod
     def open(cls, folder: Path) -> "Translator":
-        """Open and verify an exported model; raises InputError where it is damaged or of an unknown method."""
+        """Open and verify an exported model; raises InputError where it is damaged or unknown."""
         facts = weights.verify(folder)
         method = find_method(facts["method"])
         networks = method.Method.translators(build(method.Config, facts["config"]))
@@ -57,35 +57,43 @@ class Translator:
         config = build(method.Config, self.facts["config"])
         outputs = [
             method.Method.translate(self.networks, config, part.to(self.device), config.seed)[steps - 1].cpu()
-            for part in source.split(chunk)
+            for part in torch.split(source, chunk)
         ]
         return finish(torch.cat(outputs), mask)
 
     def volume(self, t1: Array, t2: Array, mask: Array, spacing: tuple[float, float]) -> dict[str, Array]:
         """Skull-stripped RAS volumes [X, Y, Z] on one grid to 3 T-like ones on the same grid, in [0, 1].
 
-        ``spacing`` is the in-plane voxel size (y, x) in mm. Each axial slice is translated by itself, with the
-        same latent; slices without brain stay black.
+        ``spacing`` is the in-plane voxel size (y, x) in mm. Each axial slice is translated by itself, with
+        the same latent; slices without brain stay black.
         """
         planes = np.flatnonzero(mask.any((0, 1)))
         if not len(planes):
             raise InputError("the brain mask is empty: nothing to translate")
-        fed = [preprocess.working_slices(v, mask, planes, spacing, self.grid) for v in (t1, t2)]
-        stacked = channels.stack(*(torch.from_numpy(slices) for slices, _ in fed), self.facts["channels"])
-        output = self.slices(stacked, torch.from_numpy(fed[0][1]) > 0)
+        (first, inside), (second, _) = (
+            preprocess.working_slices(values, mask, planes, spacing, self.grid) for values in (t1, t2)
+        )
+        stacked = channels.stack(torch.from_numpy(first), torch.from_numpy(second), self.facts["channels"])
+        output = self.slices(stacked, torch.from_numpy(inside) > 0)
         return {
             contrast: self._back(image.numpy(), planes, t1.shape, spacing)
             for contrast, image in channels.split(output, self.facts["channels"]).items()
         }
 
-    def _back(self, slices: Array, planes: Array, shape: tuple[int, ...], spacing: tuple[float, float]) -> Array:
-        native = preprocess.from_working(slices, (shape[1], shape[0]), spacing, self.grid, preprocess.BACKGROUND)
+    def _back(
+        self, slices: Array, planes: Array, shape: tuple[int, ...], spacing: tuple[float, float]
+    ) -> Array:
+        native = preprocess.from_working(
+            slices, (shape[1], shape[0]), spacing, self.grid, preprocess.BACKGROUND
+        )
         volume = np.zeros(shape, np.float32)
         volume[:, :, planes] = np.clip((preprocess.from_axial(native) + 1) / 2, 0, 1)
         return volume
 
 
-def export(folder: Path, source: Path, steps: int, cohort: Cohort, layout: str, scores: Mapping[str, float]) -> None:
+def export(
+    folder: Path, source: Path, steps: int, cohort: Cohort, layout: str, scores: Mapping[str, float]
+) -> None:
     """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps."""
     facts = weights.verify(source)
     manifest = {

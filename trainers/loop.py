@@ -1,4 +1,4 @@
-"""The training loop of one trial under Accelerate: step, average, validate at rungs, save, resume bit for bit."""
+"""The training loop of one trial under Accelerate: step, average, validate, save, resume bit for bit."""
 
 import math
 import time
@@ -80,7 +80,7 @@ class Scales:
 
 
 class Loop:
-    """One trial, from its last intact checkpoint; :meth:`reports` trains on and yields a report at each rung."""
+    """One trial, from its last intact checkpoint; :meth:`reports` trains on, a report at each rung."""
 
     def __init__(self, task: Task, cohort: Cohort, references: References, judge: Judge) -> None:
         self.task, self.config = task, task.config
@@ -137,7 +137,11 @@ class Loop:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)
             facts = {"key": self.key, "method": self.task.method, "report": asdict(report)}
-            facts |= {"config": asdict(self.config), "cohort": self.judge_hashes[0], "references": self.judge_hashes[1]}
+            facts |= {
+                "config": asdict(self.config),
+                "cohort": self.judge_hashes[0],
+                "references": self.judge_hashes[1],
+            }
             checkpoint.save(self.method, folder, facts, samples)
         self.accelerator.wait_for_everyone()
         return report
@@ -152,7 +156,10 @@ class Loop:
                 group["lr"] = rate * group["initial_lr"]
         scalars: dict[str, Tensor] = {}
         for micro in range(config.accumulate):
-            batch = on_device(self.slices.batch(config.batch_size, config.seed, self.step, rank, micro), self.accelerator.device)
+            batch = on_device(
+                self.slices.batch(config.batch_size, config.seed, self.step, rank, micro),
+                self.accelerator.device,
+            )
             self.last_micro = micro == config.accumulate - 1
             with self.accelerator.autocast():
                 scalars = self.method.step(batch, self.step, self._minimise)
@@ -161,7 +168,7 @@ class Loop:
         return scalars
 
     def _minimise(self, names: Sequence[str], loss: Tensor) -> None:
-        """Gradients of ``names`` alone; accumulated, averaged over processes, applied at the last micro-batch.
+        """Gradients of ``names`` alone; accumulated over micro-batches, averaged over processes, applied.
 
         ``autograd.grad`` leaves the other networks' gradients untouched and fails where a parameter has none.
         """
@@ -183,9 +190,9 @@ class Loop:
     def _reduced(self, gradients: list[Tensor]) -> list[Tensor]:
         if self.accelerator.num_processes == 1:
             return gradients
-        flat = torch._utils._flatten_dense_tensors(gradients)
-        mean = self.accelerator.reduce(flat, "mean")
-        return list(torch._utils._unflatten_dense_tensors(mean, gradients))
+        mean: Tensor = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
+        parts = torch.split_with_sizes(mean, [g.numel() for g in gradients])
+        return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
 
 
 def stored_report(found: checkpoint.Checkpoint) -> Report:
@@ -202,7 +209,11 @@ def trial_key(task: Task, cohort: Cohort, references: References) -> str:
 
 def next_rung(step: int, config: TrialConfig) -> int:
     """The first rung after ``step``; rungs stand at equal distances and at the end."""
-    return next(rung for i in range(1, config.rungs + 1) if (rung := math.ceil(i * config.steps / config.rungs)) > step)
+    return next(
+        rung
+        for i in range(1, config.rungs + 1)
+        if (rung := math.ceil(i * config.steps / config.rungs)) > step
+    )
 
 
 def learning_rate(step: int, config: TrialConfig) -> float:
@@ -219,7 +230,9 @@ def resolve_precision(precision: str) -> str:
 
 def translate_rows(method: Method, source: Tensor, seed: int, chunk: int = 64) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], one [N, 3, H, W] a refinement step count."""
-    parts = [method.translate(method.averaged, method.config, rows, seed) for rows in source.split(chunk)]
+    parts = [
+        method.translate(method.averaged, method.config, rows, seed) for rows in torch.split(source, chunk)
+    ]
     return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
 
 

@@ -1,8 +1,8 @@
 """The one door to Ray: a trial as Tune runs it. Tasks come in and reports go out as JSON text.
 
-Up to one GPU the loop runs inside the Tune actor, which is reused for the next trial; with several workers the
-trial starts Ray Train and the same loop runs in each of them. Nothing is checkpointed through Ray: a trial finds
-its own last intact checkpoint, whoever restarts it.
+Up to one GPU the loop runs inside the Tune actor, which is reused for the next trial; with several workers
+the trial starts Ray Train and the same loop runs in each of them. Nothing is checkpointed through Ray: a
+trial finds its own last intact checkpoint, whoever restarts it.
 """
 
 import functools
@@ -100,7 +100,9 @@ def decode(text: str) -> Task:
     """The task that :func:`encode` wrote."""
     plain = json.loads(text)
     config = build(find_method(plain["method"]).Config, plain["config"])
-    return Task(plain["method"], config, Path(plain["cohort"]), Path(plain["references"]), Path(plain["folder"]))
+    return Task(
+        plain["method"], config, Path(plain["cohort"]), Path(plain["references"]), Path(plain["folder"])
+    )
 
 
 def decode_report(text: str) -> Report:

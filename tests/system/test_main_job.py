@@ -45,7 +45,10 @@ def test_front_of_the_report_is_the_ledgers(finished: str, storage: Path) -> Non
     ]
 
     def dominated(row: tuple[Any, ...]) -> bool:
-        return any(all(o <= r for o, r in zip(other[2:], row[2:], strict=True)) and other[2:] != row[2:] for other in rows)
+        return any(
+            all(o <= r for o, r in zip(other[2:], row[2:], strict=True)) and other[2:] != row[2:]
+            for other in rows
+        )
 
     expected = {row[:2] for row in rows if not dominated(row)}
     report = json.loads((storage / "studies/first/report/front.json").read_text())
@@ -88,11 +91,26 @@ def test_a_name_that_exists_is_refused(command: Any, finished: str, storage: Pat
     assert again.stderr.count("\n") == 1 and "--resume first" in again.stderr
 
 
-def test_killed_mid_trial_and_resumed_loses_and_repeats_nothing(command: Any, start: Any, storage: Path, space: Path) -> None:
-    process = start("platform.search", "--space", str(space), "--storage", str(storage), "--name", "second", "--trials", "3")
+def test_killed_mid_trial_and_resumed_loses_and_repeats_nothing(
+    command: Any, start: Any, storage: Path, space: Path
+) -> None:
+    process = start(
+        "platform.search",
+        "--space",
+        str(space),
+        "--storage",
+        str(storage),
+        "--name",
+        "second",
+        "--trials",
+        "3",
+    )
     path, deadline = storage / "studies/second/ledger.jsonl", time.monotonic() + 200
     while time.monotonic() < deadline:
-        if path.exists() and any(entry["event"] == "reported" and entry["report"]["step"] < 24 for entry in ledger(storage, "second")):
+        if path.exists() and any(
+            entry["event"] == "reported" and entry["report"]["step"] < 24
+            for entry in ledger(storage, "second")
+        ):
             break
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
@@ -112,19 +130,42 @@ def test_killed_mid_trial_and_resumed_loses_and_repeats_nothing(command: Any, st
     assert all(entry["status"] == "completed" for entry in after if entry["event"] == "ended")
 
 
-def test_promote_then_translate_a_test_subject(command: Any, finished: str, storage: Path, tmp_path: Path) -> None:
+def test_promote_then_translate_a_test_subject(
+    command: Any, finished: str, storage: Path, tmp_path: Path
+) -> None:
     first = command("platform.promote", "first", "--storage", str(storage))
     assert first.returncode == 0, first.stdout + first.stderr
     assert "models:/first@champion is version 1" in first.stdout
     second = command("platform.promote", "first", "--storage", str(storage))
     assert "is version 1" in second.stdout, "promoting the same candidate again makes no new version"
     scans = tmp_path / "scans"
-    prepared = command("platform.prepare", "--study", "first", "--storage", str(storage), "--export", str(scans), "--split", "test")
+    prepared = command(
+        "platform.prepare",
+        "--study",
+        "first",
+        "--storage",
+        str(storage),
+        "--export",
+        str(scans),
+        "--split",
+        "test",
+    )
     assert prepared.returncode == 0, prepared.stdout + prepared.stderr
     subject = sorted(scans.glob("sub-*"))[0]
-    paths = {f"{field}_{c}": next(subject.glob(f"anat/*acq-{field}_{c}w.nii.gz")) for field in ("64mT", "3T") for c in ("T1", "T2")}
+    paths = {
+        f"{field}_{c}": next(subject.glob(f"anat/*acq-{field}_{c}w.nii.gz"))
+        for field in ("64mT", "3T")
+        for c in ("T1", "T2")
+    }
     translated = command(
-        *("platform.translate", "models:/first@champion", "--storage", str(storage), "-o", str(tmp_path / "out")),
+        *(
+            "platform.translate",
+            "models:/first@champion",
+            "--storage",
+            str(storage),
+            "-o",
+            str(tmp_path / "out"),
+        ),
         *("--t1", str(paths["64mT_T1"]), "--t2", str(paths["64mT_T2"])),
         *("--t1-reference", str(paths["3T_T1"]), "--t2-reference", str(paths["3T_T2"])),
     )
@@ -133,7 +174,9 @@ def test_promote_then_translate_a_test_subject(command: Any, finished: str, stor
         source = nib.load(paths[f"64mT_{contrast}"])
         output = nib.load(next((tmp_path / "out").glob(f"*64mT_{contrast}w_desc-enhanced.nii.gz")))
         assert output.shape == source.shape and np.array_equal(output.affine, source.affine)
-        sidecar = json.loads(next((tmp_path / "out").glob(f"*64mT_{contrast}w_desc-enhanced.json")).read_text())
+        sidecar = json.loads(
+            next((tmp_path / "out").glob(f"*64mT_{contrast}w_desc-enhanced.json")).read_text()
+        )
         assert 5 < sidecar["psnr_db"]["output"] < 60
         assert "research only" in sidecar["use"]
     assert (tmp_path / "out" / "before_after.png").stat().st_size > 10_000
@@ -144,19 +187,27 @@ def test_the_registered_model_serves_without_pickle(finished: str, storage: Path
 
     uri = f"sqlite:///{storage / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
-    folder = Path(mlflow.artifacts.download_artifacts("models:/first@champion", dst_path=str(tmp_path), tracking_uri=uri))
+    folder = Path(
+        mlflow.artifacts.download_artifacts(
+            "models:/first@champion", dst_path=str(tmp_path), tracking_uri=uri
+        )
+    )
     names = {path.suffix for path in folder.rglob("*") if path.is_file()}
     assert not names & {".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin"}
     assert (folder / "artifacts/translator/translator.safetensors").is_file()
     assert (folder / "code").is_dir()
 
 
-def test_translate_keeps_the_grid_of_a_real_pair(command: Any, finished: str, storage: Path, tmp_path: Path) -> None:
+def test_translate_keeps_the_grid_of_a_real_pair(
+    command: Any, finished: str, storage: Path, tmp_path: Path
+) -> None:
     volumes = Path(__file__).parents[3] / "shared/volumes"
     if not volumes.is_dir():
         pytest.skip("../shared/volumes is absent: the real T1/T2 pair cannot be translated")
     words = [f"--{c}={volumes / f'stroke_{c.upper()}w_brain.nii.gz'}" for c in ("t1", "t2")]
-    done = command("platform.translate", "models:/first@champion", "--storage", str(storage), "-o", str(tmp_path), *words)
+    done = command(
+        "platform.translate", "models:/first@champion", "--storage", str(storage), "-o", str(tmp_path), *words
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     source = nib.load(volumes / "stroke_T1w_brain.nii.gz")
     output = nib.load(tmp_path / "stroke_T1w_brain_desc-enhanced.nii.gz")
@@ -171,10 +222,24 @@ def test_translate_keeps_the_grid_of_a_real_pair(command: Any, finished: str, st
         (["platform.search", "--space", "{space}", "--trials", "0"], "--trials"),
         (["platform.search", "--space", "{space}", "--name", "../up"], "--name"),
         (["platform.search", "--space", "{space}", "--storage", "/proc/nowhere"], "--storage"),
-        (["platform.search", "--space", "{space}", "--storage", "{fresh}", "--tracking", "http://127.0.0.1:9"], "127.0.0.1:9"),
+        (
+            [
+                "platform.search",
+                "--space",
+                "{space}",
+                "--storage",
+                "{fresh}",
+                "--tracking",
+                "http://127.0.0.1:9",
+            ],
+            "127.0.0.1:9",
+        ),
         (["platform.search", "--space", "{space}", "--profile", "moon"], "moon"),
         (["platform.promote", "nobody", "--storage", "{storage}"], "'nobody'"),
-        (["platform.translate", "models:/none@champion", "--t1", "a.nii", "--t2", "b.nii", "-o", "out"], "a.nii"),
+        (
+            ["platform.translate", "models:/none@champion", "--t1", "a.nii", "--t2", "b.nii", "-o", "out"],
+            "a.nii",
+        ),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(
@@ -187,7 +252,9 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert not list((tmp_path / "runs").glob("studies/*"))
 
 
-def test_a_corrupt_cohort_is_named_before_anything_trains(command: Any, finished: str, storage: Path, space: Path) -> None:
+def test_a_corrupt_cohort_is_named_before_anything_trains(
+    command: Any, finished: str, storage: Path, space: Path
+) -> None:
     file = next(storage.glob("cohorts/*/val/64mT_T1.npy"))
     content = file.read_bytes()
     file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -39,7 +39,7 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
-    """Three training subjects a domain, two validation and two test subjects, untrained-looking references."""
+    """Three training subjects a domain, two validation and two test subjects, barely trained references."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("storage")
     cohort = Cohort.open(prepare(PhantomConfig(train=3, val=2, test=2), root))

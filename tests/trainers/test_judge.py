@@ -35,7 +35,9 @@ def test_finish_clamps_and_blackens_outside_the_mask() -> None:
 
 def test_noise_worsens_the_distances(tiny: Any) -> None:
     truth = tiny.judge.truth
-    noisy = finish(truth + 0.5 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)), tiny.judge.mask)
+    noisy = finish(
+        truth + 0.5 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)), tiny.judge.mask
+    )
     clean, worse = tiny.judge.realism(truth), tiny.judge.realism(noisy)
     assert worse["fid"] > clean["fid"]
     assert worse["kid"] > clean["kid"]

@@ -11,7 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.loop import Diverged, Loop, Scales, Task, learning_rate, next_rung, require_finite, resolve_precision
+from trainers.loop import (
+    Diverged,
+    Loop,
+    Scales,
+    Task,
+    learning_rate,
+    next_rung,
+    require_finite,
+    resolve_precision,
+)
 from trainers.methods.unsb import Config
 
 SMALL: dict[str, Any] = {
@@ -60,7 +69,9 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
 
 
 def test_a_trial_with_an_absurd_rate_ends_as_diverged(tiny: Any, tmp_path: Path) -> None:
-    loop = loop_of(tiny, tmp_path, lr=0.1, critic_lr=0.01, lambda_GAN=1000.0, lambda_SB=1000.0, steps=60, rungs=1)
+    loop = loop_of(
+        tiny, tmp_path, lr=0.1, critic_lr=0.01, lambda_GAN=1000.0, lambda_SB=1000.0, steps=60, rungs=1
+    )
     for optimizer in loop.method.optimizers.values():
         for group in optimizer.param_groups:
             group["initial_lr"] = 1e30
@@ -98,7 +109,9 @@ loop = Loop(Task("unsb", config, cohort, folder, trial), store, frozen, Judge.of
 reports = list(loop.reports())
 state = [p.detach().numpy().tobytes() for n in loop.method.networks.values() for p in n.parameters()]
 digest = hashlib.sha256(b"".join(state)).hexdigest()
-Path(trial.parent, f"rank{loop.accelerator.process_index}").write_text(f"{digest} {loop.accelerator.num_processes} {len(reports[-1].scores)}")
+accelerator = loop.accelerator
+told = f"{digest} {accelerator.num_processes} {len(reports[-1].scores)}"
+Path(trial.parent, f"rank{accelerator.process_index}").write_text(told)
 """
 
 
@@ -107,9 +120,26 @@ def test_two_processes_stay_in_step_and_one_of_them_validates(tiny: Any, tmp_pat
     script.write_text(WORKER.replace("SETTINGS", repr(SMALL)))
     processes = []
     for rank in range(2):
-        environment = {**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "PYTHONPATH": str(Path.cwd()), "ACCELERATE_USE_CPU": "true"}
-        command = [sys.executable, str(script), str(tiny.cohort.path), str(tiny.folder), str(tmp_path / "trial")]
+        environment = {
+            **os.environ,
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "OMP_NUM_THREADS": "1",
+        }
+        environment |= {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": "29511",
+            "PYTHONPATH": str(Path.cwd()),
+            "ACCELERATE_USE_CPU": "true",
+        }
+        command = [
+            sys.executable,
+            str(script),
+            str(tiny.cohort.path),
+            str(tiny.folder),
+            str(tmp_path / "trial"),
+        ]
         processes.append(subprocess.Popen(command, env=environment, cwd=tmp_path))
     assert [p.wait(timeout=200) for p in processes] == [0, 0]
     first, second = ((tmp_path / f"rank{rank}").read_text().split() for rank in range(2))

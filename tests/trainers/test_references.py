@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from trainers.errors import InputError
+from trainers.networks.denoiser import schedule
 from trainers.references import encoders, store
 from trainers.references.config import ReferenceConfig
 from trainers.references.teacher import cosine, denoising_loss, train_teacher
-from trainers.networks.denoiser import schedule
 
 
 def test_contrastive_loss_against_a_double_loop() -> None:
@@ -54,9 +54,15 @@ def test_cosine_schedule_warms_up_and_ends_at_zero() -> None:
 
 
 def test_teacher_learns_a_constant_image() -> None:
-    """With one image as data the posterior mean is that image; the loss must fall well below the start's 1."""
+    """With one image as data the posterior mean is that image; the loss falls well below the start's 1."""
     config = ReferenceConfig(
-        crop=32, teacher_steps=60, teacher_batch=8, teacher_widths=(16, 16), teacher_layers=1, teacher_attention=False, teacher_lr=3e-3
+        crop=32,
+        teacher_steps=60,
+        teacher_batch=8,
+        teacher_widths=(16, 16),
+        teacher_layers=1,
+        teacher_attention=False,
+        teacher_lr=3e-3,
     )
     image = torch.linspace(-1, 1, 32).expand(8, 3, 32, 32)
     torch.manual_seed(0)
@@ -104,5 +110,5 @@ def test_damaged_reference_is_refused(tiny: Any, tmp_path: Path) -> None:
     shutil.copytree(tiny.folder, copy)
     file = copy / "domain" / "domain.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
-    with pytest.raises(InputError, match="domain.safetensors"):
+    with pytest.raises(InputError, match=r"domain\.safetensors"):
         store.References.open(copy)

@@ -14,6 +14,7 @@ from trainers.batch import Batch
 from trainers.cohorts import channels
 from trainers.cohorts.fields import Array
 from trainers.cohorts.store import Cohort, Split
+from trainers.config import FieldError
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,12 @@ class Slices:
 
     @classmethod
     def of(cls, cohort: Cohort, layout: channels.Layout, crop: int) -> "Slices":
-        """The training slices of a cohort; the crop is cut down to the slice's shorter side."""
-        return cls(cohort.split("train"), layout, min(crop, *cohort.shape))
+        """The training slices of a cohort; raises FieldError for a crop that does not fit into them."""
+        if crop > min(cohort.shape):
+            raise FieldError(
+                "crop", crop, f"at most {min(cohort.shape)}, the shorter side of this cohort's slices"
+            )
+        return cls(cohort.split("train"), layout, crop)
 
     def batch(self, size: int, *counter: int) -> Batch:
         """``size`` slices of either domain, drawn by ``counter`` (seed, step, rank, ...), independently."""

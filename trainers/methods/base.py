@@ -56,7 +56,7 @@ class Context:
 
 
 class Minimise(Protocol):
-    """Steps the named networks' optimisers down a loss's gradient (the loop's part: scale, reduce, accumulate)."""
+    """Steps the named networks' optimisers down a loss's gradient; the loop scales, reduces, accumulates."""
 
     def __call__(self, names: Sequence[str], loss: Tensor) -> None:
         """Update the parameters of ``names`` alone."""
@@ -114,12 +114,16 @@ class Method(ABC):
 
 def method_names() -> list[str]:
     """The methods that this folder holds."""
-    return sorted(module.name for module in pkgutil.iter_modules(trainers.methods.__path__) if module.name != "base")
+    return sorted(
+        module.name for module in pkgutil.iter_modules(trainers.methods.__path__) if module.name != "base"
+    )
 
 
 def find_method(name: str) -> Any:
     """The module of a method, with ``Config`` and ``Method``; raises InputError for an unknown name."""
     names = method_names()
     if name not in names:
-        raise InputError(f"method: {name!r} is not known; {suggest(name, tuple(names))}allowed: {', '.join(names)}")
+        raise InputError(
+            f"method: {name!r} is not known; {suggest(name, tuple(names))}allowed: {', '.join(names)}"
+        )
     return importlib.import_module(f"trainers.methods.{name}")

@@ -1,7 +1,8 @@
 """Validation: translated slices of one split against the 3 T pool (realism) and their own 3 T (fidelity).
 
-What is fixed is fixed here and printed as :func:`protocol`: grid and normalisation of the cohort store, output clamped
-and black outside the input's brain mask, K slices per subject for the pooled distances, slice -> subject -> cohort.
+What is fixed is fixed here and printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store,
+output clamped and black outside the input's brain mask, K slices per subject for the pooled distances, means
+over slices, then over subjects.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from trainers.cohorts.store import Cohort
 from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject
 from trainers.references.store import References
+
 
 def finish(output: Tensor, mask: Tensor) -> Tensor:
     """An output [B, 3, H, W] as it is delivered: in [-1, 1], -1 outside the input's brain mask [B, H, W]."""
@@ -72,7 +74,10 @@ class Judge:
         """FID, KID, Rad-FID of the balanced rows against the pool; PIQE in the mask (mean of contrasts)."""
         rows = output[self.balanced]
         domain = encode(self.references.domain, rows)
-        quality = [by_subject(piqe.piqe(image, self.mask), self.subjects).mean for image in self._unit(output).values()]
+        quality = [
+            by_subject(piqe.piqe(image, self.mask), self.subjects).mean
+            for image in self._unit(output).values()
+        ]
         return {
             "fid": self.pools["fid"].frechet(domain),
             "kid": self.pools["fid"].kernel(domain),
@@ -86,7 +91,9 @@ class Judge:
         scores: dict[str, float] = {}
         for contrast, image in images.items():
             similarity = paired.ms_ssim(image, truth[contrast], self.scales)
-            scores[f"psnr_{contrast.lower()}"] = by_subject(paired.psnr(image, truth[contrast]), self.subjects).mean
+            scores[f"psnr_{contrast.lower()}"] = by_subject(
+                paired.psnr(image, truth[contrast]), self.subjects
+            ).mean
             scores[f"ms_ssim_{contrast.lower()}"] = by_subject(similarity, self.subjects).mean
         for name in ("psnr", "ms_ssim"):
             scores[name] = float(np.mean([value for key, value in scores.items() if key.startswith(name)]))
@@ -94,7 +101,7 @@ class Judge:
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
-        """The untouched input's scores, and the floor: the paired 3 T itself against the pool, with the same N."""
+        """The untouched input's scores, and the floor: the paired 3 T itself against the pool, same N."""
         return {"input": self.score(self.source), "floor": self.realism(self.truth)}
 
     @property
@@ -106,7 +113,8 @@ class Judge:
         """Every choice behind the numbers, for reports."""
         fixed = {key: str(value) for key, value in cohort.manifest["choices"].items()}
         return fixed | {
-            "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder {self.references.hash[:12]}",
+            "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder "
+            f"{self.references.hash[:12]}",
             "rad_fid": f"the same in the encoder '{self.references.radiology_label}'",
             "ms_ssim": f"{self.scales} scales on {self.truth.shape[-2]}x{self.truth.shape[-1]} slices",
             "output": "clamped, black outside the input's brain mask",
@@ -121,4 +129,4 @@ class Judge:
 def encode(encoder: nn.Module, slices: Tensor, chunk: int = 64) -> Tensor:
     """Features [N, D] of slices [N, 3, H, W] on the CPU, in chunks on the encoder's device."""
     device = next(encoder.parameters()).device
-    return torch.cat([encoder(part.to(device)).cpu() for part in slices.split(chunk)])
+    return torch.cat([encoder(part.to(device)).cpu() for part in torch.split(slices, chunk)])

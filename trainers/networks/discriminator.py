@@ -10,8 +10,7 @@ class PatchNet(nn.Module):
     """Four 4x4 convolutions with anti-aliased down-sampling, FiLM by step after each norm, a map of logits.
 
     ``channels`` is 3 for D (an image) and 12 for E (two pairs of state and prediction). Without ``norm`` it
-    sees the intensities, which are much of what tells field strengths apart; the official network normalises
-    them away.
+    sees the intensities, much of what tells field strengths apart; the official network normalises them away.
     """
 
     def __init__(self, *, channels: int, width: int, norm: bool) -> None:

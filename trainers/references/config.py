@@ -17,7 +17,7 @@ class ReferenceConfig:
     channels: Layout = "t1_t2_mean"
     """How a slice's contrasts make the three channels that every network sees."""
     crop: Annotated[int, Range(32, 512)] = 128
-    """Side of the square crops on which the teacher trains; the trials' crop should equal it."""
+    """Side of the square crops on which the teacher trains; the trials' crop must equal it."""
     teacher_steps: Steps = 100_000
     teacher_batch: Annotated[int, Range(1, 1024)] = 16
     teacher_widths: tuple[int, ...] = (64, 64, 128, 128, 256, 256)
@@ -38,7 +38,10 @@ class ReferenceConfig:
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
 
     def __post_init__(self) -> None:
-        """Raises FieldError for widths that group norms cannot divide."""
+        """Raises FieldError for widths that group norms, or a crop that the levels, cannot divide."""
         if len(self.teacher_widths) < 2 or min(self.teacher_widths) < 8 or math.gcd(*self.teacher_widths) < 4:
             allowed = "two or more widths of at least 8 with a common divisor of at least 4"
             raise FieldError("teacher_widths", self.teacher_widths, allowed)
+        fold = self.teacher_patch * 2 ** (len(self.teacher_widths) - 1)
+        if self.crop % fold:
+            raise FieldError("crop", self.crop, f"a multiple of {fold}, by which the teacher divides it")

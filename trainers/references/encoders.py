@@ -18,13 +18,20 @@ Progress = Callable[[int], None]
 
 
 def train_domain_encoder(
-    config: ReferenceConfig, batches: Iterator[tuple[Tensor, Tensor]], device: torch.device, progress: Progress
+    config: ReferenceConfig,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    device: torch.device,
+    progress: Progress,
 ) -> ResidualEncoder:
     """``batches`` yields slices [B, 3, H, W] in [-1, 1] with their relative heights [B] in [0, 1]."""
     torch.manual_seed(config.seed)
     encoder = ResidualEncoder(config.encoder_width).to(device)
     heads = nn.ModuleDict(
-        {"project": nn.Linear(FEATURES, 64), "rotation": nn.Linear(FEATURES, 4), "height": nn.Linear(FEATURES, 1)}
+        {
+            "project": nn.Linear(FEATURES, 64),
+            "rotation": nn.Linear(FEATURES, 4),
+            "height": nn.Linear(FEATURES, 1),
+        }
     ).to(device)
 
     def loss() -> Tensor:
@@ -45,11 +52,17 @@ def train_domain_encoder(
 
 
 def train_fallback_encoder(
-    config: ReferenceConfig, batches: Iterator[tuple[Tensor, Tensor]], device: torch.device, progress: Progress
+    config: ReferenceConfig,
+    batches: Iterator[tuple[Tensor, Tensor]],
+    device: torch.device,
+    progress: Progress,
 ) -> PlainEncoder:
     """A denoising, inpainting autoencoder's encoder; never called RadImageNet."""
     torch.manual_seed(config.seed + 1)
-    encoder, decoder = PlainEncoder(config.encoder_width).to(device), PlainDecoder(config.encoder_width).to(device)
+    encoder, decoder = (
+        PlainEncoder(config.encoder_width).to(device),
+        PlainDecoder(config.encoder_width).to(device),
+    )
 
     def loss() -> Tensor:
         slices = next(batches)[0].to(device)
@@ -59,19 +72,21 @@ def train_fallback_encoder(
     return encoder.requires_grad_(False).eval()
 
 
-def _fit(modules: list[nn.Module], loss: Callable[[], Tensor], config: ReferenceConfig, progress: Progress) -> None:
+def _fit(
+    modules: list[nn.Module], loss: Callable[[], Tensor], config: ReferenceConfig, progress: Progress
+) -> None:
     parameters = [p for module in modules for p in module.parameters()]
     optimizer = torch.optim.AdamW(parameters, config.encoder_lr, weight_decay=1e-4)
     for step in range(config.encoder_steps):
         optimizer.param_groups[0]["lr"] = config.encoder_lr * cosine(step, config.encoder_steps)
         optimizer.zero_grad()
-        loss().backward()
+        loss().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         progress(step + 1)
 
 
 def contrastive(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tensor:
-    """NT-Xent of two views [B, D]: each view's partner against all 2B - 1 others (Chen et al. 2020, eq. 1)."""
+    """NT-Xent of two views [B, D]: each view's partner against all 2B - 1 others (Chen et al. 2020)."""
     z = F.normalize(torch.cat((first, second)), dim=1)
     logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)
     partner = torch.arange(len(z), device=z.device).roll(len(first))

@@ -1,6 +1,6 @@
 """References on disk: trained once per cohort, cached by content hash, opened by every trial.
 
-    <root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
+<root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
 """
 
 import time
@@ -52,7 +52,9 @@ class References:
             network.requires_grad_(False).eval()
         teacher = networks["teacher"]
         assert isinstance(teacher, Denoiser)
-        return cls(config, facts["hash"], teacher, networks["domain"], networks["radiology"], radiology_label(config))
+        return cls(
+            config, facts["hash"], teacher, networks["domain"], networks["radiology"], radiology_label(config)
+        )
 
 
 def radiology_label(config: ReferenceConfig) -> str:
@@ -92,7 +94,9 @@ def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network: nn.Module
     if part == "teacher":
-        crops = Slices.of(cohort, config.channels, config.crop).target_crops(config.teacher_batch, config.seed)
+        crops = Slices.of(cohort, config.channels, config.crop).target_crops(
+            config.teacher_batch, config.seed
+        )
         network = train_teacher(config, crops, device, progress)
     elif part == "domain":
         network = encoders.train_domain_encoder(config, slice_batches(cohort, config), device, progress)

@@ -37,7 +37,7 @@ def train_teacher(
         loss = denoising_loss(model, next(batches).to(device), alpha, sigma)
         optimizer.param_groups[0]["lr"] = config.teacher_lr * cosine(step, config.teacher_steps)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         _average(mean, model, step)
@@ -50,7 +50,7 @@ def denoising_loss(model: Denoiser, images: Tensor, alpha: Tensor, sigma: Tensor
     t = torch.randint(0, TRAIN_STEPS, (len(images),), device=images.device)
     a, s = alpha[t][:, None, None, None], sigma[t][:, None, None, None]
     noise = torch.randn_like(images)
-    v = model(dmd.diffuse(images, noise, a, s), t)
+    v: Tensor = model(dmd.diffuse(images, noise, a, s), t)
     return (v - dmd.velocity(images, noise, a, s)).square().mean()
 
 

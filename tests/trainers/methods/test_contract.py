@@ -14,7 +14,13 @@ from trainers.loop import Loop, Report, Task, translate_rows
 from trainers.methods.base import Context, TrialConfig, find_method, method_names
 
 SMALL: dict[str, dict[str, Any]] = {
-    "unsb": {"generator_width": 4, "generator_blocks": 2, "discriminator_width": 4, "latent": 8, "nce_patches": 16},
+    "unsb": {
+        "generator_width": 4,
+        "generator_blocks": 2,
+        "discriminator_width": 4,
+        "latent": 8,
+        "nce_patches": 16,
+    },
 }
 """What makes each method small; everything else keeps its default."""
 
@@ -115,7 +121,9 @@ def test_resumed_equals_uninterrupted_bit_for_bit(name: str, start: Callable[...
 
 def outcome(report: Report) -> Any:
     """A report without its clock."""
-    timeless = {n: {k: v for k, v in s.items() if k != "seconds_per_volume"} for n, s in report.scores.items()}
+    timeless = {
+        n: {k: v for k, v in s.items() if k != "seconds_per_volume"} for n, s in report.scores.items()
+    }
     return report.step, timeless, dict(report.losses)
 
 
@@ -134,7 +142,9 @@ def test_checkpoint_of_another_trial_is_not_taken(name: str, start: Callable[...
     assert start(name, seed=1).step == 0
 
 
-def test_translation_keeps_shape_and_is_deterministic(name: str, start: Callable[..., Loop], tiny: Any) -> None:
+def test_translation_keeps_shape_and_is_deterministic(
+    name: str, start: Callable[..., Loop], tiny: Any
+) -> None:
     method = start(name).method
     first, second = (translate_rows(method, tiny.judge.source[:3], seed=5) for _ in range(2))
     assert len(first) >= 1
@@ -143,7 +153,9 @@ def test_translation_keeps_shape_and_is_deterministic(name: str, start: Callable
         assert torch.equal(a, b)
 
 
-def test_translation_of_a_slice_does_not_depend_on_its_neighbours(name: str, start: Callable[..., Loop], tiny: Any) -> None:
+def test_translation_of_a_slice_does_not_depend_on_its_neighbours(
+    name: str, start: Callable[..., Loop], tiny: Any
+) -> None:
     method = start(name).method
     together, alone = (translate_rows(method, tiny.judge.source[:n], seed=5)[-1][0] for n in (4, 1))
     assert torch.allclose(together, alone, atol=1e-5)
@@ -152,7 +164,9 @@ def test_translation_of_a_slice_does_not_depend_on_its_neighbours(name: str, sta
 def test_accumulated_micro_batches_step_once(name: str, start: Callable[..., Loop]) -> None:
     loop = start(name, accumulate=2, steps=1, rungs=1)
     list(loop.reports())
-    counts = {float(s["step"]) for o in loop.method.optimizers.values() for s in o.state_dict()["state"].values()}
+    counts = {
+        float(s["step"]) for o in loop.method.optimizers.values() for s in o.state_dict()["state"].values()
+    }
     assert max(counts) <= getattr(loop.config, "critic_updates", 1)
 
 
