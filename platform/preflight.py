@@ -11,7 +11,7 @@ from trainers.cost import step_flops
 from trainers.errors import InputError
 from trainers.references.config import ReferenceConfig
 
-CORE_FLOPS, GPU_FLOPS = 2.0e10, 2.0e13
+CORE_FLOPS, GPU_FLOPS = 4.0e10, 2.0e13
 """Sustained rates assumed for small convolutions on one CPU core and for bf16 on one data-centre GPU."""
 
 

@@ -54,30 +54,31 @@ class Sampler:
         for point in study.start:
             self._optuna.enqueue_trial(point, skip_if_exists=True)
         for trial in self._of_state(TrialState.RUNNING):
-            if not self._is_drawn(trial) or not is_feasible(study, trial.params):
+            if not self._is_drawn(trial) or refusal(study, trial.params):
                 self._abandon(trial)
         self._optuna.sampler = make_sampler(study, seed=study.seed + len(self._optuna.trials))
 
     def ask(self) -> Proposal:
         """The next point that Config takes; those it refuses are told failed, with the reason.
 
-        Raises InputError where it refuses all of :data:`ATTEMPTS`.
+        They are told so late because TPE keeps away from trials that run, and learns nothing of failed ones:
+        it would propose one refused corner for ever. Raises InputError where :data:`ATTEMPTS` are refused.
         """
+        refused: list[optuna.Trial] = []
         reason = ""
-        for _ in range(ATTEMPTS):
-            trial = self._optuna.ask(self._space)
-            try:
-                self._study.point(trial.params)
-            except InputError as error:
-                reason = str(error)
+        try:
+            while len(refused) < ATTEMPTS:
+                trial = self._optuna.ask(self._space)
+                reason = refusal(self._study, trial.params)
+                if not reason:
+                    return Proposal(trial.number, trial.params)
                 trial.set_user_attr("infeasible", reason)
+                refused.append(trial)
+        finally:
+            for trial in refused:
                 self._optuna.tell(trial, state=TrialState.FAIL)
-                continue
-            return Proposal(trial.number, trial.params)
-        refused = f"all of {ATTEMPTS} proposals were refused by {self._study.method}'s Config"
-        raise InputError(
-            f"{self._study.path}: search: {refused}, the last one with: {reason}; allowed: wider domains"
-        )
+        told = f"all of {ATTEMPTS} proposals were refused by {self._study.method}'s Config, the last one with"
+        raise InputError(f"{self._study.path}: search: {told}: {reason}; allowed: wider domains")
 
     def tell(self, number: int, values: Sequence[float] | None) -> None:
         """A trial's objective values in the study's order; None: it failed. Telling twice changes nothing."""
@@ -107,26 +108,26 @@ class Sampler:
 class FeasibleGP(GPSampler):  # type: ignore[misc]
     """GP that is told what Config takes: it learns nothing of failed trials and would repeat one for ever."""
 
-    def __init__(self, takes: Callable[[Mapping[str, Any]], bool], **options: Any) -> None:
+    def __init__(self, refusal: Callable[[Mapping[str, Any]], str], **options: Any) -> None:
         super().__init__(**options)
-        self._takes = takes
+        self._refusal = refusal
 
     def _optimize_acqf(self, acqf: Any, best_params: Any) -> Any:
         best, space = super()._optimize_acqf(acqf, best_params), acqf.search_space
-        if self._takes(space.get_unnormalized_param(best)):
+        if not self._refusal(space.get_unnormalized_param(best)):
             return best
         pool = space.sample_normalized_params(POOL, rng=self._rng.rng)
-        taken = pool[[self._takes(space.get_unnormalized_param(point)) for point in pool]]
+        taken = pool[[not self._refusal(space.get_unnormalized_param(point)) for point in pool]]
         return taken[np.argmax(acqf.eval_acqf_no_grad(taken))] if len(taken) else best
 
 
-def is_feasible(study: Study, params: Mapping[str, Any]) -> bool:
-    """Whether the method's Config takes the parameters."""
+def refusal(study: Study, params: Mapping[str, Any]) -> str:
+    """Why the method's Config does not take the parameters; empty where it does."""
     try:
         study.point(params)
-    except InputError:
-        return False
-    return True
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def open_storage(path: Path) -> JournalStorage:
@@ -146,7 +147,7 @@ def make_sampler(study: Study, seed: int) -> BaseSampler:
     startup = min(10, max(2, study.budget.trials // 3))
     match kind:
         case "gp":
-            return FeasibleGP(partial(is_feasible, study), seed=seed, n_startup_trials=startup)
+            return FeasibleGP(partial(refusal, study), seed=seed, n_startup_trials=startup)
         case "tpe":
             return TPESampler(seed=seed, n_startup_trials=startup)
         case _:

@@ -38,7 +38,12 @@ assert not {"ray", "optuna", "mlflow"} & sys.modules.keys()
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:
     """import-linter on the ``trainers`` of a folder, by our contracts."""
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--config", ROOT / "pyproject.toml"]
+    command = [
+        Path(sys.executable).with_name("lint-imports"),
+        "--no-cache",
+        "--config",
+        ROOT / "pyproject.toml",
+    ]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
 
 
@@ -58,7 +63,9 @@ def test_the_contracts_hold() -> None:
     assert "Contracts: 2 kept, 0 broken." in done.stdout
 
 
-@pytest.mark.parametrize("line", ["import platform", "from platform import space", "import mlflow", "import ray"])
+@pytest.mark.parametrize(
+    "line", ["import platform", "from platform import space", "import mlflow", "import ray"]
+)
 def test_a_breach_is_found(line: str, tmp_path: Path) -> None:
     ignore = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "trainers", tmp_path / "trainers", ignore=ignore)

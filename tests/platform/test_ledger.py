@@ -46,7 +46,11 @@ def test_a_study_folds_into_its_trials(ledger: Ledger, tmp_path: Path) -> None:
     ledger.ended(2, "diverged", "loss is nan")
     first, second, third = (ledger.trials[n] for n in (0, 1, 2))
     assert first.scores == {1: {"fid": 4.0}, 2: {"fid": 2.0}} and first.seconds == 5.0
-    assert (first.status, first.params, first.last) == ("completed", {"lr": 0.1}, report(20, 4.0, seconds=3.0))
+    assert (first.status, first.params, first.last) == (
+        "completed",
+        {"lr": 0.1},
+        report(20, 4.0, seconds=3.0),
+    )
     assert second == Trial(1, {"lr": 0.3})
     assert (second.scores, second.last, second.seconds) == ({}, None, 0)
     assert (third.status, third.reason) == ("diverged", "loss is nan")
@@ -130,7 +134,9 @@ def test_a_second_driver_is_refused_while_the_first_lives(ledger: Ledger, tmp_pa
 
 
 def test_a_killed_driver_leaves_no_lock(tmp_path: Path) -> None:
-    killed = elsewhere(OPEN + "ledger.proposed(0, {})\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)", tmp_path)
+    killed = elsewhere(
+        OPEN + "ledger.proposed(0, {})\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)", tmp_path
+    )
     assert killed.returncode == -9
     ledger = Ledger(tmp_path)
     assert list(ledger.trials) == [0]

@@ -56,7 +56,9 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
     assert path.read_bytes() == b'{"n":0}\n{"n"'
 
 
-@pytest.mark.parametrize("spoilt", [b"\x00\x00", b"\xff\xfe{", b"{", b"[1]", b"3", b'"ab"', b'["ab"]', b"null", b""])
+@pytest.mark.parametrize(
+    "spoilt", [b"\x00\x00", b"\xff\xfe{", b"{", b"[1]", b"3", b'"ab"', b'["ab"]', b"null", b""]
+)
 def test_a_line_that_is_no_object_is_told_and_passed_over(
     tmp_path: Path, spoilt: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -91,7 +93,9 @@ def test_what_json_has_not_is_a_bug(tmp_path: Path) -> None:
 def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
     lines = Lines(tmp_path / "log.jsonl")
     writers = [
-        threading.Thread(target=lambda w=w: [lines.append({"n": w * 100 + i, "pad": "x" * 500}) for i in range(100)])
+        threading.Thread(
+            target=lambda w=w: [lines.append({"n": w * 100 + i, "pad": "x" * 500}) for i in range(100)]
+        )
         for w in range(4)
     ]
     for writer in writers:

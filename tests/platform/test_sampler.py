@@ -90,12 +90,14 @@ def test_a_kill_between_start_points_loses_and_repeats_none(
     assert found.ask().params not in start_points
 
 
-def test_infeasible_proposals_are_failed_with_the_reason_and_never_returned(toy: MakeStudy, tmp_path: Path) -> None:
-    proposals = [p for p in finish(Sampler(toy(), tmp_path), 40) if p.params["edge"] < 0.5]
-    assert len(proposals) == 40
+def test_infeasible_proposals_are_failed_with_the_reason_and_never_returned(
+    toy: MakeStudy, tmp_path: Path
+) -> None:
+    proposals = [p for p in finish(Sampler(toy(), tmp_path), 20) if p.params["edge"] < 0.5]
+    assert len(proposals) == 20
     trials = stored(tmp_path)
     refused = [trial for trial in trials if trial.params["edge"] >= 0.5]
-    assert len(refused) > 10 and len(trials) == 40 + len(refused)
+    assert len(refused) > 5 and len(trials) == 20 + len(refused)
     assert {trial.state for trial in refused} == {TrialState.FAIL}
     for trial in refused:
         assert trial.user_attrs["infeasible"] == f"edge {trial.params['edge']} must be below limit 0.5"
@@ -204,12 +206,12 @@ def test_a_torn_journal_and_a_dead_lock_do_not_stop_the_next_driver(toy: MakeStu
     assert trials[: len(whole)] == whole and trials[-1].number == proposal.number
 
 
-@pytest.mark.parametrize("kind", ["random", "tpe", "gp", "auto"])
+@pytest.mark.parametrize("kind", ["random", "tpe", "gp"])
 def test_proposals_lie_in_their_domains(toy: MakeStudy, tmp_path: Path, kind: str) -> None:
     study = toy(sampler=kind, budget=Budget(trials=6))  # two at random, then the model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        proposals = finish(Sampler(study, tmp_path), 7)
+        proposals = finish(Sampler(study, tmp_path), 5)
     for proposal in proposals:
         assert list(proposal.params) == [dimension.name for dimension in study.search]
         for dimension in study.search:
@@ -218,14 +220,44 @@ def test_proposals_lie_in_their_domains(toy: MakeStudy, tmp_path: Path, kind: st
             assert isinstance(value, int if isinstance(dimension, Int) else float | str)
 
 
+def test_the_gp_goes_to_the_edge_of_what_is_feasible_and_not_beyond(toy: MakeStudy, tmp_path: Path) -> None:
+    """Both objectives are best at edge = 1, which is refused: a GP that is not told proposes it for ever."""
+    search = (Uniform("edge", 0.0, 1.0), Uniform("limit", 0.5, 0.6))
+    found = Sampler(toy(sampler="gp", budget=Budget(trials=12), search=search), tmp_path)
+    proposals = []
+    for _ in range(9):
+        proposals.append(found.ask())
+        edge = proposals[-1].params["edge"]
+        found.tell(proposals[-1].number, [1 - edge, edge**2])
+    of_model = [proposal for proposal in proposals if proposal.number > proposals[3].number]
+    assert len(of_model) == 5  # after four at random, none is refused
+    assert [p.number for p in of_model] == list(range(proposals[3].number + 1, proposals[3].number + 6))
+    assert max(p.params["edge"] for p in of_model) > 0.5
+    assert all(p.params["edge"] < p.params["limit"] for p in of_model)
+
+
+def test_tpe_finds_a_way_out_of_what_is_refused(toy: MakeStudy, tmp_path: Path) -> None:
+    """Both objectives are best where Config refuses; TPE, which ignores failed trials, must not stay there."""
+    found = Sampler(toy(sampler="tpe", budget=Budget(trials=12)), tmp_path)
+    for _ in range(12):
+        proposal = found.ask()
+        edge = proposal.params["edge"]
+        found.tell(proposal.number, [1 - edge, edge**2])
+    assert len(stored(tmp_path)) < 150
+    assert found.unfinished() == []
+
+
 def test_the_random_sampler_follows_the_scale_of_each_domain(toy: MakeStudy, tmp_path: Path) -> None:
     found = Sampler(toy(fixed={"limit": 2.0}), tmp_path)
-    params = [found.ask().params for _ in range(150)]
-    below = [float(np.mean([p[name] < middle for p in params])) for name, middle in (("weight", 10**0.5), ("edge", 0.5))]
-    assert all(0.35 < share < 0.65 for share in below), below
+    params = [found.ask().params for _ in range(80)]
+    below = [
+        float(np.mean([p[name] < middle for p in params]))
+        for name, middle in (("weight", 10**0.5), ("edge", 0.5))
+    ]
+    assert all(0.3 < share < 0.7 for share in below), below
     assert {p["steps"] for p in params} == set(range(1, 9))
     assert {p["norm"] for p in params} == {"none", "instance", "batch"}
-    assert 0.35 < np.mean([p["width"] < 32 for p in params]) < 0.65
+    assert 0.3 < np.mean([p["width"] < 32 for p in params]) < 0.7
 
 
 def test_samplers_are_chosen_by_the_space() -> None:
@@ -239,11 +271,11 @@ def test_samplers_are_chosen_by_the_space() -> None:
 @pytest.mark.parametrize(
     ("kind", "trials", "numeric", "expected"),
     [
-        ("auto", 100, 2, "GPSampler"),
+        ("auto", 100, 2, "FeasibleGP"),
         ("auto", 101, 2, "TPESampler"),
         ("auto", 100, 1, "TPESampler"),
         ("tpe", 10, 2, "TPESampler"),
-        ("gp", 1000, 0, "GPSampler"),
+        ("gp", 1000, 0, "FeasibleGP"),
         ("random", 10, 2, "RandomSampler"),
     ],
 )
@@ -261,7 +293,7 @@ def test_one_seed_gives_one_sequence(toy: MakeStudy, tmp_path: Path) -> None:
     runs = {}
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         (tmp_path / name).mkdir()
-        runs[name] = [p.params for p in finish(Sampler(toy(sampler="tpe", seed=seed), tmp_path / name), 8)]
+        runs[name] = [p.params for p in finish(Sampler(toy(sampler="tpe", seed=seed), tmp_path / name), 6)]
     assert runs["a"] == runs["b"] != runs["c"]
 
 

@@ -49,7 +49,9 @@ def dangers(node: ast.AST) -> Iterator[str]:
             yield name
         case ast.Name(id="eval" | "exec" as name):
             yield name
-        case ast.keyword(arg="shell", value=value) if not (isinstance(value, ast.Constant) and not value.value):
+        case ast.keyword(arg="shell", value=value) if not (
+            isinstance(value, ast.Constant) and not value.value
+        ):
             yield "shell=True"
         case ast.Call(func=ast.Attribute(value=ast.Name(id="np"), attr="load"), keywords=keywords):
             if not any(k.arg == "allow_pickle" and ast.unparse(k.value) == "False" for k in keywords):
@@ -75,7 +77,9 @@ def test_files_are_short() -> None:
 
 
 def test_functions_are_short() -> None:
-    lengths = {f"{path.relative_to(ROOT)}:{f.name}": length(f) for path in FILES for f in functions(tree(path))}
+    lengths = {
+        f"{path.relative_to(ROOT)}:{f.name}": length(f) for path in FILES for f in functions(tree(path))
+    }
     figures = np.percentile(list(lengths.values()), [50, 90])
     assert len(lengths) > 400
     assert {name: n for name, n in lengths.items() if n > 80} == {}
@@ -83,7 +87,12 @@ def test_functions_are_short() -> None:
 
 
 def test_nothing_dangerous_is_in_the_source() -> None:
-    found = [f"{path.relative_to(ROOT)}: {what}" for path in FILES for n in ast.walk(tree(path)) for what in dangers(n)]
+    found = [
+        f"{path.relative_to(ROOT)}: {what}"
+        for path in FILES
+        for n in ast.walk(tree(path))
+        for what in dangers(n)
+    ]
     assert found == []
 
 

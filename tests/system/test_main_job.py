@@ -130,6 +130,38 @@ def test_killed_mid_trial_and_resumed_loses_and_repeats_nothing(
     assert all(entry["status"] == "completed" for entry in after if entry["event"] == "ended")
 
 
+def test_resuming_a_finished_study_prints_its_front_again(command: Any, finished: str, storage: Path) -> None:
+    before = ledger(storage, "first")
+    again = command("platform.search", "--resume", "first", "--storage", str(storage))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "Pareto front" in again.stdout
+    assert ledger(storage, "first") == before
+
+
+def test_a_search_never_reads_the_test_split(command: Any, finished: str, storage: Path, space: Path) -> None:
+    cohort = next(storage.glob("cohorts/*/manifest.json")).parent
+    (cohort / "test").rename(storage / "hidden")
+    try:
+        words = ("--space", str(space), "--storage", str(storage), "--name", "blind", "--trials", "1")
+        done = command("platform.search", *words)
+    finally:
+        (storage / "hidden").rename(cohort / "test")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Pareto front" in done.stdout
+
+
+def test_a_trial_of_two_workers_trains_under_ray_train(
+    command: Any, finished: str, storage: Path, space: Path, tmp_path: Path
+) -> None:
+    wide = tmp_path / "wide.yaml"
+    text = space.read_text().replace("budget: {trials: 4}", "budget: {trials: 2}")
+    wide.write_text(text + "resources: {cpus: 2, workers: 2}\n")
+    done = command("platform.search", "--space", str(wide), "--storage", str(storage))
+    assert done.returncode == 0, done.stdout + done.stderr
+    ended = [entry["status"] for entry in ledger(storage, "wide") if entry["event"] == "ended"]
+    assert ended == ["completed"] * 2
+
+
 def test_promote_then_translate_a_test_subject(
     command: Any, finished: str, storage: Path, tmp_path: Path
 ) -> None:

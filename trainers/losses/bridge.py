@@ -37,6 +37,15 @@ def bridge_step(
     return mean if noise is None else mean + bridge_std(grid, i, tau) * noise
 
 
+def bounded(energy: Tensor, limit: float = 5.0) -> Tensor:
+    """Energies within +-``limit``, smoothly (after the clipping of Song & Ermon 2020, section 4).
+
+    The information of a continuous pair with itself is infinite, so the bound below would grow without end
+    and, through the entropy, drive the generator's contrast beyond the data's.
+    """
+    return limit * torch.tanh(energy.float() / limit)
+
+
 def log_mean_exp(energy: Tensor) -> Tensor:
     """Log of the mean of exp over all elements, float32: the Donsker-Varadhan normaliser."""
     return torch.logsumexp(energy.float().flatten(), 0) - math.log(energy.numel())
