@@ -1,5 +1,6 @@
 """What must be true before hours are spent, and what the study will cost."""
 
+import math
 import os
 from dataclasses import dataclass
 from platform.study import Resources, Study
@@ -43,12 +44,21 @@ def require_fit(study: Study, machine: Machine) -> None:
             raise InputError(f"{study.path}: resources: {name}: {most}")
 
 
+def require_same_crop(study: Study) -> None:
+    """Raises InputError where trials would show the teacher crops of another size than it was trained on."""
+    crop = study.point(study.start[0] if study.start else {}).crop
+    taught = build(ReferenceConfig, study.references).crop
+    if crop != taught:
+        raise InputError(f"{study.path}: crop: {crop} is not allowed; allowed: {taught}, the references' crop")
+
+
 def estimated_seconds(study: Study, machine: Machine) -> float:
     """Wall-clock estimate of the trials, from the operations of a training step at the first point."""
     config = study.point(study.start[0] if study.start else {})
     references = build(ReferenceConfig, study.references)
     work: float = step_flops(study.method, config, references) * config.steps * study.resources.workers
-    return work / rate(study.resources) * study.budget.trials / concurrency(study.resources, machine)
+    waves = math.ceil(study.budget.trials / concurrency(study.resources, machine))
+    return work / rate(study.resources) * waves
 
 
 def rate(resources: Resources) -> float:

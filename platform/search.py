@@ -55,6 +55,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options, machine = arguments(argv), preflight.Machine.here()
     study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
+    preflight.require_same_crop(study)
     console.print(describe(study))
     if options.dry_run:
         hours = preflight.estimated_seconds(study, machine) / 3600

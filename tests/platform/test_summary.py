@@ -1,0 +1,84 @@
+"""A study in words: everything of it is there, and nothing of it is taken for markup."""
+
+import importlib.metadata
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from platform import summary
+from platform.cli import console
+from platform.study import Budget, Study
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+MakeStudy = Callable[..., Study]
+ROOT = Path(__file__).parents[2]
+
+
+def told(study: Study) -> str:
+    """The description as a wide terminal shows it."""
+    wide = Console(width=300, force_terminal=False)
+    with wide.capture() as captured:
+        wide.print(summary.describe(study))
+    return captured.get()
+
+
+def test_everything_resolved_is_told(smoke: Study) -> None:
+    text = told(smoke)
+    for part in (
+        f"smoke ({smoke.path}, profile none)",
+        "unsb",
+        "fid (minimize), ms_ssim (maximize), psnr (maximize)",
+        "tpe, seed 0",
+        "phantom size=2mm, train=3, val=2, test=2",
+        "teacher_widths=(16, 16)",
+        "batch_size=2",
+        "1 cpus, 0 gpus, 1 workers",
+        "4 trials",
+    ):
+        assert part in text, part
+    rows = [line.split() for line in text.splitlines()]
+    assert ["lambda_DMD", "log", "[0.05,", "4.0]", "0.5"] in rows
+    assert ["refinement_steps", "int", "[1,", "3]", "2"] in rows
+    assert " h" not in text.split("4 trials")[1].splitlines()[0]
+
+
+def test_hours_and_start_points_are_told_where_there_are_any(smoke: Study) -> None:
+    points = tuple({**smoke.start[0], "refinement_steps": n} for n in (1, 2, 3, 1))
+    text = told(replace(smoke, budget=Budget(trials=4, hours=2.5), start=points))
+    assert "4 trials, 2.5 h" in text
+    assert "1, 2, 3\n" in "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+    assert told(replace(smoke, start=(), profile="laptop")).count("profile laptop") == 1
+
+
+def test_brackets_are_text(smoke: Study) -> None:
+    path = "/data/[bold]/[/x]/space.yaml"
+    assert path in told(replace(smoke, path=path))
+    with console.capture() as captured:
+        console.print(f"trial 3 failed: RuntimeError: [enforce fail] in [/usr] ({path})")
+    assert captured.get() == f"trial 3 failed: RuntimeError: [enforce fail] in [/usr] ({path})\n"
+
+
+def test_the_environment_names_code_packages_and_space(smoke: Study) -> None:
+    tags = summary.environment(smoke)
+    assert all(isinstance(value, str) for value in tags.values())
+    assert (tags["space"], tags["profile"], tags["digest"]) == (smoke.path, "", smoke.digest)
+    for name in ("torch", "ray", "optuna", "mlflow", "accelerate", "diffusers"):
+        assert tags[name] == importlib.metadata.version(name)
+
+
+def test_the_commit_is_gits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True)
+    assert summary.git_commit() == (head.stdout.strip() if head.returncode == 0 else "unknown")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert summary.git_commit() == "unknown"
+
+
+def test_git_that_fails_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise subprocess.TimeoutExpired("git", 5)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    assert summary.git_commit() == "unknown"
