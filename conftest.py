@@ -1,4 +1,4 @@
-"""Bare ``pytest`` has bound Python's own ``platform`` before the repository is on its path: ours takes its place."""
+"""Bare ``pytest`` binds Python's own ``platform`` before the root is on its path: ours takes its place."""
 
 import importlib
 import sys

@@ -69,7 +69,7 @@ class World:
             raise
 
     def work(self, number: int, task: Task) -> Iterator[Report]:
-        """A trial as the loop runs it: the stored report again, then rung after rung, each published first."""
+        """A trial as the loop runs it: the stored report again, then each rung, published first."""
         self.handed_out.append(number)
         if number in self.published:
             yield self.published[number]
@@ -105,7 +105,9 @@ class World:
 
 
 def report(number: int, step: int, weight: float = 1.0, fid: float | None = None) -> Report:
-    scores = {n: {"fid": fid or 9 / n + 1 / step + weight / 1000, "ms_ssim": 0.9 / n, "kid": 0.5} for n in (1, 2)}
+    scores = {
+        n: {"fid": fid or 9 / n + 1 / step + weight / 1000, "ms_ssim": 0.9 / n, "kid": 0.5} for n in (1, 2)
+    }
     return Report(step, STEPS, scores, {"gan": 0.25}, 1.5, f"/checkpoints/{number}/{step}")
 
 
@@ -148,7 +150,13 @@ class Death:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.left = -1
-        targets = [(Sampler, "ask"), (Sampler, "tell"), (Ledger, "proposed"), (Ledger, "reported"), (Ledger, "ended")]
+        targets = [
+            (Sampler, "ask"),
+            (Sampler, "tell"),
+            (Ledger, "proposed"),
+            (Ledger, "reported"),
+            (Ledger, "ended"),
+        ]
         for owner, name in targets:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
         for name in ("trial", "metrics", "finish", "study_metrics"):
@@ -278,7 +286,10 @@ def test_a_score_that_is_not_finite_ends_the_trial_and_not_the_study(world: Worl
     conductor.reported(number, report(number, STEPS, fid=float("nan")))
     conductor.reported(number, report(number, STEPS))
     trial = read_trials(world.folder)[number]
-    assert (trial.status, trial.reason) == ("diverged", "diverged at step 10: fid at 1 refinement steps is nan")
+    assert (trial.status, trial.reason) == (
+        "diverged",
+        "diverged at step 10: fid at 1 refinement steps is nan",
+    )
     assert list(trial.reports) == [5]
     assert world.optuna()[number].state == TrialState.FAIL
     assert [call[:2] for call in world.recorder.of("finish")] == [(number, "FAILED")]
@@ -331,7 +342,9 @@ def test_every_completed_trial_gets_its_picture_once(world: World) -> None:
     world.drive(conductor)
     conductor.finish_pictures()
     paths = [path for _, path in world.recorder.of("artifact")]
-    assert sorted(path.name for path in paths) == [f"trial-{n:05d}.png" for n in sorted(conductor.ledger.trials)]
+    assert sorted(path.name for path in paths) == [
+        f"trial-{n:05d}.png" for n in sorted(conductor.ledger.trials)
+    ]
     paths[0].unlink()  # as if its driver had died before drawing it
     again = world.open()
     again.finish_pictures()

@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-FID, SSIM, PSNR = Objective("fid", "minimize"), Objective("ms_ssim", "maximize"), Objective("psnr", "maximize")
+FID, SSIM, PSNR = (
+    Objective("fid", "minimize"),
+    Objective("ms_ssim", "maximize"),
+    Objective("psnr", "maximize"),
+)
 REFERENCE = {"fid": 10.0, "ms_ssim": 0.0, "psnr": 10.0}
 
 
@@ -26,18 +30,26 @@ def front(*found: Candidate, objectives: tuple[Objective, ...] = (FID, SSIM, PSN
 def random_candidates(seed: int, count: int) -> list[Candidate]:
     """On a coarse lattice, so that ties and copies occur."""
     rng = np.random.default_rng(seed)
-    rows = np.stack([rng.integers(0, 10, count), rng.integers(1, 10, count) / 10, rng.integers(11, 20, count)], 1)
+    rows = np.stack(
+        [rng.integers(0, 10, count), rng.integers(1, 10, count) / 10, rng.integers(11, 20, count)], 1
+    )
     return [candidate(n, *map(float, row)) for n, row in enumerate(rows)]
 
 
 def beats(a: Candidate, b: Candidate, objectives: tuple[Objective, ...]) -> bool:
     """Nowhere worse, somewhere better; in natural directions."""
-    gains = [(b.values[o.name] - a.values[o.name]) * (1 if o.direction == "minimize" else -1) for o in objectives]
+    gains = [
+        (b.values[o.name] - a.values[o.name]) * (1 if o.direction == "minimize" else -1) for o in objectives
+    ]
     return min(gains) >= 0 and max(gains) > 0
 
 
 def trial(number: int, scores: Mapping[int, Mapping[str, float]], step: int = 10) -> Trial:
-    report = {"step": step, "scores": {str(n): v for n, v in scores.items()}, "checkpoint": f"/c/{number}/{step}"}
+    report = {
+        "step": step,
+        "scores": {str(n): v for n, v in scores.items()},
+        "checkpoint": f"/c/{number}/{step}",
+    }
     return Trial(number, {"lr": 0.1}, reports={step: report})
 
 
@@ -60,7 +72,9 @@ def test_volumes_by_counting_lattice_cells(seed: int) -> None:
     def covered(cell: tuple[float, float, float], by: list[Candidate]) -> bool:
         fid, ssim, psnr = cell
         return any(
-            c.values["fid"] <= fid and c.values["ms_ssim"] >= ssim + 0.1 - 1e-9 and c.values["psnr"] >= psnr + 1
+            c.values["fid"] <= fid
+            and c.values["ms_ssim"] >= ssim + 0.1 - 1e-9
+            and c.values["psnr"] >= psnr + 1
             for c in by
         )
 
@@ -117,9 +131,19 @@ def test_a_trial_worse_than_the_reference_is_told_all_the_same() -> None:
 
 
 def test_the_reference_is_somewhat_worse_than_the_untouched_input() -> None:
-    baseline = {"fid": 0.4, "kid": -0.2, "ms_ssim": 0.6, "ms_ssim_t1": 0.8, "psnr": 20.0, "psnr_t2": 7.0, "piqe": 40.0}
+    baseline = {
+        "fid": 0.4,
+        "kid": -0.2,
+        "ms_ssim": 0.6,
+        "ms_ssim_t1": 0.8,
+        "psnr": 20.0,
+        "psnr_t2": 7.0,
+        "piqe": 40.0,
+    }
     directions = {"ms_ssim": "maximize", "ms_ssim_t1": "maximize", "psnr": "maximize", "psnr_t2": "maximize"}
-    objectives = [Objective(name, directions.get(name, "minimize")) for name in (*baseline, "seconds_per_volume")]
+    objectives = [
+        Objective(name, directions.get(name, "minimize")) for name in (*baseline, "seconds_per_volume")
+    ]
     point = reference_point(baseline, objectives)
     assert point == pytest.approx(
         {

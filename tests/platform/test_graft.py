@@ -1,4 +1,4 @@
-"""Our ``platform`` is Python's own module with a path: nothing of the original is missing, hidden or different."""
+"""Our ``platform`` is Python's own module with a path: nothing of it is missing, hidden or different."""
 
 import importlib.util
 import inspect

@@ -14,7 +14,13 @@ from trainers.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
-OPEN = "import sys\nfrom pathlib import Path\nfrom platform.ledger import Ledger\nledger = Ledger(Path(sys.argv[1]))\n"
+OPEN = """
+import os, signal, sys
+from pathlib import Path
+from platform.ledger import Ledger
+
+ledger = Ledger(Path(sys.argv[1]))
+"""
 
 
 @pytest.fixture
@@ -134,9 +140,7 @@ def test_a_second_driver_is_refused_while_the_first_lives(ledger: Ledger, tmp_pa
 
 
 def test_a_killed_driver_leaves_no_lock(tmp_path: Path) -> None:
-    killed = elsewhere(
-        OPEN + "ledger.proposed(0, {})\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)", tmp_path
-    )
+    killed = elsewhere(OPEN + "ledger.proposed(0, {})\nos.kill(os.getpid(), signal.SIGKILL)", tmp_path)
     assert killed.returncode == -9
     ledger = Ledger(tmp_path)
     assert list(ledger.trials) == [0]
@@ -146,7 +150,9 @@ def test_a_killed_driver_leaves_no_lock(tmp_path: Path) -> None:
 def test_trials_can_be_read_while_a_driver_writes(tmp_path: Path) -> None:
     program = OPEN + (
         "print('ready', flush=True)\n"
-        "for n in range(2000):\n    ledger.proposed(n, {'pad': 'x' * 500})\n    ledger.ended(n, 'completed')\n"
+        "for n in range(2000):\n"
+        "    ledger.proposed(n, {'pad': 'x' * 500})\n"
+        "    ledger.ended(n, 'completed')\n"
     )
     seen = []
     with subprocess.Popen(

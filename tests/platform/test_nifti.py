@@ -141,7 +141,11 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "truncated": ("a.nii", GOOD[:-1], "not a readable NIfTI scan"),
     "truncated gzip": ("a.nii.gz", ZIPPED[: len(ZIPPED) // 2], "not a readable NIfTI scan"),
     "gzip without its end": ("a.nii.gz", ZIPPED[:-4], "not a readable NIfTI scan"),
-    "gzip with a bad checksum": ("a.nii.gz", ZIPPED[:-8] + bytes(4) + ZIPPED[-4:], "not a readable NIfTI scan"),
+    "gzip with a bad checksum": (
+        "a.nii.gz",
+        ZIPPED[:-8] + bytes(4) + ZIPPED[-4:],
+        "not a readable NIfTI scan",
+    ),
     "gzip with a bad length": ("a.nii.gz", ZIPPED[:-4] + struct.pack("<I", 1), "not a readable NIfTI scan"),
     "plain as gzip": ("a.nii.gz", GOOD, "not a readable NIfTI scan"),
     "gzip as plain": ("a.nii", ZIPPED, "not a readable NIfTI scan"),

@@ -145,7 +145,7 @@ def test_numbers_are_unique_over_restarts(toy: MakeStudy, tmp_path: Path) -> Non
 
 
 def ask_killed_after(found: Sampler, writes: int, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """An ask whose process dies after some writes to Optuna's journal; False where it needed no more of them."""
+    """An ask whose process dies after some writes to Optuna's journal; False where it needed no more."""
     backend = optuna.storages.journal.JournalFileBackend
     append, left = backend.append_logs, writes
 
@@ -237,7 +237,7 @@ def test_the_gp_goes_to_the_edge_of_what_is_feasible_and_not_beyond(toy: MakeStu
 
 
 def test_tpe_finds_a_way_out_of_what_is_refused(toy: MakeStudy, tmp_path: Path) -> None:
-    """Both objectives are best where Config refuses; TPE, which ignores failed trials, must not stay there."""
+    """Both objectives are best where Config refuses; TPE ignores failed trials and must not stay there."""
     found = Sampler(toy(sampler="tpe", budget=Budget(trials=12)), tmp_path)
     for _ in range(12):
         proposal = found.ask()

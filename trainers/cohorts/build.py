@@ -13,8 +13,9 @@ from typing import IO, Any
 import numpy as np
 
 from trainers.cohorts.fields import Array
-from trainers.cohorts.store import CONTRASTS, DOMAINS, MASK, SPLITS, checksum, file_digest
+from trainers.cohorts.store import CONTRASTS, DOMAINS, MASK, SPLITS, checksum
 from trainers.errors import InputError
+from trainers.weights import file_sha256
 
 _HEADER_BYTES = 128  # numpy leaves room in the header for the first axis to grow
 
@@ -131,7 +132,7 @@ class _Growing:
         assert self.stream.tell() == _HEADER_BYTES
         self.stream.flush()
         os.fsync(self.stream.fileno())
-        size, sha256 = self.path.stat().st_size, file_digest(self.path)
+        size, sha256 = self.path.stat().st_size, file_sha256(self.path)
         return {"shape": list(whole), "dtype": self.dtype.name, "bytes": size, "sha256": sha256}
 
 

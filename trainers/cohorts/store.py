@@ -15,6 +15,7 @@ import numpy as np
 
 from trainers.cohorts.fields import Array
 from trainers.errors import InputError
+from trainers.weights import file_sha256
 
 SPLITS = ("train", "val", "test")
 PAIRED_SPLITS = ("val", "test")
@@ -108,7 +109,7 @@ class Cohort:
         for split in splits or SPLITS:
             for file, entry in self._files(split):
                 self._map(file, entry)
-                if file_digest(self.path / file) != entry["sha256"]:
+                if file_sha256(self.path / file) != entry["sha256"]:
                     raise _damaged(self.path / file, self.path, "does not match its sha256")
 
     def _files(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -139,12 +140,6 @@ def checksum(manifest: dict[str, Any]) -> str:
     """sha256 of the manifest without its own ``checksum``."""
     rest = {key: value for key, value in manifest.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """Hex sha256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _damaged(file: Path, cohort: Path, what: str) -> InputError:

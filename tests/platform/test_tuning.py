@@ -1,0 +1,161 @@
+"""The Tune side of the driver without a Ray cluster: signals, wrapped errors, what a searcher passes on."""
+
+import json
+import pickle
+import signal
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from platform import tuning
+from platform.study import Resources, Study
+from platform.tuning import Proposals
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ray.tune.error import TuneError
+from ray.tune.search import Searcher
+
+from trainers import trial
+from trainers.errors import InputError
+from trainers.loop import Report, Task
+
+REPORT = Report(5, 10, {1: {"fid": 2.0}, 2: {"fid": 1.0}}, {"gan": 0.5}, 1.5, "/c/5")
+
+
+class Conductor:
+    """Hands out one task and remembers what it is told."""
+
+    def __init__(self, study: Study, folder: Path) -> None:
+        self.study, self.folder = study, folder
+        self.tasks = [(7, Task("unsb", study.point(study.start[0]), Path("c"), Path("r"), folder))]
+        self.told: list[tuple[Any, ...]] = []
+
+    def next(self) -> tuple[int, Task] | None:
+        return self.tasks.pop() if self.tasks else None
+
+    def reported(self, *arguments: Any) -> None:
+        self.told.append(("reported", *arguments))
+
+    def ended(self, *arguments: Any) -> None:
+        self.told.append(("ended", *arguments))
+
+
+@pytest.fixture
+def conductor(smoke: Study, tmp_path: Path) -> Any:
+    return Conductor(smoke, tmp_path)
+
+
+@pytest.fixture
+def handler() -> Iterator[Any]:
+    """Ours for SIGTERM, for a while."""
+    before = signal.getsignal(signal.SIGTERM)
+    ours = lambda number, frame: None  # noqa: E731
+    signal.signal(signal.SIGTERM, ours)
+    yield ours
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("address", [None, "ray://head:10001"])
+def test_ray_does_not_keep_our_signal_handler(
+    monkeypatch: pytest.MonkeyPatch, handler: Any, address: str | None
+) -> None:
+    def init(*arguments: Any, **options: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+
+    monkeypatch.setattr(tuning.ray, "init", init)
+    monkeypatch.setattr(tuning, "_ENVIRONMENT", {})
+    tuning.start_ray(address, Resources())
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_a_suggestion_is_the_task_with_its_share(conductor: Any) -> None:
+    task = conductor.tasks[0][1]
+    searcher = Proposals(conductor)
+    suggestion = searcher.suggest("tune-1")
+    assert isinstance(suggestion, dict)
+    assert trial.decode(suggestion["task"]) == task
+    assert {key: suggestion[key] for key in ("workers", "gpu", "cpus")} == {
+        "workers": 1,
+        "gpu": False,
+        "cpus": 1,
+    }
+    assert searcher.suggest("tune-2") == Searcher.FINISHED
+
+
+def test_results_reach_the_conductor_under_its_own_number(conductor: Any) -> None:
+    searcher = Proposals(conductor)
+    searcher.suggest("tune-1")
+    searcher.on_trial_result("tune-1", {"report": json.dumps(asdict(REPORT)), "done": False})
+    searcher.on_trial_complete("tune-1", {"diverged": "loss is nan", "done": True})
+    assert conductor.told == [
+        ("reported", 7, REPORT),
+        ("ended", 7, "diverged", "loss is nan"),
+        ("ended", 7, "failed", "it ended without its last report"),  # ignored: the trial is over
+    ]
+
+
+def test_a_dead_worker_is_told_with_the_last_line_of_its_traceback(conductor: Any) -> None:
+    for name, content in (("tune-1", "Traceback\n  ...\nMemoryError: 3 GB\n"), ("tune-2", None)):
+        conductor.tasks, conductor.told = [(7, Conductor(conductor.study, conductor.folder).tasks[0][1])], []
+        searcher = Proposals(conductor)
+        searcher.suggest(name)
+        if content:
+            (conductor.folder / "tune" / f"trial_{name}_x").mkdir(parents=True)
+            (conductor.folder / "tune" / f"trial_{name}_x" / "error.txt").write_text(content)
+        searcher.on_trial_complete(name, error=True)
+        ((_, number, status, reason),) = conductor.told
+        assert (number, status) == (7, "failed")
+        assert reason.startswith("MemoryError: 3 GB (" if content else "its worker died 4 times")
+
+
+def test_what_tune_pickles_holds_no_conductor(conductor: Any) -> None:
+    conductor.secret = lambda: "postgresql://me:hunter2@host"  # cannot be pickled, must not be tried
+    searcher = Proposals(conductor)
+    searcher.suggest("tune-1")
+    assert b"hunter2" not in pickle.dumps(searcher)
+
+
+class FakeTuner:
+    """Fails as Tune does: what its searcher raises is wrapped with its traceback as text."""
+
+    error: Exception
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+    def fit(self) -> None:
+        try:
+            raise self.error
+        except Exception as error:
+            raise TuneError("Traceback (most recent call last): ...") from (
+                None if error.args == () else error
+            )
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (InputError("ledger.jsonl: cannot append 8 bytes"), InputError),
+        (InputError(), InputError),  # only its context is left
+        (KeyError("a bug"), TuneError),
+    ],
+)
+def test_a_wrong_input_comes_plain_and_a_bug_keeps_its_traceback(
+    conductor: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+) -> None:
+    monkeypatch.setattr(FakeTuner, "error", error, raising=False)
+    monkeypatch.setattr(tuning.tune, "Tuner", FakeTuner)
+    monkeypatch.setattr(tuning.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    with pytest.raises(raised) as told:
+        tuning.run(conductor, [])
+    assert (told.value is error) == (raised is InputError)
+
+
+def test_trials_at_a_time_follow_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = SimpleNamespace(found={"CPU": 16.0, "GPU": 4.0})
+    monkeypatch.setattr(tuning.ray, "cluster_resources", lambda: cluster.found)
+    assert tuning.concurrency(Resources(cpus=2)) == 8
+    assert tuning.concurrency(Resources(cpus=2, gpus=2, workers=2)) == 2
+    cluster.found = {}
+    assert tuning.concurrency(Resources()) == 1
