@@ -45,11 +45,13 @@ def require_fit(study: Study, machine: Machine) -> None:
 
 
 def require_same_crop(study: Study) -> None:
-    """Raises InputError where trials would show the teacher crops of another size than it was trained on."""
+    """Raises InputError where trials would show the teacher crops of another size than its own."""
     crop = study.point(study.start[0] if study.start else {}).crop
     taught = build(ReferenceConfig, study.references).crop
     if crop != taught:
-        raise InputError(f"{study.path}: crop: {crop} is not allowed; allowed: {taught}, the references' crop")
+        raise InputError(
+            f"{study.path}: crop: {crop} is not allowed; allowed: {taught}, the references' crop"
+        )
 
 
 def estimated_seconds(study: Study, machine: Machine) -> float:
