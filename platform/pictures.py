@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.floating[Any]]
-"""[H, W] in [0, 1], y increasing towards anterior."""
+"""[H, W] in [0, 1], anterior rows first, as the cohort store has them."""
 
 _LOOKS: dict[str, dict[str, Any]] = {
     "candidates": {"s": 24, "color": QUIET, "alpha": 0.6, "linewidths": 0, "zorder": 1},
@@ -117,4 +117,4 @@ def _dress(ax: Any, x: str, y: str) -> None:
 
 def _show(ax: Any, image: Image, name: str, colours: str, top: float) -> Any:
     ax.set_title(name, fontsize=9, color=INK, pad=3)
-    return ax.imshow(image, cmap=colours, vmin=0, vmax=top, origin="lower", interpolation="nearest")
+    return ax.imshow(image, cmap=colours, vmin=0, vmax=top, interpolation="nearest")

@@ -150,8 +150,8 @@ def test_the_hypervolume_curve_is_drawn_over_the_finished_trials(tmp_path: Path)
 
 
 def rows() -> list[dict[str, np.ndarray[Any, np.dtype[np.float64]]]]:
-    """Three squares: dark below (posterior), bright above (anterior); the output is off by 0.2."""
-    truth = np.repeat(np.linspace(0.0, 0.8, 32)[:, None], 24, axis=1)
+    """Three squares: bright first rows (anterior), dark last (posterior); the output is off by 0.2."""
+    truth = np.repeat(np.linspace(0.8, 0.0, 32)[:, None], 24, axis=1)
     images = {"T1 input": truth / 2, "T1 output": truth + 0.2, "T1 3 T": truth}
     return [images, {name.replace("T1", "T2", 1): image for name, image in images.items()}]
 
