@@ -62,7 +62,7 @@ class Report:
 
 
 @dataclass
-class Scales:
+class RunningMeans:
     """Running means of the logged scalars, kept on the device."""
 
     total: dict[str, Tensor] = field(default_factory=dict)
@@ -89,15 +89,14 @@ class Loop:
         self.key = trial_key(task, cohort, references)
         self.slices = Slices.of(cohort, references.config.channels, task.config.crop)
         self.judge, self.step = judge, 0
-        self.judge_hashes = cohort.hash, references.hash
+        self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
         self.method: Method = find_method(task.method).Method(task.config, Context(references.teacher))
-        found = checkpoint.latest(task.folder, self.key)
-        if found:
-            checkpoint.load(self.method, found)
-            self.step = found.step
         self.method.to(self.accelerator.device)
-        self.found = found
+        self.found = checkpoint.latest(task.folder, self.key)
+        if self.found:
+            checkpoint.load(self.method, self.found)
+            self.step = self.found.step
         self.pending: dict[str, list[Tensor]] = {}
 
     def reports(self) -> Iterator[Report]:
@@ -108,7 +107,7 @@ class Loop:
         if self.found:
             yield stored_report(self.found)
         while self.step < self.config.steps:
-            started, scalars = time.perf_counter(), Scales()
+            started, scalars = time.perf_counter(), RunningMeans()
             target = next_rung(self.step, self.config)
             while self.step < target:
                 scalars.add(self._optimise())
@@ -130,18 +129,14 @@ class Loop:
         samples = {"input": judge.source[rows], "output": finished[-1][rows], "3 T": judge.truth[rows]}
         return scores, samples
 
-    def _report(self, scalars: Scales, started: float) -> Report:
+    def _report(self, scalars: RunningMeans, started: float) -> Report:
         folder = checkpoint.folder_of(self.task.folder, self.step)
         report = Report(self.step, self.config.steps, {}, scalars.means(), 0.0, str(folder))
         if self.accelerator.is_main_process:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)
-            facts = {"key": self.key, "method": self.task.method, "report": asdict(report)}
-            facts |= {
-                "config": asdict(self.config),
-                "cohort": self.judge_hashes[0],
-                "references": self.judge_hashes[1],
-            }
+            facts = {"key": self.key, "method": self.task.method, "config": asdict(self.config)}
+            facts |= {"report": asdict(report), **self.origin}
             checkpoint.save(self.method, folder, facts, samples)
         self.accelerator.wait_for_everyone()
         return report
@@ -241,7 +236,7 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     return Batch(*(getattr(batch, name).to(device, non_blocking=True) for name in Batch.__dataclass_fields__))
 
 
-def require_finite(scalars: Scales, step: int) -> None:
+def require_finite(scalars: RunningMeans, step: int) -> None:
     """Raises :class:`Diverged` for the first scalar that is not finite."""
     for name, value in scalars.means().items():
         if not math.isfinite(value):

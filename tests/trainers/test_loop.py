@@ -14,7 +14,7 @@ from torch import Tensor
 from trainers.loop import (
     Diverged,
     Loop,
-    Scales,
+    RunningMeans,
     Task,
     learning_rate,
     next_rung,
@@ -62,7 +62,7 @@ def test_precision_is_full_without_a_gpu() -> None:
 
 
 def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
-    scalars = Scales()
+    scalars = RunningMeans()
     scalars.add({"D": torch.tensor(1.0), "G_DMD": torch.tensor(math.nan)})
     with pytest.raises(Diverged, match="diverged at step 7: G_DMD is nan"):
         require_finite(scalars, 7)
