@@ -23,6 +23,9 @@ from trainers.errors import InputError
 RETRIES = 3
 """Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""
 
+DRIVER_SHARE = {"memory": 1}
+"""A byte: Ray refuses to reserve nothing, and a share of a core would keep the workers from fitting."""
+
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # it would end an interrupted search as if it were finished
@@ -150,10 +153,10 @@ def input_error(error: BaseException | None) -> InputError | None:
 
 
 def placed(resources: Resources) -> Any:
-    """The trainable with what one trial takes; with several workers Tune holds only the driver's share."""
+    """The trainable with what one trial takes; with several workers Tune holds the driver's share alone."""
     if resources.workers == 1:
         return tune.with_resources(trial.Trial, {"cpu": resources.cpus, "gpu": resources.gpus})
-    return tune.with_resources(trial.distributed, {"cpu": 0})
+    return tune.with_resources(trial.distributed, DRIVER_SHARE)
 
 
 def concurrency(resources: Resources) -> int:

@@ -340,7 +340,8 @@ def test_a_real_server_killed_within_a_study_and_started_again_has_everything_on
         assert found["trial 2"].info.run_id == run_id
         assert found["trial 2"].data.metrics == {"fid_4": 3.0}
         assert [file.path for file in MlflowClient(where).list_artifacts(str(run_id))] == ["front.png"]
-        assert sum("takes no records" in message for message in caplog.messages) == 1
+        # One per outage, not per retry; a starting server may take a record and then drop the next.
+        assert sum("takes no records" in message for message in caplog.messages) in (1, 2)
         assert capsys.readouterr().out == ""
     finally:
         os.killpg(server.pid, signal.SIGKILL)

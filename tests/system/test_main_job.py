@@ -219,6 +219,7 @@ def test_the_registered_model_serves_without_pickle(finished: str, storage: Path
 
     uri = f"sqlite:///{storage / 'mlflow.db'}"
     mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
     folder = Path(
         mlflow.artifacts.download_artifacts(
             "models:/first@champion", dst_path=str(tmp_path), tracking_uri=uri
