@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,13 +30,15 @@ def package(model: Path, folder: Path) -> None:
     code = folder.parent / "code"
     source = Path(trainers.__file__).parent
     shutil.copytree(source, code / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    mlflow.pyfunc.save_model(
-        path=str(folder),
-        python_model=str(CODE),
-        artifacts={ARTIFACT: str(model)},
-        code_paths=[str(code / source.name)],
-        pip_requirements=pins,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow would infer a schema from our type hints
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(CODE),
+            artifacts={ARTIFACT: str(model)},
+            code_paths=[str(code / source.name)],
+            pip_requirements=pins,
+        )
 
 
 def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
