@@ -3,9 +3,9 @@
 import json
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from pathlib import Path
 from platform import tracking
 from platform.storage import Storage
@@ -30,8 +30,7 @@ def package(model: Path, folder: Path) -> None:
     code = folder.parent / "code"
     source = Path(trainers.__file__).parent
     shutil.copytree(source, code / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # MLflow would infer a schema from our type hints
+    with redirect_stderr(StringIO()):  # coloured advice on type hints, past the warning filters
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(CODE),
