@@ -8,14 +8,12 @@ from trainers import weights
 
 
 def draw_samples(trial: Trial, path: Path) -> Path:
-    """Input, output, 3 T and difference of T1 and T2 (two channels) at the most refinement steps."""
+    """Input, output, 3 T and difference of each contrast at the most refinement steps."""
     assert trial.last is not None
     slices = weights.read_tensors(Path(trial.last["checkpoint"]), "samples")
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = ("input", "output", "3 T")
-    rows = [
-        {f"{contrast} {name}": ((slices[name][subject, channel] + 1) / 2).numpy() for name in names}
-        for subject in range(len(slices["input"]))
-        for channel, contrast in enumerate(("T1", "T2"))
-    ]
+    contrasts = sorted({title.partition(" ")[0] for title in slices})
+    titles = [[f"{contrast} {name}" for name in ("input", "output", "3 T")] for contrast in contrasts]
+    subjects = range(len(slices[titles[0][0]]))
+    rows = [{title: slices[title][s].numpy() for title in row} for s in subjects for row in titles]
     return report.sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")

@@ -23,9 +23,6 @@ from trainers.references.store import References
 CHECK_EVERY = 25
 """Steps between looks at whether the losses are still finite (each look waits for the GPU)."""
 
-SAMPLES = 2
-"""Validation subjects whose middle slice is kept to be looked at."""
-
 
 class Diverged(RuntimeError):
     """A loss is no longer finite; the message says which and at what step."""
@@ -125,9 +122,7 @@ class Loop:
             count: judge.score(output) | {"seconds_per_volume": count * pace}
             for count, output in enumerate(finished, 1)
         }
-        rows = [(start + stop) // 2 for start, stop in judge.subjects[:SAMPLES]]
-        samples = {"input": judge.source[rows], "output": finished[-1][rows], "3 T": judge.truth[rows]}
-        return scores, samples
+        return scores, judge.samples(finished[-1])
 
     def _report(self, scalars: RunningMeans, started: float) -> Report:
         folder = checkpoint.folder_of(self.task.folder, self.step)

@@ -69,3 +69,12 @@ def test_protocol_names_encoder_scales_and_fallback(tiny: Any) -> None:
     assert "4 scales on 112x96" in protocol["ms_ssim"]
     assert "rad-fallback" in protocol["rad_fid"]
     assert tiny.references.hash[:12] in protocol["fid"]
+
+
+def test_samples_are_the_middle_slices_by_contrast(tiny: Any) -> None:
+    samples = tiny.judge.samples(tiny.judge.truth)
+    assert set(samples) == {f"{c} {name}" for c in ("T1", "T2") for name in ("input", "output", "3 T")}
+    start, stop = tiny.judge.subjects[1]
+    expected = (tiny.judge.source[(start + stop) // 2, 1] + 1) / 2
+    assert torch.equal(samples["T2 input"][1], expected)
+    assert torch.equal(samples["T1 output"], samples["T1 3 T"])

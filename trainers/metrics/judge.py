@@ -20,6 +20,9 @@ from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject
 from trainers.references.store import References
 
+SAMPLES = 2
+"""Subjects whose middle slice is kept to be looked at."""
+
 
 def finish(output: Tensor, mask: Tensor) -> Tensor:
     """An output [B, 3, H, W] as it is delivered: in [-1, 1], -1 outside the input's brain mask [B, H, W]."""
@@ -98,6 +101,14 @@ class Judge:
         for name in ("psnr", "ms_ssim"):
             scores[name] = float(np.mean([value for key, value in scores.items() if key.startswith(name)]))
         return scores
+
+    def samples(self, output: Tensor) -> dict[str, Tensor]:
+        """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``, etc."""
+        rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLES]]
+        images = {"input": self.source, "output": output, "3 T": self.truth}
+        return {
+            f"{c} {name}": x for name, image in images.items() for c, x in self._unit(image[rows]).items()
+        }
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
