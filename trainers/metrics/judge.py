@@ -103,7 +103,7 @@ class Judge:
         return scores
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:
-        """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``, etc."""
+        """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``..."""
         rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLES]]
         images = {"input": self.source, "output": output, "3 T": self.truth}
         return {
