@@ -149,8 +149,10 @@ def test_a_killed_driver_leaves_no_lock(tmp_path: Path) -> None:
 
 def test_trials_can_be_read_while_a_driver_writes(tmp_path: Path) -> None:
     program = OPEN + (
+        "import time\n"
         "print('ready', flush=True)\n"
         "for n in range(2000):\n"
+        "    time.sleep(0.0005)\n"  # a study's pace is slower still: the reader must see it grow
         "    ledger.proposed(n, {'pad': 'x' * 500})\n"
         "    ledger.ended(n, 'completed')\n"
     )
