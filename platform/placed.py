@@ -60,7 +60,7 @@ def find_class(document: Document, where: Where, find: Callable[[str], type]) ->
     except FieldError as error:
         raise document.refusal(where, name, error.allowed) from None
     except InputError as error:  # names its key itself
-        raise PlacedError(document.path, document.line(where), str(error)) from None
+        raise PlacedError(*document.place(where), str(error)) from None
 
 
 def known_key(document: Document, where: Where, known: Iterable[str]) -> None:

@@ -1,11 +1,38 @@
-"""Profiles: a document's own variants, each merged into it like a JSON merge patch (RFC 7396)."""
+"""Variants of a document, laid on it like a JSON merge patch (RFC 7396): profiles, and what it extends."""
 
 from collections.abc import Iterable
+from pathlib import Path
+from platform import strict_yaml
 from platform.placed import known_key, mapping
 from platform.strict_yaml import Document, Where
 from typing import Any
 
 from trainers.config import suggest
+
+
+def read(path: Path | str, above: tuple[Path, ...] = ()) -> Document:
+    """A file laid on the one that it extends, if it does; raises PlacedError. ``above`` are extending it."""
+    document = strict_yaml.load(path)
+    if "extends" not in document.data:
+        return document
+    name = document.data["extends"]
+    file = document.path.parent / str(name)
+    if not isinstance(name, str) or not file.is_file():
+        raise document.refusal(("extends",), name, "the path of a YAML file, from this file's folder")
+    seen = (*above, document.path.resolve())
+    if file.resolve() in seen:
+        raise document.refusal(("extends",), name, "a file that does not extend this one")
+    base = read(file, seen)
+    both = {key: value for key, value in document.data.items() if key not in ("extends", "profiles")}
+    profiles = dict(mapping(base, ("profiles",)))
+    for profile in mapping(document, ("profiles",)):
+        own = mapping(document, ("profiles", profile))
+        top = ("profiles", profile)
+        profiles[profile] = _laid(document, top, mapping(base, top), own, kept=True)
+    data = _laid(document, (), {k: v for k, v in base.data.items() if k != "profiles"}, both)
+    lines = {**base.lines, **document.lines}
+    files = {where: base.place(where)[0] for where in base.lines if where not in document.lines}
+    return Document(document.path, data | ({"profiles": profiles} if profiles else {}), lines, files)
 
 
 def profile_names(document: Document, keys: Iterable[str]) -> tuple[str, ...]:
@@ -25,15 +52,25 @@ def overlay(document: Document, profile: str | None) -> Document:
     """
     data = {key: value for key, value in document.data.items() if key != "profiles"}
     if profile is None:
-        return Document(document.path, data, document.lines)
+        return Document(document.path, data, document.lines, document.files)
     top: Where = ("profiles", profile)
-    changes = dict(document.data["profiles"][profile])
-    for key, change in changes.items():
-        base = data.get(key)
-        if isinstance(base, dict) and isinstance(change, dict) and _same_source(base, change):
-            changes[key] = _merged(document, (*top, key), base, change)
     moved = {where[2:]: line for where, line in document.lines.items() if where[:2] == top and len(where) > 2}
-    return Document(document.path, _merged(document, top, data, changes), {**document.lines, **moved})
+    files = {where: file for where, file in document.files.items() if where not in moved}
+    files |= {where[2:]: file for where, file in document.files.items() if where[:2] == top and where[2:]}
+    laid = _laid(document, top, data, document.data["profiles"][profile])
+    return Document(document.path, laid, {**document.lines, **moved}, files)
+
+
+def _laid(
+    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], kept: bool = False
+) -> dict[str, Any]:
+    """``changes`` laid on ``base``: sections key by key, anything else whole; ``kept`` nulls stay."""
+    sections = dict(changes)
+    for key, change in changes.items():
+        section = base.get(key)
+        if isinstance(section, dict) and isinstance(change, dict) and _same_source(section, change):
+            sections[key] = _merged(document, (*where, key), section, change, kept)
+    return _merged(document, where, base, sections, kept)
 
 
 def _same_source(base: dict[str, Any], change: dict[str, Any]) -> bool:
@@ -41,9 +78,9 @@ def _same_source(base: dict[str, Any], change: dict[str, Any]) -> bool:
 
 
 def _merged(
-    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any]
+    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], kept: bool
 ) -> dict[str, Any]:
-    dropped = [key for key, value in changes.items() if value is None]
+    dropped = [] if kept else [key for key, value in changes.items() if value is None]
     for key in dropped:
         if key not in base:
             text = f"null drops nothing; {suggest(key, base)}allowed: {', '.join(base)}"

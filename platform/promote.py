@@ -85,7 +85,7 @@ def publish(study: Study, storage: Storage, chosen: Candidate, uri: str, name: s
     checkpoint = Path(chosen.checkpoint)
     facts = weights.verify(checkpoint)
     cohort = Cohort.open(cohort_folder(storage.root, facts["cohort"]))
-    layout = build(ReferenceConfig, study.references).channels
+    references = build(ReferenceConfig, study.references)
     tags = registry.facts(
         {
             "study": study.name,
@@ -99,7 +99,7 @@ def publish(study: Study, storage: Storage, chosen: Candidate, uri: str, name: s
     )
     with tempfile.TemporaryDirectory() as work:
         model, packaged = Path(work) / "translator", Path(work) / "model"
-        export(model, checkpoint, chosen.steps, cohort, layout, chosen.values)
+        export(model, checkpoint, chosen.steps, cohort, references, chosen.values)
         registry.package(model, packaged)
         return registry.register(uri, name, run_id, packaged, tags)
 

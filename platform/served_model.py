@@ -23,7 +23,7 @@ class ServedTranslator(PythonModel):  # type: ignore[misc]
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
         """Slices [N, 2, H, W] to slices [N, contrasts, H, W]."""
-        layout = self.translator.facts["channels"]
+        layout = self.translator.channels
         t1, t2 = torch.as_tensor(model_input, dtype=torch.float32).unbind(1)
         output = self.translator.slices(channels.stack(t1, t2, layout), t1 > -1)
         return torch.stack(list(channels.split(output, layout).values()), 1).numpy()

@@ -1,5 +1,7 @@
 """A search space: one YAML file, read strictly into a :class:`Study`.
 
+    extends: base/phantom.yaml      # optional; a file, from this one's folder, with any of the keys below,
+                                    # on which this one is laid like a profile
     name: asp_dmd                   # optional; of the study's folder and MLflow run; default: the file's name
     method: unsb                    # a file of trainers/methods; its Config defines the fields below
     objectives:                     # one to four of METRICS, each with its natural direction
@@ -34,10 +36,9 @@ Every profile is checked on every load. An error is an InputError of one line, `
 import re
 from collections.abc import Callable
 from pathlib import Path
-from platform import strict_yaml
 from platform.domains import Dimension, read_dimension
 from platform.placed import find_class, instance, known_key, mapping, placed, unknown, values
-from platform.profiles import overlay, profile_names
+from platform.profiles import overlay, profile_names, read
 from platform.strict_yaml import Document, PlacedError, Where, shown
 from platform.study import DEFAULT_CLASSES, Budget, Classes, Cohort, Objective, Resources, Study
 from typing import Any, TypeVar
@@ -55,8 +56,9 @@ FOLDER = Path(__file__).parent.parent / "search_spaces"
 
 _KEYS = (
     *("name", "method", "objectives", "sampler", "search", "fixed", "start_from", "cohort", "references"),
-    *("resources", "budget", "seed", "profiles"),
+    *("resources", "budget", "seed", "profiles", "extends"),
 )
+_VARIED = [key for key in _KEYS if key not in ("profiles", "extends")]
 _REQUIRED = ("method", "objectives", "search", "cohort", "budget")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _NAMES = "1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
@@ -78,7 +80,7 @@ def find_space(name: str | Path) -> Path:
 
 def profile_choices(path: Path | str) -> tuple[str, ...]:
     """The profiles that a space offers."""
-    return profile_names(strict_yaml.load(path), [key for key in _KEYS if key != "profiles"])
+    return profile_names(read(path), _VARIED)
 
 
 def require_name(name: str) -> str:
@@ -90,8 +92,8 @@ def require_name(name: str) -> str:
 
 def load_study(path: Path | str, *, profile: str | None = None, classes: Classes = DEFAULT_CLASSES) -> Study:
     """Read and check a space, as varied by ``profile``; raises InputError for the first wrong thing in it."""
-    document = strict_yaml.load(path)
-    names = profile_names(document, [key for key in _KEYS if key != "profiles"])
+    document = read(path)
+    names = profile_names(document, _VARIED)
     if profile is not None and profile not in names:
         raise document.error(("profiles",), unknown(f"profile {shown(profile)}", profile, names))
     study = _study(overlay(document, profile), profile, classes)
@@ -216,9 +218,10 @@ def _search(document: Document, config: type) -> tuple[Dimension, ...]:
         where = ("search", name)
         known_key(document, where, known)
         if isinstance(fixed, dict) and name in fixed:
-            line = document.line(("fixed", name))
+            file, line = document.place(("fixed", name))
+            there = f"line {line}" if file == document.place(where)[0] else f"{file}:{line}"
             cure = f"drop one of them; a profile does so with {name}: null"
-            raise document.error(where, f"both searched and fixed (line {line}); {cure}")
+            raise document.error(where, f"both searched and fixed ({there}); {cure}")
         found.append(read_dimension(document, where, name, known[name]))
     if not found:
         raise document.error(

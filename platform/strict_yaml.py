@@ -45,17 +45,18 @@ class Document:
     data: dict[str, Any]
     lines: dict[Where, int] = field(repr=False)
     """Line of each key and list item by its way from the top, e.g. ``("search", "tau", "log", 0)``."""
+    files: dict[Where, Path] = field(repr=False, default_factory=dict)
+    """The file of what stands in another one than ``path``, which this one extends."""
 
-    def line(self, where: Where) -> int:
-        """The line of ``where``, or of the nearest thing around it that the file holds."""
-        return self.lines[where] if where in self.lines else self.line(where[:-1])
+    def place(self, where: Where) -> tuple[Path, int]:
+        """File and line of ``where``, or of the nearest thing around it that is written somewhere."""
+        known = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
+        return self.files.get(known, self.path), self.lines[known]
 
     def error(self, where: Where, message: str) -> PlacedError:
         """An error that reads ``file:line: key: message``."""
         parts = (f"[{part}]" if isinstance(part, int) else f".{_cut(part)}" for part in where)
-        return PlacedError(
-            self.path, self.line(where), ": ".join(filter(None, ("".join(parts)[1:], message)))
-        )
+        return PlacedError(*self.place(where), ": ".join(filter(None, ("".join(parts)[1:], message))))
 
     def refusal(self, where: Where, value: object, allowed: str) -> PlacedError:
         """An error that reads ``file:line: key: value is not allowed; allowed: ...``."""

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from trainers.batch import Batch
 from trainers.methods.base import Context, Method, TrialConfig, find_method
 from trainers.references.config import ReferenceConfig
+from trainers.references.store import build_part
 from trainers.references.teacher import build_teacher
 
 SAMPLES = 3
@@ -17,7 +18,9 @@ SAMPLES = 3
 
 def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) -> float:
     """Mean floating-point operations of one optimiser step of a method."""
-    built: Method = find_method(method).Method(config, Context(build_teacher(references)))
+    exemplar = torch.zeros(4, 3, config.crop, config.crop)
+    context = Context(references, build_teacher(references), build_part("domain", references), exemplar)
+    built: Method = find_method(method).Method(config, context)
     built.to(torch.device("meta"))
     with torch.device("meta"):
         shape = (config.batch_size, 3, config.crop, config.crop)

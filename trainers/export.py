@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from trainers.config import build
 from trainers.errors import InputError
 from trainers.methods.base import find_method
 from trainers.metrics.judge import finish
+from trainers.references.config import ReferenceConfig
 
 PART = "translator"
 
@@ -37,13 +38,19 @@ class Translator:
         """Open and verify an exported model; raises InputError where it is damaged or unknown."""
         facts = weights.verify(folder)
         method = find_method(facts["method"])
-        networks = method.Method.translators(build(method.Config, facts["config"]))
+        config, references = build(method.Config, facts["config"]), facts["reference_config"]
+        networks = method.Method.translators(config, build(ReferenceConfig, references))
         tensors = weights.read_tensors(folder, PART)
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         for name, network in networks.items():
             network.load_state_dict(checkpoint.under(tensors, name))
             network.requires_grad_(False).eval().to(device)
         return cls(facts, networks, device)
+
+    @property
+    def channels(self) -> channels.Layout:
+        """How a slice's contrasts make its channels."""
+        return build(ReferenceConfig, self.facts["reference_config"]).channels
 
     @property
     def grid(self) -> preprocess.Grid:
@@ -73,11 +80,11 @@ class Translator:
         (first, inside), (second, _) = (
             preprocess.working_slices(values, mask, planes, spacing, self.grid) for values in (t1, t2)
         )
-        stacked = channels.stack(torch.from_numpy(first), torch.from_numpy(second), self.facts["channels"])
+        stacked = channels.stack(torch.from_numpy(first), torch.from_numpy(second), self.channels)
         output = self.slices(stacked, torch.from_numpy(inside) > 0)
         return {
             contrast: self._back(image.numpy(), planes, t1.shape, spacing)
-            for contrast, image in channels.split(output, self.facts["channels"]).items()
+            for contrast, image in channels.split(output, self.channels).items()
         }
 
     def _back(
@@ -92,7 +99,12 @@ class Translator:
 
 
 def export(
-    folder: Path, source: Path, steps: int, cohort: Cohort, layout: str, scores: Mapping[str, float]
+    folder: Path,
+    source: Path,
+    steps: int,
+    cohort: Cohort,
+    references: ReferenceConfig,
+    scores: Mapping[str, float],
 ) -> None:
     """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps."""
     facts = weights.verify(source)
@@ -104,7 +116,7 @@ def export(
         "trial_key": facts["key"],
         "cohort": facts["cohort"],
         "references": facts["references"],
-        "channels": layout,
+        "reference_config": asdict(references),
         "shape": list(cohort.shape),
         "spacing": cohort.spacing,
         "normalisation": cohort.manifest["choices"]["normalisation"],

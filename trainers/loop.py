@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainers import checkpoint
 from trainers.batch import Batch
-from trainers.cohorts.sampling import Slices
+from trainers.cohorts.sampling import Slices, exemplar
 from trainers.cohorts.store import Cohort
 from trainers.config import canonical, digest
 from trainers.methods.base import Context, Method, TrialConfig, find_method
@@ -88,7 +88,9 @@ class Loop:
         self.judge, self.step = judge, 0
         self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
-        self.method: Method = find_method(task.method).Method(task.config, Context(references.teacher))
+        slices = exemplar(cohort, references.config.channels)
+        context = Context(references.config, references.teacher, references.domain, slices)
+        self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
         self.found = checkpoint.latest(task.folder, self.key)
         if self.found:
@@ -146,10 +148,9 @@ class Loop:
                 group["lr"] = rate * group["initial_lr"]
         scalars: dict[str, Tensor] = {}
         for micro in range(config.accumulate):
-            batch = on_device(
-                self.slices.batch(config.batch_size, config.seed, self.step, rank, micro),
-                self.accelerator.device,
-            )
+            counter = config.seed, self.step, rank, micro
+            drawn = self.slices.batch(config.batch_size, *counter, pairing=self.method.pairing)
+            batch = on_device(drawn, self.accelerator.device)
             self.last_micro = micro == config.accumulate - 1
             with self.accelerator.autocast():
                 scalars = self.method.step(batch, self.step, self._minimise)
@@ -207,8 +208,15 @@ def next_rung(step: int, config: TrialConfig) -> int:
 
 
 def learning_rate(step: int, config: TrialConfig) -> float:
-    """Factor of the learning rates: 1 for half of training, then linearly to 0 (METHOD.md 1.7)."""
-    return min(1.0, 2 * (1 - step / config.steps))
+    """Factor of the learning rates at a step, by ``config.schedule``."""
+    left = 1 - step / config.steps
+    match config.schedule:
+        case "linear":
+            return min(1.0, left / (1 - config.constant_part))
+        case "cosine":
+            return 0.5 * (1 - math.cos(math.pi * left))
+        case _:
+            return 1.0
 
 
 def resolve_precision(precision: str) -> str:

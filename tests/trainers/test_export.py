@@ -40,7 +40,7 @@ def exported(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Loop,
     )
     list(loop.reports())
     source = checkpoint.folder_of(work / "trial", 2)
-    export(work / "model", source, 2, tiny.cohort, "t1_t2_mean", {"fid": 1.0})
+    export(work / "model", source, 2, tiny.cohort, tiny.references.config, {"fid": 1.0})
     return loop, work / "model"
 
 

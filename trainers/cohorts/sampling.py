@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.batch import Batch
+from trainers.batch import Batch, Pairing
 from trainers.cohorts import channels
 from trainers.cohorts.fields import Array
 from trainers.cohorts.store import Cohort, Split
 from trainers.config import FieldError
+
+Window = tuple[slice, slice, bool]
+"""Rows, columns, and whether mirrored left-right."""
 
 
 @dataclass(frozen=True)
@@ -34,32 +37,52 @@ class Slices:
             )
         return cls(cohort.split("train"), layout, crop)
 
-    def batch(self, size: int, *counter: int) -> Batch:
-        """``size`` slices of either domain, drawn by ``counter`` (seed, step, rank, ...), independently."""
+    def batch(self, size: int, *counter: int, pairing: Pairing = "random") -> Batch:
+        """``size`` slices of either domain, drawn by ``counter`` (seed, step, rank, ...)."""
         rng = np.random.default_rng(counter)
-        source, source_mask = self._crops("64mT", size, rng)
-        target, target_mask = self._crops("3T", size, rng)
+        rows, windows = self._draw("64mT", size, rng)
+        source, source_mask = self._crops("64mT", rows, windows)
+        if pairing == "level":
+            rows = self._level_rows(rows, rng)
+        else:
+            rows, windows = self._draw("3T", size, rng)
+        target, target_mask = self._crops("3T", rows, windows)
         return Batch(source, source_mask, target, target_mask)
 
     def target_crops(self, size: int, seed: int) -> Iterator[Tensor]:
         """Endless batches of 3 T crops [size, 3, crop, crop], for the teacher."""
         rng = np.random.default_rng(seed)
         while True:
-            yield self._crops("3T", size, rng)[0]
+            yield self._crops("3T", *self._draw("3T", size, rng))[0]
 
-    def _crops(self, domain: str, size: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _draw(self, domain: str, size: int, rng: np.random.Generator) -> tuple[Array, list[Window]]:
         mask = self.split.mask(domain)
         rows = rng.integers(len(mask), size=size)
-        windows = [self._window(mask[row], rng) for row in rows]
+        return rows, [self._window(mask[row], rng) for row in rows]
+
+    def _level_rows(self, source: Array, rng: np.random.Generator) -> Array:
+        """For each 64 mT row, that of a random 3 T subject nearest to it in relative height."""
+        levels, subjects = heights(self.split, "64mT").numpy(), self.split.subjects("3T")
+        drawn = [subjects[i] for i in rng.integers(len(subjects), size=len(source))]
+        last = [subject.stop - 1 - subject.start for subject in drawn]
+        return np.array(
+            [s.start + round(levels[row] * n) for row, s, n in zip(source, drawn, last, strict=True)]
+        )
+
+    def _crops(self, domain: str, rows: Array, windows: list[Window]) -> tuple[Tensor, Tensor]:
         t1, t2, inside = (
             torch.from_numpy(
                 np.stack([_cut(a[row], *w) for row, w in zip(rows, windows, strict=True)]).astype(np.float32)
             )
-            for a in (self.split.slices(domain, "T1"), self.split.slices(domain, "T2"), mask)
+            for a in (
+                self.split.slices(domain, "T1"),
+                self.split.slices(domain, "T2"),
+                self.split.mask(domain),
+            )
         )
         return channels.stack(t1, t2, self.layout), inside > 0
 
-    def _window(self, mask: Array, rng: np.random.Generator) -> tuple[slice, slice, bool]:
+    def _window(self, mask: Array, rng: np.random.Generator) -> Window:
         """A crop around a random brain pixel, moved inside the slice: no crop is all background."""
         inside = np.argwhere(mask)
         centre = inside[rng.integers(len(inside))]
@@ -79,6 +102,13 @@ def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array
     """The given rows as [N, 3, H, W] float32 in [-1, 1]."""
     t1, t2 = (torch.from_numpy(np.asarray(split.slices(domain, c)[rows], np.float32)) for c in ("T1", "T2"))
     return channels.stack(t1, t2, layout)
+
+
+def exemplar(cohort: Cohort, layout: channels.Layout) -> Tensor:
+    """All slices [L, 3, H, W] of the first 3 T training subject, inferior to superior."""
+    split = cohort.split("train")
+    first = split.subjects("3T")[0]
+    return whole_slices(split, "3T", layout, np.arange(first.start, first.stop))
 
 
 def heights(split: Split, domain: str) -> Tensor:

@@ -1,8 +1,27 @@
 """PatchNCE: what stood at a place must still be recognised there (Park et al., CUT, 2020; METHOD.md 1.6)."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+Heads = Callable[[Sequence[Tensor]], list[Tensor]]
+"""[B, P, C] a layer to unit vectors [B, P, D] a layer."""
+
+
+def multi_layer(
+    queries: Sequence[Tensor], keys: Sequence[Tensor], masks: Tensor, heads: Heads, count: int
+) -> Tensor:
+    """PatchNCE of feature maps [B, C, h, w] at ``count`` brain positions a layer, mean over layers: a scalar.
+
+    ``masks`` [B, H, W]; ``heads`` project both sides, only the queries' gradient is kept.
+    """
+    at = [sample_positions(shrink_mask(masks, (k.shape[-2], k.shape[-1])), count) for k in keys]
+    query = heads([gather_positions(q, p) for q, p in zip(queries, at, strict=True)])
+    with torch.no_grad():
+        key = heads([gather_positions(k, p) for k, p in zip(keys, at, strict=True)])
+    return torch.stack([patch_nce(q, v).mean() for q, v in zip(query, key, strict=True)]).mean()
 
 
 def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:

@@ -10,17 +10,18 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import trainers.methods
-from trainers.batch import Batch
+from trainers.batch import Batch, Pairing
 from trainers.config import Range, suggest
 from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
+from trainers.references.config import ReferenceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,15 +45,25 @@ class TrialConfig:
     ema_decay: Annotated[float, Range(0, 1)] = 0.999
     """Of the averaged weights that are validated and exported."""
     lr: Annotated[float, Range(1e-7, 1e-1)] = 2e-4
-    """Adam's, constant for half of training, then linear to zero (METHOD.md 1.7)."""
+    """Adam's."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """Of every learning rate: constant, then linear to zero (METHOD.md 1.7); half a cosine; or constant."""
+    constant_part: Annotated[float, Range(0, 0.99)] = 0.5
+    """Share of training before the linear schedule falls."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a method is given besides its configuration."""
+    """What a method is given besides its configuration; none of it is trained."""
 
+    config: ReferenceConfig
+    """Settings of the references."""
     teacher: Denoiser
     """The frozen 3 T diffusion teacher."""
+    encoder: nn.Module
+    """The frozen 3 T-domain encoder, a :class:`~trainers.networks.encoder.ResidualEncoder`."""
+    exemplar: Tensor
+    """All slices [L, 3, H, W] of one 3 T training subject, inferior to superior."""
 
 
 class Minimise(Protocol):
@@ -65,21 +76,27 @@ class Minimise(Protocol):
 class Method(ABC):
     """Three verbs: build (``__init__``), :meth:`step`, :meth:`translate`."""
 
+    pairing: ClassVar[Pairing] = "random"
+    """How a batch draws its 3 T slices: at random, or at the height and place of the 64 mT ones."""
     config: Any
     networks: dict[str, nn.Module]
-    """Everything that is trained."""
+    """Everything that is trained or, as an image pool, otherwise changes."""
     optimizers: dict[str, Optimizer]
     """By network name."""
     averaged: dict[str, nn.Module]
-    """Moving averages of the networks that translate; these are validated and exported."""
+    """What translates, validated and exported: moving averages of networks, and what is not trained."""
 
-    def finish_build(self) -> None:
-        """Take the averaged copies and note the learning rates; called at the end of ``__init__``."""
+    def finish_build(self, context: Context, **untrained: nn.Module) -> None:
+        """Take the averaged copies and note the learning rates; called at the end of ``__init__``.
+
+        ``untrained`` are those of :meth:`translators` that are not among the networks.
+        """
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
-        names = self.translators(self.config)
-        self.averaged = {name: copy.deepcopy(self.networks[name]).requires_grad_(False) for name in names}
+        everything = self.networks | untrained
+        names = self.translators(self.config, context.config)
+        self.averaged = {name: copy.deepcopy(everything[name]).requires_grad_(False).eval() for name in names}
 
     def to(self, device: torch.device) -> None:
         """Move every network."""
@@ -90,6 +107,8 @@ class Method(ABC):
     def average(self, decay: float) -> None:
         """One update of the exponential moving average."""
         for name, network in self.averaged.items():
+            if name not in self.networks:
+                continue
             for mean, value in zip(network.parameters(), self.networks[name].parameters(), strict=True):
                 mean.lerp_(value, 1 - decay)
 
@@ -99,16 +118,19 @@ class Method(ABC):
 
     @staticmethod
     @abstractmethod
-    def translators(config: Any) -> dict[str, nn.Module]:
-        """The networks that translate, freshly built: all that an exported model holds."""
+    def translators(config: Any, references: ReferenceConfig) -> dict[str, nn.Module]:
+        """The networks that translate, freshly built: all that an exported model holds.
+
+        Their shapes depend on the settings alone, as the weights come from a file.
+        """
 
     @staticmethod
     @abstractmethod
     def translate(networks: Mapping[str, nn.Module], config: Any, source: Tensor, seed: int) -> list[Tensor]:
-        """64 mT slices [B, 3, H, W] to 3 T, one [B, 3, H, W] a refinement step count 1, 2, ...
+        """64 mT slices [B, 3, H, W] in [-1, 1] to 3 T, one [B, 3, H, W] a refinement step count 1, 2, ...
 
-        Deterministic: ``seed`` draws whatever latent the method has, the same for every slice. H and W are
-        multiples of 4.
+        Deterministic: ``seed`` draws whatever noise the method has, the same for every slice, and no slice
+        depends on another. H and W are multiples of 4. ``networks`` are frozen; gradients may be off.
         """
 
 

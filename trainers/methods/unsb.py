@@ -18,6 +18,8 @@ from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.generator import Generator
 from trainers.networks.projection import Projection
+from trainers.networks.resnet import nce_channels, nce_layers
+from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
 Fraction = Annotated[float, Range(0, 1)]
@@ -116,13 +118,12 @@ class Method(base.Method):
     def __init__(self, config: Config, context: base.Context) -> None:
         self.config, self.teacher = config, context.teacher
         self.grid = bridge.time_grid(config.refinement_steps)
-        width = config.generator_width
-        self.nce_layers = (0, 1, 2, 3, 3 + config.generator_blocks // 2)
+        self.nce_layers = nce_layers(config.generator_blocks)
         norm, narrow = config.discriminator_norm, config.discriminator_width
-        generator = self.translators(config)["G"]
+        generator = self.translators(config, context.config)["G"]
         assert isinstance(generator, Generator)
         self.generator = generator
-        self.heads = Projection([3, 2 * width, 4 * width, 4 * width, 4 * width], 256)
+        self.heads = Projection(nce_channels(config.generator_width), 256)
         self.discriminator = PatchNet(channels=3, width=narrow, norm=norm)
         self.energy = PatchNet(channels=12, width=narrow, norm=norm)
         self.networks = {"G": self.generator, "F": self.heads, "D": self.discriminator}
@@ -141,7 +142,7 @@ class Method(base.Method):
                 self.critic.parameters(), config.critic_lr, (0.9, 0.999), weight_decay=0.01
             )
         self.alpha, self.sigma = schedule()
-        self.finish_build()
+        self.finish_build(context)
 
     def to(self, device: torch.device) -> None:
         """Move the networks, the teacher and the noise schedule."""
@@ -181,7 +182,7 @@ class Method(base.Method):
         )
 
     @staticmethod
-    def translators(config: Config) -> dict[str, nn.Module]:
+    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
         width, blocks, latent = config.generator_width, config.generator_blocks, config.latent
         return {"G": Generator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)}
@@ -247,20 +248,14 @@ class Method(base.Method):
         )
         latent = torch.cat((z, z)) if self.config.nce_idt else z
         zero = torch.zeros(len(out), dtype=torch.long, device=out.device)
-        generator, heads, depth = self.generator, self.heads, self.nce_layers[-1] - 2
+        generator, depth = self.generator, self.nce_layers[-1] - 2
         queries = generator.encode(out, zero, latent, depth)
         with torch.no_grad():
             keys = generator.encode(key_images, zero, latent, depth)
-        at = [
-            nce.sample_positions(
-                nce.shrink_mask(masks, (keys[i].shape[-2], keys[i].shape[-1])), self.config.nce_patches
-            )
-            for i in self.nce_layers
-        ]
-        query = heads([nce.gather_positions(queries[i], p) for i, p in zip(self.nce_layers, at, strict=True)])
-        with torch.no_grad():
-            key = heads([nce.gather_positions(keys[i], p) for i, p in zip(self.nce_layers, at, strict=True)])
-        return torch.stack([nce.patch_nce(q, v).mean() for q, v in zip(query, key, strict=True)]).mean()
+        chosen, count = self.nce_layers, self.config.nce_patches
+        return nce.multi_layer(
+            [queries[i] for i in chosen], [keys[i] for i in chosen], masks, self.heads, count
+        )
 
     def _structure_loss(self, x0: Tensor, fake: Tensor, step: int) -> Tensor:
         c, thresholds = self.config, self.config.thresholds()

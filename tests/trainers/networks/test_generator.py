@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.networks.blocks import pixel_norm
-from trainers.networks.generator import Generator, LegacyBlock, residual
+from trainers.networks.generator import Generator, LegacyBlock
+from trainers.networks.resnet import residual
 
 LIVE = ["residual", "image"]
 FORMS = [*LIVE, "legacy"]
