@@ -3,10 +3,13 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search test lint ui clean
+.PHONY: search compare test lint ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
+
+compare: .venv/run.done
+	$(BIN)/python -m platform.compare --systems all $(ARGS)
 
 test: .venv/test.done lint
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,10 +1,10 @@
 """The live table of a running study: its trials, front, hypervolume, time gone and to go."""
 
 import time
+from dataclasses import dataclass
 from platform.conductor import Conductor
-from platform.ledger import Trial
 from platform.panels import number
-from typing import Any
+from typing import Any, Protocol
 
 from ray import tune
 from rich.box import SIMPLE_HEAD
@@ -14,11 +14,24 @@ from rich.table import Table
 from rich.text import Text
 
 
+class View(Protocol):
+    """What a board shows."""
+
+    def ended(self) -> int:
+        """How many trials are over."""
+
+    def table(self) -> Group:
+        """The trials, and a status line."""
+
+    def line(self) -> str:
+        """The status line."""
+
+
 class Board(tune.Callback):  # type: ignore[misc]
     """Redraws at most once a second, from Tune's event loop; a dumb terminal gets a line a result instead."""
 
-    def __init__(self, conductor: Conductor | None, console: Console | None) -> None:
-        self._conductor, self._console = conductor, console
+    def __init__(self, view: View | None, console: Console | None) -> None:
+        self._view, self._console = view, console
         self._live: Live | None = None
         self._drawn = 0.0
         self._told = 0
@@ -28,30 +41,45 @@ class Board(tune.Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Tune's heartbeat."""
-        if time.monotonic() - self._drawn < 1 or self._conductor is None:
+        if time.monotonic() - self._drawn < 1 or self._view is None:
             return
         self._drawn = time.monotonic()
         if self._live is not None:
-            self._live.update(render(self._conductor), refresh=True)
-        elif self._told != len(self._ended()):
-            self._told = len(self._ended())
+            self._live.update(self._view.table(), refresh=True)
+        elif self._told != self._view.ended():
+            self._told = self._view.ended()
             assert self._console is not None
-            self._console.print(status_line(self._conductor))
+            self._console.print(self._view.line())
 
     def stop(self) -> None:
         """Leave the last table on the screen."""
         live, self._live = self._live, None
-        if live is not None and self._conductor is not None:
-            live.update(render(self._conductor), refresh=True)
+        if live is not None and self._view is not None:
+            live.update(self._view.table(), refresh=True)
             live.stop()
-
-    def _ended(self) -> list[Trial]:
-        assert self._conductor is not None
-        return self._conductor.ledger.of_status("completed", "diverged", "failed")
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks; the copy draws nothing."""
-        return {**self.__dict__, "_conductor": None, "_console": None, "_live": None}
+        return {**self.__dict__, "_view": None, "_console": None, "_live": None}
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """A search, as its board shows it."""
+
+    conductor: Conductor
+
+    def ended(self) -> int:
+        """How many trials are over."""
+        return len(self.conductor.ledger.of_status("completed", "diverged", "failed"))
+
+    def table(self) -> Group:
+        """The newest trials with their objectives."""
+        return render(self.conductor)
+
+    def line(self) -> str:
+        """Counts, front, hypervolume, times."""
+        return status_line(self.conductor)
 
 
 def render(conductor: Conductor) -> Group:

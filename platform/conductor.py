@@ -17,7 +17,7 @@ from platform.ledger import Ledger, Status, Trial
 from platform.sampler import Proposal, Sampler
 from platform.samples import draw_samples
 from platform.storage import Storage
-from platform.study import Study
+from platform.study import Resources, Study
 from platform.tracking import Recorder
 from typing import Any
 
@@ -52,6 +52,11 @@ class Conductor:
         self._artist = ThreadPoolExecutor(1)
         self._curve: list[float] = []
         self._waiting = deque(self._reconcile())
+
+    @property
+    def resources(self) -> Resources:
+        """What one trial takes."""
+        return self.study.resources
 
     @property
     def elapsed(self) -> float:

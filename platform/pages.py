@@ -41,7 +41,7 @@ def pareto_page(panels: Sequence[Panel], layers: Sequence[Layer], texts: Sequenc
             page.add_trace(trace, row + 1, column + 1)
         page.update_xaxes(title=panel.x.label, row=row + 1, col=column + 1)
         page.update_yaxes(title=panel.y.label, row=row + 1, col=column + 1)
-    return _dress(page, title, 760 if columns == 1 else 460 * columns, 460 * rows + 120)
+    return dress(page, title, 760 if columns == 1 else 460 * columns, 460 * rows + 120)
 
 
 def hypervolume_page(curve: Sequence[float], title: str) -> Any:
@@ -52,7 +52,7 @@ def hypervolume_page(curve: Sequence[float], title: str) -> Any:
     count = list(range(1, len(curve) + 1))
     page = go.Figure(go.Scatter(x=count, y=list(curve), line=line, mode="lines"))
     page.update_xaxes(title="finished trials").update_yaxes(title="hypervolume", rangemode="tozero")
-    return _dress(page, title, 900, 480)
+    return dress(page, title, 900, 480)
 
 
 def hover(point: Point, objectives: Sequence[Objective]) -> str:
@@ -99,7 +99,8 @@ def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _dress(page: Any, title: str, width: int, height: int) -> Any:
+def dress(page: Any, title: str, width: int, height: int) -> Any:
+    """The house's page in pixels: bold title, white ground, quiet grid; returns the page."""
     page.update_layout(
         title={"text": f"<b>{title}</b>", "x": 0.01, "font": {"size": 18}},
         width=width,

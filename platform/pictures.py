@@ -22,7 +22,7 @@ def pareto_picture(panels: Sequence[Panel], layers: Sequence[Layer], title: str)
     """The panels in rows of three under one legend."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    picture = _figure(6.6 if columns == 1 else 4.4 * columns, 4.1 * rows + 0.3, title)
+    picture = figure(6.6 if columns == 1 else 4.4 * columns, 4.1 * rows + 0.3, title)
     grid = picture.subplots(rows, columns, squeeze=False)
     for ax, panel in zip(grid.flat, panels, strict=True):
         _draw(ax, panel, layers)
@@ -34,7 +34,7 @@ def pareto_picture(panels: Sequence[Panel], layers: Sequence[Layer], title: str)
 
 def hypervolume_picture(curve: Sequence[float], title: str) -> Any:
     """A step curve over the finished trials, its last value written out."""
-    picture = _figure(6.4, 3.8, title)
+    picture = figure(6.4, 3.8, title)
     ax = picture.subplots()
     count = np.arange(1, len(curve) + 1)
     ax.step(count, curve, where="post", color=FRONT, linewidth=1.8)
@@ -43,7 +43,7 @@ def hypervolume_picture(curve: Sequence[float], title: str) -> Any:
         ax.plot(count[-1], curve[-1], "o", color=FRONT, markersize=5)
         place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 9}
         ax.annotate(number(curve[-1]), (count[-1], curve[-1]), color=FRONT, **place)
-    _dress(ax, "finished trials", "hypervolume")
+    dress(ax, "finished trials", "hypervolume")
     ax.set_xlim(0, max(1.0, 1.05 * len(curve)))
     ax.set_ylim(0, 1.12 * max(curve, default=1.0) or 1.0)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -56,16 +56,16 @@ def sample_picture(rows: Sequence[Mapping[str, Image]], gaps: Sequence[Image | N
     top = max([0.05, *(float(np.percentile(gap, 99.5)) for gap in seen)])
     columns = max(len(row) for row in rows) + bool(seen)
     height = 2.3 * max(image.shape[0] / image.shape[1] for row in rows for image in row.values())
-    picture = _figure(2.3 * columns + 0.6 * bool(seen), (height + 0.3) * len(rows) + 0.4, title)
+    picture = figure(2.3 * columns + 0.6 * bool(seen), (height + 0.3) * len(rows) + 0.4, title)
     grid = picture.subplots(len(rows), columns, squeeze=False)
     for ax in grid.flat:
         ax.set_axis_off()
     shown = None
     for cells, row, gap in zip(grid, rows, gaps, strict=True):
         for ax, (name, image) in zip(cells, row.items(), strict=False):
-            _show(ax, image, name, "gray", 1.0)
+            show(ax, image, name, "gray", 1.0)
         if gap is not None:
-            shown = _show(cells[-1], gap, "|output − 3 T|", "magma", top)
+            shown = show(cells[-1], gap, "|output − 3 T|", "magma", top)
     if shown is not None:
         bar = picture.colorbar(shown, ax=grid[:, -1], extend="max", fraction=0.05, aspect=22, pad=0.03)
         bar.outline.set_visible(False)
@@ -80,16 +80,17 @@ def save(picture: Any, path: Path) -> Path:
     return path
 
 
-def _figure(width: float, height: float, title: str) -> Any:
+def figure(width: float, height: float, title: str) -> Any:
+    """An empty matplotlib figure in inches, its bold title on the left."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
-    figure = Figure(figsize=(width, height), layout=layout, facecolor="white")
-    FigureCanvasAgg(figure)
-    figure.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold", color=INK)
-    return figure
+    picture = Figure(figsize=(width, height), layout=layout, facecolor="white")
+    FigureCanvasAgg(picture)
+    picture.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold", color=INK)
+    return picture
 
 
 def _draw(ax: Any, panel: Panel, layers: Sequence[Layer]) -> None:
@@ -99,10 +100,11 @@ def _draw(ax: Any, panel: Panel, layers: Sequence[Layer]) -> None:
         ax.scatter(x, y, label=layer.label, **_LOOKS[layer.kind])
     if panel.untouched is not None:
         ax.scatter(*panel.untouched, s=60, color=INPUT, marker="X", linewidths=0, label=UNTOUCHED)
-    _dress(ax, panel.x.label, panel.y.label)
+    dress(ax, panel.x.label, panel.y.label)
 
 
-def _dress(ax: Any, x: str, y: str) -> None:
+def dress(ax: Any, x: str, y: str) -> None:
+    """The house's axes: two labels, a quiet grid, no box."""
     ax.set_xlabel(x, color=INK, fontsize=10)
     ax.set_ylabel(y, color=INK, fontsize=10)
     ax.grid(color=GRID, linewidth=0.8)
@@ -115,6 +117,7 @@ def _dress(ax: Any, x: str, y: str) -> None:
         spine.set_color(QUIET)
 
 
-def _show(ax: Any, image: Image, name: str, colours: str, top: float) -> Any:
+def show(ax: Any, image: Image, name: str, colours: str, top: float) -> Any:
+    """One image on [0, ``top``] under its name; returns what a colour bar takes."""
     ax.set_title(name, fontsize=9, color=INK, pad=3)
     return ax.imshow(image, cmap=colours, vmin=0, vmax=top, interpolation="nearest")

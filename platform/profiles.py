@@ -64,7 +64,10 @@ def overlay(document: Document, profile: str | None) -> Document:
 def _laid(
     document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], kept: bool = False
 ) -> dict[str, Any]:
-    """``changes`` laid on ``base``: sections key by key, anything else whole; ``kept`` nulls stay."""
+    """``changes`` laid on ``base``: sections key by key, anything else whole.
+
+    ``kept``: a null that drops nothing here stays, to drop something in the next layer.
+    """
     sections = dict(changes)
     for key, change in changes.items():
         section = base.get(key)
@@ -80,7 +83,7 @@ def _same_source(base: dict[str, Any], change: dict[str, Any]) -> bool:
 def _merged(
     document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], kept: bool
 ) -> dict[str, Any]:
-    dropped = [] if kept else [key for key, value in changes.items() if value is None]
+    dropped = [key for key, value in changes.items() if value is None and not (kept and key not in base)]
     for key in dropped:
         if key not in base:
             text = f"null drops nothing; {suggest(key, base)}allowed: {', '.join(base)}"

@@ -30,16 +30,16 @@ def publish(conductor: Conductor, judge: Judge, cohort: Cohort, console: Console
     for file in files:
         conductor.recorder.study_artifact(file, "report")
     console.print(report.front_table(points, objectives, baselines["input"]))
-    console.print(closing_lines(conductor, baselines["floor"], folder), markup=False)
+    console.print(closing_lines(conductor, baselines.get("floor"), folder), markup=False)
 
 
-def closing_lines(conductor: Conductor, floor: Mapping[str, float], folder: Path) -> str:
+def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folder: Path) -> str:
     """Floors, overhead, failures and what to do next."""
     bad = conductor.ledger.of_status("diverged", "failed")
-    lines = [
-        "floor (3 T of the same subjects against the 3 T pool): "
-        f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
-    ]
+    lines = []
+    if floor is not None:
+        values = f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
+        lines.append(f"floor (3 T of the same subjects against the 3 T pool): {values}")
     started = max(1, conductor.handed_out)
     overhead = 1000 * conductor.driver_seconds / started
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")

@@ -13,7 +13,8 @@ def draw_samples(trial: Trial, path: Path) -> Path:
     slices = weights.read_tensors(Path(trial.last["checkpoint"]), "samples")
     path.parent.mkdir(parents=True, exist_ok=True)
     contrasts = sorted({title.partition(" ")[0] for title in slices})
-    titles = [[f"{contrast} {name}" for name in ("input", "output", "3 T")] for contrast in contrasts]
+    kinds = ("input", "output", "3 T")
+    titles = [[title for n in kinds if (title := f"{contrast} {n}") in slices] for contrast in contrasts]
     subjects = range(len(slices[titles[0][0]]))
     rows = [{title: slices[title][s].numpy() for title in row} for s in subjects for row in titles]
     return report.sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform import cli, preflight, preparation, results, tracking
-from platform.board import Board
+from platform.board import Board, StudyView
 from platform.cli import console
 from platform.conductor import Conductor
 from platform.front import reference_point
@@ -112,6 +112,7 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
+    require_measurable(study, judge)
     point = reference_point(judge.baselines["input"], study.objectives)
     point = freeze(folder, study, tracking_uri, point)
     recorder = tracking.Recorder(tracking_uri, experiment, study.name, folder)
@@ -119,7 +120,7 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     recorder.study({"method": study.method, "sampler": study.sampler}, facts)
     conductor = Conductor(study, storage, cohort_path, reference_path, point, recorder, ledger)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
-    board = Board(conductor, console)
+    board = Board(StudyView(conductor), console)
     status: tracking.Status = "KILLED"
     try:
         tuning.run(conductor, [board])
@@ -136,6 +137,17 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
             command = f"python -m platform.search --resume {study.name} --storage {storage.root}"
             console.print(f"nothing is lost; to go on: {command}")
         ledger.close()
+
+
+def require_measurable(study: Study, judge: Judge) -> None:
+    """Raises InputError for an objective that needs pairs where there are none."""
+    known = {*judge.baselines["input"], "seconds_per_volume"}
+    for objective in study.objectives:
+        if objective.name not in known:
+            reason = "needs paired validation subjects, which this cohort has not"
+            raise InputError(
+                f"{study.path}: objectives: {objective.name} {reason}; allowed: {', '.join(sorted(known))}"
+            )
 
 
 def freeze(folder: Path, study: Study, tracking_uri: str, point: Mapping[str, float]) -> dict[str, float]:

@@ -39,6 +39,10 @@ class Storage:
         """A study's folder."""
         return self.root / "studies" / name
 
+    def comparison(self, name: str) -> Path:
+        """A comparison's folder."""
+        return self.root / "comparisons" / name
+
     def trial(self, study: str, number: int) -> Path:
         """A trial's checkpoints."""
         return self.study(study) / "trials" / f"{number:05d}"

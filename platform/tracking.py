@@ -121,10 +121,6 @@ class Recorder:
         }
         self._append(number, metrics=finite, step=step, tags=tags)
 
-    def trial_tags(self, number: int, tags: Mapping[str, object]) -> None:
-        """Set tags; the last value of a tag stands."""
-        self._append(number, tags=_texts(tags))
-
     def artifact(self, number: int, path: Path, folder: str = "") -> None:
         """A file, read when it is sent: it must still be there then."""
         self._append(number, path=str(path.resolve()), folder=folder)

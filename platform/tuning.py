@@ -7,10 +7,10 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from platform import preflight
-from platform.conductor import Conductor
+from platform.ledger import Status
 from platform.preflight import Machine
 from platform.study import Resources
-from typing import Any
+from typing import Any, Protocol
 
 import ray
 from ray import tune
@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 
 from trainers import trial
 from trainers.errors import InputError
+from trainers.loop import Report, Task
 
 RETRIES = 3
 """Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""
@@ -38,6 +39,27 @@ _ENVIRONMENT = {
 }
 
 
+class Source(Protocol):
+    """Where trials come from and their results go: a search's conductor, a comparison's roster."""
+
+    @property
+    def resources(self) -> Resources:
+        """What one trial takes."""
+
+    @property
+    def folder(self) -> Path:
+        """Where everything of the study lies."""
+
+    def next(self) -> tuple[int, Task] | None:
+        """The next trial's number and task; None: no more."""
+
+    def reported(self, number: int, report: Report) -> None:
+        """A rung of a trial."""
+
+    def ended(self, number: int, status: Status, reason: str = "") -> None:
+        """A trial is over."""
+
+
 def start_ray(address: str | None, resources: Resources) -> None:
     """Join the cluster at ``address``, or start Ray here; workers are shipped ``trainers`` alone."""
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # board and closing lines tell of failed trials
@@ -55,11 +77,11 @@ def start_ray(address: str | None, resources: Resources) -> None:
 
 
 class Proposals(Searcher):  # type: ignore[misc]
-    """Tune's view of the conductor; Tune pickles its searcher, so the copy it keeps holds nothing."""
+    """Tune's view of a source; Tune pickles its searcher, so the copy it keeps holds nothing."""
 
-    def __init__(self, conductor: Conductor | None) -> None:
+    def __init__(self, source: Source | None) -> None:
         super().__init__()
-        self._conductor = conductor
+        self._source = source
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str:
@@ -69,7 +91,7 @@ class Proposals(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED)
         number, task = found
         self._numbers[trial_id] = number
-        placement = self._required.study.resources
+        placement = self._required.resources
         return {
             "task": trial.encode(task),
             "workers": placement.workers,
@@ -102,8 +124,8 @@ class Proposals(Searcher):  # type: ignore[misc]
         """Nothing to restore."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the conductor, which holds a database and threads."""
-        return {**self.__dict__, "_conductor": None}
+        """Without the source, which holds a database and threads."""
+        return {**self.__dict__, "_source": None}
 
     def _error(self, trial_id: str) -> str:
         """The last line of the traceback that Tune kept, and where the whole of it is."""
@@ -112,24 +134,24 @@ class Proposals(Searcher):  # type: ignore[misc]
         return f"its worker died {RETRIES + 1} times"
 
     @property
-    def _required(self) -> Conductor:
-        assert self._conductor is not None
-        return self._conductor
+    def _required(self) -> Source:
+        assert self._source is not None
+        return self._source
 
 
-def run(conductor: Conductor, callbacks: list[tune.Callback]) -> None:
-    """Run the study's trials until the conductor has no more; an InputError of ours is raised plainly."""
+def run(source: Source, callbacks: list[tune.Callback]) -> None:
+    """Run the source's trials until it has no more; an InputError of ours is raised plainly."""
     tuner = tune.Tuner(
-        placed(conductor.study.resources),
+        placed(source.resources),
         tune_config=tune.TuneConfig(
             num_samples=-1,
-            search_alg=Proposals(conductor),
-            max_concurrent_trials=concurrency(conductor.study.resources),
-            reuse_actors=conductor.study.resources.workers == 1,
+            search_alg=Proposals(source),
+            max_concurrent_trials=concurrency(source.resources),
+            reuse_actors=source.resources.workers == 1,
         ),
         run_config=tune.RunConfig(
             name="tune",
-            storage_path=str(conductor.folder),
+            storage_path=str(source.folder),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             callbacks=callbacks,
@@ -169,8 +191,8 @@ def concurrency(resources: Resources) -> int:
     return preflight.concurrency(resources, machine)
 
 
-def ray_map(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """``map`` over Ray tasks of one core each, results in order."""
-    task = ray.remote(num_cpus=1)(trial.call)
+def ray_map(function: Callable[[Any], Any], items: Iterable[Any], gpus: float = 0) -> Iterator[Any]:
+    """``map`` over Ray tasks of one core, and a share of a GPU, each; results in order."""
+    task = ray.remote(num_cpus=1, num_gpus=gpus)(trial.call)
     references = [task.remote(function, item) for item in items]
     return (ray.get(reference) for reference in references)

@@ -1,19 +1,46 @@
-"""The operations of one training step, counted on shapes alone: nothing is computed."""
+"""What a training step costs: operations counted on shapes alone, and seconds by the clock."""
 
+import tempfile
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainers.batch import Batch
+from trainers.cohorts.store import Cohort
+from trainers.loop import Loop, Task
 from trainers.methods.base import Context, Method, TrialConfig, find_method
+from trainers.metrics.judge import Judge
 from trainers.references.config import ReferenceConfig
-from trainers.references.store import build_part
+from trainers.references.store import References, build_part
 from trainers.references.teacher import build_teacher
 
 SAMPLES = 3
 """Steps counted, as a method's steps differ at random."""
+
+
+WARM_UP, TIMED = 2, 6
+"""Steps before and while the clock runs."""
+
+
+def seconds_per_step(task: Task) -> float:
+    """Mean seconds of one optimiser step of a task here, from a few steps that leave nothing behind."""
+    cohort, references = Cohort.open(task.cohort), References.open(task.references)
+    with tempfile.TemporaryDirectory() as folder:
+        elsewhere = replace(task, folder=Path(folder))
+        loop = Loop(elsewhere, cohort, references, Judge.of(cohort, references, "val"))
+        for _ in range(WARM_UP):
+            loop.optimise()
+        started = time.perf_counter()
+        for _ in range(TIMED):
+            loop.optimise()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return (time.perf_counter() - started) / TIMED
 
 
 def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) -> float:

@@ -37,14 +37,9 @@ class Translator:
     def open(cls, folder: Path) -> "Translator":
         """Open and verify an exported model; raises InputError where it is damaged or unknown."""
         facts = weights.verify(folder)
-        method = find_method(facts["method"])
-        config, references = build(method.Config, facts["config"]), facts["reference_config"]
-        networks = method.Method.translators(config, build(ReferenceConfig, references))
-        tensors = weights.read_tensors(folder, PART)
+        references = build(ReferenceConfig, facts["reference_config"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        for name, network in networks.items():
-            network.load_state_dict(checkpoint.under(tensors, name))
-            network.requires_grad_(False).eval().to(device)
+        networks = load_networks(facts, weights.read_tensors(folder, PART), references, device)
         return cls(facts, networks, device)
 
     @property
@@ -96,6 +91,20 @@ class Translator:
         volume = np.zeros(shape, np.float32)
         volume[:, :, planes] = np.clip((preprocess.from_axial(native) + 1) / 2, 0, 1)
         return volume
+
+
+def load_networks(
+    facts: Mapping[str, Any], tensors: Mapping[str, Tensor], references: ReferenceConfig, device: torch.device
+) -> dict[str, nn.Module]:
+    """The translating networks of a method and configuration in ``facts``, with the given weights."""
+    method = find_method(facts["method"])
+    networks: dict[str, nn.Module] = method.Method.translators(
+        build(method.Config, facts["config"]), references
+    )
+    for name, network in networks.items():
+        network.load_state_dict(checkpoint.under(tensors, name))
+        network.requires_grad_(False).eval().to(device)
+    return networks
 
 
 def export(

@@ -51,6 +51,8 @@ class Report:
     seconds: float
     """Training and validation since the last report."""
     checkpoint: str
+    training_seconds: float = 0.0
+    """Training alone."""
 
     @property
     def done(self) -> bool:
@@ -109,7 +111,7 @@ class Loop:
             started, scalars = time.perf_counter(), RunningMeans()
             target = next_rung(self.step, self.config)
             while self.step < target:
-                scalars.add(self._optimise())
+                scalars.add(self.optimise())
                 if self.step % CHECK_EVERY == 0 or self.step == target:
                     require_finite(scalars, self.step)
             yield self._report(scalars, started)
@@ -128,7 +130,8 @@ class Loop:
 
     def _report(self, scalars: RunningMeans, started: float) -> Report:
         folder = checkpoint.folder_of(self.task.folder, self.step)
-        report = Report(self.step, self.config.steps, {}, scalars.means(), 0.0, str(folder))
+        trained = time.perf_counter() - started
+        report = Report(self.step, self.config.steps, {}, scalars.means(), trained, str(folder), trained)
         if self.accelerator.is_main_process:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)
@@ -138,7 +141,7 @@ class Loop:
         self.accelerator.wait_for_everyone()
         return report
 
-    def _optimise(self) -> dict[str, Tensor]:
+    def optimise(self) -> dict[str, Tensor]:
         """One optimiser step of ``accumulate`` micro-batches."""
         rank, config = self.accelerator.process_index, self.config
         torch.manual_seed(int(digest(str(config.seed), str(self.step))[:15], 16) + rank)

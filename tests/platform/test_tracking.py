@@ -80,15 +80,16 @@ def test_a_study_is_one_parent_with_its_trials_as_children(
     recorder = start()
     record(recorder)
     recorder.study_artifact(picture, "figures")
-    recorder.trial_tags(1, {"rung": 3})
+    recorder.trial(1, {}, {"rung": 3, "mlflow.runName": "renamed"})
+    recorder.finish(1, "FINISHED", {})
     assert recorder.close("FINISHED", 30) == 0
     found = runs(uri, experiment)
-    assert set(found) == {"asp", "trial 0", "trial 1"}
-    parent, child = found["asp"], found["trial 1"]
+    assert set(found) == {"asp", "trial 0", "renamed"}
+    parent, child = found["asp"], found["renamed"]
     children = MlflowClient(uri).search_runs(
         [experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
     )
-    assert {run.info.run_name for run in children} == {"trial 0", "trial 1"}
+    assert {run.info.run_name for run in children} == {"trial 0", "renamed"}
     assert child.data.params == {"lr": "0.1", "channels": "64"}
     assert child.data.tags.items() >= {"key": "abc", "outcome": "complete", "rung": "3"}.items()
     assert history(uri, child, "fid") == [(100, 39.0), (200, 29.0)]

@@ -27,7 +27,7 @@ class Conductor:
     """Hands out one task and remembers what it is told."""
 
     def __init__(self, study: Study, folder: Path) -> None:
-        self.study, self.folder = study, folder
+        self.study, self.folder, self.resources = study, folder, study.resources
         self.tasks = [(7, Task("unsb", study.point(study.start[0]), Path("c"), Path("r"), folder))]
         self.told: list[tuple[Any, ...]] = []
 
@@ -83,7 +83,7 @@ def test_a_suggestion_is_the_task_with_its_share(conductor: Any) -> None:
     assert searcher.suggest("tune-2") == Searcher.FINISHED
 
 
-def test_results_reach_the_conductor_under_its_own_number(conductor: Any) -> None:
+def test_results_reach_the_source_under_its_own_number(conductor: Any) -> None:
     searcher = Proposals(conductor)
     searcher.suggest("tune-1")
     searcher.on_trial_result("tune-1", {"report": json.dumps(asdict(REPORT)), "done": False})
@@ -109,7 +109,7 @@ def test_a_dead_worker_is_told_with_the_last_line_of_its_traceback(conductor: An
         assert reason.startswith("MemoryError: 3 GB (" if content else "its worker died 4 times")
 
 
-def test_what_tune_pickles_holds_no_conductor(conductor: Any) -> None:
+def test_what_tune_pickles_holds_no_source(conductor: Any) -> None:
     conductor.secret = lambda: "postgresql://me:hunter2@host"  # cannot be pickled, must not be tried
     searcher = Proposals(conductor)
     searcher.suggest("tune-1")

@@ -23,7 +23,7 @@ def test_psnr_is_the_closed_form_averaged_by_subject(tiny: Any) -> None:
     """A uniform error e in every pixel of one contrast is -20 log10(e / 2) dB on the [0, 1] scale."""
     output = tiny.judge.truth.clone()
     output[:, 0] += 0.1
-    scores = tiny.judge.fidelity(output)
+    scores = tiny.judge.score(output)
     assert abs(scores["psnr_t1"] + 20 * np.log10(0.05)) < 1e-4
     assert scores["psnr_t2"] == np.inf
 
@@ -38,7 +38,7 @@ def test_noise_worsens_the_distances(tiny: Any) -> None:
     noisy = finish(
         truth + 0.5 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)), tiny.judge.mask
     )
-    clean, worse = tiny.judge.realism(truth), tiny.judge.realism(noisy)
+    clean, worse = tiny.judge.distances(truth), tiny.judge.distances(noisy)
     assert worse["fid"] > clean["fid"]
     assert worse["kid"] > clean["kid"]
 

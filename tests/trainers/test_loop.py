@@ -55,6 +55,20 @@ def test_learning_rate_is_constant_for_half_then_linear_to_zero() -> None:
     assert [learning_rate(s, config) for s in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
 
 
+def test_schedules_are_their_closed_forms() -> None:
+    late = Config(steps=100, constant_part=0.75)
+    assert [learning_rate(s, late) for s in (0, 75, 90, 100)] == pytest.approx([1, 1, 0.4, 0])
+    cosine, constant = Config(steps=100, schedule="cosine"), Config(steps=100, schedule="constant")
+    expected = [(1 + math.cos(math.pi * s / 100)) / 2 for s in (0, 25, 50, 100)]
+    assert [learning_rate(s, cosine) for s in (0, 25, 50, 100)] == pytest.approx(expected)
+    assert [learning_rate(s, constant) for s in (0, 99)] == [1, 1]
+
+
+def test_training_time_is_part_of_the_whole(tiny: Any, tmp_path: Path) -> None:
+    report = next(loop_of(tiny, tmp_path).reports())
+    assert 0 < report.training_seconds < report.seconds
+
+
 def test_precision_is_full_without_a_gpu() -> None:
     if not torch.cuda.is_available():
         assert resolve_precision("auto") == "no"

@@ -3,14 +3,13 @@
 Shapes: B batch, H rows, W columns.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 Layout = Literal["t1_t2_mean", "t1", "t2"]
 """``t1_t2_mean``: T1, T2 and their mean; ``t1``, ``t2``: one contrast three times."""
-CHANNELS: tuple[Layout, ...] = get_args(Layout)
 
 _CONTRASTS: dict[Layout, tuple[str, ...]] = {"t1_t2_mean": ("T1", "T2"), "t1": ("T1",), "t2": ("T2",)}
 

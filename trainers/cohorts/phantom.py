@@ -39,6 +39,8 @@ class PhantomConfig:
     """Paired validation subjects."""
     test: Annotated[int, Range(1, 10000)] = 4
     """Paired test subjects."""
+    paired: bool = True
+    """Whether validation and test subjects are scanned at 3 T too; else fidelity cannot be measured."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed of the whole cohort."""
     dtype: Literal["float16", "float32"] = "float16"
@@ -56,10 +58,10 @@ def split_of(subject_id: str) -> str:
     return subject_id.split("-")[0]
 
 
-def domains_of(subject_id: str) -> tuple[Field, ...]:
+def domains_of(config: PhantomConfig, subject_id: str) -> tuple[Field, ...]:
     """The fields at which a subject was scanned: both if paired."""
     if split_of(subject_id) in PAIRED_SPLITS:
-        return FIELDS
+        return FIELDS if config.paired else FIELDS[:1]
     return tuple(domain for domain in FIELDS if f"-{domain}-" in subject_id)
 
 
@@ -86,7 +88,7 @@ def prepare_subject(config: PhantomConfig, subject_id: str) -> build.Entry:
     """Image one subject and cut it into working slices."""
     person = _anatomy(config, subject_id)
     arrays: dict[tuple[str, str], Array] = {}
-    for domain in domains_of(subject_id):
+    for domain in domains_of(config, subject_id):
         arrays |= dict(_slices(config, _volumes(config, subject_id, person, domain), domain))
     kept = np.logical_and.reduce(
         [preprocess.keep(mask) for (_, kind), mask in arrays.items() if kind == MASK]
@@ -111,7 +113,7 @@ def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, st
     person = _anatomy(config, subject_id)
     return {
         (domain, contrast): (volume.values, volume.affine)
-        for domain in domains_of(subject_id)
+        for domain in domains_of(config, subject_id)
         for contrast, volume in _volumes(config, subject_id, person, domain).items()
     }
 

@@ -1,5 +1,6 @@
-"""Adversarial losses: least squares (the bridge's discriminator) and non-saturating (DMD2's classifier)."""
+"""Adversarial losses: least squares (the bridge's discriminator), non-saturating (DMD2, SynDiff), and R1."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -22,3 +23,13 @@ def classifier(real: Tensor, fake: Tensor) -> Tensor:
 def classifier_generator(fake: Tensor) -> Tensor:
     """softplus(-C(fake)): the non-saturating generator side (equation 10's last term)."""
     return F.softplus(-fake.float()).mean()
+
+
+def r1(logits: Tensor, images: Tensor) -> Tensor:
+    """Half the mean squared gradient of real images' logits (Mescheder et al. 2018, equation 9, gamma 1).
+
+    ``logits`` [B] or maps of them. A map of n logits counts as n images, so that the penalty is the same for
+    every size of crop. ``images`` [B, ...] must require gradients; so does the result.
+    """
+    (gradient,) = torch.autograd.grad(logits.float().sum(), images, create_graph=True)
+    return 0.5 * gradient.float().square().sum() / logits.numel()

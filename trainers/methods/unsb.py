@@ -125,9 +125,9 @@ class Method(base.Method):
         self.generator = generator
         self.heads = Projection(nce_channels(config.generator_width), 256)
         self.discriminator = PatchNet(channels=3, width=narrow, norm=norm)
-        self.energy = PatchNet(channels=12, width=narrow, norm=norm)
         self.networks = {"G": self.generator, "F": self.heads, "D": self.discriminator}
         if config.estimates_entropy:
+            self.energy = PatchNet(channels=12, width=narrow, norm=norm)
             self.networks["E"] = self.energy
         if config.distils:
             self.critic = self.teacher.critic(config.refinement_steps * config.critic_step_cond, config.crop)

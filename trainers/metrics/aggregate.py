@@ -25,6 +25,14 @@ def by_subject(values: Tensor, subjects: Sequence[tuple[int, int]]) -> SubjectMe
     return SubjectMean(float(per_subject.nanmean()), per_subject)
 
 
+def subject_draws(subjects: int, resamples: int, seed: int) -> Tensor:
+    """Bootstrap draws of subjects [resamples, subjects], with replacement; the seed fixes them.
+
+    Systems resampled by the same draws can be compared draw by draw.
+    """
+    return torch.randint(subjects, (resamples, subjects), generator=torch.Generator().manual_seed(seed))
+
+
 def balanced_rows(subjects: Sequence[tuple[int, int]], per_subject: int) -> Tensor:
     """Rows [S * per_subject], int64, of the same number of slices of every subject, evenly spread.
 

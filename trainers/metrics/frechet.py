@@ -12,6 +12,8 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
+from trainers.metrics.aggregate import subject_draws
+
 _ROWS = 1024  # kernel rows held at once
 
 
@@ -98,15 +100,25 @@ def subject_bootstrap(
     subjects and slices gives, small-sample bias included. How many copies a draw holds varies too, so it is
     too wide: 1.6 to 22 times in simulated cohorts of 6 to 40 subjects. See :func:`subject_jackknife`.
     """
-    generator = torch.Generator().manual_seed(seed)
-    groups = [features[start:stop] for start, stop in subjects]
-    draws = torch.randint(len(groups), (resamples, len(groups)), generator=generator).tolist()
-    resampled = [distance(torch.cat([groups[s] for s in draw])) for draw in draws]
-    values = torch.tensor(resampled, dtype=torch.float64)
-    estimate = distance(torch.cat(groups))
+    estimate, values = resampled(features, subjects, distance, subject_draws(len(subjects), resamples, seed))
     tails = values.new_tensor([(1 - level) / 2, (1 + level) / 2])
-    low, high = (estimate + (values - values.mean()).quantile(tails)).tolist()
+    low, high = values.quantile(tails).tolist()
     return Interval(estimate, low, high)
+
+
+def resampled(
+    features: Tensor,
+    subjects: Sequence[tuple[int, int]],
+    distance: Callable[[Tensor], float],
+    draws: Tensor,
+) -> tuple[float, Tensor]:
+    """The distance, and its values [R] on ``draws`` [R, S] of subjects, shifted to average to it."""
+    groups = [features[start:stop] for start, stop in subjects]
+    estimate = distance(torch.cat(groups))
+    values = torch.tensor(
+        [distance(torch.cat([groups[s] for s in draw])) for draw in draws.tolist()], dtype=torch.float64
+    )
+    return estimate, estimate + values - values.mean()
 
 
 def subject_jackknife(

@@ -1,11 +1,11 @@
-"""Validation: translated slices of one split against the 3 T pool (realism) and their own 3 T (fidelity).
+"""Translated slices of one split, judged against the 3 T pool (realism) and their own 3 T (fidelity).
 
 What is fixed is fixed here and printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store,
 output clamped and black outside the input's brain mask, K slices per subject for the pooled distances, means
 over slices, then over subjects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,11 +17,13 @@ from trainers.cohorts import channels
 from trainers.cohorts.sampling import whole_slices
 from trainers.cohorts.store import Cohort
 from trainers.metrics import frechet, paired, piqe
-from trainers.metrics.aggregate import balanced_rows, by_subject
+from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.references.store import References
 
 SAMPLES = 2
 """Subjects whose middle slice is kept to be looked at."""
+DRAWS = 200
+"""Bootstrap draws of subjects."""
 
 
 def finish(output: Tensor, mask: Tensor) -> Tensor:
@@ -39,7 +41,7 @@ class Judge:
     mask: Tensor
     """[N, H, W] bool, the brain in the source."""
     truth: Tensor
-    """[N, 3, H, W], the paired 3 T slices."""
+    """[N, 3, H, W], the paired 3 T slices; N = 0 where the subjects were not scanned at 3 T."""
     subjects: tuple[tuple[int, int], ...]
     """Rows (start, stop) of each subject."""
     balanced: Tensor
@@ -60,7 +62,7 @@ class Judge:
             references=references,
             source=whole_slices(rows, "64mT", layout, everything),
             mask=torch.from_numpy(np.asarray(rows.mask("64mT")) > 0),
-            truth=whole_slices(rows, "3T", layout, everything),
+            truth=whole_slices(rows, "3T", layout, everything[: len(rows.mask("3T"))]),
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
             pools={
@@ -69,56 +71,75 @@ class Judge:
             },
         )
 
+    @cached_property
+    def draws(self) -> Tensor:
+        """Bootstrap draws of subjects [DRAWS, S], the same for every output that is judged."""
+        return subject_draws(len(self.subjects), DRAWS, seed=0)
+
+    @property
+    def paired(self) -> bool:
+        """Whether the split's subjects were scanned at 3 T too."""
+        return len(self.truth) > 0
+
     def score(self, output: Tensor) -> dict[str, float]:
         """Every measure of finished outputs [N, 3, H, W] of all rows of the split."""
-        return self.realism(output) | self.fidelity(output)
+        means = {name: float(values.nanmean()) for name, values in self.per_subject(output).items()}
+        return self.distances(output) | means
 
-    def realism(self, output: Tensor) -> dict[str, float]:
-        """FID, KID, Rad-FID of the balanced rows against the pool; PIQE in the mask (mean of contrasts)."""
-        rows = output[self.balanced]
-        domain = encode(self.references.domain, rows)
-        quality = [
-            by_subject(piqe.piqe(image, self.mask), self.subjects).mean
-            for image in self._unit(output).values()
-        ]
-        return {
-            "fid": self.pools["fid"].frechet(domain),
-            "kid": self.pools["fid"].kernel(domain),
-            "rad_fid": self.pools["rad_fid"].frechet(encode(self.references.radiology, rows)),
-            "piqe": float(np.mean(quality)),
-        }
+    def distances(self, output: Tensor) -> dict[str, float]:
+        """FID, KID and Rad-FID of the balanced rows against the 3 T pool."""
+        features = self._features(output)
+        return {name: distance(features[space]) for name, (space, distance) in self._distances.items()}
 
-    def fidelity(self, output: Tensor) -> dict[str, float]:
-        """PSNR (dB) and MS-SSIM per contrast against the paired 3 T, and their means over contrasts."""
-        truth, images = self._unit(self.truth), self._unit(output)
-        scores: dict[str, float] = {}
-        for contrast, image in images.items():
-            similarity = paired.ms_ssim(image, truth[contrast], self.scales)
-            scores[f"psnr_{contrast.lower()}"] = by_subject(
-                paired.psnr(image, truth[contrast]), self.subjects
-            ).mean
-            scores[f"ms_ssim_{contrast.lower()}"] = by_subject(similarity, self.subjects).mean
-        for name in ("psnr", "ms_ssim"):
-            scores[name] = float(np.mean([value for key, value in scores.items() if key.startswith(name)]))
-        return scores
+    def per_subject(self, output: Tensor) -> dict[str, Tensor]:
+        """Values [S] of each subject: PIQE in the mask and, with pairs, PSNR (dB) and MS-SSIM by contrast.
+
+        ``piqe``, ``psnr`` and ``ms_ssim`` are means over the contrasts.
+        """
+        images, found = self.unit(output), {}
+        qualities = [by_subject(piqe.piqe(image, self.mask), self.subjects) for image in images.values()]
+        found["piqe"] = torch.stack([quality.per_subject for quality in qualities]).mean(0)
+        if not self.paired:
+            return found
+        truth = self.unit(self.truth)
+        for name, measure in (("psnr", paired.psnr), ("ms_ssim", self._similarity)):
+            values = {
+                c: by_subject(measure(x, truth[c]), self.subjects).per_subject for c, x in images.items()
+            }
+            found |= {f"{name}_{contrast.lower()}": value for contrast, value in values.items()}
+            found[name] = torch.stack(list(values.values())).mean(0)
+        return found
+
+    def resampled(self, output: Tensor) -> dict[str, tuple[float, list[float]]]:
+        """Every measure with its values on :data:`DRAWS` bootstrap draws of subjects, the same for all."""
+        features, count = self._features(output), len(self.balanced) // len(self.subjects)
+        groups = [(i * count, (i + 1) * count) for i in range(len(self.subjects))]
+        found = {}
+        for name, (space, distance) in self._distances.items():
+            estimate, values = frechet.resampled(features[space], groups, distance, self.draws)
+            found[name] = estimate, values.tolist()
+        for name, subjects in self.per_subject(output).items():
+            found[name] = float(subjects.nanmean()), subjects[self.draws].nanmean(1).tolist()
+        return found
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:
         """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``..."""
         rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLES]]
-        images = {"input": self.source, "output": output, "3 T": self.truth}
+        images = {"input": self.source, "output": output} | ({"3 T": self.truth} if self.paired else {})
         return {
-            f"{c} {name}": x for name, image in images.items() for c, x in self._unit(image[rows]).items()
+            f"{c} {name}": x for name, image in images.items() for c, x in self.unit(image[rows]).items()
         }
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
-        """The untouched input's scores, and the floor: the paired 3 T itself against the pool, same N."""
-        return {"input": self.score(self.source), "floor": self.realism(self.truth)}
+        """The untouched input's scores and, with pairs, the floor: their 3 T against the pool, same N."""
+        floor = {"floor": self.distances(self.truth)} if self.paired else {}
+        return {"input": self.score(self.source), **floor}
 
     @property
     def scales(self) -> int:
         """MS-SSIM's scales that this slice size supports."""
-        return paired.scales_for(tuple(self.truth.shape[-2:]))
+        return paired.scales_for(tuple(self.source.shape[-2:]))
 
     def protocol(self, cohort: Cohort) -> dict[str, str]:
         """Every choice behind the numbers, for reports."""
@@ -127,11 +148,28 @@ class Judge:
             "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder "
             f"{self.references.hash[:12]}",
             "rad_fid": f"the same in the encoder '{self.references.radiology_label}'",
-            "ms_ssim": f"{self.scales} scales on {self.truth.shape[-2]}x{self.truth.shape[-1]} slices",
+            "ms_ssim": f"{self.scales} scales on {self.source.shape[-2]}x{self.source.shape[-1]} slices",
             "output": "clamped, black outside the input's brain mask",
         }
 
-    def _unit(self, images: Tensor) -> dict[str, Tensor]:
+    @property
+    def _distances(self) -> dict[str, tuple[str, Callable[[Tensor], float]]]:
+        """Each distance: whose features it takes, and itself."""
+        domain, radiology = self.pools["fid"], self.pools["rad_fid"]
+        return {
+            "fid": ("domain", domain.frechet),
+            "kid": ("domain", domain.kernel),
+            "rad_fid": ("radiology", radiology.frechet),
+        }
+
+    def _features(self, output: Tensor) -> dict[str, Tensor]:
+        rows, frozen = output[self.balanced], self.references
+        return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
+
+    def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
+        return paired.ms_ssim(x, y, self.scales)
+
+    def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""
         return {c: (x + 1) / 2 for c, x in channels.split(images, self.references.config.channels).items()}
 

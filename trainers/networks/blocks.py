@@ -56,6 +56,12 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
+def pad_to_multiple(x: Tensor, multiple: int, value: float = -1.0) -> Tensor:
+    """Images [B, C, H, W] with background added below and right, to sides that ``multiple`` divides."""
+    height, width = x.shape[-2:]
+    return F.pad(x, (0, -width % multiple, 0, -height % multiple), value=value)
+
+
 def initialise(module: nn.Module) -> None:
     """He normal weights and zero biases; modulations start near the identity.
 

@@ -45,6 +45,8 @@ class Denoiser(nn.Module):
             norm_num_groups=_groups(widths),
             add_attention=attention,
         )
+        self.fold = patch * 2**last
+        """What the sides of an image must be a multiple of."""
         self.bottleneck = widths[-1]
         self.embedding_width = 4 * widths[0]
         self.step_embedding: nn.Embedding | None = None

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 
@@ -16,7 +18,7 @@ def test_default_layout_is_t1_t2_and_their_mean() -> None:
     assert torch.equal(x[:, 2] * 2, t1 + t2)
 
 
-@pytest.mark.parametrize("layout", channels.CHANNELS)
+@pytest.mark.parametrize("layout", get_args(channels.Layout))
 def test_split_undoes_stack(layout: channels.Layout) -> None:
     t1, t2 = slices()
     given = {"T1": t1, "T2": t2}

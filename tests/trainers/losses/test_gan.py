@@ -71,3 +71,28 @@ def test_half_precision_scores_are_reduced_in_single_precision() -> None:
     for loss in (gan.lsgan_generator(scores), gan.classifier(scores, scores)):
         assert loss.dtype == torch.float32
     assert float(gan.lsgan_generator(scores)) == pytest.approx((float(scores[0]) - 1) ** 2, rel=1e-6)
+
+
+def test_r1_is_half_the_squared_gradient_of_a_linear_and_of_a_quadratic_score() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(5, 7, dtype=torch.float64, requires_grad=True)
+    w = torch.randn(7, dtype=torch.float64, requires_grad=True)
+    penalty = gan.r1(x @ w, x)
+    (gradient,) = torch.autograd.grad(penalty, w)
+    assert torch.allclose(gradient, w)
+    assert float(penalty.detach()) == pytest.approx(0.5 * float(w.detach().square().sum()), rel=1e-5)
+    a = torch.randn(7, 7, dtype=torch.float64)
+    a = a + a.T
+    expected = 0.5 * (x @ a).square().sum(1).mean()
+    penalty = gan.r1(0.5 * ((x @ a) * x).sum(1), x)
+    assert float(penalty.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
+
+
+def test_r1_of_a_map_of_patches_does_not_depend_on_the_size_of_the_image() -> None:
+    """Logits that each see a patch of their own: n of them are as n images of one."""
+    torch.manual_seed(0)
+    score = torch.nn.Conv2d(3, 1, 4, stride=4)
+    for size in (4, 16, 32):
+        images = torch.randn(2, 3, size, size, requires_grad=True)
+        expected = 0.5 * float(score.weight.detach().square().sum())
+        assert float(gan.r1(score(images), images).detach()) == pytest.approx(expected, rel=1e-5)

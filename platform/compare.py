@@ -1,0 +1,160 @@
+"""``python -m platform.compare --systems all``: train, evaluate and compare systems on one protocol.
+
+Started again with the same ``--name`` it goes on where it was: what is trained is not trained again, and
+systems or seeds that were not asked for before extend the tables.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from platform import cli, contest, preflight, preparation, tracking, verdict
+from platform.board import Board
+from platform.cli import console
+from platform.contest import Budget, Entrant
+from platform.ledger import Ledger
+from platform.roster import Entry, Roster, RosterView
+from platform.search import FLUSH_SECONDS, HURRY_SECONDS
+from platform.space import require_name
+from platform.storage import Storage
+from platform.summary import environment
+from typing import Any
+
+from trainers.cohorts.store import Cohort
+from trainers.cost import seconds_per_step
+from trainers.errors import InputError
+from trainers.loop import Task
+from trainers.references.store import References
+
+TERMS = "comparison.json"
+
+
+def arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = cli.parser("compare", __doc__)
+    parser.add_argument(
+        "--systems", default="all", help="all, or spaces separated by commas: cut,unsb,my_space.yaml"
+    )
+    parser.add_argument(
+        "--cohort", metavar="SOURCE", help="a file of trainers/cohorts (default: the spaces')"
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="trainings of each system (default: 1)")
+    parser.add_argument("--budget", help="of each training: 400steps, or 10min (default: the spaces' steps)")
+    parser.add_argument("--profile", help="variant of the spaces (default: by the resources found)")
+    parser.add_argument(
+        "--extended", action="store_true", help="add tissue, hallucination, through-plane measures"
+    )
+    parser.add_argument("--name", default="comparison", help="the comparison's name (default: comparison)")
+    parser.add_argument("--storage", default="runs", help="folder for everything made (default: runs)")
+    parser.add_argument(
+        "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
+    )
+    parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the command; raises InputError for what the user got wrong."""
+    options, machine = arguments(argv), preflight.Machine.here()
+    if options.seeds < 1:
+        raise InputError(f"--seeds: {options.seeds} is not allowed; allowed: 1 or more")
+    storage = Storage.open(options.storage)
+    folder = storage.comparison(require_name(options.name))
+    begun = read_terms(folder)
+    names = [*begun.get("systems", []), *(name.strip() for name in options.systems.split(","))]
+    profile, source = options.profile or begun.get("profile"), options.cohort or begun.get("source")
+    entrants = contest.find_entrants(names, profile, source, machine, options.address)
+    budget = contest.common_budget(entrants, options.budget or begun.get("budget"))
+    if not options.address:
+        preflight.require_fit(entrants[0].study, machine)
+    seeds = max(options.seeds, begun.get("seeds", 1))
+    fixed = contest.terms(entrants, budget)
+    require_same(folder.name, begun, fixed)
+    write_terms(folder, {**fixed, "systems": [e.system for e in entrants], "seeds": seeds})
+    compare(entrants, budget, seeds, options, storage)
+
+
+def read_terms(folder: Path) -> dict[str, Any]:
+    """On what terms, with which systems and seeds a comparison was begun; empty for a new one."""
+    path = folder / TERMS
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def write_terms(folder: Path, terms: Mapping[str, Any]) -> None:
+    """Remember them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = (folder / TERMS).with_suffix(".new")
+    fresh.write_text(json.dumps(terms, indent=1))
+    fresh.rename(folder / TERMS)
+
+
+def require_same(name: str, begun: Mapping[str, Any], terms: Mapping[str, str]) -> None:
+    """Raises InputError where a comparison was begun on other terms."""
+    for key, value in terms.items():
+        if begun.get(key, value) != value:
+            cure = f"allowed: {begun[key]}, as it was begun, or another --name"
+            raise InputError(f"--name: comparison {name!r}: {key} {value} is not allowed; {cure}")
+
+
+def compare(
+    entrants: Sequence[Entrant], budget: Budget, seeds: int, options: argparse.Namespace, storage: Storage
+) -> None:
+    """Prepare what is missing, train what is not yet, evaluate, and write tables and pictures."""
+    from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
+
+    uri, folder = options.tracking or storage.tracking, storage.comparison(options.name)
+    experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
+    ledger, study = Ledger(folder), entrants[0].study
+    tuning.start_ray(options.address, study.resources)
+    cohort = preparation.prepare_cohort(study.cohort, storage.root, console)
+    references = preparation.prepare_references(study, cohort, storage.root, console)
+    steps = step_counts(entrants, budget, cohort, references, folder)
+    recorder = tracking.Recorder(uri, experiment, f"comparison {folder.name}", folder)
+    recorder.study({"budget": str(budget), "seeds": seeds}, environment(study))
+    entries = [
+        Entry(entrant, seed, entrant.config(seed, steps[entrant.name]))
+        for seed in range(seeds)
+        for entrant in entrants
+    ]
+    roster = Roster(entries, folder, cohort, references, recorder, ledger)
+    recorder.reconcile({trial.number for trial in ledger.of_status("open")})
+    board = Board(RosterView(roster), console)
+    status: tracking.Status = "KILLED"
+    try:
+        tuning.run(roster, [board])
+        board.stop()
+        opened = Cohort.open(cohort), References.open(references)
+        verdict.publish(roster, *opened, options.extended, console)
+        status = "FINISHED"
+    finally:
+        board.stop()
+        unsent = recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS)
+        if unsent:
+            console.print(f"MLflow has not taken {unsent} records; they wait in {folder} for the next start")
+        if status == "KILLED":
+            console.print("nothing is lost; to go on, start the same command again")
+        ledger.close()
+
+
+def step_counts(
+    entrants: Sequence[Entrant], budget: Budget, cohort: Path, references: Path, folder: Path
+) -> dict[str, int]:
+    """Optimiser steps of each system: the budget's, or as many as fit in its time, measured once and kept."""
+    from platform.tuning import ray_map
+
+    if budget.steps:
+        return {entrant.name: budget.steps for entrant in entrants}
+    path = folder / "steps.json"
+    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    new = [entrant for entrant in entrants if entrant.name not in known]
+    tasks = [Task(e.study.method, e.config(0, 1000), cohort, references, folder) for e in new]
+    with console.status("timing each system's training step"):
+        paces = list(ray_map(seconds_per_step, tasks, gpus=entrants[0].study.resources.gpus))
+    for entrant, pace in zip(new, paces, strict=True):
+        known[entrant.name] = max(1, round(budget.seconds / pace))
+    path.write_text(json.dumps(known))
+    return known
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,159 @@
+"""A comparison's trainings, system by system and seed by seed: handed out, heard, remembered.
+
+The ledger is the memory: what is completed or diverged there is not trained again, what was left open goes on
+from its last checkpoint, what failed is tried again.
+"""
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from platform.board import clock
+from platform.conductor import flat_metrics, heard, not_finite
+from platform.contest import Entrant
+from platform.ledger import Ledger, Status, Trial
+from platform.panels import number as shown
+from platform.study import Resources
+from platform.tracking import Recorder
+from platform.tracking import Status as RunStatus
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from trainers.config import canonical
+from trainers.loop import Report, Task
+
+RUN_STATUS: Mapping[Status, RunStatus] = {
+    "completed": "FINISHED",
+    "diverged": "FAILED",
+    "failed": "FAILED",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One training: a system, a seed, its settings."""
+
+    entrant: Entrant
+    seed: int
+    config: Any
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """What the ledger remembers of it."""
+        return {"system": self.entrant.name, "seed": self.seed, "config": canonical(self.config)}
+
+
+class Roster:
+    """Tune's source of trials, and the comparison's view for the screen."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        folder: Path,
+        cohort: Path,
+        references: Path,
+        recorder: Recorder,
+        ledger: Ledger,
+    ) -> None:
+        self.folder, self.cohort, self.references = folder, cohort, references
+        self.recorder, self.ledger = recorder, ledger
+        self.resources: Resources = entries[0].entrant.study.resources
+        self.started = time.monotonic()
+        self.entries = {self._number(entry): entry for entry in entries}
+        self.running: set[int] = set()
+        for number in self.entries:
+            self._settle(number)
+        self._waiting = deque(n for n in self.entries if ledger.trials[n].status == "open")
+
+    def next(self) -> tuple[int, Task] | None:
+        """The next training."""
+        if not self._waiting:
+            return None
+        number = self._waiting.popleft()
+        entry = self.entries[number]
+        label = f"{entry.entrant.name}, seed {entry.seed}"
+        tags = {"system": entry.entrant.name, "method": entry.entrant.study.method, "mlflow.runName": label}
+        self.recorder.trial(number, vars(entry.config), tags)
+        self.running.add(number)
+        checkpoints = self.folder / "trials" / f"{number:05d}"
+        return number, Task(
+            entry.entrant.study.method, entry.config, self.cohort, self.references, checkpoints
+        )
+
+    def reported(self, number: int, report: Report) -> None:
+        """The one rung of a training."""
+        if self.ledger.trials[number].status != "open":
+            return
+        self.recorder.metrics(number, flat_metrics(report), report.step)
+        if wrong := not_finite(report):
+            self.ended(number, "diverged", wrong)
+            return
+        plain = {**vars(report), "scores": {str(n): dict(v) for n, v in report.scores.items()}}
+        self.ledger.reported(number, {**plain, "losses": dict(report.losses)})
+        if report.done:
+            self.ended(number, "completed")
+
+    def ended(self, number: int, status: Status, reason: str = "") -> None:
+        """A training is over; a second call for the same one is ignored."""
+        if self.ledger.trials[number].status != "open":
+            return
+        self.ledger.ended(number, status, reason)
+        self.running.discard(number)
+        self.recorder.finish(number, RUN_STATUS[status], {"status": status, "reason": reason})
+
+    def trials(self) -> list[tuple[Entry, Trial]]:
+        """Every training of this comparison, in the systems' order."""
+        return [(entry, self.ledger.trials[number]) for number, entry in self.entries.items()]
+
+    def count_ended(self) -> int:
+        """How many trainings are over."""
+        return sum(trial.status != "open" for _, trial in self.trials())
+
+    def _number(self, entry: Entry) -> int:
+        """The ledger's number of a training, entered now if it is new or has failed before."""
+        for number, trial in self.ledger.trials.items():
+            if trial.params == entry.params and trial.status != "failed":
+                return number
+        number = max(self.ledger.trials, default=-1) + 1
+        self.ledger.proposed(number, entry.params)
+        return number
+
+    def _settle(self, number: int) -> None:
+        """End what was heard to its last rung by a driver that was killed before it could say so."""
+        trial = self.ledger.trials[number]
+        if trial.status == "open" and trial.last and heard(trial.last).done:
+            self.ended(number, "completed")
+
+
+@dataclass(frozen=True)
+class RosterView:
+    """A comparison, as its board shows it."""
+
+    roster: Roster
+
+    def ended(self) -> int:
+        """How many trainings are over."""
+        return self.roster.count_ended()
+
+    def table(self) -> Group:
+        """System, seed, status, validation."""
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for head in ("system", "seed", "status", "validation FID"):
+            table.add_column(head, justify="left" if head in ("system", "status") else "right")
+        for entry, trial in self.roster.trials():
+            status = "running" if trial.number in self.roster.running else trial.status
+            scores = trial.scores[max(trial.scores)] if trial.scores else {}
+            value = shown(scores["fid"]) if scores else ""
+            table.add_row(entry.entrant.label, str(entry.seed), status, value)
+        return Group(table, Text(self.line()))
+
+    def line(self) -> str:
+        """Counts and time."""
+        total, done = len(self.roster.entries), self.roster.count_ended()
+        elapsed = time.monotonic() - self.roster.started
+        return f"{done}/{total} trainings ended  elapsed {clock(elapsed)}"

@@ -1,0 +1,113 @@
+"""compare, kill, go on, extend: all ten systems on the smoke profile, on real Ray and MLflow."""
+
+import csv
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from platform.published import LABELS
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+SYSTEMS = ("--systems", "all", "--profile", "smoke", "--extended")
+UNPAIRED = """
+extends: {base}
+method: cut
+search: {{lambda_NCE: {{log: [0.5, 4]}}}}
+profiles:
+  smoke:
+    cohort: {{paired: false}}
+    fixed: {{generator_width: 4, generator_blocks: 1, discriminator_width: 4, nce_patches: 16}}
+"""
+
+
+def entries(storage: Path, name: str) -> list[dict[str, Any]]:
+    """The entries of a comparison's ledger."""
+    path = storage / "comparisons" / name / "ledger.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+def ended(storage: Path, name: str) -> list[int]:
+    return [entry["trial"] for entry in entries(storage, name) if entry["event"] == "ended"]
+
+
+@pytest.fixture(scope="module")
+def finished(command: Any, start: Any, storage: Path) -> str:
+    """The output of a comparison that was killed half-way and started again."""
+    words = ("platform.compare", *SYSTEMS, "--storage", str(storage), "--name", "ten")
+    process, deadline = start(*words), time.monotonic() + 200
+    while len(ended(storage, "ten")) < 3 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = ended(storage, "ten")
+    assert 3 <= len(before) < 10
+    done = command(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = ended(storage, "ten")
+    assert after[: len(before)] == before and sorted(after) == list(range(10))
+    return str(done.stdout)
+
+
+def test_both_tables_list_all_ten_systems_and_their_bounds(finished: str, storage: Path) -> None:
+    text = (storage / "comparisons/ten/report/tables.md").read_text()
+    unpaired, paired = (next(p for p in text.split("### ") if p.startswith(n)) for n in ("A", "B"))
+    for label in (*LABELS.values(), "Untouched 64 mT", "Paired 3 T itself"):
+        assert unpaired.count(f"| {label} ") == 1 and paired.count(f"| {label} ") == 1, label
+        assert label in finished
+    assert "rad-fallback" in unpaired and "### C" in text and "Protocol" in text
+
+
+def test_scores_and_pictures_are_on_disk_and_in_mlflow(finished: str, storage: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    report = storage / "comparisons/ten/report"
+    rows = list(csv.DictReader((report / "scores.csv").open()))
+    assert {row["system"] for row in rows} == {"input", "truth", *LABELS}
+    assert {"fid", "kid", "rad_fid", "piqe", "psnr_t1", "ms_ssim_t2"} <= {row["metric"] for row in rows}
+    assert all((report / name).stat().st_size > 10_000 for name in ("gallery.png", "plane.png", "plane.html"))
+    client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("64mT-to-3T")
+    runs = client.search_runs([experiment.experiment_id], "tags.study = 'comparison ten'")
+    children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert {run.data.tags["system"] for run in children} == set(LABELS) and len(children) == 10
+    assert all({"fid", "test/fid", "test/psnr_t1"} <= run.data.metrics.keys() for run in children)
+    stored = {file.path for file in client.list_artifacts(parent.info.run_id, "report")}
+    assert {"report/tables.md", "report/scores.csv", "report/gallery.png"} <= stored
+
+
+def test_a_second_seed_of_one_more_run_trains_only_what_is_new(
+    command: Any, storage: Path, finished: str
+) -> None:
+    words = ("platform.compare", "--systems", "cut", "--profile", "smoke", "--storage", str(storage))
+    first = command(*words, "--name", "one")
+    assert first.returncode == 0, first.stdout + first.stderr
+    second = command(*words, "--name", "one", "--seeds", "2")
+    assert second.returncode == 0, second.stdout + second.stderr
+    proposed = [e["params"] for e in entries(storage, "one") if e["event"] == "proposed"]
+    assert [(p["system"], p["seed"]) for p in proposed] == [("cut", 0), ("cut", 1)]
+    assert "±" in (storage / "comparisons/one/report/tables.md").read_text()
+    other = command(*words, "--name", "one", "--budget", "9steps")
+    assert other.returncode == 2 and other.stderr.count("\n") == 1 and "budget" in other.stderr
+
+
+def test_a_cohort_without_pairs_still_gives_table_a(command: Any, storage: Path, tmp_path: Path) -> None:
+    base = Path(__file__).parents[2] / "search_spaces/base/phantom.yaml"
+    space = tmp_path / "unpaired.yaml"
+    space.write_text(UNPAIRED.format(base=base))
+    words = ("--systems", str(space), "--profile", "smoke", "--storage", str(storage))
+    done = command("platform.compare", *words, "--name", "unpaired", "--budget", "2s")
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (storage / "comparisons/unpaired/report/tables.md").read_text()
+    assert "no paired subjects" in text and "| unpaired " in text
+    searched = command(
+        "platform.search", "--space", str(space), "--profile", "smoke", "--storage", str(storage)
+    )
+    assert searched.returncode == 2, searched.stdout + searched.stderr
+    assert "needs paired validation subjects" in searched.stderr and searched.stderr.count("\n") == 1

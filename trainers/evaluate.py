@@ -1,0 +1,94 @@
+"""A trained translator on the TEST split, once: measures with bootstrap draws, slices to look at, cost.
+
+<folder>/samples.safetensors, manifest.json
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainers import weights
+from trainers.cohorts.store import Cohort
+from trainers.config import build
+from trainers.export import load_networks
+from trainers.methods.base import find_method
+from trainers.metrics.extended import measures
+from trainers.metrics.judge import Judge, finish
+from trainers.references.store import References
+
+PART = "samples"
+SPLIT = "test"
+CHUNK = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What to evaluate, and where its results are published."""
+
+    translator: str
+    """A checkpoint's folder; or ``input``, the untouched 64 mT; or ``truth``, the paired 3 T itself."""
+    steps: int
+    """Refinement step count at which the checkpoint translates."""
+    cohort: Path
+    references: Path
+    folder: Path
+
+
+def evaluate(task: Evaluation) -> str:
+    """Publish the results of one translator; returns their folder. Done before, it is not done again."""
+    if (task.folder / weights.MANIFEST).is_file():
+        return str(task.folder)
+    cohort, references = Cohort.open(task.cohort), References.open(task.references)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    for encoder in (references.domain, references.radiology):
+        encoder.to(device)
+    judge = Judge.of(cohort, references, SPLIT)
+    facts: dict[str, Any] = {"translator": task.translator, "steps": task.steps, "costs": {}}
+    output = {"input": judge.source, "truth": judge.truth}.get(task.translator)
+    if output is None:
+        folder = Path(task.translator)
+        output, facts["costs"] = translated(folder, task.steps, judge, references, device)
+    facts["subjects"] = len(judge.subjects)
+    facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output).items()}
+    facts["extended"] = extended(judge, output, cohort.spacing)
+    weights.publish(task.folder, {PART: judge.samples(output)}, facts)
+    return str(task.folder)
+
+
+def translated(
+    folder: Path, steps: int, judge: Judge, references: References, device: torch.device
+) -> tuple[Tensor, dict[str, float]]:
+    """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
+    facts = weights.verify(folder)
+    method = find_method(facts["method"])
+    config = build(method.Config, facts["config"])
+    networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references.config, device)
+    started = time.perf_counter()
+    parts = [
+        method.Method.translate(networks, config, rows.to(device), config.seed)
+        for rows in torch.split(judge.source, CHUNK)
+    ]
+    seconds = time.perf_counter() - started
+    output = torch.cat([part[steps - 1].cpu() for part in parts])
+    share = steps / len(parts[0])
+    cost = {"seconds_per_volume": seconds * share / len(judge.subjects), "parameters": parameters(networks)}
+    return finish(output, judge.mask), cost
+
+
+def parameters(networks: dict[str, nn.Module]) -> float:
+    """How many numbers a translator holds that were trained."""
+    return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
+
+
+def extended(judge: Judge, output: Tensor, spacing: float) -> dict[str, list[Any]]:
+    """Anatomical measures: the mean over subjects and its values on the judge's bootstrap draws."""
+    truth = judge.unit(judge.truth) if judge.paired else None
+    found = measures(judge.unit(output), judge.unit(judge.source), truth, judge.mask, judge.subjects, spacing)
+    return {
+        name: [float(values.nanmean()), values[judge.draws].nanmean(1).tolist()]
+        for name, values in found.items()
+    }

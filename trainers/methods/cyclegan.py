@@ -1,0 +1,120 @@
+"""CycleGAN (Zhu et al. 2017; METHOD.md section 4): there, back again, and both must look real."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.batch import Batch
+from trainers.config import Range
+from trainers.losses import gan
+from trainers.methods import base
+from trainers.networks.discriminator import PatchNet
+from trainers.networks.pool import ImagePool
+from trainers.networks.resnet import Translator
+from trainers.references.config import ReferenceConfig
+
+Weight = Annotated[float, Range(0, 1000)]
+Fraction = Annotated[float, Range(0, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.TrialConfig):
+    """Settings of one trial; the defaults are the published ones. A is 64 mT, B is 3 T."""
+
+    lambda_A: Weight = 10.0
+    lambda_B: Weight = 10.0
+    """Cycle consistency of A by way of B, and of B by way of A."""
+    lambda_idt: Weight = 0.5
+    """What is already in a generator's domain stays; relative to lambda_A and lambda_B."""
+    cycle_warm_up: Fraction = 0.2
+    """Share of training over which the three lambdas above rise from 0. Two residual generators start as a
+    closed cycle of identities, where the slope of the absolute error outweighs the discriminators' for good.
+    """
+    pool_size: Annotated[int, Range(0, 10_000)] = 50
+    """Earlier translations that the discriminators still see; 0: none."""
+    discriminator_lr: Annotated[float, Range(1e-7, 1e-1)] = 2e-4
+    """Adam's of the discriminators."""
+    generator: Literal["residual", "image"] = "residual"
+    """Predicts a change to its input; or, as published, the image."""
+    generator_width: Annotated[int, Range(4, 256)] = 64
+    generator_blocks: Annotated[int, Range(1, 32)] = 9
+    discriminator_width: Annotated[int, Range(4, 256)] = 64
+    discriminator_norm: bool = False
+    """Instance norms in the discriminators, as published; they hide the intensities."""
+
+
+class Method(base.Method):
+    """Generators G (to 3 T) and G_back, discriminators D (of 3 T) and D_back, and a pool for each."""
+
+    def __init__(self, config: Config, context: base.Context) -> None:
+        self.config = config
+        self.networks = {}
+        for end in ("", "_back"):
+            self.networks |= {
+                f"G{end}": self.translators(config, context.config)["G"],
+                f"D{end}": PatchNet(
+                    channels=3, width=config.discriminator_width, norm=config.discriminator_norm, timed=False
+                ),
+                f"pool{end}": ImagePool(config.pool_size, 3, config.crop),
+            }
+        self.optimizers = {
+            name: torch.optim.Adam(
+                network.parameters(),
+                config.lr if isinstance(network, Translator) else config.discriminator_lr,
+                (0.5, 0.999),
+            )
+            for name, network in self.networks.items()
+            if not isinstance(network, ImagePool)
+        }
+        self.finish_build(context)
+
+    def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
+        """Both generators, then both discriminators on pooled translations."""
+        c, there, back = self.config, self.networks["G"], self.networks["G_back"]
+        a, b = batch.source, batch.target
+        fake_b, same_b = there(torch.cat((a, b))).chunk(2)
+        fake_a, same_a = back(torch.cat((b, a))).chunk(2)
+        held = min(1.0, step / (c.cycle_warm_up * c.steps)) if c.cycle_warm_up else 1.0
+        losses = {
+            "G_GAN": gan.lsgan_generator(self.networks["D"](fake_b)),
+            "G_back_GAN": gan.lsgan_generator(self.networks["D_back"](fake_a)),
+            "G_cycle": held * c.lambda_A * distance(back(fake_b), a),
+            "G_back_cycle": held * c.lambda_B * distance(there(fake_a), b),
+            "G_idt": held * c.lambda_idt * c.lambda_B * distance(same_b, b),
+            "G_back_idt": held * c.lambda_idt * c.lambda_A * distance(same_a, a),
+        }
+        minimise(("G", "G_back"), torch.stack(list(losses.values())).sum())
+        losses["D"] = self._update_discriminator("", b, fake_b, minimise)
+        losses["D_back"] = self._update_discriminator("_back", a, fake_a, minimise)
+        logs = {name: loss.detach() for name, loss in losses.items()}
+        return logs | {"output_mean": fake_b.detach().mean()}
+
+    @staticmethod
+    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
+        """The generator to 3 T."""
+        width, blocks = config.generator_width, config.generator_blocks
+        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
+
+    @staticmethod
+    @torch.no_grad()
+    def translate(
+        networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
+    ) -> list[Tensor]:
+        """One pass; nothing is drawn."""
+        return [networks["G"](source)]
+
+    def _update_discriminator(self, end: str, real: Tensor, fake: Tensor, minimise: base.Minimise) -> Tensor:
+        """Least squares, halved as published, on the real slices and the pool's."""
+        pooled = self.networks[f"pool{end}"](fake)
+        loss = gan.lsgan_discriminator(*self.networks[f"D{end}"](torch.cat((real, pooled))).chunk(2))
+        minimise((f"D{end}",), loss)
+        return loss
+
+
+def distance(image: Tensor, reference: Tensor) -> Tensor:
+    """Mean absolute difference: of a cycle, and of an identity."""
+    return F.l1_loss(image.float(), reference.float())

@@ -1,0 +1,259 @@
+"""INR style transfer: a SIREN fitted to every slice, many slices at once (METHOD.md section 4).
+
+Each network renders its slice's brain; features of the frozen 3 T encoder keep it at the slice's content and
+give it the style of a 3 T slice. Training learns what the fits share, their initial weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.batch import Batch
+from trainers.config import Range
+from trainers.losses import style
+from trainers.methods import base
+from trainers.networks.encoder import FEATURES, ResidualEncoder
+from trainers.networks.resnet import residual
+from trainers.networks.siren import Siren, evaluate
+from trainers.references.config import ReferenceConfig
+
+Weight = Annotated[float, Range(0, 1000)]
+COARSE = 32
+"""Side of the coarse slices by which a slice finds its style."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.TrialConfig):
+    """Settings of one trial; ``lr`` is that of the shared initial weights."""
+
+    lambda_content: Weight = 3.0
+    lambda_style: Weight = 15.0
+    lambda_l1: Weight = 1.0
+    form: Literal["residual", "image"] = "residual"
+    """The network is the change to its slice, on the scale of logits; or, as published, the image."""
+    width: Annotated[int, Range(4, 1024)] = 256
+    blocks: Annotated[int, Range(1, 16)] = 4
+    w0: Annotated[float, Range(1, 100)] = 30.0
+    unit: Annotated[int, Range(16, 1024)] = 112
+    """Pixels from a slice's centre to coordinate 1: half the published 224, whatever the slice's size, so
+    that a training crop and a whole slice ask for the same frequencies."""
+    iterations: Annotated[int, Range(1, 10**5)] = 1001
+    """Adam steps that fit a slice when it is translated."""
+    fit_lr: Annotated[float, Range(1e-6, 1e-1)] = 1e-4
+    inner_steps: Annotated[int, Range(1, 100)] = 3
+    """Adam steps that fit a crop in training."""
+    slices_at_once: Annotated[int, Range(1, 1024)] = 16
+    levels: Annotated[int, Range(1, 512)] = 32
+    """Slices of the style subject, at equal distances from its lowest to its highest."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the networks of S slices are asked: the brain's pixels, padded to one number P."""
+
+    index: Tensor
+    """Flat pixels [S, P]; H W where there is none."""
+    points: Tensor
+    """Coordinates [S, 2, P], (y, x), 0 at the slice's centre."""
+    canvas: Tensor
+    """[S, 3, H, W], what the networks change."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted slices: their networks' weights, and what they change."""
+
+    weights: Sequence[Tensor]
+    source: Tensor
+    centre: Tensor
+    """Coordinates [S, 2] of the slices' centres."""
+    config: Config
+
+
+class StyleBank(nn.Module):
+    """Coarse views and Gram matrices of one 3 T subject's slices."""
+
+    views: Tensor
+
+    def __init__(self, levels: int, encoder_width: int) -> None:
+        super().__init__()
+        self.register_buffer("views", torch.zeros(levels, 3, COARSE * COARSE))
+        self.stages = [encoder_width, 2 * encoder_width, 4 * encoder_width, FEATURES]
+        for stage, channels in enumerate(self.stages):
+            self.register_buffer(f"gram{stage}", torch.zeros(levels, channels, channels))
+
+    @torch.no_grad()
+    def fill(self, exemplar: Tensor, encoder: ResidualEncoder) -> None:
+        """Take the style of all slices [L, 3, H, W] of one subject."""
+        rows = torch.linspace(0, len(exemplar) - 1, len(self.views)).round().long()
+        slices = exemplar[rows]
+        self.views.copy_(coarse(slices))
+        for stage, matrices in enumerate(style.grams(encoder, slices, silhouette(slices))):
+            self.get_buffer(f"gram{stage}").copy_(matrices)
+
+    def nearest(self, images: Tensor) -> Tensor:
+        """Levels [B] whose coarse views correlate best with those of slices [B, 3, H, W].
+
+        A slice does not know its height. Correlation ignores a contrast's scale, and tells levels from head
+        sizes, which the overlap of silhouettes mixes up (phantom: off by 0.36 levels instead of 0.86).
+        """
+        return torch.einsum("bcp,lcp->bl", coarse(images), self.views).argmax(1)
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Gram matrices [B, C, C] a stage of the levels nearest to slices [B, 3, H, W]."""
+        chosen = self.nearest(images)
+        return [self.get_buffer(f"gram{stage}")[chosen] for stage in range(len(self.stages))]
+
+
+def silhouette(images: Tensor) -> Tensor:
+    """Brain [B, H, W] of skull-stripped slices: all that is not background in some channel."""
+    return (images > -1).any(1)
+
+
+def coarse(images: Tensor) -> Tensor:
+    """Slices [B, 3, H, W] as unit vectors [B, 3, 32 * 32], each channel about its mean."""
+    small = F.adaptive_avg_pool2d(images, COARSE).flatten(2)
+    return F.normalize(small - small.mean(2, keepdim=True), dim=2)
+
+
+def place(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> Place:
+    """The brain's pixels of slices [S, 3, H, W] on a grid of ``size`` with the same corners."""
+    canvas, mask = source, silhouette(source)
+    native = tuple(source.shape[-2:])
+    if size != native:
+        enlarged = F.interpolate(mask[:, None].float(), size, mode="bilinear", align_corners=True)
+        mask = enlarged[:, 0] > 0.5
+        canvas = F.interpolate(source, size, mode="bilinear", align_corners=True)
+    inside = mask.flatten(1)
+    count = int(inside.sum(1).max())
+    order = torch.argsort(~inside, dim=1, stable=True)[:, :count]
+    index = torch.where(inside.gather(1, order), order, size[0] * size[1])
+    half = [(n - 1) / 2 / unit for n in native]
+    axes = [
+        torch.linspace(-h, h, n, device=source.device, dtype=source.dtype)
+        for h, n in zip(half, size, strict=True)
+    ]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
+    points = grid[:, order].transpose(0, 1) + centre[..., None]
+    return Place(index, points, torch.where(mask[:, None], canvas, -1.0))
+
+
+def image(weights: Sequence[Tensor], at: Place, config: Config) -> Tensor:
+    """Images [S, 3, H, W]: the networks' values in the brain, -1 elsewhere."""
+    slices, channels, height, width = at.canvas.shape
+    index = at.index[:, None].expand(-1, channels, -1)
+    values = evaluate(weights, at.points, config.w0)
+    if config.form == "residual":
+        flat = F.pad(at.canvas.flatten(2), (0, 1), value=-1.0)
+        values = residual(flat.gather(2, index), values)
+    black = values.new_full((slices, channels, height * width + 1), -1.0)
+    return black.scatter(2, index, values)[:, :, :-1].reshape(at.canvas.shape)
+
+
+def render(fit: Fit, height: int, width: int) -> Tensor:
+    """Fitted slices [S, 3, height, width] at any resolution; the corner pixels' centres stay in place."""
+    return image(fit.weights, place(fit.source, fit.centre, (height, width), fit.config.unit), fit.config)
+
+
+def objective(output: Tensor, goal: style.Goal, encoder: ResidualEncoder, config: Config) -> Tensor:
+    """The published loss per slice [S]."""
+    content, look, reconstruction = style.losses(encoder, output, goal)
+    return (
+        config.lambda_content * content + config.lambda_style * look + config.lambda_l1 * reconstruction
+    )
+
+
+def fit_slices(
+    siren: Siren,
+    encoder: ResidualEncoder,
+    goal: style.Goal,
+    centre: Tensor,
+    config: Config,
+    iterations: int,
+) -> tuple[Fit, Tensor]:
+    """Fit all slices of ``goal`` from the shared weights; also their losses [S] before the last step.
+
+    Slices do not touch: the loss is their sum and Adam works element by element.
+    """
+    source = goal.source
+    weights = [p.detach().clone().requires_grad_() for p in siren.stack(len(source))]
+    optimizer = torch.optim.Adam(weights, config.fit_lr, fused=True)
+    at = place(source, centre, (source.shape[-2], source.shape[-1]), config.unit)
+    loss = source.new_zeros(len(source))
+    for _ in range(iterations):
+        loss = objective(image(weights, at, config), goal, encoder, config)
+        for weight, gradient in zip(weights, torch.autograd.grad(loss.sum(), weights), strict=True):
+            weight.grad = gradient
+        optimizer.step()
+    return Fit([w.detach() for w in weights], source, centre, config), loss.detach()
+
+
+class Method(base.Method):
+    """Network INR, the shared initial weights; the encoder and the style bank are not trained.
+
+    Crops of one 3 T slice at the 64 mT one's height and place (pairing by level) give the style in training,
+    where a crop's silhouette does not tell its level.
+    """
+
+    pairing = "level"
+
+    def __init__(self, config: Config, context: base.Context) -> None:
+        self.config = config
+        built = self.translators(config, context.config)
+        siren, bank = built["INR"], built["style"]
+        assert isinstance(siren, Siren) and isinstance(bank, StyleBank)
+        assert isinstance(context.encoder, ResidualEncoder)
+        bank.fill(context.exemplar, context.encoder)
+        self.siren, self.networks = siren, {"INR": siren}
+        self.optimizers = {"INR": torch.optim.Adam(siren.parameters(), config.lr)}
+        self.finish_build(context, encoder=context.encoder, style=bank)
+
+    def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
+        """First-order meta-learning (Nichol et al. 2018): fit, then follow the fitted networks' mean gradient.
+
+        The surrogate's gradient at the shared weights is that mean.
+        """
+        encoder, config = self.averaged["encoder"], self.config
+        assert isinstance(encoder, ResidualEncoder)
+        room = max(0.0, 1 - config.crop / (2 * config.unit))
+        centre = room * (2 * torch.rand(len(batch.source), 2, device=batch.source.device) - 1)
+        with torch.autocast(batch.source.device.type, enabled=False):  # w0 would magnify the rounding
+            look = style.grams(encoder, batch.target, silhouette(batch.target))
+            goal = style.goal(encoder, batch.source, silhouette(batch.source), look)
+            fit, first = fit_slices(self.siren, encoder, goal, centre, config, config.inner_steps)
+            weights = [w.requires_grad_() for w in fit.weights]
+            loss = objective(render(fit, *batch.source.shape[-2:]), goal, encoder, config)
+            mean = [g.mean(0) for g in torch.autograd.grad(loss.sum(), weights)]
+            shared = [p[0] for p in self.siren.stack(1)]
+            minimise(("INR",), torch.stack([(p * g).sum() for p, g in zip(shared, mean, strict=True)]).sum())
+        return {"before": first.mean(), "fitted": loss.detach().mean()}
+
+    @staticmethod
+    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
+        """Shared weights, frozen encoder and style bank."""
+        return {
+            "INR": Siren(width=config.width, blocks=config.blocks, w0=config.w0),
+            "encoder": ResidualEncoder(references.encoder_width),
+            "style": StyleBank(config.levels, references.encoder_width),
+        }
+
+    @staticmethod
+    def translate(
+        networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
+    ) -> list[Tensor]:
+        """Fit every slice and render it on its own grid; no noise, so ``seed`` changes nothing."""
+        siren, encoder, bank = networks["INR"], networks["encoder"], networks["style"]
+        assert isinstance(siren, Siren) and isinstance(encoder, ResidualEncoder)
+        outputs = []
+        for part in torch.split(source, config.slices_at_once):
+            mask = silhouette(part)
+            goal = style.goal(encoder, part, mask, bank(part))
+            with torch.enable_grad():
+                fit, _ = fit_slices(siren, encoder, goal, part.new_zeros(len(part), 2), config, config.iterations)
+            with torch.no_grad():
+                outputs.append(render(fit, part.shape[-2], part.shape[-1]))
+        return [torch.cat(outputs)]

@@ -1,0 +1,118 @@
+"""RegGAN (Kong et al. 2021), mode NC+R: the generator's images are registered before they are compared.
+
+The correction loss needs slices that roughly correspond; unpaired, the 3 T slice is of another subject at the
+same relative height, so it pulls towards a stranger's anatomy as far as the flow does not explain it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainers.batch import Batch, Pairing
+from trainers.config import FieldError, Range
+from trainers.losses import flow, gan
+from trainers.methods import base
+from trainers.networks.discriminator import PatchNet
+from trainers.networks.registration import RegistrationNet
+from trainers.networks.resnet import Translator
+from trainers.references.config import ReferenceConfig
+
+Weight = Annotated[float, Range(0, 1000)]
+Width = Annotated[int, Range(4, 256)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(base.TrialConfig):
+    """Settings of one trial; defaults of METHOD.md section 4."""
+
+    lr: Annotated[float, Range(1e-7, 1e-1)] = 1e-4
+    schedule: Literal["linear", "cosine", "constant"] = "constant"
+    lambda_GAN: Weight = 1.0
+    lambda_corr: Weight = 20.0
+    """Of the correction: mean absolute difference of the warped translation and the 3 T slice."""
+    lambda_smooth: Weight = 10.0
+    """Of the flow's smoothness, in pixels squared."""
+    jitter: Annotated[float, Range(0, 10)] = 1.0
+    """Affine jitter of both domains: degrees, and one fiftieth of shift and scale."""
+    generator: Literal["residual", "image"] = "residual"
+    generator_width: Width = 64
+    generator_blocks: Annotated[int, Range(1, 32)] = 9
+    registration_width: Width = 32
+    registration_levels: Annotated[int, Range(1, 9)] = 7
+    """Halvings in the registration network."""
+    discriminator_width: Width = 64
+    discriminator_norm: bool = False
+    """Instance norms in D; they hide the intensities."""
+    discriminator_average: bool = False
+    """One score an image, as published, instead of one a patch."""
+
+    def __post_init__(self) -> None:
+        """Raises FieldError where a crop cannot be halved so often."""
+        if self.crop < 2**self.registration_levels:
+            allowed = (
+                f"at most {self.crop.bit_length() - 1}, as crops of {self.crop} pixels are halved so often"
+            )
+            raise FieldError("registration_levels", self.registration_levels, allowed)
+
+
+class Method(base.Method):
+    """Networks G (generator), R (registration) and D."""
+
+    pairing: ClassVar[Pairing] = "level"
+
+    def __init__(self, config: Config, context: base.Context) -> None:
+        self.config = config
+        self.generator = self.translators(config, context.config)["G"]
+        self.registration = RegistrationNet(
+            channels=3, width=config.registration_width, levels=config.registration_levels
+        )
+        self.discriminator = PatchNet(
+            channels=3, width=config.discriminator_width, norm=config.discriminator_norm, timed=False
+        )
+        self.networks = {"G": self.generator, "R": self.registration, "D": self.discriminator}
+        self.optimizers = {
+            name: torch.optim.Adam(network.parameters(), config.lr, (0.5, 0.999))
+            for name, network in self.networks.items()
+        }
+        self.finish_build(context)
+
+    def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
+        """G with R, then D on the translation by the new G."""
+        c = self.config
+        source, target = flow.jitter(batch.source, c.jitter), flow.jitter(batch.target, c.jitter)
+        fake = self.generator(source)
+        field = self.registration(fake, target)
+        losses = {
+            "G_GAN": c.lambda_GAN * gan.lsgan_generator(self._scores(fake)),
+            "G_corr": c.lambda_corr * F.l1_loss(flow.warp(fake, field), target),
+            "R_smooth": c.lambda_smooth * flow.smoothness(field),
+        }
+        minimise(("G", "R"), torch.stack(list(losses.values())).sum())
+        with torch.no_grad():
+            fake = self.generator(source)
+        loss = gan.lsgan_discriminator(*self._scores(torch.cat((target, fake))).chunk(2))
+        minimise(("D",), loss)
+        moved = field.detach().float().square().sum(1).mean().sqrt()
+        return {name: value.detach() for name, value in losses.items()} | {"D": loss.detach(), "flow": moved}
+
+    @staticmethod
+    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
+        """The generator."""
+        width, blocks = config.generator_width, config.generator_blocks
+        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
+
+    @staticmethod
+    @torch.no_grad()
+    def translate(
+        networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
+    ) -> list[Tensor]:
+        """One pass of the generator; there is no noise to seed."""
+        return [networks["G"](source)]
+
+    def _scores(self, image: Tensor) -> Tensor:
+        logits: Tensor = self.discriminator(image)
+        return logits.mean((2, 3)) if self.config.discriminator_average else logits

@@ -1,0 +1,37 @@
+"""The image pool: a discriminator also sees what the generator made a while ago (Shrivastava et al. 2017)."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ImagePool(nn.Module):
+    """Once it holds ``size`` images, each one that comes in is swapped for a stored one half of the time.
+
+    A module of buffers alone, so that a checkpoint keeps it; its draws come from torch's global state. It is
+    free of branches on values, which would wait for the GPU. Of size 0 it hands everything through.
+    """
+
+    images: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.register_buffer("images", torch.zeros(size, channels, side, side))
+        self.register_buffer("count", torch.zeros(1, dtype=torch.long))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Images [B, C, side, side] to as many, new or stored, without gradient."""
+        if not len(self.images):
+            return images.detach()
+        return torch.cat([self._exchange(image) for image in images.detach().float().split(1)])
+
+    def _exchange(self, image: Tensor) -> Tensor:
+        size = len(self.images)
+        filling = self.count < size
+        slot = torch.where(filling, self.count, torch.randint(size, (1,), device=image.device))
+        swap = ~filling & (torch.rand(1, device=image.device) < 0.5)
+        stored = self.images.index_select(0, slot)
+        self.images.index_copy_(0, slot, torch.where(filling | swap, image, stored))
+        self.count += filling
+        return torch.where(swap, stored, image)
