@@ -80,7 +80,7 @@ def translated(
 
 
 def parameters(networks: dict[str, nn.Module]) -> float:
-    """How many numbers a translator holds that were trained."""
+    """How many weights a translator holds."""
     return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
 
 

@@ -18,7 +18,6 @@ from trainers.networks.resnet import Translator
 from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
-Fraction = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +29,6 @@ class Config(base.TrialConfig):
     """Cycle consistency of A by way of B, and of B by way of A."""
     lambda_idt: Weight = 0.5
     """What is already in a generator's domain stays; relative to lambda_A and lambda_B."""
-    cycle_warm_up: Fraction = 0.2
-    """Share of training over which the three lambdas above rise from 0. Two residual generators start as a
-    closed cycle of identities, where the slope of the absolute error outweighs the discriminators' for good.
-    """
     pool_size: Annotated[int, Range(0, 10_000)] = 50
     """Earlier translations that the discriminators still see; 0: none."""
     discriminator_lr: Annotated[float, Range(1e-7, 1e-1)] = 2e-4
@@ -78,14 +73,13 @@ class Method(base.Method):
         a, b = batch.source, batch.target
         fake_b, same_b = there(torch.cat((a, b))).chunk(2)
         fake_a, same_a = back(torch.cat((b, a))).chunk(2)
-        held = min(1.0, step / (c.cycle_warm_up * c.steps)) if c.cycle_warm_up else 1.0
         losses = {
             "G_GAN": gan.lsgan_generator(self.networks["D"](fake_b)),
             "G_back_GAN": gan.lsgan_generator(self.networks["D_back"](fake_a)),
-            "G_cycle": held * c.lambda_A * distance(back(fake_b), a),
-            "G_back_cycle": held * c.lambda_B * distance(there(fake_a), b),
-            "G_idt": held * c.lambda_idt * c.lambda_B * distance(same_b, b),
-            "G_back_idt": held * c.lambda_idt * c.lambda_A * distance(same_a, a),
+            "G_cycle": c.lambda_A * distance(back(fake_b), a),
+            "G_back_cycle": c.lambda_B * distance(there(fake_a), b),
+            "G_idt": c.lambda_idt * c.lambda_B * distance(same_b, b),
+            "G_back_idt": c.lambda_idt * c.lambda_A * distance(same_a, a),
         }
         minimise(("G", "G_back"), torch.stack(list(losses.values())).sum())
         losses["D"] = self._update_discriminator("", b, fake_b, minimise)

@@ -162,9 +162,7 @@ def render(fit: Fit, height: int, width: int) -> Tensor:
 def objective(output: Tensor, goal: style.Goal, encoder: ResidualEncoder, config: Config) -> Tensor:
     """The published loss per slice [S]."""
     content, look, reconstruction = style.losses(encoder, output, goal)
-    return (
-        config.lambda_content * content + config.lambda_style * look + config.lambda_l1 * reconstruction
-    )
+    return config.lambda_content * content + config.lambda_style * look + config.lambda_l1 * reconstruction
 
 
 def fit_slices(
@@ -253,7 +251,9 @@ class Method(base.Method):
             mask = silhouette(part)
             goal = style.goal(encoder, part, mask, bank(part))
             with torch.enable_grad():
-                fit, _ = fit_slices(siren, encoder, goal, part.new_zeros(len(part), 2), config, config.iterations)
+                fit, _ = fit_slices(
+                    siren, encoder, goal, part.new_zeros(len(part), 2), config, config.iterations
+                )
             with torch.no_grad():
                 outputs.append(render(fit, part.shape[-2], part.shape[-1]))
         return [torch.cat(outputs)]

@@ -5,6 +5,7 @@ Sitzmann et al. 2020; the residual blocks of METHOD.md section 4's INR style tra
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Siren(nn.Module):
         super().__init__()
         self.w0 = w0
         sizes = [2, *[width] * (2 * blocks + 1), channels]
-        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False)])
+        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(sizes)])
         for index, weight in enumerate(self.stack(1)[0::2]):
             bound = 0.5 if index == 0 else math.sqrt(6 / width) / w0
             nn.init.uniform_(self.layers[index].weight.data.view_as(weight[0]), -bound, bound)

@@ -12,6 +12,7 @@ from torch import Tensor
 from trainers import checkpoint
 from trainers.cohorts.sampling import Slices, exemplar
 from trainers.config import canonical, field_types
+from trainers.cost import step_flops
 from trainers.loop import Loop, Report, Task, translate_rows
 from trainers.methods.base import Context, TrialConfig, find_method, method_names
 
@@ -170,6 +171,11 @@ def test_exported_networks_are_those_that_were_averaged(name: str, start: Callab
         for networks in (rebuilt, loop.method.averaged)
     ]
     assert shapes[0] == shapes[1]
+
+
+def test_the_cost_of_a_step_is_counted_on_shapes_alone(name: str, tiny: Any) -> None:
+    once, twice = (step_flops(name, small(name, batch_size=n), tiny.references.config) for n in (2, 4))
+    assert 0 < once < twice
 
 
 def test_spaces_of_the_method_name_its_fields(name: str) -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,11 +92,18 @@ def test_the_discriminators_loss_does_not_reach_the_generators() -> None:
     assert all(g is None for g in torch.autograd.grad(loss, parameters, allow_unused=True))
 
 
-@pytest.mark.parametrize(("step", "due"), [(0, True), (1, False), (9, False), (10, True), (25, False)])
-def test_the_gradient_penalty_is_due_every_tenth_step(step: int, due: bool) -> None:
-    with_penalty = _step(_method(r1_gamma=1000.0), step)[0][DISCRIMINATORS]
-    without = _step(_method(r1_gamma=0.0), step)[0][DISCRIMINATORS]
-    assert bool(with_penalty > without) is due and bool(with_penalty >= without)
+@pytest.mark.parametrize("weight", ["r1_gamma", "r1_images"])
+@pytest.mark.parametrize(("step", "due"), [(0, True), (9, False), (10, True), (25, False)])
+def test_the_gradient_penalties_are_due_every_tenth_step(weight: str, step: int, due: bool) -> None:
+    none = {"r1_gamma": 0.0, "r1_images": 0.0}
+    method = _method()
+    losses = []
+    for weights in (none, none | {weight: 1.0}, none | {weight: 2.0}):
+        method.config = replace(method.config, **weights)
+        losses.append(float(_step(method, step)[0][DISCRIMINATORS].detach()))
+    first, second = losses[1] - losses[0], losses[2] - losses[0]
+    assert (first > 1e-4) is due
+    assert second == pytest.approx(2 * first, rel=0.01, abs=1e-6)
 
 
 def test_either_domain_is_restored_from_its_translation_to_the_other() -> None:
@@ -111,18 +119,25 @@ def test_either_domain_is_restored_from_its_translation_to_the_other() -> None:
         assert any(g is not None for g in gradients) is reached, name
 
 
-def test_the_two_of_a_real_pair_are_one_transition_apart() -> None:
-    """Cov(x_t, x_{t+1}) = sqrt(1 - beta_{t+1}) Var(x_t): here for constant slices, by level."""
-    method = _method()
-    grey = torch.full((2, 3, 128, 128), 0.5)
+def test_real_pairs_and_pairs_restored_by_a_perfect_generator_are_one_transition_apart() -> None:
+    """x_{t+1} = sqrt(1 - beta_{t+1}) x_t + noise of variance beta_{t+1}, independent of x_t, in all D sees.
+
+    Grey slices and identities: the generator's clean image is the slice, its posterior the true one.
+    """
+    method, pairs = _method(), list[tuple[Tensor, Tensor]]()
+    _silence(method)
+    method.networks["D"].register_forward_pre_hook(lambda _, inputs: pairs.append(inputs))
+    grey, mask = torch.full((8, 3, 96, 96), 0.5), torch.ones(8, 96, 96)
     torch.manual_seed(3)
-    for _ in range(5):
-        way = method._forward(method.target, grey, grey, grey)
-        for noisy, following, t in zip(way.noisy, way.following, way.t.tolist(), strict=True):
-            remaining = float(torch.prod(1 - method.betas[: t + 1]))
-            beta = float(method.betas[t + 1])
+    method.step(Batch(grey, mask, grey, mask), 1, lambda names, loss: None)
+    assert [len(images) for images, _ in pairs] == [8, 8, 8]  # real, restored, restored for the generator
+    assert set(pairs[0][1].tolist()) == {0, 1, 2, 3}
+    for images, levels in pairs:
+        for (noisy, following), t in zip(images.detach().unflatten(1, (2, 3)), levels.tolist(), strict=True):
+            remaining, beta = float(torch.prod(1 - method.betas[: t + 1])), float(method.betas[t + 1])
             error = 6 / math.sqrt(noisy.numel())
             assert float(noisy.mean()) == pytest.approx(0.5 * math.sqrt(remaining), abs=error)
+            assert float(noisy.var()) == pytest.approx(1 - remaining, abs=2 * error)
             step = following - math.sqrt(1 - beta) * noisy
             assert float(step.var()) == pytest.approx(beta, abs=2 * error)
             assert float((step * noisy).mean()) == pytest.approx(0, abs=error)

@@ -1,0 +1,126 @@
+"""Edges and their support against closed forms, scipy and scikit-image."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.stats import median_abs_deviation
+from skimage.feature import canny
+from torch import Tensor
+
+from trainers.metrics.edges import THRESHOLD, edges, smooth_inside, unsupported
+
+EVERYWHERE = torch.ones(1, 96, 96, dtype=torch.bool)
+
+
+def disc(row: float, column: float, radius: float) -> Tensor:
+    rows, columns = torch.meshgrid(torch.arange(96), torch.arange(96), indexing="ij")
+    return ((rows - row) ** 2 + (columns - column) ** 2 <= radius**2)[None]
+
+
+def head() -> Tensor:
+    """A shaded ground, three discs that differ from it by a half, and a little texture."""
+    ground = torch.linspace(0.2, 0.6, 96, dtype=torch.float64).expand(1, 96, 96)
+    image = ground + 0.5 * disc(34, 34, 20) - 0.5 * disc(74, 70, 12) + 0.5 * disc(18, 80, 8)
+    texture = np.random.default_rng(0).normal(size=(1, 96, 96))
+    return image + 0.02 * torch.from_numpy(gaussian_filter(texture, (0, 2, 2)))
+
+
+def share(image: Tensor, reference: Tensor, region: Tensor = EVERYWHERE, spacing: float = 2.0) -> float:
+    return float(unsupported({"T1": image}, {"T1": reference}, region, spacing))
+
+
+def blurred(image: Tensor, sigma: float) -> Tensor:
+    return torch.from_numpy(gaussian_filter(image.numpy(), (0, sigma, sigma)))
+
+
+def test_a_step_is_one_crest_where_it_exceeds_the_threshold_and_none_where_not() -> None:
+    """On a ramp that sets the robust deviation; the ramp itself, a small gradient everywhere, is no edge."""
+    ramp = torch.linspace(0, 1, 96, dtype=torch.float64).expand(1, 96, 96)
+    found = []
+    for height in np.linspace(0.4, 0.9, 21):
+        image = ramp.clone()
+        image[:, 80:] += height
+        ratio = height / median_abs_deviation(image.numpy(), axis=None, scale="normal")
+        crests, slopes = edges(image, EVERYWHERE, 2.0)
+        found.append((ratio, bool(crests.any())))
+        if crests.any():
+            # Rows 79 and 80 tie; the columns at the region's border have no gradient.
+            assert crests[0, 79:81].sum(0).tolist() == [0, *[1] * 94, 0]
+            assert crests.sum() == 94
+            assert bool((slopes | ~crests).all())
+    under = [edge for ratio, edge in found if ratio < 0.97 * THRESHOLD]
+    over = [edge for ratio, edge in found if ratio > 1.03 * THRESHOLD]
+    assert len(under) > 3 and not any(under)
+    assert len(over) > 3 and all(over)
+
+
+def test_crests_lie_where_cannys_do() -> None:
+    image = head()
+    ours, _ = edges(image, EVERYWHERE, 2.0)
+    theirs = canny(image[0].numpy(), sigma=0.75, low_threshold=0.1, high_threshold=0.1)  # type: ignore[no-untyped-call]
+    for a, b in ((ours[0].numpy(), theirs), (theirs, ours[0].numpy())):
+        assert a.sum() > 250
+        assert distance_transform_edt(~b)[a].max() <= 1.5
+
+
+def test_gain_offset_and_polarity_change_no_edge() -> None:
+    image, (crests, slopes) = head(), edges(head(), EVERYWHERE, 2.0)
+    for other in (0.5 * image + 0.1, 1 - image):
+        again = edges(other, EVERYWHERE, 2.0)
+        assert torch.equal(again[1], slopes)
+        assert (again[0] ^ crests).sum() <= 0.02 * crests.sum()  # ties
+
+
+def test_the_border_of_the_brain_and_a_constant_image_have_no_edge() -> None:
+    region = disc(50, 45, 30)
+    crests, slopes = edges(0.3 * region, region, 2.0)
+    assert not crests.any() and not slopes.any()
+    assert np.isnan(share(0.3 * region, head(), region))
+
+
+def test_smoothing_is_scipys_inside_and_keeps_a_constant_to_the_rim() -> None:
+    image, region = head(), disc(50, 45, 30)
+    expected = gaussian_filter(image.numpy(), (0, 1.3, 1.3), mode="nearest", radius=(0, 4, 4))
+    assert np.allclose(smooth_inside(image, EVERYWHERE, 1.3).numpy(), expected, atol=1e-12)
+    flat = smooth_inside(0.4 * region.double(), region, 1.3)
+    assert torch.allclose(flat, 0.4 * region.double())
+
+
+@pytest.mark.parametrize("sigma", [0, 0.5, 1, 1.5])
+def test_a_blurred_reference_makes_no_unsupported_edge(sigma: float) -> None:
+    image = blurred(head(), sigma)
+    assert edges(image, EVERYWHERE, 2.0)[0].sum() > 20
+    assert share(image, head()) == 0
+
+
+def test_an_inserted_disc_is_what_is_unsupported() -> None:
+    image = torch.where(disc(44, 76, 5), 1.0, head())
+    crests, _ = edges(image, EVERYWHERE, 2.0)
+    rim = crests & disc(44, 76, 8)
+    assert rim.sum() > 20
+    assert share(image, head()) == pytest.approx(float(rim.sum() / crests.sum()))
+    assert share(head(), image) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("moved", "spacing", "expected"), [(1, 2.0, 0), (3, 2.0, 1), (2, 1.0, 0), (6, 1.0, 1)]
+)
+def test_the_tolerance_is_in_millimetres_from_the_reference_s_slope(
+    moved: int, spacing: float, expected: float
+) -> None:
+    """The slope of a step is two pixels wide at 2 mm and four at 1 mm; two mm on either side of it count."""
+    ramp = torch.linspace(0, 0.5, 96, dtype=torch.float64).expand(1, 96, 96)
+    steps = [ramp + 0.9 * (torch.arange(96) >= at)[:, None] for at in (80, 80 + moved)]
+    assert share(steps[1], steps[0], spacing=spacing) == expected
+
+
+def test_contrasts_and_slices_are_pooled_by_their_edges() -> None:
+    a, b = head(), torch.where(disc(44, 76, 5), 1.0, head())
+    crests = {name: int(edges(image, EVERYWHERE, 2.0)[0].sum()) for name, image in (("a", a), ("b", b))}
+    extra = share(b, a) * crests["b"]
+    both = unsupported({"T1": a, "T2": b}, {"T1": a, "T2": a}, EVERYWHERE, 2.0)
+    assert float(both) == pytest.approx(extra / (crests["a"] + crests["b"]))
+    two = EVERYWHERE.expand(2, -1, -1)
+    doubled = unsupported({"T1": torch.cat([b, b])}, {"T1": torch.cat([a, a])}, two, 2.0)
+    assert float(doubled) == pytest.approx(share(b, a))
