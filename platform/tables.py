@@ -122,7 +122,8 @@ def _grid(rows: Sequence[Row], metrics: Mapping[str, str], radiology: str, facts
             line += [_Shown(say(row.facts[name])) if name in row.facts else _Shown() for name, say in _SAID]
     heads = [_heading(metric, direction, radiology) for metric, direction in metrics.items()]
     labels = [f"{row.label}{marks.get(row.name, '')}" for row in rows]
-    return _Grid([*heads, *(("parameters", "training", "per volume") if facts else ())], labels, body)
+    costs = ("steps", "parameters", "training", "per volume") if facts else ()
+    return _Grid([*heads, *costs], labels, body)
 
 
 def _column(rows: Sequence[Row], metric: str, direction: str) -> list[_Shown]:
@@ -186,6 +187,7 @@ def _duration(seconds: float) -> str:
 
 
 _SAID: tuple[tuple[str, Callable[[float], str]], ...] = (
+    ("steps", "{:g}".format),
     ("parameters", _count),
     ("train_seconds", _duration),
     ("seconds_per_volume", _duration),

@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
-from trainers.metrics.extended import EXTENDED
 
 from trainers import weights
 from trainers.cohorts.store import Cohort
 from trainers.evaluate import PART, Evaluation, evaluate
+from trainers.metrics.extended import EXTENDED
 from trainers.metrics.judge import Judge
 from trainers.metrics.names import METRICS
 from trainers.references.store import References

@@ -180,6 +180,7 @@ class Loop:
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
+        torch.clear_autocast_cache()  # else the rest of the step sees the old weights' bf16 copies
 
     def _reduced(self, gradients: list[Tensor]) -> list[Tensor]:
         if self.accelerator.num_processes == 1:

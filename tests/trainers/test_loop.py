@@ -64,6 +64,19 @@ def test_schedules_are_their_closed_forms() -> None:
     assert [learning_rate(s, constant) for s in (0, 99)] == [1, 1]
 
 
+def test_an_updated_network_is_seen_at_once_under_autocast(tiny: Any, tmp_path: Path) -> None:
+    loop = loop_of(tiny, tmp_path, precision="bf16")
+    loop.last_micro, network = True, loop.method.networks["D"]
+    image, k = torch.rand(2, 3, 32, 32), torch.zeros(2, dtype=torch.long)
+    with loop.accelerator.autocast():
+        before = network(image, k)
+        loop._minimise(("D",), before.float().square().mean())
+        after = network(image, k)
+    assert not torch.equal(before, after)
+    with loop.accelerator.autocast():
+        assert torch.equal(network(image, k), after)
+
+
 def test_training_time_is_part_of_the_whole(tiny: Any, tmp_path: Path) -> None:
     report = next(loop_of(tiny, tmp_path).reports())
     assert 0 < report.training_seconds < report.seconds

@@ -16,6 +16,7 @@ from trainers.batch import Batch
 from trainers.config import Range
 from trainers.losses import style
 from trainers.methods import base
+from trainers.networks.blocks import full_precision
 from trainers.networks.encoder import FEATURES, ResidualEncoder
 from trainers.networks.resnet import residual
 from trainers.networks.siren import Siren, evaluate
@@ -129,7 +130,7 @@ def place(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> P
         mask = enlarged[:, 0] > 0.5
         canvas = F.interpolate(source, size, mode="bilinear", align_corners=True)
     inside = mask.flatten(1)
-    count = int(inside.sum(1).max())
+    count = inside.shape[1] if inside.is_meta else int(inside.sum(1).max())
     order = torch.argsort(~inside, dim=1, stable=True)[:, :count]
     index = torch.where(inside.gather(1, order), order, size[0] * size[1])
     half = [(n - 1) / 2 / unit for n in native]
@@ -179,7 +180,7 @@ def fit_slices(
     """
     source = goal.source
     weights = [p.detach().clone().requires_grad_() for p in siren.stack(len(source))]
-    optimizer = torch.optim.Adam(weights, config.fit_lr, fused=True)
+    optimizer = torch.optim.Adam(weights, config.fit_lr, fused=not source.is_meta)
     at = place(source, centre, (source.shape[-2], source.shape[-1]), config.unit)
     loss = source.new_zeros(len(source))
     for _ in range(iterations):
@@ -194,7 +195,7 @@ class Method(base.Method):
     """Network INR, the shared initial weights; the encoder and the style bank are not trained.
 
     Crops of one 3 T slice at the 64 mT one's height and place (pairing by level) give the style in training,
-    where a crop's silhouette does not tell its level.
+    where a crop does not tell its level.
     """
 
     pairing = "level"
@@ -211,7 +212,7 @@ class Method(base.Method):
         self.finish_build(context, encoder=context.encoder, style=bank)
 
     def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
-        """First-order meta-learning (Nichol et al. 2018): fit, then follow the fitted networks' mean gradient.
+        """First-order meta-learning (Nichol et al. 2018): fit, then follow the fits' mean gradient.
 
         The surrogate's gradient at the shared weights is that mean.
         """
@@ -219,7 +220,7 @@ class Method(base.Method):
         assert isinstance(encoder, ResidualEncoder)
         room = max(0.0, 1 - config.crop / (2 * config.unit))
         centre = room * (2 * torch.rand(len(batch.source), 2, device=batch.source.device) - 1)
-        with torch.autocast(batch.source.device.type, enabled=False):  # w0 would magnify the rounding
+        with full_precision(batch.source.device):  # w0 would magnify the rounding
             look = style.grams(encoder, batch.target, silhouette(batch.target))
             goal = style.goal(encoder, batch.source, silhouette(batch.source), look)
             fit, first = fit_slices(self.siren, encoder, goal, centre, config, config.inner_steps)

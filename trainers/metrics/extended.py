@@ -72,13 +72,14 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         "through_plane": Measure(
             "Through-plane change",
             "minimize",
-            "mean absolute change from slice to slice in units of the image's deviation, 1 = as the input",
+            "mean absolute change from slice to slice in units of the image's deviation, over the input's: "
+            "absolute logarithm of the ratio, 0 = as the input",
             False,
         ),
         "slice_shift": Measure(
             "Slice flicker",
             "minimize",
-            "deviation over slices of the change in mean intensity, in the same units, 1 = as the input",
+            "deviation over slices of the change in mean intensity, in the same units and form",
             False,
         ),
     }
@@ -125,8 +126,8 @@ def _alone(output: Images, source: Images, mask: Tensor, spacing: float) -> dict
     """The measures of one subject that need only the input; means over contrasts."""
     by_contrast: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         "input_consistency": partial(input_residual, spacing=spacing),
-        "through_plane": through_plane_change,
-        "slice_shift": slice_shift,
+        "through_plane": lambda *images: through_plane_change(*images).log().abs(),
+        "slice_shift": lambda *images: slice_shift(*images).log().abs(),
     }
     means = {
         name: torch.stack([measure(image, source[c], mask) for c, image in output.items()]).mean()

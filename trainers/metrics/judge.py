@@ -126,9 +126,7 @@ class Judge:
         """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``..."""
         rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLES]]
         images = {"input": self.source, "output": output} | ({"3 T": self.truth} if self.paired else {})
-        return {
-            f"{c} {name}": x for name, image in images.items() for c, x in self.unit(image[rows]).items()
-        }
+        return {f"{c} {name}": x for name, image in images.items() for c, x in self.unit(image[rows]).items()}
 
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:

@@ -1,6 +1,7 @@
 """Pieces shared by the networks: embeddings, modulation, anti-aliased resampling, initialisation."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
@@ -54,6 +55,11 @@ class BlurDown(nn.Module):
 def upsample(x: Tensor) -> Tensor:
     """Twice the size; equals the official blur-up of [1, 3, 3, 1] (METHOD.md 1.4)."""
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """No autocast inside; nothing on the meta device, which has none."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def pad_to_multiple(x: Tensor, multiple: int, value: float = -1.0) -> Tensor:

@@ -42,7 +42,7 @@ class Denoiser(nn.Module):
             up_block_types=tuple(
                 "AttnUpBlock2D" if attention and i == 0 else "UpBlock2D" for i in range(last + 1)
             ),
-            norm_num_groups=_groups(widths),
+            norm_num_groups=norm_groups(widths),
             add_attention=attention,
         )
         self.fold = patch * 2**last
@@ -99,14 +99,17 @@ class Denoiser(nn.Module):
         return logits.flatten()
 
 
-def _groups(widths: Sequence[int]) -> int:
-    # groups of one channel would cancel the embeddings added in front of the norm: blind to t and k
+def norm_groups(widths: Sequence[int]) -> int:
+    """The most groups, up to 32, that divide every width into two channels or more.
+
+    Groups of one channel would cancel the embeddings added in front of the norm: blind to t and k.
+    """
     return max(n for n in range(1, 33) if all(width % n == 0 and width >= 2 * n for width in widths))
 
 
 def classifier_head(width: int, size: int) -> nn.Module:
     """DMD2's head: strided convolutions down to 4x4, one to 1x1, one logit (METHOD.md section 2)."""
-    groups = _groups([width])
+    groups = norm_groups([width])
     layers: list[nn.Module] = []
     while size > 4:
         layers += [nn.Conv2d(width, width, 4, 2, 1), nn.GroupNorm(groups, width), nn.SiLU()]

@@ -8,7 +8,7 @@ from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from trainers.networks.blocks import initialise, pixel_norm
-from trainers.networks.denoiser import _groups
+from trainers.networks.denoiser import norm_groups
 from trainers.networks.resnet import residual
 
 
@@ -43,7 +43,7 @@ class DiffusiveGenerator(nn.Module):
             block_out_channels=tuple(widths),
             down_block_types=tuple("AttnDownBlock2D" if here else "DownBlock2D" for here in attends),
             up_block_types=tuple("AttnUpBlock2D" if here else "UpBlock2D" for here in reversed(attends)),
-            norm_num_groups=_groups(widths),
+            norm_num_groups=norm_groups(widths),
             add_attention=attention,
             class_embed_type="identity",
         )

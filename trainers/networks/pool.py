@@ -24,7 +24,8 @@ class ImagePool(nn.Module):
         """Images [B, C, side, side] to as many, new or stored, without gradient."""
         if not len(self.images):
             return images.detach()
-        return torch.cat([self._exchange(image) for image in images.detach().float().split(1)])
+        singles = torch.split(images.detach().float(), 1)
+        return torch.cat([self._exchange(image) for image in singles])
 
     def _exchange(self, image: Tensor) -> Tensor:
         size = len(self.images)

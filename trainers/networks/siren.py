@@ -24,10 +24,11 @@ class Siren(nn.Module):
         super().__init__()
         self.w0 = w0
         sizes = [2, *[width] * (2 * blocks + 1), channels]
-        self.layers = nn.ModuleList([nn.Linear(a, b) for a, b in pairwise(sizes)])
-        for index, weight in enumerate(self.stack(1)[0::2]):
+        linears = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        for index, layer in enumerate(linears):
             bound = 0.5 if index == 0 else math.sqrt(6 / width) / w0
-            nn.init.uniform_(self.layers[index].weight.data.view_as(weight[0]), -bound, bound)
+            nn.init.uniform_(layer.weight, -bound, bound)
+        self.layers = nn.ModuleList(linears)
 
     def forward(self, points: Tensor) -> Tensor:
         """Points [P, 2] to values [P, C]."""
@@ -35,7 +36,8 @@ class Siren(nn.Module):
 
     def stack(self, slices: int) -> list[Tensor]:
         """Weights of ``slices`` networks that all equal this one; not copied."""
-        both = [p for layer in self.layers for p in (layer.weight, layer.bias[:, None])]
+        linears = (layer for layer in self.layers if isinstance(layer, nn.Linear))
+        both = [p for layer in linears for p in (layer.weight, layer.bias[:, None])]
         return [p.expand(slices, -1, -1) for p in both]
 
 

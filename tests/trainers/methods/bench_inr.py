@@ -1,9 +1,9 @@
-"""How much faster fitting many slices at once is than one by one: ``python tests/trainers/methods/bench_inr.py``.
+"""How much faster fitting many slices at once is than one by one; run it as a script.
 
 One by one is the published script's loop: a network of ``nn.Linear`` layers on the whole grid, an Adam and,
-every iteration, the features of output, content and style. Both sides start from the same weights, use the same
-frozen encoder, and lose the same black background. On the CPU, seconds are of one thread's processor time, so
-that a busy machine does not count.
+every iteration, the features of output, content and style. Both sides start from the same weights, use the
+same frozen encoder, and paint the same background black. On the CPU, seconds are one thread's processor time,
+so that a busy machine counts less.
 """
 
 import copy
@@ -21,7 +21,7 @@ from trainers.networks.encoder import ResidualEncoder
 from trainers.networks.siren import Siren
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-SIZES = [(64, 32, 16, 40), (64, 64, 32, 20), (50, 112, 32, 20), (16, 224, 64, 4), (4, 224, 256, 2)]
+SIZES = [(64, 32, 16, 20), (32, 64, 32, 10), (16, 112, 32, 10), (8, 224, 64, 3), (2, 224, 256, 2)]
 """Slices, side, width and iterations of the rows that are printed; more of each where there is a GPU."""
 GPU_SIZES = [(64, 64, 64, 200), (64, 128, 128, 200), (64, 224, 256, 50)]
 
@@ -83,7 +83,7 @@ def fit_one_by_one(
     ends, (height, width) = [], source.shape[-2:]
     axes = [torch.linspace(-(n - 1), n - 1, n, device=source.device) / 2 / c.unit for n in (height, width)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
-    for slice_, style_ in zip(source.split(1), look.split(1), strict=True):
+    for slice_, style_ in zip(torch.split(source, 1), torch.split(look, 1), strict=True):
         network = PlainSiren(shared)
         optimizer = torch.optim.Adam(network.parameters(), c.fit_lr)
 
@@ -104,7 +104,7 @@ def fit_one_by_one(
 def fit_at_once(shared: Siren, encoder: ResidualEncoder, source: Tensor, look: Tensor, c: Config) -> Tensor:
     """Final losses [S], the method's way, ``slices_at_once`` at a time."""
     ends = []
-    for part, styled in zip(source.split(c.slices_at_once), look.split(c.slices_at_once), strict=True):
+    for part, styled in zip(*(torch.split(x, c.slices_at_once) for x in (source, look)), strict=True):
         goal = style.goal(encoder, part, silhouette(part), style.grams(encoder, styled, silhouette(styled)))
         fit = fit_slices(shared, encoder, goal, part.new_zeros(len(part), 2), c, c.iterations)[0]
         with torch.no_grad():
@@ -155,17 +155,14 @@ def measure(slices: int, size: int, width: int, iterations: int, slices_at_once:
 def main() -> None:
     """Print a row a size."""
     torch.set_num_threads(1)
-    print(
-        f"{DEVICE.type}\nslices  size  width  iterations | one by one  at once  ratio | losses, worst difference"
-    )
-    for slices, size, width, iterations in SIZES + GPU_SIZES * (DEVICE.type == "cuda"):
-        at_once = 64 if DEVICE.type == "cuda" else 16
-        m = measure(slices, size, width, iterations, at_once)
-        print(
-            f"{slices:6} {size:5} {width:6} {iterations:11} | {m.one_by_one:9.2f}s {m.at_once:7.2f}s {m.ratio:6.1f}"
-            f" | {m.loss_one_by_one:.5g} {m.loss_at_once:.5g} {m.worst:.1e}",
-            flush=True,
-        )
+    gpu = DEVICE.type == "cuda"
+    print(DEVICE.type)
+    print("slices  size  width  iterations | one by one  at once  ratio | losses, worst difference")
+    for slices, size, width, iterations in SIZES + GPU_SIZES * gpu:
+        m = measure(slices, size, width, iterations, 64 if gpu else 16)
+        times = f"{m.one_by_one:9.2f}s {m.at_once:7.2f}s {m.ratio:6.1f}"
+        losses = f"{m.loss_one_by_one:.5g} {m.loss_at_once:.5g} {m.worst:.1e}"
+        print(f"{slices:6} {size:5} {width:6} {iterations:11} | {times} | {losses}", flush=True)
 
 
 if __name__ == "__main__":

@@ -133,7 +133,8 @@ def test_real_pairs_and_pairs_restored_by_a_perfect_generator_are_one_transition
     assert [len(images) for images, _ in pairs] == [8, 8, 8]  # real, restored, restored for the generator
     assert set(pairs[0][1].tolist()) == {0, 1, 2, 3}
     for images, levels in pairs:
-        for (noisy, following), t in zip(images.detach().unflatten(1, (2, 3)), levels.tolist(), strict=True):
+        for pair, t in zip(images.detach(), levels.tolist(), strict=True):
+            noisy, following = pair.chunk(2)
             remaining, beta = float(torch.prod(1 - method.betas[: t + 1])), float(method.betas[t + 1])
             error = 6 / math.sqrt(noisy.numel())
             assert float(noisy.mean()) == pytest.approx(0.5 * math.sqrt(remaining), abs=error)

@@ -62,7 +62,7 @@ def test_tissues_are_told_as_well_as_knowing_the_mixture_allows(contrasts: tuple
     bayes = np.stack([multivariate_normal(mean[used], spread).pdf(points) for mean in MEANS]).argmax(0)
     kept = region.flatten()
     ours, best = ((x == classes)[kept].double().mean() for x in (labels.flatten(), torch.from_numpy(bayes)))
-    assert 0.93 < best < 0.995
+    assert 0.9 < best < 0.995
     assert ours > best - 0.003
 
 
