@@ -61,6 +61,8 @@ class Cell:
 def cells(rows: Sequence[Row], metric: str, direction: str) -> list[Cell | None]:
     """One cell a row, None where it lacks the metric; best and tied are systems only.
 
+    ``direction`` is "minimize", "maximize", or "none" where no value is better than another.
+
     A difference to the best counts as none where it is at most 1.96 standard errors: the paired difference's
     variance over draws and the variance over seeds of both means (Student's quantile with few subjects).
     """
@@ -145,6 +147,8 @@ def _cell(sample: _Sample, metric: str, best: bool, tied: bool) -> Cell:
 
 
 def _best(rows: Sequence[Row], samples: Sequence[_Sample | None], direction: str) -> int | None:
+    if direction == "none":
+        return None
     sign = {"minimize": 1, "maximize": -1}[direction]
     means = {
         i: sign * sample.mean

@@ -29,6 +29,7 @@ TITLES = {
 }
 UNPAIRED_ONLY = "no paired subjects"
 EMPTY = "—"
+_ARROWS = {"minimize": "↓", "maximize": "↑", "none": ""}
 _KINDS = ("input", "truth", "system")
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -165,7 +166,7 @@ def _fixed(value: float, places: int) -> str:
 
 def _heading(metric: str, direction: str, radiology: str = "") -> str:
     encoder = f" ({radiology})" if radiology and metric == "rad_fid" else ""
-    return f"{metric_label(metric)}{encoder} {'↓' if direction == 'minimize' else '↑'}"
+    return f"{metric_label(metric)}{encoder} {_ARROWS[direction]}".strip()
 
 
 def _directions(metrics: Sequence[str]) -> dict[str, str]:

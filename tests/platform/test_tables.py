@@ -61,9 +61,21 @@ def test_the_bounds_come_first_and_systems_in_the_given_order() -> None:
         assert {len(line) for line in body} == {len(heads)}
     assert grid(text, "A")[0] == [
         *("system", "Rad-FID (rad-fallback) ↓", "FID ↓", "KID ↓", "PIQE ↓"),
-        *("parameters", "training", "per volume"),
+        *("steps", "parameters", "training", "per volume"),
     ]
     assert grid(text, "B")[0][1:] == ["MS-SSIM T1 ↑", "PSNR T1 (dB) ↑", "MS-SSIM T2 ↑", "PSNR T2 (dB) ↑"]
+
+
+def test_a_measure_without_a_better_direction_has_no_winner() -> None:
+    rows = [
+        Row(n, n.upper(), ({"dice": Score(v), "slice_shift": Score(v)},)) for n, v in (("a", 1.0), ("b", 2.0))
+    ]
+    text = tables.markdown(
+        rows, radiology="rad-fallback", extended={"dice": "maximize", "slice_shift": "none"}
+    )
+    heads, *body = grid(text, "C")
+    assert heads[1:] == ["Dice ↑", "slice flicker"]
+    assert "**" in body[1][1] and not any("**" in line[2] or "†" in line[2] for line in body)
 
 
 def test_a_cell_reads_estimate_interval_and_spread() -> None:
@@ -111,7 +123,7 @@ def test_a_diverged_system_says_so_in_its_row() -> None:
     note = "diverged at step 120:\nG_GAN is |nan|"
     text = tables.markdown([Row("cut", "CUT", note=note, facts=FACTS), like_the_paper("unsb")], radiology="x")
     row = next(line for line in text.splitlines() if line.startswith("| CUT |"))
-    assert row == r"| CUT | diverged at step 120: G_GAN is \|nan\| |  |  |  | 11.4 M | 1.5 h | 0.25 s |"
+    assert row == r"| CUT | diverged at step 120: G_GAN is \|nan\| |  |  |  | 400 | 11.4 M | 1.5 h | 0.25 s |"
     assert "¹" not in text
     assert "diverged at step 120" in plain([Row("cut", "CUT", note="diverged at step 120")], width=200)
 
@@ -157,7 +169,7 @@ def test_extended_measures_get_a_table_of_their_own() -> None:
     rows = [Row(n, n, ({"dice": Score(v), "bias": Score(v)},)) for n, v in (("a", 0.8), ("b", 0.9))]
     text = tables.markdown(rows, radiology="x", extended={"dice": "maximize", "bias": "minimize"})
     assert grid(text, "C") == [
-        ["system", "dice ↑", "bias ↓"],
+        ["system", "Dice ↑", "bias ↓"],
         ["a", "0.8000", "**0.8000**"],
         ["b", "**0.9000**", "0.9000"],
     ]
@@ -241,7 +253,7 @@ def test_the_screen_shows_means_and_marks() -> None:
     ]
     text = plain(rows, extended={"fid": METRICS["fid"]})
     lines = [line.split() for line in text.splitlines() if line.strip().startswith(("CUT", "UNSB", "INR"))]
-    known = ["—", "11.4", "M", "1.5", "h", "0.25", "s"]
+    known = ["—", "400", "11.4", "M", "1.5", "h", "0.25", "s"]
     assert lines == [
         ["CUT", "—", "0.2500", "0.2500", *known],
         ["UNSB", "—", "0.1250", "0.2500†", *known],

@@ -22,7 +22,7 @@ class Measure:
 
     label: str
     direction: str
-    """``minimize`` or ``maximize``."""
+    """``minimize``, ``maximize``, or ``none``: to be read beside the 3 T's own value."""
     meaning: str
     paired: bool
     """Whether it needs the subject's 3 T."""
@@ -57,28 +57,28 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
         ),
         "edges_unsupported_by_input": Measure(
             "Unsupported edges (input)",
-            "minimize",
+            "none",
             "share of the output's edges farther than 2 mm from any edge of the 64 mT input; "
             "not 0 for the 3 T, which shows more than the input",
             False,
         ),
         "input_consistency": Measure(
             "Input residual",
-            "minimize",
+            "none",
             "share of the input (standard deviations) that the output, blurred to its resolution, gain and "
             "offset fitted, leaves unexplained; not 0 for the 3 T, whose contrast differs",
             False,
         ),
         "through_plane": Measure(
             "Through-plane change",
-            "minimize",
+            "none",
             "mean absolute change from slice to slice in units of the image's deviation, over the input's: "
             "absolute logarithm of the ratio, 0 = as the input",
             False,
         ),
         "slice_shift": Measure(
             "Slice flicker",
-            "minimize",
+            "none",
             "deviation over slices of the change in mean intensity, in the same units and form",
             False,
         ),
@@ -86,7 +86,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
 )
 """Every extended measure in the order of a table."""
 EXTENDED = {name: measure.direction for name, measure in MEASURES.items()}
-"""Every extended measure with the direction in which it is better, as ``names.METRICS``."""
+"""Every extended measure with its direction."""
 
 
 def measures(

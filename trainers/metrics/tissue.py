@@ -61,10 +61,9 @@ def fit_mixture(values: Tensor) -> Tensor:
     fitted, grey and white matter of three of four phantoms became one class.
     """
     sums = values.sum(0)
-    # Classes first: torch's softmax over a short last axis is ten times slower.
-    shares = one_hot((sums > sums.quantile(sums.new_tensor(_START))[:, None]).sum(0), len(TISSUES)).T.to(
-        values
-    )
+    first = (sums > sums.quantile(sums.new_tensor(_START))[:, None]).sum(0)
+    # Classes in rows: torch's softmax over a short last axis is ten times slower.
+    shares = one_hot(first, len(TISSUES)).T.to(values)
     means = values.new_zeros(())
     for _ in range(_STEPS):
         # A class without pixels (a constant image) stays at 0.

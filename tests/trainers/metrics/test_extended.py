@@ -49,7 +49,7 @@ def test_the_catalogue_is_complete_and_apart_from_the_published_metrics(
     assert {(value.shape, value.dtype) for value in scores.values()} == {((1,), torch.float64)}
     assert list(measures(truth, source, None, mask, [(0, len(mask))], 2.0)) == list(ALONE)
     assert not EXTENDED.keys() & METRICS.keys()
-    assert set(EXTENDED.values()) == {"minimize", "maximize"}
+    assert all((EXTENDED[name] == "none") == (name in ALONE) for name in EXTENDED)
     assert len({measure.label for measure in MEASURES.values()}) == len(MEASURES)
     assert all(measure.meaning and "\n" not in measure.meaning for measure in MEASURES.values())
 
@@ -109,6 +109,18 @@ def test_what_lies_outside_the_input_s_brain_is_not_looked_at(
     filled = [{c: torch.where(mask, x, 0.7) for c, x in images.items()} for images in (source, source, truth)]
     output, given, real = filled
     assert single(measures(output, given, real, mask, [(0, len(mask))], 2.0)) == single(run(source))
+
+
+def test_what_lies_outside_the_3_t_s_brain_is_not_held_against_an_output(
+    pair: tuple[Images, Images, Tensor],
+) -> None:
+    source, truth, mask = pair
+    smaller = {c: image.clone() for c, image in truth.items()}
+    for image in smaller.values():
+        image[:, :30] = 0
+    scores = single(measures(truth, source, smaller, mask, [(0, len(mask))], 2.0))
+    assert (scores["dice"], scores["nsd"]) == (1, 1)
+    assert (scores["edges_unsupported_by_3t"], scores["edges_missed"]) == (0, 0)
 
 
 def test_subjects_are_scored_one_by_one_and_a_single_slice_has_no_neighbour(

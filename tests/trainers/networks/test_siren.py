@@ -11,9 +11,9 @@ from trainers.networks.siren import Siren, evaluate
 
 def _numpy(network: Siren, points: Tensor) -> Array:
     """The network's formula, layer by layer."""
-    first, *hidden, last = (
-        (layer.weight.detach().numpy(), layer.bias.detach().numpy()) for layer in network.layers
-    )
+    state = {name: value.numpy() for name, value in network.state_dict().items()}
+    layers = [(state[f"layers.{i}.weight"], state[f"layers.{i}.bias"]) for i in range(len(network.layers))]
+    first, *hidden, last = layers
 
     def sine(layer: tuple[Array, Array], x: Array) -> Array:
         waves: Array = np.sin(network.w0 * (x @ layer[0].T + layer[1]))
