@@ -18,6 +18,7 @@ from rich.progress import Progress
 from trainers import weights
 from trainers.cohorts.store import Cohort
 from trainers.evaluate import PART, Evaluation, evaluate
+from trainers.methods.base import find_method
 from trainers.metrics.extended import EXTENDED
 from trainers.metrics.judge import Judge
 from trainers.metrics.names import METRICS
@@ -116,6 +117,8 @@ def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]
     ]
     means = {name: sum(cost[name] for cost in costs) / len(costs) for name in (costs[0] if costs else {})}
     entrant = trials[0][0].entrant
+    if done and (caveat := find_method(entrant.study.method).Method.caveat):
+        notes.append(caveat)
     return Row(
         entrant.name,
         entrant.label,

@@ -78,6 +78,8 @@ class Method(ABC):
 
     pairing: ClassVar[Pairing] = "random"
     """How a batch draws its 3 T slices: at random, or at the height and place of the 64 mT ones."""
+    caveat: ClassVar[str] = ""
+    """What must stand beside this method's scores wherever they are compared."""
     config: Any
     networks: dict[str, nn.Module]
     """Everything that is trained or, as an image pool, otherwise changes."""

@@ -2,6 +2,9 @@
 
 Each network renders its slice's brain; features of the frozen 3 T encoder keep it at the slice's content and
 give it the style of a 3 T slice. Training learns what the fits share, their initial weights.
+
+That encoder is also FID's and KID's: every fit descends on features of its own judge, which flatters both (on
+the phantom, encoders trained from other seeds rank the result behind its input).
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,7 +62,7 @@ class Place:
     index: Tensor
     """Flat pixels [S, P]; H W where there is none."""
     points: Tensor
-    """Coordinates [S, 2, P], (y, x), 0 at the slice's centre."""
+    """Coordinates [S, 2, P], (y, x), in units of ``Config.unit`` pixels."""
     canvas: Tensor
     """[S, 3, H, W], what the networks change."""
 
@@ -199,6 +202,7 @@ class Method(base.Method):
     """
 
     pairing = "level"
+    caveat = "fitted in the features of FID's and KID's own encoder, which flatters both"
 
     def __init__(self, config: Config, context: base.Context) -> None:
         self.config = config
@@ -214,7 +218,8 @@ class Method(base.Method):
     def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         """First-order meta-learning (Nichol et al. 2018): fit, then follow the fits' mean gradient.
 
-        The surrogate's gradient at the shared weights is that mean.
+        The surrogate's gradient at the shared weights is that mean. Crops are put anywhere within the unit
+        square, as parts of slices, so that the weights are learnt at all its coordinates.
         """
         encoder, config = self.averaged["encoder"], self.config
         assert isinstance(encoder, ResidualEncoder)
