@@ -11,8 +11,8 @@ from rich.console import Console
 
 from trainers.errors import InputError
 
-console = Console(soft_wrap=True, markup=False)
-"""Markup is off as what is printed holds paths and messages of others."""
+console = Console(soft_wrap=True, markup=False, width=None if sys.stdout.isatty() else 120)
+"""Markup is off as what is printed holds paths and messages of others; a file is as wide as the tables."""
 
 
 def parser(command: str, doc: str | None) -> argparse.ArgumentParser:

@@ -25,8 +25,6 @@ from trainers.metrics.names import METRICS
 from trainers.references.store import References
 
 INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
-WIDTH = 120
-"""Columns that the tables take on the screen."""
 BOUNDS = {"input": INPUT, "truth": TRUTH}
 Facts = Mapping[str, Any]
 
@@ -59,7 +57,7 @@ def publish(roster: Roster, cohort: Cohort, references: References, extended: bo
         roster.recorder.study_artifact(file, "report")
     for number in counts:
         record(roster, number, facts[str(number)])
-    console.print(tables.terminal(rows, radiology=label), width=max(WIDTH, console.width))
+    console.print(tables.terminal(rows, radiology=label))
     console.print(f"report: {folder}", markup=False)
 
 
