@@ -108,6 +108,7 @@ def compare(
     tuning.start_ray(options.address, study.resources)
     cohort = preparation.prepare_cohort(study.cohort, storage.root, console)
     references = preparation.prepare_references(study, cohort, storage.root, console)
+    opened = Cohort.open(cohort), References.open(references)  # damaged ones are told before hours are spent
     steps = step_counts(entrants, budget, cohort, references, folder)
     recorder = tracking.Recorder(uri, experiment, f"comparison {folder.name}", folder)
     recorder.study({"budget": str(budget), "seeds": seeds}, environment(study))
@@ -123,7 +124,6 @@ def compare(
     try:
         tuning.run(roster, [board])
         board.stop()
-        opened = Cohort.open(cohort), References.open(references)
         verdict.publish(roster, *opened, options.extended, console)
         status = "FINISHED"
     finally:

@@ -112,3 +112,9 @@ def test_damaged_reference_is_refused(tiny: Any, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"domain\.safetensors"):
         store.References.open(copy)
+
+
+def test_a_missing_file_of_weights_is_one_line(tiny: Any) -> None:
+    config = ReferenceConfig(radimagenet="/nowhere/resnet.safetensors")
+    with pytest.raises(InputError, match=r"radimagenet: '/nowhere/resnet.safetensors' is not allowed"):
+        store.missing_parts(tiny.root, tiny.cohort, config)

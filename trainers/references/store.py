@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from trainers import weights
 from trainers.cohorts.sampling import Slices, heights, whole_slices
 from trainers.cohorts.store import Cohort
-from trainers.config import build, canonical, digest
+from trainers.config import FieldError, build, canonical, digest
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
 from trainers.networks.radimagenet import RadImageNet
@@ -63,7 +63,10 @@ def radiology_label(config: ReferenceConfig) -> str:
 
 
 def reference_hash(cohort: Cohort, config: ReferenceConfig) -> str:
-    """Content hash of the references that ``config`` gives on ``cohort``."""
+    """Content hash of the references that ``config`` gives on ``cohort``; FieldError for a missing file."""
+    if config.radimagenet and not Path(config.radimagenet).is_file():
+        allowed = "a safetensors file of RadImageNet's ResNet-50, or nothing for the labelled fallback"
+        raise FieldError("radimagenet", config.radimagenet, allowed)
     given = weights.file_sha256(Path(config.radimagenet)) if config.radimagenet else ""
     return digest(cohort.hash, canonical(config), given)
 

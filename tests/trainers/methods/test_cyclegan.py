@@ -22,6 +22,7 @@ SMALL: dict[str, Any] = {
     "discriminator_width": 4,
     "crop": 32,
     "pool_size": 3,
+    "generator": "residual",
 }
 
 
