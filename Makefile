@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test lint bench ui clean
+.PHONY: search compare test units system lint bench ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -12,7 +12,14 @@ compare: .venv/run.done
 	$(BIN)/python -m platform.compare --systems all $(ARGS)
 
 test: .venv/test.done lint
-	$(BIN)/python -m pytest $(ARGS)
+	$(MAKE) -j2 --output-sync=target units system
+
+# One core each: the units are one process, the system's commands wait for Ray and MLflow much of the time.
+units:
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/platform tests/trainers $(ARGS)
+
+system:
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system $(ARGS)
 
 lint: .venv/test.done
 	$(BIN)/ruff check .

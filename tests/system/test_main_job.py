@@ -288,13 +288,14 @@ def test_wrong_input_is_one_line_and_exit_code_2(
 def test_a_corrupt_cohort_is_named_before_anything_trains(
     command: Any, finished: str, storage: Path, space: Path
 ) -> None:
-    file = next(storage.glob("cohorts/*/val/64mT_T1.npy"))
-    content = file.read_bytes()
-    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    contents = {file: file.read_bytes() for file in storage.glob("cohorts/*/val/64mT_T1.npy")}
+    for file, content in contents.items():
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     try:
         done = command("platform.search", "--space", str(space), "--storage", str(storage), "--name", "third")
     finally:
-        file.write_bytes(content)
+        for file, content in contents.items():
+            file.write_bytes(content)
     assert done.returncode == 2
     assert "64mT_T1.npy" in done.stderr and done.stderr.count("\n") == 1
     assert not (storage / "studies/third/study.json").exists()
