@@ -12,7 +12,7 @@ compare: .venv/run.done
 	$(BIN)/python -m platform.compare --systems all $(ARGS)
 
 test: .venv/test.done lint
-	$(MAKE) -j2 --output-sync=target units system
+	$(MAKE) -j2 units system
 
 # One core each: the units are one process, the system's commands wait for Ray and MLflow much of the time.
 units:

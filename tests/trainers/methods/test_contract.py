@@ -1,4 +1,4 @@
-"""What every method of trainers/methods promises, found by walking the folder."""
+"""What every system promises: each space of search_spaces, by its own method in its smoke profile."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,15 +18,20 @@ from trainers.methods.base import Context, TrialConfig, find_method, method_name
 
 
 def small(name: str, **changes: Any) -> TrialConfig:
-    """The first point of the method's own space in its smoke profile."""
+    """The first point of the system's space in its smoke profile."""
     study = load_study(FOLDER / f"{name}.yaml", profile="smoke")
     config: TrialConfig = study.point(study.start[0] | changes)
     return config
 
 
-@pytest.fixture(params=method_names())
+def method_of(name: str) -> str:
+    """The method that a system trains."""
+    return load_study(FOLDER / f"{name}.yaml").method
+
+
+@pytest.fixture(params=sorted(path.stem for path in FOLDER.glob("*.yaml")))
 def name(request: pytest.FixtureRequest) -> str:
-    """Each method."""
+    """Each system."""
     return str(request.param)
 
 
@@ -34,8 +39,9 @@ def name(request: pytest.FixtureRequest) -> str:
 def start(tiny: Any, tmp_path: Path) -> Callable[..., Loop]:
     """Opens a loop on the tiny cohort, in a folder that persists within the test."""
 
-    def open_loop(method: str, folder: str = "trial", **changes: Any) -> Loop:
-        task = Task(method, small(method, **changes), tiny.cohort.path, tiny.folder, tmp_path / folder)
+    def open_loop(name: str, folder: str = "trial", **changes: Any) -> Loop:
+        config = small(name, **changes)
+        task = Task(method_of(name), config, tiny.cohort.path, tiny.folder, tmp_path / folder)
         return Loop(task, tiny.cohort, tiny.references, tiny.judge)
 
     return open_loop
@@ -70,7 +76,7 @@ def test_every_parameter_of_every_trained_network_receives_a_gradient(name: str,
     torch.manual_seed(0)
     references, layout = tiny.references, tiny.references.config.channels
     context = Context(references.config, references.teacher, references.domain, exemplar(tiny.cohort, layout))
-    method = find_method(name).Method(config, context)
+    method = find_method(method_of(name)).Method(config, context)
     grown: dict[int, float] = {}
 
     def minimise(names: Sequence[str], loss: Tensor) -> None:
@@ -165,7 +171,7 @@ def test_accumulated_micro_batches_step_once(name: str, start: Callable[..., Loo
 def test_exported_networks_are_those_that_were_averaged(name: str, start: Callable[..., Loop]) -> None:
     """An export is rebuilt from settings alone: the same names, keys and shapes."""
     loop = start(name)
-    rebuilt = find_method(name).Method.translators(loop.config, loop.judge.references.config)
+    rebuilt = find_method(method_of(name)).Method.translators(loop.config, loop.judge.references.config)
     shapes = [
         {n: {k: v.shape for k, v in network.state_dict().items()} for n, network in networks.items()}
         for networks in (rebuilt, loop.method.averaged)
@@ -174,15 +180,18 @@ def test_exported_networks_are_those_that_were_averaged(name: str, start: Callab
 
 
 def test_the_cost_of_a_step_is_counted_on_shapes_alone(name: str, tiny: Any) -> None:
-    once, twice = (step_flops(name, small(name, batch_size=n), tiny.references.config) for n in (2, 4))
+    method, references = method_of(name), tiny.references.config
+    once, twice = (step_flops(method, small(name, batch_size=n), references) for n in (2, 4))
     assert 0 < once < twice
 
 
-def test_spaces_of_the_method_name_its_fields(name: str) -> None:
-    spaces = [path for path in FOLDER.glob("*.yaml") if load_study(path).method == name]
-    assert FOLDER / f"{name}.yaml" in spaces
-    for path in spaces:
-        for profile in (None, *profile_choices(path)):
-            study = load_study(path, profile=profile)
-            assert {d.name for d in study.search} <= field_types(study.config).keys()
-            assert canonical(study.point(study.start[0]))
+def test_the_space_names_its_methods_fields_in_every_profile(name: str) -> None:
+    path = FOLDER / f"{name}.yaml"
+    for profile in (None, *profile_choices(path)):
+        study = load_study(path, profile=profile)
+        assert {d.name for d in study.search} <= field_types(study.config).keys()
+        assert canonical(study.point(study.start[0]))
+
+
+def test_every_method_has_a_space_of_its_own_name() -> None:
+    assert [method_of(name) for name in method_names()] == method_names()
