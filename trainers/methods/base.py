@@ -23,6 +23,11 @@ from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
 from trainers.references.config import ReferenceConfig
 
+Weight = Annotated[float, Range(0, 1000)]
+"""Of a term in a loss."""
+Width = Annotated[int, Range(4, 256)]
+"""Channels of a network's first level."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:

@@ -19,15 +19,13 @@ from trainers.networks.projection import Projection
 from trainers.networks.resnet import Translator, nce_channels, nce_layers
 from trainers.references.config import ReferenceConfig
 
-Weight = Annotated[float, Range(0, 1000)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config(base.TrialConfig):
     """Settings of one trial; the defaults are CUT's published ones."""
 
-    lambda_GAN: Weight = 1.0
-    lambda_NCE: Weight = 1.0
+    lambda_GAN: base.Weight = 1.0
+    lambda_NCE: base.Weight = 1.0
     nce_idt: bool = True
     """PatchNCE also between a 3 T slice and its own translation."""
     nce_patches: Annotated[int, Range(8, 4096)] = 256
@@ -35,9 +33,9 @@ class Config(base.TrialConfig):
     """Mirror the generator's input half of the time; PatchNCE then compares with the features mirrored."""
     generator: Literal["residual", "image"] = "residual"
     """Predicts a change to its input; or, as published, the image."""
-    generator_width: Annotated[int, Range(4, 256)] = 64
+    generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
-    discriminator_width: Annotated[int, Range(4, 256)] = 64
+    discriminator_width: base.Width = 64
     discriminator_norm: bool = False
     """Instance norms in the discriminator, as published; they hide the intensities."""
 

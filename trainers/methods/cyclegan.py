@@ -17,17 +17,15 @@ from trainers.networks.pool import ImagePool
 from trainers.networks.resnet import Translator
 from trainers.references.config import ReferenceConfig
 
-Weight = Annotated[float, Range(0, 1000)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config(base.TrialConfig):
     """Settings of one trial; the defaults are the published ones. A is 64 mT, B is 3 T."""
 
-    lambda_A: Weight = 10.0
-    lambda_B: Weight = 10.0
+    lambda_A: base.Weight = 10.0
+    lambda_B: base.Weight = 10.0
     """Cycle consistency of A by way of B, and of B by way of A."""
-    lambda_idt: Weight = 0.5
+    lambda_idt: base.Weight = 0.5
     """What is already in a generator's domain stays; relative to lambda_A and lambda_B."""
     pool_size: Annotated[int, Range(0, 10_000)] = 50
     """Earlier translations that the discriminators still see; 0: none."""
@@ -37,9 +35,9 @@ class Config(base.TrialConfig):
     """Predicts the image, as published, or a change to its input. Two residual generators start as a closed
     cycle of identities, where the absolute error's slope, at the published weights, outweighs the
     discriminators'."""
-    generator_width: Annotated[int, Range(4, 256)] = 64
+    generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
-    discriminator_width: Annotated[int, Range(4, 256)] = 64
+    discriminator_width: base.Width = 64
     discriminator_norm: bool = True
     """Instance norms in the discriminators, as published; they hide the intensities."""
 

@@ -25,7 +25,6 @@ from trainers.networks.resnet import residual
 from trainers.networks.siren import Siren, evaluate
 from trainers.references.config import ReferenceConfig
 
-Weight = Annotated[float, Range(0, 1000)]
 COARSE = 32
 """Side of the coarse slices by which a slice finds its style."""
 
@@ -34,9 +33,9 @@ COARSE = 32
 class Config(base.TrialConfig):
     """Settings of one trial; ``lr`` is that of the shared initial weights."""
 
-    lambda_content: Weight = 3.0
-    lambda_style: Weight = 15.0
-    lambda_l1: Weight = 1.0
+    lambda_content: base.Weight = 3.0
+    lambda_style: base.Weight = 15.0
+    lambda_l1: base.Weight = 1.0
     form: Literal["residual", "image"] = "residual"
     """The network is the change to its slice, on the scale of logits; or, as published, the image."""
     width: Annotated[int, Range(4, 1024)] = 256

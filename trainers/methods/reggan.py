@@ -21,9 +21,6 @@ from trainers.networks.registration import RegistrationNet
 from trainers.networks.resnet import Translator
 from trainers.references.config import ReferenceConfig
 
-Weight = Annotated[float, Range(0, 1000)]
-Width = Annotated[int, Range(4, 256)]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config(base.TrialConfig):
@@ -31,20 +28,20 @@ class Config(base.TrialConfig):
 
     lr: Annotated[float, Range(1e-7, 1e-1)] = 1e-4
     schedule: Literal["linear", "cosine", "constant"] = "constant"
-    lambda_GAN: Weight = 1.0
-    lambda_corr: Weight = 20.0
+    lambda_GAN: base.Weight = 1.0
+    lambda_corr: base.Weight = 20.0
     """Of the correction: mean absolute difference of the warped translation and the 3 T slice."""
-    lambda_smooth: Weight = 10.0
+    lambda_smooth: base.Weight = 10.0
     """Of the flow's smoothness, in pixels squared."""
     jitter: Annotated[float, Range(0, 10)] = 1.0
     """Affine jitter of both domains: degrees, and one fiftieth of shift and scale."""
     generator: Literal["residual", "image"] = "residual"
-    generator_width: Width = 64
+    generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
-    registration_width: Width = 32
+    registration_width: base.Width = 32
     registration_levels: Annotated[int, Range(1, 9)] = 7
     """Halvings in the registration network."""
-    discriminator_width: Width = 64
+    discriminator_width: base.Width = 64
     discriminator_norm: bool = False
     """Instance norms in D; they hide the intensities."""
     discriminator_average: bool = False

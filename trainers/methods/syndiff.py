@@ -24,8 +24,6 @@ from trainers.networks.discriminator import PatchNet
 from trainers.networks.resnet import Translator
 from trainers.references.config import ReferenceConfig
 
-Weight = Annotated[float, Range(0, 1000)]
-Width = Annotated[int, Range(4, 256)]
 GENERATORS = ("G", "N", "G_source", "N_source")
 DISCRIMINATORS = ("D", "P", "D_source", "P_source")
 
@@ -40,13 +38,13 @@ class Config(base.TrialConfig):
     schedule: Literal["linear", "cosine", "constant"] = "cosine"
     diffusion_steps: Annotated[int, Range(1, 16)] = 4
     """T; a translation takes all of them."""
-    lambda_cycle: Weight = 0.5
+    lambda_cycle: base.Weight = 0.5
     """L1 of a slice translated there and back without diffusion."""
-    lambda_diffusive: Weight = 0.5
+    lambda_diffusive: base.Weight = 0.5
     """L1 of the diffusive generator's clean image."""
-    r1_gamma: Weight = 1.0
+    r1_gamma: base.Weight = 1.0
     """Gradient penalty of the diffusive discriminators on real slices' x_t."""
-    r1_images: Weight = 10.0
+    r1_images: base.Weight = 10.0
     """The same of the translations' discriminators. The published ones have none, but they have norms; with
     neither, the translators' mean intensities swung around the real ones and did not settle."""
     r1_every: Annotated[int, Range(1, 10**6)] = 10
@@ -60,9 +58,9 @@ class Config(base.TrialConfig):
     patch: Annotated[int, Range(1, 4)] = 1
     """Pixels that the U-Net folds into channels along each side."""
     latent: Annotated[int, Range(1, 1024)] = 100
-    translator_width: Width = 64
+    translator_width: base.Width = 64
     translator_blocks: Annotated[int, Range(1, 32)] = 6
-    discriminator_width: Width = 64
+    discriminator_width: base.Width = 64
     discriminator_norm: bool = False
     """Instance norms in the discriminators, which hide the intensities."""
 

@@ -21,7 +21,6 @@ from trainers.networks.projection import Projection
 from trainers.networks.resnet import nce_channels, nce_layers
 from trainers.references.config import ReferenceConfig
 
-Weight = Annotated[float, Range(0, 1000)]
 Fraction = Annotated[float, Range(0, 1)]
 
 
@@ -33,21 +32,21 @@ class Config(base.TrialConfig):
     """T, the bridge's trained steps; any number up to it can be used to translate."""
     tau: Annotated[float, Range(1e-4, 0.1)] = 0.01
     """Bridge variance."""
-    lambda_GAN: Weight = 1.0
-    lambda_SB: Weight = 1.0
-    lambda_NCE: Weight = 1.0
-    lambda_ASP: Weight = 1.0
-    lambda_DMD: Weight = 0.5
-    lambda_cls: Weight = 3e-3
+    lambda_GAN: base.Weight = 1.0
+    lambda_SB: base.Weight = 1.0
+    lambda_NCE: base.Weight = 1.0
+    lambda_ASP: base.Weight = 1.0
+    lambda_DMD: base.Weight = 0.5
+    lambda_cls: base.Weight = 3e-3
     """Of DMD2's auxiliary classifier in the generator's loss."""
-    critic_cls: Weight = 1e-2
+    critic_cls: base.Weight = 1e-2
     """Of the classifier's loss in the critic's; above 1e-2 it damages the critic."""
-    w_cost: Weight = 1.0
-    w_ent: Weight = 1.0
+    w_cost: base.Weight = 1.0
+    w_ent: base.Weight = 1.0
     """Transport cost and entropy within L_SB. At 1 both carry the official factor tau; w_cost = 1 / tau is
     the paper's cost, which holds the translation to its input."""
-    w_tri: Weight = 1.0
-    w_bnd: Weight = 1.0
+    w_tri: base.Weight = 1.0
+    w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
     nce_idt: bool = True
     """PatchNCE also between a 3 T slice and its own translation."""
@@ -70,9 +69,9 @@ class Config(base.TrialConfig):
     critic_step_cond: bool = True
     """Condition the critic on the refinement step, as equation 6a asks."""
     generator: Literal["residual", "image", "legacy"] = "residual"
-    generator_width: Annotated[int, Range(4, 256)] = 64
+    generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
-    discriminator_width: Annotated[int, Range(4, 256)] = 64
+    discriminator_width: base.Width = 64
     discriminator_norm: bool = False
     """Instance norms in D and E, as the official networks have. They hide the intensities, which are much of
     what tells field strengths apart: with them D stayed at chance three times as long on the phantom."""
