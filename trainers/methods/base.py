@@ -21,6 +21,8 @@ from trainers.batch import Batch, Pairing
 from trainers.config import Range, suggest
 from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
+from trainers.networks.discriminator import PatchNet
+from trainers.networks.resnet import Translator
 from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
@@ -139,6 +141,41 @@ class Method(ABC):
         Deterministic: ``seed`` draws whatever noise the method has, the same for every slice, and no slice
         depends on another. H and W are multiples of 4. ``networks`` are frozen; gradients may be off.
         """
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePassConfig(TrialConfig):
+    """Settings of a method with one kind of generator and one of discriminator."""
+
+    generator: Literal["residual", "image"] = "residual"
+    """Predicts a change to its input; or, as published, the image."""
+    generator_width: Width = 64
+    generator_blocks: Annotated[int, Range(1, 32)] = 9
+    discriminator_width: Width = 64
+    discriminator_norm: bool = False
+    """Instance norms in the discriminators, as published; they hide the intensities."""
+
+    def build_discriminator(self) -> PatchNet:
+        """A fresh one, of images."""
+        return PatchNet(channels=3, width=self.discriminator_width, norm=self.discriminator_norm, timed=False)
+
+
+class OnePass(Method):
+    """A method that translates in one pass of its generator G."""
+
+    @staticmethod
+    def translators(config: OnePassConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
+        """The generator to 3 T."""
+        width, blocks = config.generator_width, config.generator_blocks
+        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
+
+    @staticmethod
+    @torch.no_grad()
+    def translate(
+        networks: Mapping[str, nn.Module], config: OnePassConfig, source: Tensor, seed: int
+    ) -> list[Tensor]:
+        """One pass; nothing is drawn."""
+        return [networks["G"](source)]
 
 
 def method_names() -> list[str]:

@@ -3,25 +3,22 @@
 FastCUT is lambda_NCE 10, without nce_idt, with flip_equivariance and a constant_part of 0.75.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainers.batch import Batch
 from trainers.config import Range
 from trainers.losses import gan, nce
 from trainers.methods import base
-from trainers.networks.discriminator import PatchNet
 from trainers.networks.projection import Projection
 from trainers.networks.resnet import Translator, nce_channels, nce_layers
-from trainers.references.config import ReferenceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(base.TrialConfig):
+class Config(base.OnePassConfig):
     """Settings of one trial; the defaults are CUT's published ones."""
 
     lambda_GAN: base.Weight = 1.0
@@ -31,16 +28,9 @@ class Config(base.TrialConfig):
     nce_patches: Annotated[int, Range(8, 4096)] = 256
     flip_equivariance: bool = False
     """Mirror the generator's input half of the time; PatchNCE then compares with the features mirrored."""
-    generator: Literal["residual", "image"] = "residual"
-    """Predicts a change to its input; or, as published, the image."""
-    generator_width: base.Width = 64
-    generator_blocks: Annotated[int, Range(1, 32)] = 9
-    discriminator_width: base.Width = 64
-    discriminator_norm: bool = False
-    """Instance norms in the discriminator, as published; they hide the intensities."""
 
 
-class Method(base.Method):
+class Method(base.OnePass):
     """Networks G, F (PatchNCE's heads) and D."""
 
     def __init__(self, config: Config, context: base.Context) -> None:
@@ -49,9 +39,7 @@ class Method(base.Method):
         assert isinstance(generator, Translator)
         self.generator = generator
         self.heads = Projection(nce_channels(config.generator_width), 256)
-        self.discriminator = PatchNet(
-            channels=3, width=config.discriminator_width, norm=config.discriminator_norm, timed=False
-        )
+        self.discriminator = config.build_discriminator()
         self.networks = {"G": self.generator, "F": self.heads, "D": self.discriminator}
         self.optimizers = {
             name: torch.optim.Adam(network.parameters(), config.lr, (0.5, 0.999))
@@ -78,20 +66,6 @@ class Method(base.Method):
         minimise(("G", "F"), losses["G_GAN"] + losses["G_NCE"])
         logs = {name: loss.detach() for name, loss in losses.items()}
         return logs | {"output_mean": fake.detach().mean()}
-
-    @staticmethod
-    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
-        """The generator."""
-        width, blocks = config.generator_width, config.generator_blocks
-        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
-
-    @staticmethod
-    @torch.no_grad()
-    def translate(
-        networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
-    ) -> list[Tensor]:
-        """One pass; nothing is drawn."""
-        return [networks["G"](source)]
 
     def contrast(self, images: Tensor, out: Tensor, masks: Tensor, mirrored: Tensor) -> Tensor:
         """PatchNCE of translations ``out`` of ``images`` [B, 3, H, W], of which ``mirrored`` [B] were so.

@@ -1,25 +1,22 @@
 """CycleGAN (Zhu et al. 2017; METHOD.md section 4): there, back again, and both must look real."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainers.batch import Batch
 from trainers.config import Range
 from trainers.losses import gan
 from trainers.methods import base
-from trainers.networks.discriminator import PatchNet
 from trainers.networks.pool import ImagePool
 from trainers.networks.resnet import Translator
-from trainers.references.config import ReferenceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(base.TrialConfig):
+class Config(base.OnePassConfig):
     """Settings of one trial; the defaults are the published ones. A is 64 mT, B is 3 T."""
 
     lambda_A: base.Weight = 10.0
@@ -35,14 +32,11 @@ class Config(base.TrialConfig):
     """Predicts the image, as published, or a change to its input. Two residual generators start as a closed
     cycle of identities, where the absolute error's slope, at the published weights, outweighs the
     discriminators'."""
-    generator_width: base.Width = 64
-    generator_blocks: Annotated[int, Range(1, 32)] = 9
-    discriminator_width: base.Width = 64
     discriminator_norm: bool = True
     """Instance norms in the discriminators, as published; they hide the intensities."""
 
 
-class Method(base.Method):
+class Method(base.OnePass):
     """Generators G (to 3 T) and G_back, discriminators D (of 3 T) and D_back, and a pool for each."""
 
     def __init__(self, config: Config, context: base.Context) -> None:
@@ -51,9 +45,7 @@ class Method(base.Method):
         for end in ("", "_back"):
             self.networks |= {
                 f"G{end}": self.translators(config, context.config)["G"],
-                f"D{end}": PatchNet(
-                    channels=3, width=config.discriminator_width, norm=config.discriminator_norm, timed=False
-                ),
+                f"D{end}": config.build_discriminator(),
                 f"pool{end}": ImagePool(config.pool_size, 3, config.crop),
             }
         self.optimizers = {
@@ -86,20 +78,6 @@ class Method(base.Method):
         losses["D_back"] = self._update_discriminator("_back", a, fake_a, minimise)
         logs = {name: loss.detach() for name, loss in losses.items()}
         return logs | {"output_mean": fake_b.detach().mean()}
-
-    @staticmethod
-    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
-        """The generator to 3 T."""
-        width, blocks = config.generator_width, config.generator_blocks
-        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
-
-    @staticmethod
-    @torch.no_grad()
-    def translate(
-        networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
-    ) -> list[Tensor]:
-        """One pass; nothing is drawn."""
-        return [networks["G"](source)]
 
     def _update_discriminator(self, end: str, real: Tensor, fake: Tensor, minimise: base.Minimise) -> Tensor:
         """Least squares, halved as published, on the real slices and the pool's."""

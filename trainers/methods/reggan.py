@@ -4,26 +4,22 @@ The correction loss needs slices that roughly correspond; unpaired, the 3 T slic
 same relative height, so it pulls towards a stranger's anatomy as far as the flow does not explain it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainers.batch import Batch, Pairing
 from trainers.config import FieldError, Range
 from trainers.losses import flow, gan
 from trainers.methods import base
-from trainers.networks.discriminator import PatchNet
 from trainers.networks.registration import RegistrationNet
-from trainers.networks.resnet import Translator
-from trainers.references.config import ReferenceConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(base.TrialConfig):
+class Config(base.OnePassConfig):
     """Settings of one trial; defaults of METHOD.md section 4."""
 
     lr: Annotated[float, Range(1e-7, 1e-1)] = 1e-4
@@ -35,15 +31,9 @@ class Config(base.TrialConfig):
     """Of the flow's smoothness, in pixels squared."""
     jitter: Annotated[float, Range(0, 10)] = 1.0
     """Affine jitter of both domains: degrees, and one fiftieth of shift and scale."""
-    generator: Literal["residual", "image"] = "residual"
-    generator_width: base.Width = 64
-    generator_blocks: Annotated[int, Range(1, 32)] = 9
     registration_width: base.Width = 32
     registration_levels: Annotated[int, Range(1, 9)] = 7
     """Halvings in the registration network."""
-    discriminator_width: base.Width = 64
-    discriminator_norm: bool = False
-    """Instance norms in D; they hide the intensities."""
     discriminator_average: bool = False
     """One score an image, as published, instead of one a patch."""
 
@@ -56,7 +46,7 @@ class Config(base.TrialConfig):
             raise FieldError("registration_levels", self.registration_levels, allowed)
 
 
-class Method(base.Method):
+class Method(base.OnePass):
     """Networks G (generator), R (registration) and D."""
 
     pairing: ClassVar[Pairing] = "level"
@@ -67,9 +57,7 @@ class Method(base.Method):
         self.registration = RegistrationNet(
             channels=3, width=config.registration_width, levels=config.registration_levels
         )
-        self.discriminator = PatchNet(
-            channels=3, width=config.discriminator_width, norm=config.discriminator_norm, timed=False
-        )
+        self.discriminator = config.build_discriminator()
         self.networks = {"G": self.generator, "R": self.registration, "D": self.discriminator}
         self.optimizers = {
             name: torch.optim.Adam(network.parameters(), config.lr, (0.5, 0.999))
@@ -95,20 +83,6 @@ class Method(base.Method):
         minimise(("D",), loss)
         moved = field.detach().float().square().sum(1).mean().sqrt()
         return {name: value.detach() for name, value in losses.items()} | {"D": loss.detach(), "flow": moved}
-
-    @staticmethod
-    def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
-        """The generator."""
-        width, blocks = config.generator_width, config.generator_blocks
-        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
-
-    @staticmethod
-    @torch.no_grad()
-    def translate(
-        networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
-    ) -> list[Tensor]:
-        """One pass of the generator; there is no noise to seed."""
-        return [networks["G"](source)]
 
     def _scores(self, image: Tensor) -> Tensor:
         logits: Tensor = self.discriminator(image)
