@@ -5,7 +5,6 @@ look in the other; from that estimate and the noisy slice the diffusive generato
 translate, the other domain's real slice takes the estimate's place. Batches are of different people.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.batch import Batch
-from trainers.config import FieldError, Range
+from trainers.config import Range
 from trainers.losses import diffusion, gan
 from trainers.methods import base
 from trainers.networks.blocks import pad_to_multiple
 from trainers.networks.diffusive import DiffusiveGenerator
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.resnet import Translator
-from trainers.references.config import ReferenceConfig
+from trainers.references.config import ReferenceConfig, require_widths
 
 GENERATORS = ("G", "N", "G_source", "N_source")
 DISCRIMINATORS = ("D", "P", "D_source", "P_source")
@@ -66,9 +65,7 @@ class Config(base.TrialConfig):
 
     def __post_init__(self) -> None:
         """Raises FieldError for widths that group norms cannot divide."""
-        if len(self.widths) < 2 or min(self.widths) < 8 or math.gcd(*self.widths) < 4:
-            allowed = "two or more widths of at least 8 with a common divisor of at least 4"
-            raise FieldError("widths", self.widths, allowed)
+        require_widths("widths", self.widths)
 
 
 @dataclass(frozen=True)

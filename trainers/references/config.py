@@ -39,9 +39,13 @@ class ReferenceConfig:
 
     def __post_init__(self) -> None:
         """Raises FieldError for widths that group norms, or a crop that the levels, cannot divide."""
-        if len(self.teacher_widths) < 2 or min(self.teacher_widths) < 8 or math.gcd(*self.teacher_widths) < 4:
-            allowed = "two or more widths of at least 8 with a common divisor of at least 4"
-            raise FieldError("teacher_widths", self.teacher_widths, allowed)
+        require_widths("teacher_widths", self.teacher_widths)
         fold = self.teacher_patch * 2 ** (len(self.teacher_widths) - 1)
         if self.crop % fold:
             raise FieldError("crop", self.crop, f"a multiple of {fold}, by which the teacher divides it")
+
+
+def require_widths(key: str, widths: tuple[int, ...]) -> None:
+    """Raises FieldError for widths of a U-Net's levels that group norms cannot divide."""
+    if len(widths) < 2 or min(widths) < 8 or math.gcd(*widths) < 4:
+        raise FieldError(key, widths, "two or more widths of at least 8 with a common divisor of at least 4")
