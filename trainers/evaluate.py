@@ -15,14 +15,13 @@ from trainers import weights
 from trainers.cohorts.store import Cohort
 from trainers.config import build
 from trainers.export import load_networks
-from trainers.methods.base import find_method
+from trainers.methods.base import find_method, translate_rows
 from trainers.metrics.extended import measures
 from trainers.metrics.judge import Judge, finish
 from trainers.references.store import References
 
 PART = "samples"
 SPLIT = "test"
-CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -64,19 +63,15 @@ def translated(
 ) -> tuple[Tensor, dict[str, float]]:
     """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
     facts = weights.verify(folder)
-    method = find_method(facts["method"])
-    config = build(method.Config, facts["config"])
+    module = find_method(facts["method"])
+    config = build(module.Config, facts["config"])
     networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references.config, device)
     started = time.perf_counter()
-    parts = [
-        method.Method.translate(networks, config, rows.to(device), config.seed)
-        for rows in torch.split(judge.source, CHUNK)
-    ]
+    outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed)
     seconds = time.perf_counter() - started
-    output = torch.cat([part[steps - 1].cpu() for part in parts])
-    share = steps / len(parts[0])
+    share = steps / len(outputs)
     cost = {"seconds_per_volume": seconds * share / len(judge.subjects), "parameters": parameters(networks)}
-    return finish(output, judge.mask), cost
+    return finish(outputs[steps - 1], judge.mask), cost
 
 
 def parameters(networks: dict[str, nn.Module]) -> float:

@@ -18,11 +18,13 @@ from trainers.cohorts.fields import Array
 from trainers.cohorts.store import Cohort
 from trainers.config import build
 from trainers.errors import InputError
-from trainers.methods.base import find_method
+from trainers.methods.base import find_method, translate_rows
 from trainers.metrics.judge import finish
 from trainers.references.config import ReferenceConfig
 
 PART = "translator"
+CHUNK = 32
+"""Slices at a time, as it may be served by a smaller machine than trained it."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,12 @@ class Translator:
         rows, columns = self.facts["shape"]
         return preprocess.Grid((rows, columns), self.facts["spacing"])
 
-    def slices(self, source: Tensor, mask: Tensor, chunk: int = 32) -> Tensor:
+    def slices(self, source: Tensor, mask: Tensor) -> Tensor:
         """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished."""
-        method, steps = find_method(self.facts["method"]), self.facts["steps"]
-        config = build(method.Config, self.facts["config"])
-        outputs = [
-            method.Method.translate(self.networks, config, part.to(self.device), config.seed)[steps - 1].cpu()
-            for part in torch.split(source, chunk)
-        ]
-        return finish(torch.cat(outputs), mask)
+        module = find_method(self.facts["method"])
+        config, rows = build(module.Config, self.facts["config"]), source.to(self.device)
+        outputs = translate_rows(module.Method, self.networks, config, rows, config.seed, CHUNK)
+        return finish(outputs[self.facts["steps"] - 1], mask)
 
     def volume(self, t1: Array, t2: Array, mask: Array, spacing: tuple[float, float]) -> dict[str, Array]:
         """Skull-stripped RAS volumes [X, Y, Z] on one grid to 3 T-like ones on the same grid, in [0, 1].

@@ -16,7 +16,7 @@ from trainers.batch import Batch
 from trainers.cohorts.sampling import Slices, exemplar
 from trainers.cohorts.store import Cohort
 from trainers.config import canonical, digest
-from trainers.methods.base import Context, Method, TrialConfig, find_method
+from trainers.methods.base import Context, Method, TrialConfig, find_method, translate_rows
 from trainers.metrics.judge import Judge, finish
 from trainers.references.store import References
 
@@ -119,9 +119,10 @@ class Loop:
     def validate(self) -> tuple[dict[int, dict[str, float]], dict[str, Tensor]]:
         """Scores of the validation split per refinement step count, and a few slices to look at."""
         started, judge = time.perf_counter(), self.judge
-        outputs = translate_rows(self.method, judge.source.to(self.accelerator.device), self.config.seed)
+        method, source = self.method, judge.source.to(self.accelerator.device)
+        outputs = translate_rows(method, method.averaged, self.config, source, self.config.seed)
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
-        finished = [finish(output.cpu(), judge.mask) for output in outputs]
+        finished = [finish(output, judge.mask) for output in outputs]
         scores = {
             count: judge.score(output) | {"seconds_per_volume": count * pace}
             for count, output in enumerate(finished, 1)
@@ -228,14 +229,6 @@ def resolve_precision(precision: str) -> str:
     if precision != "auto":
         return precision
     return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
-
-
-def translate_rows(method: Method, source: Tensor, seed: int, chunk: int = 64) -> list[Tensor]:
-    """Translations of slices [N, 3, H, W], one [N, 3, H, W] a refinement step count."""
-    parts = [
-        method.translate(method.averaged, method.config, rows, seed) for rows in torch.split(source, chunk)
-    ]
-    return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

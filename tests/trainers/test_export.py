@@ -11,7 +11,8 @@ from trainers import checkpoint
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
 from trainers.errors import InputError
 from trainers.export import Translator, export
-from trainers.loop import Loop, Task, translate_rows
+from trainers.loop import Loop, Task
+from trainers.methods.base import translate_rows
 from trainers.methods.unsb import Config
 from trainers.metrics.judge import finish
 
@@ -46,7 +47,9 @@ def exported(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Loop,
 
 def test_exported_outputs_equal_the_trained_ones(exported: tuple[Loop, Path], tiny: Any) -> None:
     loop, folder = exported
-    expected = finish(translate_rows(loop.method, tiny.judge.source[:5], CONFIG.seed)[1], tiny.judge.mask[:5])
+    method, rows = loop.method, tiny.judge.source[:5]
+    outputs = translate_rows(method, method.averaged, CONFIG, rows, CONFIG.seed)
+    expected = finish(outputs[1], tiny.judge.mask[:5])
     assert torch.equal(Translator.open(folder).slices(tiny.judge.source[:5], tiny.judge.mask[:5]), expected)
 
 

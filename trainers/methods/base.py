@@ -178,6 +178,25 @@ class OnePass(Method):
         return [networks["G"](source)]
 
 
+def translate_rows(
+    method: Method | type[Method],
+    networks: Mapping[str, nn.Module],
+    config: Any,
+    source: Tensor,
+    seed: int,
+    chunk: int = 64,
+) -> list[Tensor]:
+    """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
+
+    On the CPU: a GPU need not hold them all, and who measures the time has waited for it.
+    """
+    parts = [
+        [output.cpu() for output in method.translate(networks, config, rows, seed)]
+        for rows in torch.split(source, chunk)
+    ]
+    return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
+
+
 def method_names() -> list[str]:
     """The methods that this folder holds."""
     return sorted(

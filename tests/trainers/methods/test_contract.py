@@ -13,8 +13,8 @@ from trainers import checkpoint
 from trainers.cohorts.sampling import Slices, exemplar
 from trainers.config import canonical, field_types
 from trainers.cost import step_flops
-from trainers.loop import Loop, Report, Task, translate_rows
-from trainers.methods.base import Context, TrialConfig, find_method, method_names
+from trainers.loop import Loop, Report, Task
+from trainers.methods.base import Context, TrialConfig, find_method, method_names, translate_rows
 
 
 def small(name: str, **changes: Any) -> TrialConfig:
@@ -144,7 +144,8 @@ def test_translation_keeps_shape_and_is_deterministic(
     name: str, start: Callable[..., Loop], tiny: Any
 ) -> None:
     method = start(name).method
-    first, second = (translate_rows(method, tiny.judge.source[:3], seed=5) for _ in range(2))
+    rows = tiny.judge.source[:3]
+    first, second = (translate_rows(method, method.averaged, method.config, rows, seed=5) for _ in range(2))
     assert len(first) >= 1
     for a, b in zip(first, second, strict=True):
         assert a.shape == tiny.judge.source[:3].shape
@@ -155,7 +156,10 @@ def test_translation_of_a_slice_does_not_depend_on_its_neighbours(
     name: str, start: Callable[..., Loop], tiny: Any
 ) -> None:
     method = start(name).method
-    together, alone = (translate_rows(method, tiny.judge.source[:n], seed=5)[-1][0] for n in (4, 1))
+    together, alone = (
+        translate_rows(method, method.averaged, method.config, tiny.judge.source[:n], seed=5)[-1][0]
+        for n in (4, 1)
+    )
     assert torch.allclose(together, alone, atol=1e-5)
 
 
