@@ -1,7 +1,6 @@
 """The end of a comparison: every system evaluated once on the test split, then tables and pictures."""
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from platform import front, gallery, tables
 from platform.ledger import Trial
@@ -96,10 +95,10 @@ def bound_row(key: str, facts: Facts) -> Row:
 
 def system_rows(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]) -> list[Row]:
     """A row a system, its seeds together."""
-    ordered = sorted(trials, key=lambda pair: _first(trials, pair))
-    return [
-        system_row([*group], facts) for _, group in groupby(ordered, key=lambda pair: pair[0].entrant.name)
-    ]
+    systems: dict[str, list[tuple[Entry, Trial]]] = {}
+    for entry, trial in trials:
+        systems.setdefault(entry.entrant.name, []).append((entry, trial))
+    return [system_row(group, facts) for group in systems.values()]
 
 
 def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]) -> Row:
@@ -165,11 +164,6 @@ def record(roster: Roster, number: int, facts: Facts) -> None:
 def _slices(folder: Path) -> dict[str, Image]:
     stored = weights.read_tensors(folder, PART)
     return {title.split()[0]: x[0].numpy() for title, x in stored.items() if title.endswith("output")}
-
-
-def _first(trials: Sequence[tuple[Entry, Trial]], pair: tuple[Entry, Trial]) -> int:
-    names = [entry.entrant.name for entry, _ in trials]
-    return names.index(pair[0].entrant.name)
 
 
 def _write(path: Path, text: str) -> Path:
