@@ -5,14 +5,11 @@ from pathlib import Path
 from platform import pictures
 from platform.panels import INK, KNEE, QUIET
 from platform.pictures import Image
-from platform.plane import plane
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-
-__all__ = ["gallery", "plane", "trimmed", "window"]
 
 TRUTH = "3 T"
 """The column that errors are taken against."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform import front, gallery, tables
+from platform import front, gallery, plane, tables
 from platform.ledger import Trial
 from platform.pictures import Image
 from platform.roster import Entry, Roster
@@ -49,7 +49,7 @@ def publish(roster: Roster, cohort: Cohort, references: References, extended: bo
     files = [
         _write(folder / "tables.md", f"{text}\n### Protocol\n\n{protocol}\n"),
         _write(folder / "scores.csv", tables.csv(rows, [*METRICS, *shown])),
-        *gallery.plane(rows, folder / "plane"),
+        *plane.plane(rows, folder / "plane"),
         gallery.gallery(pictured(roster.trials(), folders), folder / "gallery.png"),
     ]
     for file in files:

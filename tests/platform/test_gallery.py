@@ -185,7 +185,7 @@ def trace_list(page: Path) -> list[dict[str, Any]]:
 
 
 def test_the_plane_is_a_page_and_a_picture_without_network(tmp_path: Path) -> None:
-    page, picture = gallery.plane(ROWS, tmp_path / "new" / "plane.v1")
+    page, picture = plane.plane(ROWS, tmp_path / "new" / "plane.v1")
     assert (page.name, picture.name) == ("plane.v1.html", "plane.v1.png")
     assert not re.search(r"<script[^>]*\ssrc=", page.read_text())
     with Image.open(picture) as image:
@@ -253,17 +253,17 @@ def test_an_interval_that_reaches_zero_does_not_break_the_logarithm(tmp_path: Pa
     rows = [Row("a", "A", (wide,)), system("b", 3.0, 21.0)]
     (view,) = plane.views(rows)
     assert view.log and (view.bars > 0).all()
-    assert len(gallery.plane(rows, tmp_path / "plane")) == 2
+    assert len(plane.plane(rows, tmp_path / "plane")) == 2
 
 
 @pytest.mark.parametrize("rows", [[], [ROWS[1]], [Row("a", "A", ({"fid": Score(1.0)},))]])
 def test_without_fidelity_there_is_no_plane(rows: Sequence[Row], tmp_path: Path) -> None:
-    assert gallery.plane(rows, tmp_path / "plane") == ()
+    assert plane.plane(rows, tmp_path / "plane") == ()
 
 
 def test_the_input_alone_and_a_single_system_are_drawn(tmp_path: Path) -> None:
     for rows in (ROWS[:1], ROWS[2:3], [Row("a", "A", ({"fid": Score(1.0), "psnr": Score(20.0)},))]):
-        assert all(path.is_file() for path in gallery.plane(rows, tmp_path / "plane"))
+        assert all(path.is_file() for path in plane.plane(rows, tmp_path / "plane"))
 
 
 @pytest.mark.parametrize("seed", range(4))
