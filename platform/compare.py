@@ -111,7 +111,9 @@ def compare(
     opened = Cohort.open(cohort), References.open(references)  # damaged ones are told before hours are spent
     steps = step_counts(entrants, budget, cohort, references, folder)
     recorder = tracking.Recorder(uri, experiment, f"comparison {folder.name}", folder)
-    recorder.study({"budget": str(budget), "seeds": seeds}, environment(study))
+    facts = environment(*(entrant.study for entrant in entrants))
+    facts |= {"cohort": opened[0].hash, "references": opened[1].hash}
+    recorder.study({"budget": str(budget), "seeds": seeds}, facts)
     entries = [
         Entry(entrant, seed, entrant.config(seed, steps[entrant.name]))
         for seed in range(seeds)

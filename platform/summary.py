@@ -43,13 +43,13 @@ def describe(study: Study) -> Group:
     return Group(head, space)
 
 
-def environment(study: Study) -> dict[str, str]:
-    """Tags that say from what a study came: space, code, packages, host."""
+def environment(*studies: Study) -> dict[str, str]:
+    """Tags that say from what a search's study, or a comparison's, came: spaces, code, packages, host."""
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     return {
-        "space": study.path,
-        "profile": study.profile or "",
-        "digest": study.digest,
+        "space": ", ".join(study.path for study in studies),
+        "profile": studies[0].profile or "",
+        "digest": ", ".join(study.digest for study in studies),
         "code": VERSION,
         "git_commit": git_commit(),
         "python": sys.version.split()[0],

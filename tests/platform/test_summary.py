@@ -69,6 +69,13 @@ def test_the_environment_names_code_packages_and_space(smoke: Study) -> None:
         assert tags[name] == importlib.metadata.version(name)
 
 
+def test_a_comparison_names_all_its_spaces(smoke: Study) -> None:
+    tags = summary.environment(smoke, replace(smoke, path="other.yaml", seed=7))
+    assert tags["space"] == f"{smoke.path}, other.yaml"
+    first, second = tags["digest"].split(", ")
+    assert first == smoke.digest != second
+
+
 def test_the_commit_is_gits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True)
     assert summary.git_commit() == (head.stdout.strip() if head.returncode == 0 else "unknown")

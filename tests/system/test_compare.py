@@ -78,6 +78,9 @@ def test_scores_and_pictures_are_on_disk_and_in_mlflow(finished: str, storage: P
     runs = client.search_runs([experiment.experiment_id], "tags.study = 'comparison ten'")
     children = [run for run in runs if "mlflow.parentRunId" in run.data.tags]
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert all(f"{name}.yaml" in parent.data.tags["space"] for name in LABELS)
+    assert (storage / "cohorts" / parent.data.tags["cohort"][:16]).is_dir()
+    assert (storage / "references" / parent.data.tags["references"][:16]).is_dir()
     assert {run.data.tags["system"] for run in children} == set(LABELS) and len(children) == 10
     assert all({"fid", "test/fid", "test/psnr_t1"} <= run.data.metrics.keys() for run in children)
     stored = {file.path for file in client.list_artifacts(parent.info.run_id, "report")}
