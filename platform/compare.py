@@ -16,7 +16,7 @@ from platform.ledger import Ledger
 from platform.roster import Entry, Roster, RosterView
 from platform.search import FLUSH_SECONDS, HURRY_SECONDS
 from platform.space import require_name
-from platform.storage import Storage
+from platform.storage import Storage, write_text
 from platform.summary import environment
 from typing import Any
 
@@ -83,9 +83,7 @@ def read_terms(folder: Path) -> dict[str, Any]:
 def write_terms(folder: Path, terms: Mapping[str, Any]) -> None:
     """Remember them."""
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = (folder / TERMS).with_suffix(".new")
-    fresh.write_text(json.dumps(terms, indent=1))
-    fresh.rename(folder / TERMS)
+    write_text(folder / TERMS, json.dumps(terms, indent=1))
 
 
 def require_same(name: str, begun: Mapping[str, Any], terms: Mapping[str, str]) -> None:
@@ -154,7 +152,7 @@ def step_counts(
         paces = list(ray_map(seconds_per_step, tasks, gpus=entrants[0].study.resources.gpus))
     for entrant, pace in zip(new, paces, strict=True):
         known[entrant.name] = max(1, round(budget.seconds / pace))
-    path.write_text(json.dumps(known))
+    write_text(path, json.dumps(known))
     return known
 
 

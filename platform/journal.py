@@ -1,10 +1,10 @@
 """A journal on disk: append-only JSON lines, and how far they have been delivered."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from platform.lines import Entry as Event
 from platform.lines import Lines
+from platform.storage import write_text
 
 __all__ = ["Event", "Journal", "Stretch"]
 
@@ -38,9 +38,7 @@ class Journal(Lines):
 
     def acknowledge(self, end: int) -> None:
         """Remember, atomically, that everything before ``end`` was delivered."""
-        fresh = self._offset_path.with_suffix(".new")
-        fresh.write_text(str(end))
-        os.replace(fresh, self._offset_path)
+        write_text(self._offset_path, str(end))
         self.delivered = end
 
     def unsent(self) -> int:

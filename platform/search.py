@@ -16,7 +16,7 @@ from platform.conductor import Conductor
 from platform.front import reference_point
 from platform.ledger import Ledger
 from platform.space import find_space, load_study, profile_choices, require_name
-from platform.storage import Storage
+from platform.storage import Storage, write_text
 from platform.study import Study
 from platform.summary import describe, environment
 from typing import Any
@@ -154,10 +154,8 @@ def freeze(folder: Path, study: Study, tracking_uri: str, point: Mapping[str, fl
     """Write ``study.json``, once; returns its reference point, which a resumed study keeps."""
     path = folder / "study.json"
     if not path.exists():
-        fresh = path.with_suffix(".new")
         plain = {"study": study.to_json(), "tracking": tracking_uri, "reference_point": point}
-        fresh.write_text(json.dumps(plain, indent=1))
-        fresh.rename(path)
+        write_text(path, json.dumps(plain, indent=1))
     return dict(json.loads(path.read_text())["reference_point"])
 
 
