@@ -21,6 +21,15 @@ def parser(command: str, doc: str | None) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"python -m platform.{command}", description=described)
 
 
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """The options that say where a search or a comparison runs, keeps and records what it makes."""
+    parser.add_argument("--storage", default="runs", help="folder for everything made (default: runs)")
+    parser.add_argument(
+        "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
+    )
+    parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
+
+
 def run(main: Callable[[Sequence[str]], None]) -> None:
     """Run a command's ``main`` on the arguments and exit; after Ctrl-C with 130, after SIGTERM with 143."""
     warnings.filterwarnings("ignore", category=FutureWarning)

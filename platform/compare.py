@@ -14,7 +14,7 @@ from platform.cli import console
 from platform.contest import Budget, Entrant
 from platform.ledger import Ledger
 from platform.roster import Entry, Roster, RosterView
-from platform.search import FLUSH_SECONDS, HURRY_SECONDS
+from platform.session import session
 from platform.space import require_name
 from platform.storage import Storage, write_text
 from platform.summary import environment
@@ -45,11 +45,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--extended", action="store_true", help="add tissue, hallucination, through-plane measures"
     )
     parser.add_argument("--name", default="comparison", help="the comparison's name (default: comparison)")
-    parser.add_argument("--storage", default="runs", help="folder for everything made (default: runs)")
-    parser.add_argument(
-        "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
-    )
-    parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
+    cli.add_places(parser)
     return parser.parse_args(argv)
 
 
@@ -120,20 +116,10 @@ def compare(
     roster = Roster(entries, folder, cohort, references, recorder, ledger)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(RosterView(roster), console)
-    status: tracking.Status = "KILLED"
-    try:
+    with session(folder, board, recorder, ledger, "to go on, start the same command again"):
         tuning.run(roster, [board])
         board.stop()
         verdict.publish(roster, *opened, options.extended, console)
-        status = "FINISHED"
-    finally:
-        board.stop()
-        unsent = recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS)
-        if unsent:
-            console.print(f"MLflow has not taken {unsent} records; they wait in {folder} for the next start")
-        if status == "KILLED":
-            console.print("nothing is lost; to go on, start the same command again")
-        ledger.close()
 
 
 def step_counts(

@@ -15,6 +15,7 @@ from platform.cli import console
 from platform.conductor import Conductor
 from platform.front import reference_point
 from platform.ledger import Ledger
+from platform.session import session
 from platform.space import find_space, load_study, profile_choices, require_name
 from platform.storage import Storage, write_text
 from platform.study import Study
@@ -25,9 +26,6 @@ from trainers.cohorts.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
-
-FLUSH_SECONDS, HURRY_SECONDS = 30.0, 3.0
-"""How long the end, and an interruption, of a search wait for MLflow; the next start sends what is unsent."""
 
 FROZEN = ("profile", "trials", "name")
 """Options that make a study, so that one that is resumed cannot take them."""
@@ -42,11 +40,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
     parser.add_argument("--trials", type=int, help="trials, instead of the space's budget")
     parser.add_argument("--name", help="the study's name, instead of the space's")
-    parser.add_argument("--storage", default="runs", help="folder for everything made (default: runs)")
-    parser.add_argument(
-        "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
-    )
-    parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
+    cli.add_places(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the study and its estimated cost only")
     return parser.parse_args(argv)
 
@@ -121,22 +115,12 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     conductor = Conductor(study, storage, cohort_path, reference_path, point, recorder, ledger)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
-    status: tracking.Status = "KILLED"
-    try:
+    cure = f"to go on: python -m platform.search --resume {study.name} --storage {storage.root}"
+    with session(folder, board, recorder, ledger, cure):
         tuning.run(conductor, [board])
         board.stop()
         conductor.finish_pictures()
         results.publish(conductor, judge, cohort, console)
-        status = "FINISHED"
-    finally:
-        board.stop()
-        unsent = recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS)
-        if unsent:
-            console.print(f"MLflow has not taken {unsent} records; they wait in {folder} for the next start")
-        if status == "KILLED":
-            command = f"python -m platform.search --resume {study.name} --storage {storage.root}"
-            console.print(f"nothing is lost; to go on: {command}")
-        ledger.close()
 
 
 def require_measurable(study: Study, judge: Judge) -> None:
