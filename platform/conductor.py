@@ -12,13 +12,12 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from platform import front
+from platform import front, tracking
 from platform.ledger import Ledger, Status, Trial
 from platform.sampler import Proposal, Sampler
 from platform.samples import draw_samples
 from platform.storage import Storage
 from platform.study import Resources, Study
-from platform.tracking import Recorder
 from typing import Any
 
 from trainers.loop import Report, Task
@@ -36,7 +35,7 @@ class Conductor:
         cohort: Path,
         references: Path,
         reference_point: Mapping[str, float],
-        recorder: Recorder,
+        recorder: tracking.Recorder,
         ledger: Ledger,
     ) -> None:
         self.study, self.storage, self.ledger = study, storage, ledger
@@ -94,8 +93,7 @@ class Conductor:
             self.recorder.metrics(number, flat_metrics(report), report.step)
             self.ended(number, "diverged", wrong)
             return
-        plain = {**vars(report), "scores": {str(n): dict(v) for n, v in report.scores.items()}}
-        self.ledger.reported(number, {**plain, "losses": dict(report.losses)})
+        self.ledger.reported(number, plain(report))
         self.recorder.metrics(number, flat_metrics(report), report.step)
         if report.done:
             self.ended(number, "completed")
@@ -174,16 +172,27 @@ class Conductor:
         tags = {"status": trial.status, "reason": trial.reason, "seconds": f"{trial.seconds:.1f}"}
         if trial.last:
             tags["checkpoint"] = str(trial.last["checkpoint"])
-        self.recorder.finish(trial.number, "FINISHED" if trial.status == "completed" else "FAILED", tags)
+        self.recorder.finish(trial.number, run_status(trial.status), tags)
         volumes = self.hypervolumes()
         if volumes:
             found = {"hypervolume": volumes[-1], "front_size": len(self.front().members)}
             self.recorder.study_metrics(found, len(volumes))
 
 
-def heard(plain: Mapping[str, Any]) -> Report:
+def plain(report: Report) -> dict[str, Any]:
     """A report as the ledger keeps it."""
-    return Report(**{**plain, "scores": {int(count): scores for count, scores in plain["scores"].items()}})
+    scores = {str(count): dict(scores) for count, scores in report.scores.items()}
+    return {**vars(report), "scores": scores, "losses": dict(report.losses)}
+
+
+def heard(kept: Mapping[str, Any]) -> Report:
+    """The report that the ledger keeps as ``plain``."""
+    return Report(**{**kept, "scores": {int(count): scores for count, scores in kept["scores"].items()}})
+
+
+def run_status(status: Status) -> tracking.Status:
+    """What MLflow calls the end of a trial."""
+    return "FINISHED" if status == "completed" else "FAILED"
 
 
 def not_finite(report: Report) -> str:

@@ -6,17 +6,16 @@ from its last checkpoint, what failed is tried again.
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.board import clock
-from platform.conductor import flat_metrics, heard, not_finite
+from platform.conductor import flat_metrics, heard, not_finite, plain, run_status
 from platform.contest import Entrant
 from platform.ledger import Ledger, Status, Trial
 from platform.panels import number as shown
 from platform.study import Resources
 from platform.tracking import Recorder
-from platform.tracking import Status as RunStatus
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -26,12 +25,6 @@ from rich.text import Text
 
 from trainers.config import canonical
 from trainers.loop import Report, Task
-
-RUN_STATUS: Mapping[Status, RunStatus] = {
-    "completed": "FINISHED",
-    "diverged": "FAILED",
-    "failed": "FAILED",
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,7 @@ class Entry:
 
 
 class Roster:
-    """Tune's source of trials, and the comparison's view for the screen."""
+    """Tune's source of trials: a comparison's trainings."""
 
     def __init__(
         self,
@@ -86,15 +79,15 @@ class Roster:
         )
 
     def reported(self, number: int, report: Report) -> None:
-        """The one rung of a training."""
+        """A rung of a training; one with a score that is not finite ends it, what comes after is ignored."""
         if self.ledger.trials[number].status != "open":
             return
-        self.recorder.metrics(number, flat_metrics(report), report.step)
         if wrong := not_finite(report):
+            self.recorder.metrics(number, flat_metrics(report), report.step)
             self.ended(number, "diverged", wrong)
             return
-        plain = {**vars(report), "scores": {str(n): dict(v) for n, v in report.scores.items()}}
-        self.ledger.reported(number, {**plain, "losses": dict(report.losses)})
+        self.ledger.reported(number, plain(report))
+        self.recorder.metrics(number, flat_metrics(report), report.step)
         if report.done:
             self.ended(number, "completed")
 
@@ -104,7 +97,7 @@ class Roster:
             return
         self.ledger.ended(number, status, reason)
         self.running.discard(number)
-        self.recorder.finish(number, RUN_STATUS[status], {"status": status, "reason": reason})
+        self.recorder.finish(number, run_status(status), {"status": status, "reason": reason})
 
     def trials(self) -> list[tuple[Entry, Trial]]:
         """Every training of this comparison, in the systems' order."""
@@ -126,8 +119,8 @@ class Roster:
     def _settle(self, number: int) -> None:
         """End what was heard to its last rung by a driver that was killed before it could say so."""
         trial = self.ledger.trials[number]
-        if trial.status == "open" and trial.last and heard(trial.last).done:
-            self.ended(number, "completed")
+        if trial.status == "open" and trial.last and (report := heard(trial.last)).done:
+            self.reported(number, report)
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def test_a_last_rung_that_was_heard_ends_the_training_after_a_kill(open_roster: 
     roster.ledger.reported(number, plain)
     again = open_roster("cut")
     assert drain(again) == [] and again.trials()[0][1].status == "completed"
+    recorder: Any = again.recorder
+    assert [entry[0] for entry in recorder.told] == ["metrics", "finish"]
 
 
 def test_a_score_that_is_not_finite_is_a_divergence(open_roster: Open) -> None:
