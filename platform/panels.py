@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.metrics.extended import MEASURES
+
 INK, QUIET, GRID = "#1f2933", "#9aa5b1", "#e6e9ed"
 FRONT, KNEE, INPUT = "#1f5fa8", "#d9822b", "#7b2d43"
 UNTOUCHED = "untouched input"
@@ -25,20 +27,7 @@ _NAMES = {
     "ms_ssim_t1": "MS-SSIM T1",
     "ms_ssim_t2": "MS-SSIM T2",
     "seconds_per_volume": "seconds per volume",
-    "dice": "Dice",
-    "dice_csf": "Dice CSF",
-    "dice_gm": "Dice GM",
-    "dice_wm": "Dice WM",
-    "nsd": "NSD 2 mm",
-    "nsd_csf": "NSD CSF",
-    "nsd_gm": "NSD GM",
-    "nsd_wm": "NSD WM",
-    "edges_unsupported_by_3t": "edges not in the 3 T",
-    "edges_missed": "3 T edges missed",
-    "edges_unsupported_by_input": "edges not in the input",
-    "input_consistency": "input unexplained",
-    "through_plane": "through-plane change",
-    "slice_shift": "slice flicker",
+    **{name: measure.label for name, measure in MEASURES.items()},
 }
 
 

@@ -2,7 +2,7 @@
 
 import csv as comma_separated
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from platform import published
 from platform.panels import metric_label
@@ -16,6 +16,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from trainers.metrics.extended import MEASURES
 from trainers.metrics.names import METRICS
 
 __all__ = ["csv", "markdown", "ranks", "terminal"]
@@ -42,6 +43,8 @@ def markdown(rows: Sequence[Row], *, radiology: str, extended: Mapping[str, str]
     tables = _tables(rows, radiology, extended)
     parts = [f"### {name}\n\n{_pipes(t) if isinstance(t, _Grid) else t}" for name, t in tables.items()]
     parts.insert(2, _published(rows))
+    if extended:
+        parts.append(_legend(extended))
     return "\n\n".join([*parts, *_notes(rows), published.agreement(rows)]) + "\n"
 
 
@@ -248,6 +251,12 @@ def _exact(value: float | None) -> str:
     if value is None or np.isnan(value):
         return ""
     return repr(float(value)) if isinstance(value, float) else str(value)
+
+
+def _legend(extended: Iterable[str]) -> str:
+    """What the extended measures mean, one a line."""
+    known = [MEASURES[name] for name in extended if name in MEASURES]
+    return "\n".join(f"- {measure.label}: {measure.meaning}" for measure in known)
 
 
 def _noted(rows: Sequence[Row]) -> dict[str, str]:

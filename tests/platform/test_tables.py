@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
+from trainers.metrics.extended import MEASURES
 from trainers.metrics.names import METRICS
 
 WAVE = np.sin(np.arange(200.0)) / 0.7  # of unit spread
@@ -173,6 +174,8 @@ def test_extended_measures_get_a_table_of_their_own() -> None:
         ["a", "0.8000", "**0.8000**"],
         ["b", "**0.9000**", "0.9000"],
     ]
+    below = text[text.index("### C") :]
+    assert f"- Dice: {MEASURES['dice'].meaning}\n" in below and "slice flicker" not in below
     assert "### C" not in tables.markdown(rows, radiology="x")
 
 

@@ -21,6 +21,7 @@ class Measure:
     """How a measure is shown."""
 
     label: str
+    """What tables and pictures call it."""
     direction: str
     """``minimize``, ``maximize``, or ``none``: to be read beside the 3 T's own value."""
     meaning: str
@@ -28,56 +29,56 @@ class Measure:
     """Whether it needs the subject's 3 T."""
 
 
-def _tissues(name: str, label: str, meaning: str) -> dict[str, Measure]:
-    """The mean over tissues, then each of them."""
+def _tissues(name: str, label: str, short: str, meaning: str) -> dict[str, Measure]:
+    """The mean over tissues, then each of them under the ``short`` label."""
     mean = Measure(label, "maximize", f"{meaning}, mean of the tissues", True)
     return {name: mean} | {
         f"{name}_{tissue}": Measure(
-            f"{label} {tissue.upper()}", "maximize", f"{meaning}, {tissue.upper()}", True
+            f"{short} {tissue.upper()}", "maximize", f"{meaning}, {tissue.upper()}", True
         )
         for tissue in TISSUES
     }
 
 
 MEASURES: Mapping[str, Measure] = MappingProxyType(
-    _tissues("dice", "Dice", "overlap with the tissue of the paired 3 T, both segmented by intensity")
-    | _tissues("nsd", "NSD 2 mm", "share of tissue boundaries within 2 mm of those in the paired 3 T")
+    _tissues("dice", "Dice", "Dice", "overlap with the tissue of the paired 3 T, both segmented by intensity")
+    | _tissues("nsd", "NSD 2 mm", "NSD", "share of tissue boundaries within 2 mm of those in the paired 3 T")
     | {
         "edges_unsupported_by_3t": Measure(
-            "Unsupported edges (3 T)",
+            "edges not in the 3 T",
             "minimize",
             "share of the output's edges farther than 2 mm from any edge of the paired 3 T",
             True,
         ),
         "edges_missed": Measure(
-            "Missed edges (3 T)",
+            "3 T edges missed",
             "minimize",
             "share of the edges of the paired 3 T farther than 2 mm from any edge of the output",
             True,
         ),
         "edges_unsupported_by_input": Measure(
-            "Unsupported edges (input)",
+            "edges not in the input",
             "none",
             "share of the output's edges farther than 2 mm from any edge of the 64 mT input; "
             "not 0 for the 3 T, which shows more than the input",
             False,
         ),
         "input_consistency": Measure(
-            "Input residual",
+            "input unexplained",
             "none",
             "share of the input (standard deviations) that the output, blurred to its resolution, gain and "
             "offset fitted, leaves unexplained; not 0 for the 3 T, whose contrast differs",
             False,
         ),
         "through_plane": Measure(
-            "Through-plane change",
+            "through-plane change",
             "none",
             "mean absolute change from slice to slice in units of the image's deviation, over the input's: "
             "absolute logarithm of the ratio, 0 = as the input",
             False,
         ),
         "slice_shift": Measure(
-            "Slice flicker",
+            "slice flicker",
             "none",
             "deviation over slices of the change in mean intensity, in the same units and form",
             False,
