@@ -1,0 +1,33 @@
+"""What a cohort source finds: one visit is one person in one scanner once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, order=True)
+class Visit:
+    """The scans of one visit."""
+
+    subject: str
+    """The volunteer, as ``sub-0011``: all visits of one are in one split."""
+    session: str
+    """As ``ses-01``; empty where the source has no sessions."""
+    domain: str
+    """``64mT`` or ``3T``."""
+    t1: Path | None
+    t2: Path | None
+    mask: Path | None = None
+    """A brain mask on the grid of T1 (of T2 where there is no T1)."""
+    split: str = ""
+    """``train``, ``val`` or ``test`` where the source decides it, else empty."""
+
+    @property
+    def scans(self) -> dict[str, Path]:
+        """The scans that there are, by contrast."""
+        found = {"T1": self.t1, "T2": self.t2}
+        return {contrast: path for contrast, path in found.items() if path}
+
+    @property
+    def id(self) -> str:
+        """As ``sub-0011_ses-01_64mT``."""
+        return "_".join(part for part in (self.subject, self.session, self.domain) if part)
