@@ -1,11 +1,10 @@
 """What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from platform.study import Cohort as CohortChoice
-from platform.study import Study
+from platform.study import Study, cohort_module
 from platform.tuning import ray_map
 from typing import Any
 
@@ -22,19 +21,19 @@ from trainers.references.config import ReferenceConfig
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console) -> Path:
     """The cohort's folder, made by Ray tasks where it is not there yet; verified but for the test split."""
-    module = importlib.import_module(f"trainers.cohorts.{choice.source}")
     with _bar(console) as bar:
         task = bar.add_task(f"cohort {choice.source}", total=None)
 
         def mapper(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             subjects = list(items)
-            bar.update(task, total=len(subjects))
+            bar.update(task, total=(bar.tasks[task].total or 0) + len(subjects))
             for entry in ray_map(function, subjects):
                 bar.advance(task)
                 yield entry
 
-        path: Path = module.prepare(choice.config, root, mapper)
-        bar.update(task, total=1, completed=1)
+        path: Path = cohort_module(choice.source).prepare(choice.config, root, mapper)
+        if bar.tasks[task].total is None:  # it was there
+            bar.update(task, total=1, completed=1)
     Cohort.open(path).verify("train", "val")
     return path
 

@@ -1,26 +1,34 @@
-"""``python -m platform.prepare``: cohort and references ahead of a search; phantom scans as NIfTI."""
+"""``python -m platform.prepare``: a cohort, from downloads to slices to a page to look at; its references.
+
+With ``--cohort`` a cohort is prepared by itself, real scans with a quality report; with ``--space`` or
+``--study`` what that search needs.
+"""
 
 import argparse
-import importlib
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
-from platform import cli, preflight, preparation
+from platform import cli, preflight, preparation, quality
+from platform.acquire import acquire
 from platform.cli import console
 from platform.search import load_saved
 from platform.space import find_space, load_study, profile_choices
 from platform.storage import Storage
-from platform.study import Study
+from platform.study import Cohort as CohortChoice
+from platform.study import Resources, Study, cohort_config, cohort_module, cohort_sources
 from typing import Any
 
+from trainers.cohorts.clinical import ScansConfig, Workspace
 from trainers.cohorts.store import SPLITS, Cohort
+from trainers.config import FieldError, FieldType, build, field_types
+from trainers.errors import InputError
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m platform.prepare", description=(__doc__ or "").split("\n")[0]
-    )
+    """The command line; a chosen cohort's settings are options of it."""
+    parser = cli.parser("prepare", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--cohort", metavar="SOURCE", help=f"a cohort alone: {', '.join(cohort_sources())}")
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--study", metavar="NAME", help="a study that was begun")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
@@ -31,9 +39,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--export", metavar="DIR", help="write a split's phantom scans as NIfTI, brain-extracted, BIDS-like"
     )
-    parser.add_argument(
-        "--split", choices=SPLITS, default="test", help="which split to export (default: test)"
-    )
+    parser.add_argument("--split", choices=SPLITS, help="which split to export (default: test)")
+    chosen = parser.parse_known_args(argv)[0].cohort
+    if chosen is not None:
+        _add_settings(parser, chosen)
     return parser.parse_args(argv)
 
 
@@ -42,14 +51,22 @@ def main(argv: Sequence[str]) -> None:
     from platform import tuning
 
     options = arguments(argv)
+    study = None if options.cohort else chosen_study(options, Storage.open(options.storage))
+    choice = study.cohort if study else chosen_cohort(options)
     storage = Storage.open(options.storage)
-    study = chosen_study(options, storage)
-    tuning.start_ray(options.address, study.resources)
-    cohort = preparation.prepare_cohort(study.cohort, storage.root, console)
-    references = preparation.prepare_references(study, cohort, storage.root, console)
-    console.print(f"cohort: {cohort}\nreferences: {references}")
+    if choice.source == "zenodo+ixi":
+        for archive in ("zenodo", "ixi"):
+            acquire(archive, Path(choice.config.root), console)
+    tuning.start_ray(options.address, study.resources if study else Resources())
+    try:
+        cohort = preparation.prepare_cohort(choice, storage.root, console)
+        console.print(f"cohort: {cohort}")
+    finally:
+        report(choice, storage)
+    if study:
+        console.print(f"references: {preparation.prepare_references(study, cohort, storage.root, console)}")
     if options.export:
-        for path in export(study, Cohort.open(cohort), options.split, Path(options.export)):
+        for path in export(choice, Cohort.open(cohort), options.split or "test", Path(options.export)):
             console.print(path)
 
 
@@ -63,22 +80,63 @@ def chosen_study(options: argparse.Namespace, storage: Storage) -> Study:
     return load_study(path, profile=profile)
 
 
-def export(study: Study, cohort: Cohort, split: str, folder: Path) -> list[Path]:
+def chosen_cohort(options: argparse.Namespace) -> CohortChoice:
+    """The cohort of ``--cohort`` and its settings; raises FieldError for a wrong one."""
+    config = cohort_config(options.cohort)
+    given = {f.name: value for f in fields(config) if (value := getattr(options, f.name, None)) is not None}
+    if issubclass(config, ScansConfig) and "root" not in given:
+        raise InputError(f"--root: is missing; allowed: where the scans of {options.cohort} are")
+    return CohortChoice(options.cohort, build(config, given))
+
+
+def report(choice: CohortChoice, storage: Storage) -> None:
+    """What became of a real cohort's visits, in lines and as a page."""
+    if not isinstance(choice.config, ScansConfig):
+        return
+    workspace = Workspace.of(choice.source, choice.config, storage.root)
+    if workspace.outcome.is_file():
+        for line in quality.publish(workspace):
+            console.print(line)
+
+
+def export(choice: CohortChoice, cohort: Cohort, split: str, folder: Path) -> list[Path]:
     """Native scans as ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``."""
     import nibabel as nib
 
-    source: Any = importlib.import_module(f"trainers.cohorts.{study.cohort.source}")
+    source: Any = cohort_module(choice.source)
+    if not hasattr(source, "native_volumes"):
+        raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
     written = []
     for subject in [s["id"] for s in cohort.manifest["subjects"] if s["split"] == split]:
         name = f"sub-{subject.replace('-', '')}"
         anat = folder / name / "anat"
         anat.mkdir(parents=True, exist_ok=True)
-        for (field, contrast), (values, affine) in source.native_volumes(
-            study.cohort.config, subject
-        ).items():
+        for (field, contrast), (values, affine) in source.native_volumes(choice.config, subject).items():
             written.append(anat / f"{name}_acq-{field}_{contrast}w.nii.gz")
             nib.save(nib.Nifti1Image(values, affine), written[-1])
     return written
+
+
+def _add_settings(parser: argparse.ArgumentParser, source: str) -> None:
+    group = parser.add_argument_group(f"settings of {source}")
+    for name, kind in field_types(cohort_config(source)).items():
+        group.add_argument(
+            f"--{name.replace('_', '-')}", type=_plain(kind), metavar=name.upper(), help=str(kind)
+        )
+
+
+def _plain(kind: FieldType) -> Any:
+    """Text as the type that a setting's check expects; what it cannot be stays text, for that check."""
+
+    def read(text: str) -> Any:
+        if kind.kind is bool:
+            return {"true": True, "false": False}.get(text.lower(), text)
+        try:
+            return kind.kind(text)
+        except ValueError:
+            return text
+
+    return read
 
 
 if __name__ == "__main__":

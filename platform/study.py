@@ -21,18 +21,29 @@ def method_config(name: str) -> type:
     return config
 
 
+def cohort_module(source: str) -> Any:
+    """The module of trainers/cohorts that makes cohorts of a source; ``zenodo+ixi`` is zenodo_ixi.py."""
+    return importlib.import_module(f"trainers.cohorts.{source.replace('+', '_')}")
+
+
 def cohort_config(source: str) -> type:
     """``<Source>Config`` of trainers/cohorts/<source>.py; raises InputError for an unknown source."""
-    known: dict[str, str] = {}
-    for file in sorted(path for folder in trainers.cohorts.__path__ for path in Path(folder).glob("*.py")):
-        if match := re.search(
-            rf"^class ({file.stem}config)\b", file.read_text("utf-8"), re.IGNORECASE | re.MULTILINE
-        ):
-            known[file.stem] = match[1]
+    known = cohort_sources()
     if source not in known:
         raise FieldError("source", source, f"{suggest(source, known)}one of {', '.join(known)}")
-    config: type = getattr(importlib.import_module(f"trainers.cohorts.{source}"), known[source])
+    config: type = getattr(cohort_module(source), known[source])
     return config
+
+
+def cohort_sources() -> dict[str, str]:
+    """The name of every source's configuration class, found without importing any."""
+    known = {}
+    for file in sorted(path for folder in trainers.cohorts.__path__ for path in Path(folder).glob("*.py")):
+        name = file.stem.replace("_", "")
+        text = file.read_text("utf-8")
+        if match := re.search(rf"^class ({name}config)\b", text, re.IGNORECASE | re.MULTILINE):
+            known[file.stem.replace("_", "+")] = match[1]
+    return known
 
 
 def reference_config() -> type:

@@ -1,32 +1,41 @@
 """``python -m platform.translate MODEL --t1 t1.nii.gz --t2 t2.nii.gz -o out/``: 64 mT scans to 3 T-like ones.
 
-Research use only: the outputs are synthetic and not for diagnosis. Scans must be brain-extracted and on one
-grid.
+Research use only: the outputs are synthetic and not for diagnosis. Scans may be NIfTI files, DICOM series
+(folders) or a BIDS folder; brains are found and T2 is registered to T1 unless that was done before. Every
+output lies on the grid of its own input.
 """
 
 import argparse
 import json
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform import cli, nifti, report
+from platform import cli, jobs, report
 from platform.cli import console
-from platform.nifti import Array, Scan
+from platform.jobs import Job
 from platform.registry import fetch
+from platform.storage import write_text
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
+from trainers.cohorts import channels, nifti, registration, skullstrip
+from trainers.cohorts.examination import Examination, examine, image_of, read
+from trainers.cohorts.fields import Array
+from trainers.cohorts.folder import LOW, tesla
+from trainers.cohorts.nifti import Scan
 from trainers.cohorts.preprocess import normalise
+from trainers.cohorts.registration import Image
+from trainers.enhance import Enhanced, enhance
 from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.metrics.paired import psnr
 
 FACTS = ("method", "steps", "trial_key", "cohort", "normalisation")
 """What a translated scan's sidecar tells of the model."""
-
-MIN_BLACK = 0.05
-"""Share of exactly zero voxels below which a scan cannot have been brain-extracted."""
+USE = "research only: synthetic, not for diagnosis"
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -34,13 +43,23 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = cli.parser("translate", __doc__)
     parser.add_argument("model", help="models:/NAME@ALIAS or models:/NAME/VERSION, or a model's folder")
     for contrast in ("T1", "T2"):
-        low, high = (
-            f"brain-extracted {contrast}w NIfTI at 64 mT",
-            f"paired 3 T {contrast}w NIfTI, for the PSNR",
+        option, low = f"--{contrast.lower()}", f"{contrast}w scan at 64 mT: a NIfTI file or a DICOM folder"
+        parser.add_argument(option, type=Path, help=low)
+        parser.add_argument(
+            f"{option}-reference", type=Path, help=f"paired 3 T {contrast}w NIfTI, for the PSNR"
         )
-        parser.add_argument(f"--{contrast.lower()}", required=True, help=low)
-        parser.add_argument(f"--{contrast.lower()}-reference", help=high)
-    parser.add_argument("-o", "--output", required=True, help="folder for the translated scans")
+    parser.add_argument("--bids", type=Path, metavar="DIR", help="a BIDS folder: all its 64 mT visits")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the translated scans")
+    parser.add_argument(
+        "--brain-mask",
+        choices=get_args(skullstrip.BrainMask),
+        default="auto",
+        help="how brains are found; given: by --mask, or the scans are brain-extracted (default: auto)",
+    )
+    parser.add_argument("--mask", type=Path, help="brain mask on the grid of T1, or of T2 alone")
+    parser.add_argument(
+        "--uncertainty", type=int, metavar="DRAWS", help="also map the spread over so many latents"
+    )
     parser.add_argument("--storage", default="runs", help="folder of the default MLflow (default: runs)")
     parser.add_argument(
         "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
@@ -50,109 +69,167 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    options, started = arguments(argv), time.perf_counter()
-    scans = {contrast: nifti.read(getattr(options, contrast.lower())) for contrast in ("T1", "T2")}
-    mask = brain_mask(scans)
-    references = {c: nifti.read(path) for c in scans if (path := getattr(options, f"{c.lower()}_reference"))}
-    output = output_folder(Path(options.output), scans)
-    with fetch(options.model, options.tracking, options.storage) as folder:
-        translator = Translator.open(folder)
-        x, y, _ = scans["T1"].spacing
-        translated = translator.volume(scans["T1"].values, scans["T2"].values, mask, (y, x))
-        facts = {key: translator.facts[key] for key in FACTS}
-    rows = []
-    for contrast, volume in translated.items():
-        path = output / f"{_stem(scans[contrast].path)}_desc-enhanced.nii.gz"
-        nifti.write(path, volume, scans[contrast])
+    options = arguments(argv)
+    require_sensible(options)
+    failed = []
+    with (
+        tempfile.TemporaryDirectory() as work,
+        fetch(options.model, options.tracking, options.storage) as folder,
+    ):
+        todo, translator = ordered(options, Path(work)), Translator.open(folder)
+        for job in todo:
+            try:
+                run(options, job, translator)
+            except InputError as error:
+                if len(todo) == 1:
+                    raise
+                failed.append(job)
+                console.print(f"error: {error}")
+    if failed:
+        raise InputError(f"{len(failed)} of {len(todo)} visits were not translated; the lines above say why")
+
+
+def require_sensible(options: argparse.Namespace) -> None:
+    """Raises InputError for options that contradict each other."""
+    if bool(options.bids) == bool(options.t1 or options.t2):
+        raise InputError("--bids: give either a BIDS folder or --t1 and --t2; allowed: one of the two")
+    if options.bids and (options.mask or options.t1_reference or options.t2_reference):
+        raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
+    if options.mask and options.brain_mask not in ("auto", "given"):
+        raise InputError(f"--mask: not used with --brain-mask {options.brain_mask}; allowed: given")
+    if options.uncertainty is not None and options.uncertainty < 2:
+        raise InputError(f"--uncertainty: {options.uncertainty} is not allowed; allowed: 2 or more")
+
+
+def ordered(options: argparse.Namespace, work: Path) -> list[Job]:
+    """What is to be translated; the output folder is made."""
+    try:
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = f"{options.output} cannot be made ({error.strerror})"
+        raise InputError(f"--output: {told}; allowed: a folder") from error
+    if options.bids:
+        return jobs.from_bids(options.bids, options.output)
+    scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
+    return [jobs.from_files(scans, options.mask, options.output, work)]
+
+
+def run(options: argparse.Namespace, job: Job, translator: Translator) -> None:
+    """Translate one visit and write everything of it."""
+    started = time.perf_counter()
+    wanted = channels.contrasts(translator.channels)
+    if missing := [c for c in wanted if c not in job.paths]:
+        takes = f"is missing, and this model translates {' and '.join(wanted)}"
+        raise InputError(f"--{missing[0].lower()}: {takes}; allowed: a scan of each")
+    scans = read({c: job.paths[c] for c in wanted})
+    mask = None if job.mask is None else nifti.read(job.mask)
+    examination = examine(scans, options.brain_mask, mask)
+    warnings = [*examination.warnings, *strong_fields(job.paths)]
+    for line in warnings:
+        console.print(f"warning: {job.paths[wanted[0]]}: {line}")
+    enhanced = enhance(translator, examination, options.uncertainty or 1)
+    references = {c: path for c in wanted if (path := getattr(options, f"{c.lower()}_reference"))}
+    facts: dict[str, Any] = {
+        "model": options.model,
+        "use": USE,
+        "intensity": "0 to 1, as the 3 T training scans' own percentiles",
+        **{key: translator.facts[key] for key in FACTS},
+        "brain_mask": examination.stripped.method,
+        "warnings": warnings,
+    }
+    job.output.mkdir(parents=True, exist_ok=True)
+    for contrast in wanted:
         scores = {}
         if contrast in references:
-            scores = compare(volume, scans[contrast], references[contrast], mask)
-        sidecar = {
-            "model": options.model,
-            "source": str(scans[contrast].path),
-            "use": "research only: synthetic, not for diagnosis",
-            "intensity": "0 to 1, as the 3 T training scans' own percentiles",
-            "psnr_db": scores,
-            "seconds": round(time.perf_counter() - started, 2),
-            **facts,
-        }
-        path.with_name(path.name.replace(".nii.gz", ".json")).write_text(json.dumps(sidecar, indent=1))
-        rows.append(middle_slices(contrast, scans[contrast], volume, mask))
-        told = "".join(f", PSNR {name} {value:.2f} dB" for name, value in scores.items())
-        console.print(f"{path}{told}")
-    console.print(report.sample_figure(rows, output / "before_after.png", "Research use only: synthetic"))
+            scores = compare(enhanced, contrast, examination, references[contrast])
+        facts["seconds"] = round(time.perf_counter() - started, 2)
+        write(job, contrast, scans[contrast], enhanced, {**facts, "psnr_db": scores})
+    rows = [row for c in wanted for row in planes(c, scans[c], enhanced)]
+    name = "_".join(dict.fromkeys(job.stems.values()))
+    console.print(report.sample_figure(rows, job.output / f"{name}_before_after.png", f"For {USE}"))
 
 
-def output_folder(path: Path, scans: Mapping[str, Scan]) -> Path:
-    """Make the folder; raises InputError where that fails, or where both outputs would have one name."""
-    if _stem(scans["T1"].path) == _stem(scans["T2"].path):
-        raise InputError(
-            f"--t2: {scans['T2'].path} is named as --t1; allowed: another name, as outputs take theirs"
+def strong_fields(paths: Mapping[str, Path]) -> list[str]:
+    """A line for every scan whose sidecar tells of another field than about 64 mT."""
+    told = {contrast: tesla(path) for contrast, path in paths.items()}
+    return [
+        f"{contrast}: its sidecar tells of {strength:g} tesla, the model was trained on about 0.064"
+        for contrast, strength in told.items()
+        if strength is not None and not LOW[0] <= strength <= LOW[1]
+    ]
+
+
+def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]) -> None:
+    """A contrast's volume, its map of uncertainty, its sidecar; one line of them."""
+    path = job.output / f"{job.stems[contrast]}_desc-enhanced.nii.gz"
+    nifti.write(path, enhanced.volumes[contrast], scan)
+    told = {"through-plane change": enhanced.consistency[contrast]["through_plane_change"]}
+    line = "".join(f", {name} {value:.2f} of the input's" for name, value in told.items())
+    if spread := spread_of(enhanced, contrast):
+        nifti.write(
+            path.with_name(path.name.replace("enhanced", "uncertainty")), enhanced.spread[contrast], scan
         )
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--output: {path} cannot be made ({error.strerror}); allowed: a folder") from error
-    return path
+        line += f", spread over latents {spread:.4f}"
+    elif contrast in enhanced.spread:
+        line += ", no uncertainty: the model draws nothing"
+    sidecar = {**facts, "source": str(job.paths[contrast]), "consistency": enhanced.consistency[contrast]}
+    write_text(path.with_name(path.name.replace(".nii.gz", ".json")), json.dumps(sidecar, indent=1))
+    line += "".join(f", PSNR {name} {value:.2f} dB" for name, value in facts["psnr_db"].items())
+    console.print(f"{path}{line}")
 
 
-def brain_mask(scans: Mapping[str, Scan]) -> Array:
-    """Voxels that are not black in both scans; raises InputError for other grids and for skulls."""
-    t1, t2 = scans["T1"], scans["T2"]
-    if not t1.same_grid(t2):
-        cure = "allowed: T2 registered and resampled to T1"
-        raise InputError(f"{t2.path}: its grid differs from that of {t1.path}; {cure}")
-    for scan in (t1, t2):
-        black = float((scan.values == 0).mean())
-        if black < MIN_BLACK:
-            cure = "allowed: a brain-extracted scan, 0 outside the brain"
-            raise InputError(f"{scan.path}: {black:.1%} of its voxels are 0; {cure}")
-    mask = np.asarray((t1.values != 0) & (t2.values != 0))
-    for scan in (t1, t2):
-        if not mask.any() or np.ptp(scan.values[mask]) == 0:
-            both = f"{t1.path} and {t2.path}"
-            raise InputError(
-                f"{scan.path}: has no contrast where {both} both hold brain; allowed: scans of one head"
-            )
-    return mask
+def spread_of(enhanced: Enhanced, contrast: str) -> float:
+    """Mean spread over the latents inside the brain; 0 where a model draws nothing, or none was asked for."""
+    if contrast not in enhanced.spread:
+        return 0.0
+    return float(enhanced.spread[contrast][enhanced.brain[contrast]].mean())
 
 
-def compare(volume: Array, source: Scan, reference: Scan, mask: Array) -> dict[str, float]:
+def compare(enhanced: Enhanced, contrast: str, examination: Examination, reference: Path) -> dict[str, float]:
     """PSNR (dB) of the output and of the untouched input against the paired 3 T, on the input's grid.
 
-    The reference is normalised by its own percentiles, then resampled by its affine; all are black outside
-    the mask.
+    The reference is normalised by its own percentiles; all are black outside the scan's brain.
     """
-    truth = np.where(mask, resampled(reference, source), 0)
-    untouched = (normalise(source.values, mask) + 1) / 2
-    pairs = {"output": np.where(mask, volume, 0), "untouched input": untouched}
-    return {name: float(psnr(_image(values), _image(truth))) for name, values in pairs.items()}
+    brain = enhanced.brain[contrast]
+    scan = Image(enhanced.untouched[contrast], examination.scans[contrast].ras_affine)
+    truth = np.where(brain, laid_onto(scan, nifti.read(reference)), 0)
+    found = {"output": enhanced.volumes[contrast], "untouched input": enhanced.untouched[contrast]}
+    return {name: float(psnr(_image(values), _image(truth))) for name, values in found.items()}
 
 
-def resampled(reference: Scan, like: Scan) -> Array:
-    """The reference's normalised intensities in [0, 1] at the points of ``like``, by linear interpolation."""
-    from scipy.ndimage import map_coordinates
+def laid_onto(scan: Image, reference: Scan) -> Array:
+    """A 3 T scan, normalised to [0, 1] by its own brain, at the voxels of a normalised 64 mT brain.
 
-    unit = (normalise(reference.values, reference.values != 0) + 1) / 2
-    grid = np.stack(np.meshgrid(*(np.arange(n) for n in like.values.shape), indexing="ij"), -1)
-    to_reference = np.linalg.inv(reference.ras_affine) @ like.ras_affine
-    points = grid @ to_reference[:3, :3].T + to_reference[:3, 3]
-    return np.asarray(map_coordinates(unit, np.moveaxis(points, -1, 0), order=1))
+    A brain-extracted reference is taken as registered by its affine; else it is registered here, rigidly.
+    """
+    image = image_of(reference)
+    stripped = skullstrip.strip(image)
+    unit = Image((normalise(image.values, stripped.mask) + 1) / 2, image.affine)
+    if stripped.method == "given":
+        return registration.resample(unit, scan, np.eye(4), order=1)
+    matrix = registration.register(scan, unit, "Rigid", registration.schedule_for(scan))
+    return registration.resample(unit, scan, matrix, order=1)
 
 
-def middle_slices(contrast: str, source: Scan, volume: Array, mask: Array) -> dict[str, Array]:
-    """The slice with most brain before and after, as pictures look at it (anterior up)."""
-    z = int(mask.sum((0, 1)).argmax())
-    before = (normalise(source.values, mask) + 1) / 2
-    return {f"{contrast} input": before[:, ::-1, z].T, f"{contrast} output": volume[:, ::-1, z].T}
+def planes(contrast: str, scan: Scan, enhanced: Enhanced) -> list[dict[str, Array]]:
+    """An axial and a coronal plane before and after, anterior or superior up, pixels square."""
+    before, after = enhanced.untouched[contrast], enhanced.volumes[contrast]
+    return [
+        {f"{contrast} input": square(before, scan, axis), f"{contrast} output": square(after, scan, axis)}
+        for axis in (2, 1)
+    ]
+
+
+def square(volume: Array, scan: Scan, axis: int) -> Array:
+    """The plane across ``axis`` with most in it, its rows repeated until its pixels are about square."""
+    at = int((volume > 0).sum(tuple({0, 1, 2} - {axis})).argmax())
+    plane = np.take(volume, at, axis).T[::-1]
+    across, up = (scan.spacing[i] for i in range(3) if i != axis)
+    return np.repeat(plane, max(1, round(up / across)), axis=0)
 
 
 def _image(values: Array) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, np.float32)).reshape(1, len(values), -1)
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(".gz").removesuffix(".nii")
 
 
 if __name__ == "__main__":

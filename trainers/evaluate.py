@@ -67,11 +67,10 @@ def translated(
     config = build(module.Config, facts["config"])
     networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references.config, device)
     started = time.perf_counter()
-    outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed)
+    outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed, steps)
     seconds = time.perf_counter() - started
-    share = steps / len(outputs)
-    cost = {"seconds_per_volume": seconds * share / len(judge.subjects), "parameters": parameters(networks)}
-    return finish(outputs[steps - 1], judge.mask), cost
+    cost = {"seconds_per_volume": seconds / len(judge.subjects), "parameters": parameters(networks)}
+    return finish(outputs[-1], judge.mask), cost
 
 
 def parameters(networks: dict[str, nn.Module]) -> float:

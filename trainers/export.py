@@ -8,16 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainers import checkpoint, weights
 from trainers.cohorts import channels, preprocess
-from trainers.cohorts.fields import Array
 from trainers.cohorts.store import Cohort
 from trainers.config import build
-from trainers.errors import InputError
 from trainers.methods.base import find_method, translate_rows
 from trainers.metrics.judge import finish
 from trainers.references.config import ReferenceConfig
@@ -55,41 +52,15 @@ class Translator:
         rows, columns = self.facts["shape"]
         return preprocess.Grid((rows, columns), self.facts["spacing"])
 
-    def slices(self, source: Tensor, mask: Tensor) -> Tensor:
-        """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished."""
-        module = find_method(self.facts["method"])
-        config, rows = build(module.Config, self.facts["config"]), source.to(self.device)
-        outputs = translate_rows(module.Method, self.networks, config, rows, config.seed, CHUNK)
-        return finish(outputs[self.facts["steps"] - 1], mask)
+    def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
+        """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished.
 
-    def volume(self, t1: Array, t2: Array, mask: Array, spacing: tuple[float, float]) -> dict[str, Array]:
-        """Skull-stripped RAS volumes [X, Y, Z] on one grid to 3 T-like ones on the same grid, in [0, 1].
-
-        ``spacing`` is the in-plane voxel size (y, x) in mm. Each axial slice is translated by itself, with
-        the same latent; slices without brain stay black.
+        All slices share one latent; another ``draw`` is another latent.
         """
-        planes = np.flatnonzero(mask.any((0, 1)))
-        if not len(planes):
-            raise InputError("the brain mask is empty: nothing to translate")
-        (first, inside), (second, _) = (
-            preprocess.working_slices(values, mask, planes, spacing, self.grid) for values in (t1, t2)
-        )
-        stacked = channels.stack(torch.from_numpy(first), torch.from_numpy(second), self.channels)
-        output = self.slices(stacked, torch.from_numpy(inside) > 0)
-        return {
-            contrast: self._back(image.numpy(), planes, t1.shape, spacing)
-            for contrast, image in channels.split(output, self.channels).items()
-        }
-
-    def _back(
-        self, slices: Array, planes: Array, shape: tuple[int, ...], spacing: tuple[float, float]
-    ) -> Array:
-        native = preprocess.from_working(
-            slices, (shape[1], shape[0]), spacing, self.grid, preprocess.BACKGROUND
-        )
-        volume = np.zeros(shape, np.float32)
-        volume[:, :, planes] = np.clip((preprocess.from_axial(native) + 1) / 2, 0, 1)
-        return volume
+        module, steps = find_method(self.facts["method"]), self.facts["steps"]
+        config, rows = build(module.Config, self.facts["config"]), source.to(self.device)
+        outputs = translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps, CHUNK)
+        return finish(outputs[-1], mask)
 
 
 def load_networks(

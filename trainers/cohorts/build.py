@@ -17,6 +17,7 @@ from trainers.cohorts.store import CONTRASTS, DOMAINS, MASK, SPLITS, checksum
 from trainers.errors import InputError
 from trainers.weights import file_sha256
 
+_FORMAT: Any = np.lib.format  # untyped in numpy 2.3
 _HEADER_BYTES = 128  # numpy leaves room in the header for the first axis to grow
 
 
@@ -126,9 +127,9 @@ class _Growing:
     def finish(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """Write the header, flush to disk; returns the file's entry in the manifest."""
         whole = (self.rows, *shape)
-        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": whole}
+        header = {"descr": _FORMAT.dtype_to_descr(self.dtype), "fortran_order": False, "shape": whole}
         self.stream.seek(0)
-        np.lib.format.write_array_header_1_0(self.stream, header)
+        _FORMAT.write_array_header_1_0(self.stream, header)
         assert self.stream.tell() == _HEADER_BYTES
         self.stream.flush()
         os.fsync(self.stream.fileno())

@@ -8,8 +8,9 @@ import copy
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
@@ -135,9 +136,12 @@ class Method(ABC):
 
     @staticmethod
     @abstractmethod
-    def translate(networks: Mapping[str, nn.Module], config: Any, source: Tensor, seed: int) -> list[Tensor]:
+    def translate(
+        networks: Mapping[str, nn.Module], config: Any, source: Tensor, seed: int
+    ) -> Iterable[Tensor]:
         """64 mT slices [B, 3, H, W] in [-1, 1] to 3 T, one [B, 3, H, W] a refinement step count 1, 2, ...
 
+        Whoever needs fewer steps takes no more of them, and a method that yields them does no more.
         Deterministic: ``seed`` draws whatever noise the method has, the same for every slice, and no slice
         depends on another. H and W are multiples of 4. ``networks`` are frozen; gradients may be off.
         """
@@ -184,14 +188,16 @@ def translate_rows(
     config: Any,
     source: Tensor,
     seed: int,
+    steps: int | None = None,
     chunk: int = 64,
 ) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
 
-    On the CPU: a GPU need not hold them all, and who measures the time has waited for it.
+    At most ``steps`` of them, on the CPU: a GPU need not hold them all, and who measures the time has waited
+    for it.
     """
     parts = [
-        [output.cpu() for output in method.translate(networks, config, rows, seed)]
+        [output.cpu() for output in islice(method.translate(networks, config, rows, seed), steps)]
         for rows in torch.split(source, chunk)
     ]
     return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]

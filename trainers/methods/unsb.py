@@ -3,7 +3,7 @@
 lambda_ASP = lambda_DMD = lambda_cls = 0 is UNSB; ASP or DMD2 above zero is that variant; both, the full one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -98,17 +98,15 @@ class Config(base.TrialConfig):
 
 def predictions(
     generator: nn.Module, x: Tensor, z: Tensor, grid: list[float], noise: list[Tensor] | None, tau: float
-) -> list[tuple[Tensor, Tensor]]:
+) -> Iterator[tuple[Tensor, Tensor]]:
     """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
 
-    ``z`` is [steps, B, latent]; as many steps are taken as it holds.
+    ``z`` is [steps, B, latent]; as many steps are taken as it holds, or as are asked for.
     """
-    pairs = []
     for k, latent in enumerate(z):
         xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
-        pairs.append((x, xhat))
+        yield x, xhat
         x = bridge.bridge_step(x, xhat, grid, k, None if noise is None else noise[k], tau)
-    return pairs
 
 
 class Method(base.Method):
@@ -190,19 +188,21 @@ class Method(base.Method):
     @torch.no_grad()
     def translate(
         networks: Mapping[str, nn.Module], config: Config, source: Tensor, seed: int
-    ) -> list[Tensor]:
+    ) -> Iterator[Tensor]:
         """Equations 3 and 4 with eps = 0 and one seeded latent for every slice and step."""
         steps, grid = config.refinement_steps, bridge.time_grid(config.refinement_steps)
         z = torch.randn(1, config.latent, generator=torch.Generator().manual_seed(seed)).to(source.device)
         latents = z.expand(steps, len(source), -1)
-        return [xhat for _, xhat in predictions(networks["G"], source, latents, grid, None, config.tau)]
+        for _, xhat in predictions(networks["G"], source, latents, grid, None, config.tau):
+            yield xhat
 
     @torch.no_grad()
     def _rollout(self, x0: Tensor, k: int) -> Tensor:
         if k == 0:
             return x0
         noise = [torch.randn_like(x0) for _ in range(k)]
-        x, xhat = predictions(self.generator, x0, self._latent(k, x0), self.grid, noise, self.config.tau)[-1]
+        latents = self._latent(k, x0)
+        *_, (x, xhat) = predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
         return bridge.bridge_step(x, xhat, self.grid, k - 1, noise[-1], self.config.tau)
 
     def _latent(self, steps: int, like: Tensor) -> Tensor:

@@ -1,0 +1,159 @@
+"""A user's own scans: a BIDS tree, or a CSV table of (subject, domain, contrast, path, split).
+
+In a BIDS tree a scan's field is told by ``acq-64mT``/``acq-3T`` or ``ses-64mT``/``ses-3T`` in its name, or by
+``MagneticFieldStrength`` (tesla) in its JSON sidecar; ``*_desc-brain_mask.nii.gz`` beside it, or in
+``derivatives``, is its mask; a column ``split`` of ``participants.tsv`` is its split.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainers.cohorts import clinical
+from trainers.cohorts.visits import Visit
+from trainers.errors import InputError
+
+REQUIRED = ("subject", "domain", "contrast", "path")
+OPTIONAL = ("split", "session")
+KINDS = ("T1", "T2", "mask")
+"""What a row of the table, or a file, may be."""
+LOW, HIGH = (0.01, 0.2), (2.5, 3.5)
+"""Field strengths (tesla) taken for 64 mT and for 3 T."""
+_SCAN = re.compile(r"^(?P<entities>.+)_(?P<contrast>T[12])w\.nii(\.gz)?$")
+_MASK = re.compile(r"_desc-brain_mask\.nii(\.gz)?$")
+_FIELD = re.compile(r"(?:^|_)(?:acq|ses)-\w*?(?P<field>64mT|3T)(?![0-9A-Za-z])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FolderConfig(clinical.ScansConfig):
+    """Settings of a cohort of the user's own scans: ``root`` is a BIDS folder or a CSV table."""
+
+
+def prepare(config: FolderConfig, root: Path, mapper: clinical.Mapper = map) -> Path:
+    """Build the cohort under the storage ``root``, or find it there; returns its folder."""
+    return clinical.prepare("folder", config, visits(Path(config.root)), root, mapper)
+
+
+def visits(path: Path, unnamed: str = "") -> list[Visit]:
+    """Every visit of a BIDS folder or a table; raises InputError where there is none or one is unclear.
+
+    ``unnamed`` is the domain of scans in a folder that do not tell their own.
+    """
+    if path.is_dir():
+        return _of_tree(path, unnamed)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        return _of_table(path)
+    raise InputError(f"root: {path} is neither a folder nor a .csv file; allowed: a BIDS folder or a table")
+
+
+@dataclass(frozen=True)
+class _File:
+    subject: str
+    session: str
+    domain: str
+    kind: str
+    path: Path
+    split: str
+
+
+def _of_table(path: Path) -> list[Visit]:
+    rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))
+    columns = rows.fieldnames or []
+    wrong = [c for c in REQUIRED if c not in columns] + [c for c in columns if c not in REQUIRED + OPTIONAL]
+    if wrong:
+        allowed = f"{', '.join(REQUIRED)} and perhaps {', '.join(OPTIONAL)}"
+        raise InputError(f"{path}: columns {', '.join(columns) or 'none'}: {wrong[0]!r}; allowed: {allowed}")
+    return _grouped((_row(path, rows.line_num, row) for row in rows), path)
+
+
+def _row(path: Path, line: int, row: Mapping[str, str | None]) -> _File:
+    cells = {key: (value or "").strip() for key, value in row.items() if key}
+    allowed = {"domain": ("64mT", "3T"), "contrast": KINDS, "split": ("", "train", "val", "test")}
+    for column, values in allowed.items():
+        if (cell := cells.get(column, "")) not in values:
+            choices = ", ".join(value or "empty" for value in values)
+            raise InputError(f"{path}: line {line}: {column}: {cell!r} is not allowed; allowed: {choices}")
+    if not cells["subject"] or not cells["path"]:
+        raise InputError(f"{path}: line {line}: subject or path is empty; allowed: both in every row")
+    file = path.parent / cells["path"]
+    split, session = cells.get("split", ""), cells.get("session", "")
+    return _File(cells["subject"], session, cells["domain"], cells["contrast"], file, split)
+
+
+def _of_tree(root: Path, unnamed: str) -> list[Visit]:
+    splits = _participants(root / "participants.tsv")
+    named = sorted(root.rglob("sub-*.nii*"))
+    masks = [path for path in named if _MASK.search(path.name)]
+    return _grouped(_files(root, named, masks, splits, unnamed), root)
+
+
+def _files(
+    root: Path, named: list[Path], masks: list[Path], splits: Mapping[str, str], unnamed: str
+) -> Iterator[_File]:
+    for path in named:
+        found = _SCAN.match(path.name)
+        if not found or "derivatives" in path.relative_to(root).parts:
+            continue
+        entities = dict(part.split("-", 1) for part in found["entities"].split("_") if "-" in part)
+        subject = f"sub-{entities['sub']}"
+        session = f"ses-{entities['ses']}" if "ses" in entities else ""
+        domain = _domain(path, unnamed)
+        yield _File(subject, session, domain, found["contrast"], path, splits.get(subject, ""))
+        if found["contrast"] == "T1":
+            stems = (found["entities"], f"{found['entities']}_T1w")
+            for mask in (m for m in masks if _MASK.sub("", m.name) in stems):
+                yield _File(subject, session, domain, "mask", mask, splits.get(subject, ""))
+
+
+def tesla(path: Path) -> float | None:
+    """``MagneticFieldStrength`` of a scan's JSON sidecar; None where it is not told."""
+    sidecar = path.with_name(re.sub(r"\.nii(\.gz)?$", ".json", path.name))
+    try:
+        return float(json.loads(sidecar.read_text())["MagneticFieldStrength"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _domain(path: Path, unnamed: str) -> str:
+    if found := _FIELD.search(path.name):
+        return "64mT" if found["field"].lower() == "64mt" else "3T"
+    strength = tesla(path)
+    if strength is None and unnamed:
+        return unnamed
+    if strength is not None and LOW[0] <= strength <= LOW[1]:
+        return "64mT"
+    if strength is not None and HIGH[0] <= strength <= HIGH[1]:
+        return "3T"
+    told = "no strength" if strength is None else f"{strength:g} tesla"
+    named = f"has no acq-64mT or acq-3T in its name and {told} in a sidecar"
+    strengths = f"MagneticFieldStrength in [{LOW[0]}, {LOW[1]}] or [{HIGH[0]}, {HIGH[1]}]"
+    raise InputError(f"{path}: {named}; allowed: one of these names, or {strengths}")
+
+
+def _participants(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig")), delimiter="\t")
+    return {row["participant_id"]: row["split"] for row in rows if row.get("split") not in (None, "", "n/a")}
+
+
+def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
+    """One visit a person, session and field; raises InputError for two files of one kind."""
+    visits: dict[tuple[str, str, str], Visit] = {}
+    for file in files:
+        key = (file.subject, file.session, file.domain)
+        visit = visits.get(key, Visit(file.subject, file.session, file.domain, None, None))
+        before = getattr(visit, file.kind.lower())
+        if before is not None:
+            raise InputError(f"{file.path}: {visit.id} has {before} for {file.kind} already; allowed: one")
+        changes: dict[str, Any] = {file.kind.lower(): file.path, "split": file.split or visit.split}
+        visits[key] = replace(visit, **changes)
+    found = [visit for visit in visits.values() if visit.scans]
+    if not found:
+        raise InputError(f"{source}: holds no scan; allowed: sub-*_T1w.nii(.gz) and sub-*_T2w.nii(.gz)")
+    return found

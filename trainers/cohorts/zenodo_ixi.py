@@ -1,0 +1,21 @@
+"""The paper's cohort: 64 mT and paired 3 T scans from Zenodo, unpaired 3 T ones of IXI's Hammersmith site.
+
+``python -m platform.prepare --cohort zenodo+ixi --root DATA`` brings the archives there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainers.cohorts import clinical, ixi, zenodo
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZenodoIxiConfig(clinical.ScansConfig):
+    """Settings of the paper's cohort: ``root`` holds the unpacked archives."""
+
+
+def prepare(config: ZenodoIxiConfig, root: Path, mapper: clinical.Mapper = map) -> Path:
+    """Build the cohort under the storage ``root``, or find it there; returns its folder."""
+    place = Path(config.root)
+    visits = [*zenodo.visits(place / "zenodo"), *ixi.visits(place / "ixi")]
+    return clinical.prepare("zenodo+ixi", config, visits, root, mapper)

@@ -1,0 +1,86 @@
+"""A visit's 64 mT scans through an exported translator and back onto their own grids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.cohorts import channels, registration
+from trainers.cohorts.examination import Examination, image_of
+from trainers.cohorts.fields import Array
+from trainers.cohorts.frame import Frame
+from trainers.cohorts.registration import Image
+from trainers.export import Translator
+from trainers.metrics.plausibility import slice_shift, through_plane_change
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """What a translator made of a visit; volumes [X, Y, Z] are on each scan's own grid, in RAS."""
+
+    volumes: Mapping[str, Array]
+    """3 T-like intensities in [0, 1], 0 outside the brain."""
+    spread: Mapping[str, Array]
+    """Standard deviation over draws of the latent, in the same units; empty where none was asked for."""
+    brain: Mapping[str, Array]
+    """Where there is brain."""
+    untouched: Mapping[str, Array]
+    """The scans themselves, normalised as the translator saw them, in [0, 1]."""
+    consistency: Mapping[str, Mapping[str, float]]
+    """Change from slice to slice relative to the input's: 1 is as smooth as the scan itself."""
+
+
+def enhance(translator: Translator, examination: Examination, draws: int = 1) -> Enhanced:
+    """Translate a visit; raises InputError where its brain does not fit the translator's grid.
+
+    Each axial slice of the first contrast's grid is translated by itself, all with the same latent. With
+    several ``draws`` of the latent their spread is returned; the volumes are the first draw's.
+    """
+    frame = Frame.of(examination.mask, examination.first.affine, translator.grid)
+    volumes = examination.volumes
+    cut = {c: frame.slices(values, examination.mask) for c, values in volumes.items()}
+    inside = torch.from_numpy(next(iter(cut.values()))[1]) > 0
+    images = {c: torch.from_numpy(slices) for c, (slices, _) in cut.items()}
+    source = channels.stack(*_both(images), translator.channels)
+    outputs = torch.stack([translator.slices(source, inside, draw) for draw in range(draws)])
+    names = channels.contrasts(translator.channels)
+    shown = [channels.split(output, translator.channels) for output in outputs]
+    spread = {c: torch.stack([one[c] for one in shown]).std(0, correction=0) / 2 for c in names if draws > 1}
+    return Enhanced(
+        volumes={c: _home(frame, examination, c, shown[0][c]) for c in names},
+        brain={c: _brain(frame, examination, c) for c in names},
+        spread={c: _home(frame, examination, c, values * 2 - 1) for c, values in spread.items()},
+        untouched={c: _home(frame, examination, c, images[c]) for c in names},
+        consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
+    )
+
+
+def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float]:
+    """Through-plane change and slice shift of an output relative to its input (DATA.md B4)."""
+    unit, reference = (output + 1) / 2, (source + 1) / 2
+    return {
+        "through_plane_change": float(through_plane_change(unit, reference, mask)),
+        "slice_shift": float(slice_shift(unit, reference, mask)),
+    }
+
+
+def _both(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """T1 and T2; a layout of one contrast does not look at the other."""
+    present = next(iter(images.values()))
+    return images.get("T1", present), images.get("T2", present)
+
+
+def _home(frame: Frame, examination: Examination, contrast: str, slices: Tensor) -> Array:
+    """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
+    volume = Image(frame.volume(slices.numpy()), frame.affine)
+    scan, back = image_of(examination.scans[contrast]), np.linalg.inv(examination.to_scan[contrast])
+    brain = _brain(frame, examination, contrast)
+    return np.where(brain, registration.resample(volume, scan, back), 0).astype(np.float32)
+
+
+def _brain(frame: Frame, examination: Examination, contrast: str) -> Array:
+    """The brain mask on the contrast's own grid."""
+    scan, back = image_of(examination.scans[contrast]), np.linalg.inv(examination.to_scan[contrast])
+    return registration.resample(Image(examination.mask, frame.affine), scan, back, order=1) > 0.5
