@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.cohorts import nifti, registration, scanlooks, skullstrip
+from trainers.cohorts import nifti, preprocess, registration, scanlooks, skullstrip
 from trainers.cohorts.fields import Array
 from trainers.cohorts.nifti import Scan
 from trainers.cohorts.registration import Image
@@ -79,6 +79,8 @@ def examine(scans: Mapping[str, Scan], how: BrainMask, given: Scan | None = None
         raise InputError(f"{given.path}: its grid differs from that of {first.path}; allowed: the scan's own")
     mask = None if given is None else given.values > 0.5
     stripped = _named(first.path, skullstrip.strip, image_of(first), how, mask)
+    if not stripped.mask.any():
+        raise InputError(f"{first.path}: no brain was found in it; allowed: a scan of a head")
     to_scan = {}
     for contrast, scan in scans.items():
         registered = scan is first or (stripped.method == "given" and _prepared(first, scan))
@@ -106,7 +108,10 @@ def near(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
     """``mask`` and all within ``margin`` mm of it."""
     from scipy.ndimage import distance_transform_edt
 
-    return np.asarray(distance_transform_edt(~mask, sampling=spacing) <= margin)
+    wide = np.ceil(margin / spacing).astype(int)
+    inside, found = preprocess.box(mask, tuple(wide)), np.zeros_like(mask)
+    found[inside] = distance_transform_edt(~mask[inside], sampling=spacing) <= margin
+    return found
 
 
 def _prepared(first: Scan, other: Scan) -> bool:
@@ -117,6 +122,8 @@ def _prepared(first: Scan, other: Scan) -> bool:
 def _align(first: Scan, other: Scan, mask: Array) -> Array:
     fixed, moving = image_of(first), image_of(other)
     region = near(mask, fixed.spacing)
+    cut = preprocess.box(region)
+    fixed, region = fixed.cropped(cut), region[cut]
     start = registration.best_start(fixed, moving, region)
     levels = registration.schedule_for(fixed)
     return registration.register(fixed, moving, "Rigid", levels, region, start)

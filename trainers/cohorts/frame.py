@@ -30,8 +30,7 @@ class Frame:
         """The frame of the brain ``mask``; raises InputError where it is empty or does not fit the grid."""
         if not mask.any():
             raise InputError("the brain mask is empty; allowed: a mask with brain in it")
-        extents = [np.flatnonzero(mask.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-        box = tuple((int(found[0]), int(found[-1]) + 1) for found in extents)
+        box = tuple((span.start, span.stop) for span in preprocess.box(mask))
         frame = cls(mask.shape, affine, box, grid)
         held = [n * grid.spacing for n in grid.shape]
         if any(n * d > most for n, d, most in zip(frame._native, frame._spacing, held, strict=True)):

@@ -31,6 +31,10 @@ RECIPE = "intake-1"
 """Raise it with any change to the slices: a visit prepared before must not pass for one prepared after."""
 
 
+SUPPORT = (8, 8, 8)
+"""Voxels around the brain that its interpolation can feel."""
+
+
 @dataclass(frozen=True)
 class Intake:
     """How visits are prepared, and where they are kept."""
@@ -141,8 +145,10 @@ def _onto(examination: Examination, target: Path) -> Found:
     fixed = Image(native["T1"].numpy(), frame.affine)
     moving = Image(np.where(examination.mask, examination.first.values, 0), examination.first.affine)
     region = native["mask"].numpy() > 0
+    around = near(region, fixed.spacing)
+    start = registration.best_start(fixed, moving, around)
     levels = registration.schedule_for(fixed)
-    to_visit = registration.register(fixed, moving, "Rigid", levels, near(region, fixed.spacing))
+    to_visit = registration.register(fixed, moving, "Rigid", levels, around, start)
     slices = onto_frame(examination, frame, to_visit)
     moved = registration.resample(moving, fixed, to_visit, order=1)
     facts = {
@@ -174,7 +180,9 @@ def _brain_alone(scan: Image, brain: Image, to_scan: Array) -> Image:
     from scipy.ndimage import distance_transform_edt
 
     inside = registration.resample(brain, scan, np.linalg.inv(to_scan), order=1) > 0.5
-    nearest = distance_transform_edt(~inside, scan.spacing, return_distances=False, return_indices=True)
+    cut = preprocess.box(inside, SUPPORT)
+    scan = scan.cropped(cut)
+    nearest = distance_transform_edt(~inside[cut], scan.spacing, return_distances=False, return_indices=True)
     return Image(scan.values[tuple(nearest)], scan.affine)
 
 

@@ -26,6 +26,15 @@ class Grid:
 GRIDS = {"2mm": Grid((112, 96), 2.0), "1mm": Grid((224, 192), 1.0)}
 
 
+def box(mask: Array, margin: tuple[int, ...] = (0, 0, 0)) -> tuple[slice, ...]:
+    """The smallest box of a 3-D array that holds ``mask`` (not empty), wider by ``margin`` voxels."""
+    spans = [np.flatnonzero(mask.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    return tuple(
+        slice(max(0, int(span[0]) - wide), min(n, int(span[-1]) + 1 + wide))
+        for span, wide, n in zip(spans, margin, mask.shape, strict=True)
+    )
+
+
 def normalise(values: Array, mask: Array) -> Array:
     """Map p0.5..p99.5 inside ``mask`` to [-1, 1], clipped; exactly -1 outside. One volume at a time."""
     low, high = np.percentile(values[mask], PERCENTILES) if mask.any() else (0.0, 0.0)

@@ -32,6 +32,12 @@ class Image:
         """Voxel sizes (mm) along the array's axes."""
         return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0))
 
+    def cropped(self, cut: tuple[slice, ...]) -> "Image":
+        """The part of the volume in a box of slices."""
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ [span.start for span in cut]
+        return Image(self.values[cut], affine)
+
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel in millilitres."""
@@ -49,6 +55,8 @@ class Schedule:
     """Share of the voxels that the metric looks at."""
 
 
+PITCHES = (-20.0, 20.0)
+"""Degrees."""
 COARSE = Schedule((200, 100, 50), (4, 2, 1), (2, 1, 0))
 FINE = Schedule((100, 20), (4, 2), (2, 1), sampling=0.1)
 
@@ -94,10 +102,11 @@ def schedule_for(fixed: Image) -> Schedule:
 def best_start(fixed: Image, moving: Image, mask: Array) -> Array:
     """Where a rigid registration begins: as the headers have it, or the centres of mass upon each other.
 
-    The one with more mutual information inside ``mask`` on the fixed grid.
+    The latter also with the head nodding by ``PITCHES``, as heads lie otherwise in another scanner. The one
+    with most mutual information inside ``mask`` on the fixed grid.
     """
-    met = np.eye(4)
-    met[:3, 3] = _centre_of_mass(moving) - _centre_of_mass(fixed)
+    from_, to = _centre_of_mass(fixed), _centre_of_mass(moving)
+    turned = [_pitched(degrees, from_, to) for degrees in (0, *PITCHES)]
     step = max(1, mask.sum() // 50_000)
     points = np.argwhere(mask)[::step]
 
@@ -106,7 +115,7 @@ def best_start(fixed: Image, moving: Image, mask: Array) -> Array:
         places = points @ matrix[:3, :3].T + matrix[:3, 3]
         return mutual_information(fixed.values[tuple(points.T)], sample(moving.values, places))
 
-    return max((np.eye(4), met), key=information)
+    return max((np.eye(4), *turned), key=information)
 
 
 def mutual_information(x: Array, y: Array, bins: int = 32) -> float:
@@ -119,6 +128,11 @@ def mutual_information(x: Array, y: Array, bins: int = 32) -> float:
         return 1.0
     clipped = [np.clip(values, *bounds) for values, bounds in zip((x, y), ranges, strict=True)]
     joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / len(x)
+    return of_joint(joint)
+
+
+def of_joint(joint: Array) -> float:
+    """Normalised mutual information of a joint histogram of shares."""
     alone, both = sum(_entropy(joint.sum(axis)) for axis in (0, 1)), _entropy(joint)
     return float(alone / both) if both else 1.0
 
@@ -146,6 +160,15 @@ def resample(moving: Image, like: Image, fixed_to_moving: Array, order: Literal[
         values, matrix, output_shape=like.values.shape, order=order, mode="grid-constant"
     )
     return np.asarray(np.clip(found, values.min(), values.max()))
+
+
+def _pitched(degrees: float, from_: Array, to: Array) -> Array:
+    """The turn about the left-right axis that takes the point ``from_`` to the point ``to``."""
+    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    matrix = np.eye(4)
+    matrix[1:3, 1:3] = [[cosine, -sine], [sine, cosine]]
+    matrix[:3, 3] = to - matrix[:3, :3] @ from_
+    return matrix
 
 
 def _entropy(shares: Array) -> float:

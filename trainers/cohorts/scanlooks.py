@@ -6,6 +6,7 @@ extracted brains and 4 simulated heads against noise, a sphere, a cube and heads
 
 import numpy as np
 
+from trainers.cohorts import preprocess
 from trainers.cohorts.fields import Array
 from trainers.cohorts.registration import Image
 from trainers.cohorts.skullstrip import BRAIN_ML, Stripped, edge_cut
@@ -41,8 +42,11 @@ def rim_to_core(scan: Image, mask: Array) -> float | None:
     """
     from scipy.ndimage import distance_transform_edt
 
-    depth = distance_transform_edt(np.pad(mask, 1), sampling=scan.spacing)[1:-1, 1:-1, 1:-1]
-    rim, core = scan.values[(depth > 3) & (depth < 10)], scan.values[depth > 15]
+    if not mask.any():
+        return None
+    cut = preprocess.box(mask)
+    depth = distance_transform_edt(np.pad(mask[cut], 1), sampling=scan.spacing)[1:-1, 1:-1, 1:-1]
+    rim, core = scan.values[cut][(depth > 3) & (depth < 10)], scan.values[cut][depth > 15]
     if not rim.size or not core.size or not np.median(core) > 0:
         return None
     return float(np.median(rim) / np.median(core))

@@ -15,8 +15,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from trainers.cohorts import preprocess
 from trainers.cohorts.fields import Array
-from trainers.cohorts.registration import Image, Schedule, _ants, _to_ants, register, resample
+from trainers.cohorts.registration import Image, Schedule, _ants, _to_ants, of_joint, register, resample
 from trainers.errors import InputError
 
 BrainMask = Literal["auto", "template", "hd-bet", "synthstrip", "given"]
@@ -84,7 +85,7 @@ def looks_extracted(scan: Image) -> bool:
     """
     filled = _solid(scan.values != 0)
     ml = float(filled.sum()) * scan.voxel_ml
-    box = filled[_box(filled)] if filled.any() else filled
+    box = filled[preprocess.box(filled)] if filled.any() else filled
     sized = BRAIN_ML[0] <= ml <= BRAIN_ML[1] and float((~box).mean()) >= _EXTRACTED_ZERO
     return sized and edge_cut(filled) < _EXTRACTED_CUT
 
@@ -205,7 +206,7 @@ def working_head(scan: Image) -> Image:
         raise InputError("brain mask: no head is seen in the scan")
     top = int(np.flatnonzero(head.any((0, 1)))[-1])
     head[:, :, : max(0, top - int(_HEAD_MM / SPACING))] = False
-    cut = tuple(slice(max(0, s.start - _MARGIN), s.stop + _MARGIN) for s in _box(head))
+    cut = tuple(slice(max(0, s.start - _MARGIN), s.stop + _MARGIN) for s in preprocess.box(head))
     cut = (cut[0], cut[1], slice(max(0, top - int(_HEAD_MM / SPACING)), cut[2].stop))
     affine = like.affine.copy()
     affine[:3, 3] += SPACING * np.array([s.start for s in cut])
@@ -254,8 +255,7 @@ def similarity(work: Image, head: Image, matrix: Array) -> float:
     moved = resample(head, work, matrix, order=1)
     seen = (moved > 0.1 * head.values.max()) | (work.values > 0.15 * work.values.max())
     joint = np.histogram2d(work.values[seen], moved[seen], bins=_BINS)[0]
-    a, b, both = (_entropy(part) for part in (joint.sum(1), joint.sum(0), joint))
-    return (a + b) / both if both else 1.0
+    return of_joint(joint / max(1, seen.sum()))
 
 
 def correlation(work: Image, matrix: Array) -> float:
@@ -263,11 +263,6 @@ def correlation(work: Image, matrix: Array) -> float:
     head, brain = (resample(image, work, matrix, order=1) for image in template())
     inside = work.values[brain > 0.5], head[brain > 0.5]
     return float(np.corrcoef(*inside)[0, 1]) if all(part.size and np.ptp(part) for part in inside) else 0.0
-
-
-def _entropy(counts: Array) -> float:
-    share = counts[counts > 0] / counts.sum()
-    return float(-(share * np.log(share)).sum())
 
 
 def _guarded(work: Image, prior: Array) -> tuple[Array, dict[str, Any]]:
@@ -341,11 +336,6 @@ def _signed(mask: Array) -> Array:
 
     inside, outside = (distance_transform_edt(part, sampling=SPACING) for part in (mask, ~mask))
     return np.asarray(inside - outside + np.where(mask, -SPACING / 2, SPACING / 2))
-
-
-def _box(mask: Array) -> tuple[slice, ...]:
-    spans = [np.flatnonzero(mask.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
-    return tuple(slice(int(span[0]), int(span[-1]) + 1) for span in spans)
 
 
 def _largest_opened(mask: Array) -> Array:
