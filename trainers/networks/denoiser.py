@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
 TRAIN_STEPS = 1000
@@ -13,6 +12,8 @@ TRAIN_STEPS = 1000
 
 def schedule(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """(alpha_t, sigma_t), each [1000]: the linear variance-preserving schedule 1e-4 .. 0.02 (METHOD.md 3)."""
+    from diffusers import DDPMScheduler
+
     cumulative = DDPMScheduler(TRAIN_STEPS, 1e-4, 0.02, "linear").alphas_cumprod.to(device)
     return cumulative.sqrt(), (1 - cumulative).sqrt()
 
@@ -28,6 +29,8 @@ class Denoiser(nn.Module):
     def __init__(
         self, *, channels: int, widths: Sequence[int], layers: int, attention: bool, patch: int
     ) -> None:
+        from diffusers import UNet2DModel  # late: seconds, that translating by most methods need not wait
+
         super().__init__()
         self.patch = patch
         last = len(widths) - 1

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from diffusers import UNet2DModel
 from torch import Tensor, nn
 
 from trainers.networks.blocks import initialise, pixel_norm
@@ -31,6 +30,8 @@ class DiffusiveGenerator(nn.Module):
         latent: int,
         form: str,
     ) -> None:
+        from diffusers import UNet2DModel
+
         super().__init__()
         self.patch, self.form = patch, form
         self.fold = patch * 2 ** (len(widths) - 1)
