@@ -106,8 +106,9 @@ def prepare(source: str, config: ScansConfig, found: Sequence[Visit], root: Path
     entries = _entries(config, [taken[visit.id] for visit in visits])
     _require_enough(entries, workspace)
     hash_ = digest(config.size, config.dtype, *(f"{e.id} {e.split} {' '.join(e.keys)}" for e in entries))
-    path = build.find(root, hash_) or build.write(root, hash_, _head(source, config), map(_entry, entries))
-    return path
+    aside = {t.visit.id: t.reason for t in taken.values() if t.reason}
+    head = _head(source, config) | {"volunteers": by_volunteer, "set_aside": aside}
+    return build.find(root, hash_) or build.write(root, hash_, head, map(_entry, entries))
 
 
 def _screen(visits: Sequence[Visit], exclusions: Exclusions) -> dict[str, Taken]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.cohorts import tables
 from trainers.cohorts.visits import Visit
 from trainers.errors import InputError
 
@@ -25,16 +26,20 @@ class Exclusions:
         """The table at ``path``, empty where there is none; raises InputError that names the line."""
         if not path.is_file():
             return cls({})
-        rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))
+        rows = tables.rows(path)
         if not {"visit", "exclude"} <= set(rows.fieldnames or ()):
             raise InputError(f"{path}: has columns {rows.fieldnames}; allowed: {', '.join(COLUMNS)}")
-        answers = {}
+        answers: dict[str, str] = {}
         for row in rows:
             answer = (row["exclude"] or "").strip().lower()
             if answer not in ANSWERS:
                 place = f"{path}: line {rows.line_num}: exclude"
                 raise InputError(f"{place}: {answer!r} is not allowed; allowed: yes, no or empty")
-            answers[row["visit"].strip()] = answer
+            name = (row["visit"] or "").strip()
+            if {answer, before := answers.get(name, "")} == {"yes", "no"}:
+                told = f"{name} is {before!r} in a line above and {answer!r} here"
+                raise InputError(f"{path}: line {rows.line_num}: {told}; allowed: one answer")
+            answers[name] = answer or before
         return cls(answers)
 
     def of(self, visit: Visit) -> str:

@@ -5,16 +5,15 @@ In a BIDS tree a scan's field is told by ``acq-64mT``/``acq-3T`` or ``ses-64mT``
 ``derivatives``, is its mask; a column ``split`` of ``participants.tsv`` is its split.
 """
 
-import csv
-import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts import clinical
+from trainers.cohorts import clinical, tables
 from trainers.cohorts.visits import Visit
 from trainers.errors import InputError
 
@@ -26,7 +25,11 @@ LOW, HIGH = (0.01, 0.2), (2.5, 3.5)
 """Field strengths (tesla) taken for 64 mT and for 3 T."""
 _SCAN = re.compile(r"^(?P<entities>.+)_(?P<contrast>T[12])w\.nii(\.gz)?$")
 _MASK = re.compile(r"_desc-brain_mask\.nii(\.gz)?$")
-_FIELD = re.compile(r"(?:^|_)(?:acq|ses)-\w*?(?P<field>64mT|3T)(?![0-9A-Za-z])", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""Of a volunteer or a session: it becomes a folder's name."""
+_FIELD = re.compile(
+    r"(?:^|_)(?:acq|ses)-\w*?(?<![0-9.])(?<![0-9]p)(?P<field>64mT|3T)(?![0-9A-Za-z])", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +65,8 @@ class _File:
 
 
 def _of_table(path: Path) -> list[Visit]:
-    rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig")))
-    columns = rows.fieldnames or []
+    rows = tables.rows(path)
+    columns = list(rows.fieldnames or [])
     wrong = [c for c in REQUIRED if c not in columns] + [c for c in columns if c not in REQUIRED + OPTIONAL]
     if wrong:
         allowed = f"{', '.join(REQUIRED)} and perhaps {', '.join(OPTIONAL)}"
@@ -82,6 +85,10 @@ def _row(path: Path, line: int, row: Mapping[str, str | None]) -> _File:
         raise InputError(f"{path}: line {line}: subject or path is empty; allowed: both in every row")
     file = path.parent / cells["path"]
     split, session = cells.get("split", ""), cells.get("session", "")
+    for column, name in (("subject", cells["subject"]), ("session", session)):
+        if name and not _NAME.fullmatch(name):
+            told = f"{name!r} is not allowed; allowed: letters, digits, . _ and -"
+            raise InputError(f"{path}: line {line}: {column}: {told}")
     return _File(cells["subject"], session, cells["domain"], cells["contrast"], file, split)
 
 
@@ -138,12 +145,14 @@ def _domain(path: Path, unnamed: str) -> str:
 def _participants(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    rows = csv.DictReader(io.StringIO(path.read_text("utf-8-sig")), delimiter="\t")
-    return {row["participant_id"]: row["split"] for row in rows if row.get("split") not in (None, "", "n/a")}
+    told = [row for row in tables.rows(path, "\t") if row.get("split") not in (None, "", "n/a")]
+    if any(not row.get("participant_id") for row in told):
+        raise InputError(f"{path}: a split has no participant_id; allowed: participant_id and split")
+    return {row["participant_id"]: row["split"] for row in told}
 
 
 def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
-    """One visit a person, session and field; raises InputError for two files of one kind."""
+    """One visit a person, session and field; raises InputError for two files of one kind, or two splits."""
     visits: dict[tuple[str, str, str], Visit] = {}
     for file in files:
         key = (file.subject, file.session, file.domain)
@@ -151,9 +160,14 @@ def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
         before = getattr(visit, file.kind.lower())
         if before is not None:
             raise InputError(f"{file.path}: {visit.id} has {before} for {file.kind} already; allowed: one")
+        if file.split and visit.split and file.split != visit.split:
+            told = f"{visit.id} is in {visit.split} and {file.split}"
+            raise InputError(f"{file.path}: {told}; allowed: all scans of a volunteer in one split")
         changes: dict[str, Any] = {file.kind.lower(): file.path, "split": file.split or visit.split}
         visits[key] = replace(visit, **changes)
     found = [visit for visit in visits.values() if visit.scans]
     if not found:
         raise InputError(f"{source}: holds no scan; allowed: sub-*_T1w.nii(.gz) and sub-*_T2w.nii(.gz)")
+    if twice := [name for name, n in Counter(visit.id for visit in found).items() if n > 1]:
+        raise InputError(f"{source}: {twice[0]} is the name of two visits; allowed: names that differ")
     return found

@@ -81,6 +81,8 @@ def _publish(intake: Intake, order: Order) -> Path:
         raise InputError(
             f"{visit.id}: has no {' and no '.join(sorted(missing))} scan; allowed: both contrasts"
         )
+    if absent := [path for path in files(visit).values() if not path.is_file()]:
+        raise InputError(f"{absent[0]}: no such file; allowed: {nifti.FORMS}")
     inputs = {name: weights.file_sha256(path) for name, path in files(visit).items()}
     onto = weights.read_manifest(order.target)["key"] if order.target else "its own space"
     key = digest(*inputs.values(), *settings(intake), onto)

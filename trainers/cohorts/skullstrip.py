@@ -17,7 +17,16 @@ import numpy as np
 
 from trainers.cohorts import preprocess
 from trainers.cohorts.fields import Array
-from trainers.cohorts.registration import Image, Schedule, _ants, _to_ants, of_joint, register, resample
+from trainers.cohorts.registration import (
+    Image,
+    Schedule,
+    _ants,
+    _to_ants,
+    of_joint,
+    register,
+    resample,
+    sample,
+)
 from trainers.errors import InputError
 
 BrainMask = Literal["auto", "template", "hd-bet", "synthstrip", "given"]
@@ -32,10 +41,10 @@ _HEAD_MM = 175.0  # from the top down: the neck would pull the centre of mass aw
 _MARGIN = 5  # voxels about the head
 _EXTRACTED_ZERO = 0.35  # share of exact zeros in the box of the non-zero voxels; see `looks_extracted`
 _EXTRACTED_CUT = 0.3  # a head cropped in the middle is brain-sized too, but it fills a face
-_AFFINE = Schedule((300, 150, 50, 0), (4, 3, 2, 1), (3, 2, 1, 0))
-_COARSE = Schedule((200, 100), (4, 3), (3, 2))
+_AFFINE = Schedule((300, 150, 50), (4, 3, 2), (3, 2, 1))
+_COARSE = Schedule((200, 100), (4, 3), (3, 2), sampling=0.1)
 _TURNS = (0.0, -20.0, 20.0)  # degrees of pitch to start from
-_N4 = {"shrink_factor": 3, "convergence": {"iters": [15] * 3, "tol": 1e-7}}
+_N4 = {"shrink_factor": 4, "convergence": {"iters": [15] * 3, "tol": 1e-7}}
 _REACH, _STEP = 8, 1.0  # mm that the refinement looks and moves along a normal
 _PRIOR = 3.0  # mm: how far a surface is expected to lie from the template's
 _GAIN = 0.5  # neighbouring samples of a profile are not independent
@@ -260,8 +269,12 @@ def similarity(work: Image, head: Image, matrix: Array) -> float:
 
 def correlation(work: Image, matrix: Array) -> float:
     """Correlation of a scan with the T1w template inside the template's brain; 0 where one is constant."""
-    head, brain = (resample(image, work, matrix, order=1) for image in template())
-    inside = work.values[brain > 0.5], head[brain > 0.5]
+    head, brain = template()
+    voxels = np.argwhere(brain.values > 0.5)
+    to_work = np.linalg.inv(matrix @ work.affine) @ head.affine
+    places = voxels @ to_work[:3, :3].T + to_work[:3, 3]
+    seen = ((places >= 0) & (places <= np.array(work.values.shape) - 1)).all(1)
+    inside = sample(work.values, places[seen]), head.values[tuple(voxels[seen].T)]
     return float(np.corrcoef(*inside)[0, 1]) if all(part.size and np.ptp(part) for part in inside) else 0.0
 
 

@@ -1,7 +1,7 @@
 """Who trains, who validates, who tests: by volunteer, never by scanning session (DATA.md trap 10, D5)."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trainers.cohorts.store import PAIRED_SPLITS, SPLITS
 from trainers.cohorts.visits import Visit
@@ -19,8 +19,9 @@ def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str,
 
     Paired volunteers never train: ``val`` of them, drawn by ``seed``, validate and the others test. Where
     nobody is paired, ``val`` and ``test`` volunteers with 64 mT scans alone stand in. What the source
-    decides is kept; a volunteer in two splits, or paired and in training, raises InputError. A draw depends
-    on a volunteer's own name, so that it stays when others come and go.
+    decides is kept; a volunteer in two splits, paired and in training, or unpaired where a comparison needs
+    pairs, raises InputError. A draw depends on a volunteer's own name, so that it stays when others come and
+    go.
     """
     splits = _decided(visits)
     both = paired(visits)
@@ -30,11 +31,27 @@ def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str,
         )
     drawn = both or {v.subject for v in visits if v.domain == "64mT"}
     order = sorted(drawn - splits.keys(), key=lambda subject: _draw(subject, seed))
-    wanted = max(0, val - sum(splits.get(subject) == "val" for subject in drawn))
-    held = len(order) if both else wanted + test
+    wanted, further = (
+        max(0, most - sum(splits.get(subject) == split for subject in drawn))
+        for split, most in (("val", val), ("test", test))
+    )
+    held = len(order) if both else wanted + further
     for i, subject in enumerate(order[:held]):
         splits[subject] = "val" if i < wanted else "test"
+    _require_comparable(visits, splits)
     return {visit.subject: splits.get(visit.subject, "train") for visit in visits}
+
+
+def _require_comparable(visits: Sequence[Visit], splits: Mapping[str, str]) -> None:
+    """Raises InputError for a split whose 64 mT and 3 T slices would not be of the same people."""
+    both = paired(visits)
+    for split in PAIRED_SPLITS:
+        members = [v for v in visits if splits.get(v.subject) == split]
+        pairs = any(v.subject in both for v in members)
+        for visit in (v for v in members if v.subject not in both and (pairs or v.domain == "3T")):
+            other = "3 T" if visit.domain == "64mT" else "64 mT"
+            told = f"is in {split} and was not scanned at {other}, as pairs are"
+            raise InputError(f"{visit.subject}: {told}; allowed: pairs, or none at 3 T")
 
 
 def _decided(visits: Sequence[Visit]) -> dict[str, str]:

@@ -130,12 +130,9 @@ def test_the_brain_of_a_simulated_head_is_found(field: Field, contrast: Contrast
     assert [line for line in looks(scan, found, other) if f"looks like {contrast}" in line]
 
 
-def test_a_turned_head_gives_the_same_brain_and_two_runs_the_same_bits() -> None:
+def test_a_turned_head_gives_the_same_brain() -> None:
     scan, exact = simulated("64mT", "T2")
-    moved = turned(scan, (-20, 10, 10), (40, -60, 90))
-    first, second = strip(moved, "template"), strip(moved, "template")
-    assert dice(first.mask, exact) >= 0.95
-    assert (first.mask == second.mask).all() and first.facts == second.facts
+    assert dice(strip(turned(scan, (20, 15, -10), (40, -60, 90)), "template").mask, exact) >= 0.95
 
 
 def test_the_template_head_agrees_with_the_reference_mask() -> None:
@@ -176,9 +173,11 @@ def cube() -> Image:
     return Image(values.astype(np.float32), np.diag([3.2, 3.2, 3.2, 1]))
 
 
-def test_a_cube_looks_wrong() -> None:
+def test_a_cube_looks_wrong_and_two_runs_give_the_same_bits() -> None:
     scan = cube()
-    assert "looks like neither" in looks(scan, strip(scan), "T1")[-1]
+    first, second = strip(scan), strip(scan)
+    assert "looks like neither" in looks(scan, first, "T1")[-1]
+    assert (first.mask == second.mask).all() and first.facts == second.facts
 
 
 def test_a_head_upside_down_looks_wrong() -> None:
