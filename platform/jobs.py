@@ -18,8 +18,10 @@ TIMEOUT = 600.0
 class Job:
     """One visit to translate, and where its outputs go."""
 
+    sources: Mapping[str, Path]
+    """What the user gave, by contrast."""
     paths: Mapping[str, Path]
-    """NIfTI by contrast."""
+    """The same as NIfTI files."""
     stems: Mapping[str, str]
     """Names of the outputs by contrast, without what says that they are enhanced."""
     output: Path
@@ -32,11 +34,11 @@ def from_files(scans: Mapping[str, Path], mask: Path | None, output: Path, work:
     Raises InputError where two outputs would have one name.
     """
     paths = {c: dicom(path, work / c) if path.is_dir() else path for c, path in scans.items()}
-    stems = {c: stem(path) if path == paths[c] else path.name for c, path in scans.items()}
+    stems = {c: stem(path) if path == paths[c] else path.resolve().name for c, path in scans.items()}
     if len(set(stems.values())) < len(stems):
         named = f"{scans['T2']} is named as --t1; allowed: another name, as outputs take theirs"
         raise InputError(f"--t2: {named}")
-    return Job(paths, stems, output, mask)
+    return Job(scans, paths, stems, output, mask)
 
 
 def from_bids(root: Path, output: Path) -> list[Job]:
@@ -49,7 +51,8 @@ def from_bids(root: Path, output: Path) -> list[Job]:
 
 def _job(visit: Visit, output: Path) -> Job:
     place = output.joinpath(*(part for part in (visit.subject, visit.session) if part), "anat")
-    return Job(visit.scans, {c: stem(path) for c, path in visit.scans.items()}, place, visit.mask)
+    stems = {c: stem(path) for c, path in visit.scans.items()}
+    return Job(visit.scans, visit.scans, stems, place, visit.mask)
 
 
 def dicom(series: Path, work: Path) -> Path:
@@ -58,20 +61,9 @@ def dicom(series: Path, work: Path) -> Path:
     Raises InputError where the folder holds none, or several series.
     """
     work.mkdir(parents=True)
-    command = [
-        sys.executable,
-        "-m",
-        "dcm2niix",
-        "-z",
-        "n",
-        "-b",
-        "n",
-        "-f",
-        "%s_%d",
-        "-o",
-        str(work),
-        str(series),
-    ]
+    # -b y: the field strength comes to a sidecar, by which a 3 T scan is noticed.
+    options = ["-z", "n", "-b", "y", "-f", "%s_%d", "-o", str(work)]
+    command = [sys.executable, "-m", "dcm2niix", *options, str(series.resolve())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:

@@ -54,6 +54,8 @@ def main(argv: Sequence[str]) -> None:
     study = None if options.cohort else chosen_study(options, Storage.open(options.storage))
     choice = study.cohort if study else chosen_cohort(options)
     storage = Storage.open(options.storage)
+    if options.export and not hasattr(cohort_module(choice.source), "native_volumes"):
+        raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
     if choice.source == "zenodo+ixi":
         for archive in ("zenodo", "ixi"):
             acquire(archive, Path(choice.config.root), console)
@@ -104,8 +106,6 @@ def export(choice: CohortChoice, cohort: Cohort, split: str, folder: Path) -> li
     import nibabel as nib
 
     source: Any = cohort_module(choice.source)
-    if not hasattr(source, "native_volumes"):
-        raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
     written = []
     for subject in [s["id"] for s in cohort.manifest["subjects"] if s["split"] == split]:
         name = f"sub-{subject.replace('-', '')}"

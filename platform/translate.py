@@ -118,16 +118,21 @@ def run(options: argparse.Namespace, job: Job, translator: Translator) -> None:
     """Translate one visit and write everything of it."""
     started = time.perf_counter()
     wanted = channels.contrasts(translator.channels)
+    visit = next(iter(job.sources.values()))
     if missing := [c for c in wanted if c not in job.paths]:
-        takes = f"is missing, and this model translates {' and '.join(wanted)}"
-        raise InputError(f"--{missing[0].lower()}: {takes}; allowed: a scan of each")
+        lacks = f"{visit}: has no {missing[0]}" if options.bids else f"--{missing[0].lower()}: is missing"
+        takes = f"and this model translates {' and '.join(wanted)}; allowed: a scan of each"
+        raise InputError(f"{lacks}, {takes}")
     scans = read({c: job.paths[c] for c in wanted})
     mask = None if job.mask is None else nifti.read(job.mask)
     examination = examine(scans, options.brain_mask, mask)
-    warnings = [*examination.warnings, *strong_fields(job.paths)]
+    warnings = [*examination.warnings, *strong_fields({c: job.paths[c] for c in wanted})]
     for line in warnings:
-        console.print(f"warning: {job.paths[wanted[0]]}: {line}")
-    enhanced = enhance(translator, examination, options.uncertainty or 1)
+        console.print(f"warning: {visit}: {line}")
+    try:
+        enhanced = enhance(translator, examination, options.uncertainty or 1)
+    except InputError as error:
+        raise InputError(f"{visit}: {error}") from None
     references = {c: path for c in wanted if (path := getattr(options, f"{c.lower()}_reference"))}
     facts: dict[str, Any] = {
         "model": options.model,
@@ -145,7 +150,7 @@ def run(options: argparse.Namespace, job: Job, translator: Translator) -> None:
         facts["seconds"] = round(time.perf_counter() - started, 2)
         write(job, contrast, scans[contrast], enhanced, {**facts, "psnr_db": scores})
     rows = [row for c in wanted for row in planes(c, scans[c], enhanced)]
-    name = "_".join(dict.fromkeys(job.stems.values()))
+    name = "_".join(job.stems[c] for c in wanted)
     console.print(report.sample_figure(rows, job.output / f"{name}_before_after.png", f"For {USE}"))
 
 
@@ -161,19 +166,20 @@ def strong_fields(paths: Mapping[str, Path]) -> list[str]:
 
 def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]) -> None:
     """A contrast's volume, its map of uncertainty, its sidecar; one line of them."""
-    path = job.output / f"{job.stems[contrast]}_desc-enhanced.nii.gz"
+    stem = job.stems[contrast]
+    path = job.output / f"{stem}_desc-enhanced.nii.gz"
     nifti.write(path, enhanced.volumes[contrast], scan)
-    told = {"through-plane change": enhanced.consistency[contrast]["through_plane_change"]}
-    line = "".join(f", {name} {value:.2f} of the input's" for name, value in told.items())
+    # Two slices have no shift to compare: what is not a number is null, as JSON knows no NaN.
+    figures = {k: v if np.isfinite(v) else None for k, v in enhanced.consistency[contrast].items()}
+    change = figures["through_plane_change"]
+    line = "" if change is None else f", through-plane change {change:.2f} of the input's"
     if spread := spread_of(enhanced, contrast):
-        nifti.write(
-            path.with_name(path.name.replace("enhanced", "uncertainty")), enhanced.spread[contrast], scan
-        )
+        nifti.write(job.output / f"{stem}_desc-uncertainty.nii.gz", enhanced.spread[contrast], scan)
         line += f", spread over latents {spread:.4f}"
     elif contrast in enhanced.spread:
         line += ", no uncertainty: the model draws nothing"
-    sidecar = {**facts, "source": str(job.paths[contrast]), "consistency": enhanced.consistency[contrast]}
-    write_text(path.with_name(path.name.replace(".nii.gz", ".json")), json.dumps(sidecar, indent=1))
+    sidecar = {**facts, "source": str(job.sources[contrast]), "consistency": figures}
+    write_text(job.output / f"{stem}_desc-enhanced.json", json.dumps(sidecar, indent=1))
     line += "".join(f", PSNR {name} {value:.2f} dB" for name, value in facts["psnr_db"].items())
     console.print(f"{path}{line}")
 
@@ -221,11 +227,12 @@ def planes(contrast: str, scan: Scan, enhanced: Enhanced) -> list[dict[str, Arra
 
 
 def square(volume: Array, scan: Scan, axis: int) -> Array:
-    """The plane across ``axis`` with most in it, its rows repeated until its pixels are about square."""
+    """The plane across ``axis`` with most in it, repeated until its pixels are about square."""
     at = int((volume > 0).sum(tuple({0, 1, 2} - {axis})).argmax())
     plane = np.take(volume, at, axis).T[::-1]
     across, up = (scan.spacing[i] for i in range(3) if i != axis)
-    return np.repeat(plane, max(1, round(up / across)), axis=0)
+    taller = np.repeat(plane, max(1, round(up / across)), axis=0)
+    return np.repeat(taller, max(1, round(across / up)), axis=1)
 
 
 def _image(values: Array) -> torch.Tensor:

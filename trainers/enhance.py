@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -48,11 +49,12 @@ def enhance(translator: Translator, examination: Examination, draws: int = 1) ->
     names = channels.contrasts(translator.channels)
     shown = [channels.split(output, translator.channels) for output in outputs]
     spread = {c: torch.stack([one[c] for one in shown]).std(0, correction=0) / 2 for c in names if draws > 1}
+    way = _Way.of(frame, examination, inside)
     return Enhanced(
-        volumes={c: _home(frame, examination, c, shown[0][c]) for c in names},
-        brain={c: _brain(frame, examination, c) for c in names},
-        spread={c: _home(frame, examination, c, values * 2 - 1) for c, values in spread.items()},
-        untouched={c: _home(frame, examination, c, images[c]) for c in names},
+        volumes={c: way.home(c, shown[0][c]) for c in names},
+        brain={c: way.brain(c) for c in names},
+        spread={c: way.home(c, values * 2 - 1) for c, values in spread.items()},
+        untouched={c: way.home(c, images[c]) for c in names},
         consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
     )
 
@@ -72,15 +74,37 @@ def _both(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     return images.get("T1", present), images.get("T2", present)
 
 
-def _home(frame: Frame, examination: Examination, contrast: str, slices: Tensor) -> Array:
-    """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
-    volume = Image(frame.volume(slices.numpy()), frame.affine)
-    scan, back = image_of(examination.scans[contrast]), np.linalg.inv(examination.to_scan[contrast])
-    brain = _brain(frame, examination, contrast)
-    return np.where(brain, registration.resample(volume, scan, back), 0).astype(np.float32)
+@dataclass(frozen=True)
+class _Way:
+    """From working slices to the scans' own grids, the black beyond the brain not mixed into its rim."""
 
+    frame: Frame
+    examination: Examination
+    share: Array
+    """Of each voxel's interpolation weights, what lies in the brain of the working slices."""
+    nearest: Array
+    """Indices of the nearest voxel with such a share."""
 
-def _brain(frame: Frame, examination: Examination, contrast: str) -> Array:
-    """The brain mask on the contrast's own grid."""
-    scan, back = image_of(examination.scans[contrast]), np.linalg.inv(examination.to_scan[contrast])
-    return registration.resample(Image(examination.mask, frame.affine), scan, back, order=1) > 0.5
+    @classmethod
+    def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_Way":
+        from scipy.ndimage import distance_transform_edt
+
+        share = frame.volume(2 * inside.numpy().astype(np.float32) - 1)
+        spacing = examination.first.spacing
+        nearest = distance_transform_edt(share == 0, spacing, return_distances=False, return_indices=True)
+        return cls(frame, examination, share, nearest)
+
+    def home(self, contrast: str, slices: Tensor) -> Array:
+        """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
+        # Normalised convolution (Knutsson & Westin 1993), as on the way there.
+        values = self.frame.volume(slices.numpy()) / np.where(self.share > 0, self.share, 1)
+        volume = Image(values[tuple(self.nearest)], self.frame.affine)
+        return np.where(self.brain(contrast), self._onto(contrast, volume), 0).astype(np.float32)
+
+    def brain(self, contrast: str) -> Array:
+        """The brain mask on the contrast's own grid."""
+        return self._onto(contrast, Image(self.examination.mask, self.frame.affine), order=1) > 0.5
+
+    def _onto(self, contrast: str, volume: Image, order: Literal[1, 3] = 3) -> Array:
+        scan = image_of(self.examination.scans[contrast])
+        return registration.resample(volume, scan, np.linalg.inv(self.examination.to_scan[contrast]), order)

@@ -1,17 +1,26 @@
-"""Studies for tests: a toy that costs nothing, and a real one of the size of a smoke test."""
+"""For tests: a study that costs nothing and one of the size of a smoke test; a translator; a DICOM series."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from platform.domains import Choice, Int, IntLog, Log, Uniform
 from platform.space import load_study
 from platform.study import Budget, Cohort, Objective, Resources, Study
 from typing import Annotated, Any
 
+import numpy as np
+import pydicom
 import pytest
+import torch
+from numpy.typing import NDArray
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
+from trainers import weights
 from trainers.config import Range
 from trainers.errors import InputError
+from trainers.export import PART
+from trainers.methods.base import find_method
+from trainers.references.config import ReferenceConfig
 
 SMOKE = """
 method: unsb
@@ -91,3 +100,85 @@ def smoke(tmp_path: Path) -> Study:
     path = tmp_path / "smoke.yaml"
     path.write_text(SMOKE)
     return load_study(path)
+
+
+WIDTHS = {
+    "unsb": {"generator_width": 4, "generator_blocks": 1, "latent": 8},
+    "cut": {"generator_width": 4, "generator_blocks": 1},
+}
+MakeTranslator = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
+    """``translator("cut", channels="t1", seed=1)``: an exported one of random weights, the same each time."""
+
+    def make(method: str = "unsb", channels: Any = "t1_t2_mean", seed: int = 0) -> Path:
+        module, references = find_method(method), ReferenceConfig(channels=channels)
+        config = module.Config(**WIDTHS[method], seed=seed)
+        torch.manual_seed(0)
+        networks = module.Method.translators(config, references)
+        tensors = {f"{name}.{k}": v for name, n in networks.items() for k, v in n.state_dict().items()}
+        # So far from their initial values that a latent is seen in the output.
+        tensors = {k: v + 0.1 * torch.randn_like(v) for k, v in tensors.items()}
+        facts = {
+            "method": method,
+            "config": asdict(config),
+            "steps": 2 if method == "unsb" else 1,
+            "trial_key": "a trial",
+            "cohort": "a cohort",
+            "reference_config": asdict(references),
+            "shape": [112, 96],
+            "spacing": 2.0,
+            "normalisation": "by percentiles",
+        }
+        folder = tmp_path_factory.mktemp("translators") / f"{method}_{channels}_{seed}"
+        weights.publish(folder, {PART: tensors}, facts)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def series() -> Callable[..., Path]:
+    """``series(folder, volume [slices, rows, columns])``: a DICOM series under shuffled names; LPS, mm."""
+    return write_series
+
+
+AXIAL = np.eye(3)[:2]
+
+
+def write_series(
+    folder: Path,
+    volume: NDArray[Any],
+    axes: NDArray[Any] = AXIAL,
+    origin: tuple[float, ...] = (0.0, 0.0, 0.0),
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    number: int = 1,
+    field: float = 0.064,
+) -> Path:
+    """``axes``: directions along a row, a column; ``spacing``: between rows, columns, slices."""
+    folder.mkdir(exist_ok=True)
+    uids = {key: generate_uid() for key in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")}
+    names = np.random.default_rng(number).permutation(len(volume))
+    for k, plane in enumerate(volume):
+        image = pydicom.Dataset()
+        for key, uid in uids.items():
+            setattr(image, key, uid)
+        image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, generate_uid()
+        image.Modality, image.Manufacturer, image.PatientID = "MR", "Hyperfine", "nobody"
+        image.SeriesNumber, image.InstanceNumber, image.SeriesDescription = number, k + 1, "scan"
+        image.MagneticFieldStrength, image.RepetitionTime, image.EchoTime = field, 880, 5
+        image.Rows, image.Columns = plane.shape
+        image.PixelSpacing, image.SliceThickness = list(spacing[:2]), spacing[2]
+        image.SpacingBetweenSlices = spacing[2]
+        image.ImageOrientationPatient = [float(x) for x in axes.ravel()]
+        place = origin + k * spacing[2] * np.cross(*axes)
+        image.ImagePositionPatient = [round(float(x), 6) for x in place]
+        image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+        image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 0
+        image.PixelData = plane.astype("<u2").tobytes()
+        image.file_meta = pydicom.dataset.FileMetaDataset()
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        image.save_as(folder / f"{number}_{names[k]:04d}", enforce_file_format=True)
+    return folder

@@ -211,7 +211,8 @@ def test_promote_then_translate_a_test_subject(
         )
         assert 5 < sidecar["psnr_db"]["output"] < 60
         assert "research only" in sidecar["use"]
-    assert (tmp_path / "out" / "before_after.png").stat().st_size > 10_000
+    (picture,) = (tmp_path / "out").glob("sub-*_before_after.png")
+    assert picture.stat().st_size > 10_000
 
 
 def test_the_registered_model_serves_without_pickle(finished: str, storage: Path, tmp_path: Path) -> None:
@@ -270,8 +271,17 @@ def test_translate_keeps_the_grid_of_a_real_pair(
         (["platform.search", "--space", "{space}", "--profile", "moon"], "moon"),
         (["platform.promote", "nobody", "--storage", "{storage}"], "'nobody'"),
         (
-            ["platform.translate", "models:/none@champion", "--t1", "a.nii", "--t2", "b.nii", "-o", "out"],
-            "a.nii",
+            [
+                "platform.translate",
+                "models:/none@champion",
+                "--storage",
+                "{storage}",
+                "--t1",
+                "a.nii",
+                "-o",
+                "{fresh}",
+            ],
+            "models:/none@champion",
         ),
     ],
 )

@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from trainers import checkpoint
-from trainers.cohorts.phantom import PhantomConfig, native_volumes
+from trainers.cohorts.preprocess import GRIDS
 from trainers.errors import InputError
 from trainers.export import Translator, export
 from trainers.loop import Loop, Task
@@ -62,27 +61,32 @@ def test_export_holds_the_translating_network_alone(exported: tuple[Loop, Path])
     assert names == {f"G.{key}" for key in loop.method.averaged["G"].state_dict()}
 
 
-def test_a_volume_keeps_its_grid_and_its_black(exported: tuple[Loop, Path], tiny: Any) -> None:
-    _, folder = exported
-    subject = tiny.cohort.split("test").subjects("64mT")[0].id
-    volumes = native_volumes(PhantomConfig(train=3, val=2, test=2), subject)
-    t1, affine = volumes["64mT", "T1"]
-    t2, _ = volumes["64mT", "T2"]
-    mask = (t1 != 0) & (t2 != 0)
-    spacing = (float(affine[1, 1]), float(affine[0, 0]))
-    outputs = Translator.open(folder).volume(t1, t2, mask, spacing)
-    assert outputs.keys() == {"T1", "T2"}
-    for volume in outputs.values():
-        assert volume.shape == t1.shape and volume.dtype == np.float32
-        assert volume.min() >= 0 and volume.max() <= 1
-        assert not volume[:, :, ~mask.any((0, 1))].any()
-        assert volume[mask].std() > 0.05
+def test_another_draw_is_another_latent_and_the_same_one_again_the_same(
+    exported: tuple[Loop, Path], tiny: Any
+) -> None:
+    loop, folder = exported
+    translator, rows, mask = Translator.open(folder), tiny.judge.source[:3], tiny.judge.mask[:3]
+    draws = [translator.slices(rows, mask, draw) for draw in (0, 1, 1)]
+    assert torch.equal(draws[1], draws[2]) and not torch.equal(draws[0], draws[1])
+    seeded = translate_rows(loop.method, loop.method.averaged, CONFIG, rows, CONFIG.seed + 1)
+    assert torch.equal(draws[1], finish(seeded[1], mask))
 
 
-def test_an_empty_mask_is_refused(exported: tuple[Loop, Path]) -> None:
-    empty = np.zeros((20, 20, 4), np.float32)
-    with pytest.raises(InputError, match="mask is empty"):
-        Translator.open(exported[1]).volume(empty, empty, empty > 0, (3.2, 3.2))
+def test_slices_are_chunked_without_a_seam(
+    exported: tuple[Loop, Path], tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator, rows, mask = Translator.open(exported[1]), tiny.judge.source[:5], tiny.judge.mask[:5]
+    whole = translator.slices(rows, mask)
+    monkeypatch.setattr("trainers.export.CHUNK", 2)
+    assert torch.allclose(translator.slices(rows, mask), whole, atol=1e-5)
+
+
+def test_a_translator_tells_the_grid_and_the_channels_it_was_trained_on(
+    exported: tuple[Loop, Path], tiny: Any
+) -> None:
+    translator = Translator.open(exported[1])
+    assert translator.grid == GRIDS["2mm"] and translator.channels == "t1_t2_mean"
+    assert translator.facts["cohort"] == tiny.cohort.hash and translator.facts["steps"] == 2
 
 
 def test_a_flipped_bit_is_refused(exported: tuple[Loop, Path], tmp_path: Path) -> None:

@@ -1,8 +1,10 @@
 """NIfTI scans in and out: read strictly, worked on in RAS, written back on the grid they came from."""
 
 import gzip
+import math
 import warnings
 from dataclasses import dataclass
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from numpy.typing import NDArray
 from trainers.errors import InputError
 
 Array = NDArray[Any]
-MAX_VOXELS = 512**3
-"""A larger header is refused before anything is read."""
+FORMS = "a NIfTI scan (.nii, .nii.gz)"
+MAX_VOXELS = 2**26
+"""512 x 512 x 256: what is larger is refused before it is read, so that no file takes 1 GiB of memory."""
+MAX_OFFSET = 2**24
+"""Bytes before the voxels: header extensions."""
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -56,17 +62,14 @@ def read(path: str | Path) -> Scan:
 
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)")
+        raise InputError(f"{path}: no such file; allowed: {FORMS}")
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}; allowed: {FORMS}")
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), LoggingOutputSuppressor():
             warnings.simplefilter("ignore")
-            image = nib.load(path)
-            _require_header(path, image)
-            _require_unrepaired(path, image)
-            orientation = nib.io_orientation(image.affine)
-            values = np.asarray(image.dataobj, dtype=np.float32)
-            if path.suffix.lower() == ".gz":
-                _require_whole(path, image.dataobj.offset + values.size * image.dataobj.dtype.itemsize)
+            affine, values = _contents(path)
+            orientation = nib.io_orientation(affine)
     except InputError:
         raise
     except Exception as error:  # nibabel raises a dozen types for damaged files (RELIABILITY.md)
@@ -75,7 +78,7 @@ def read(path: str | Path) -> Scan:
         raise InputError(f"{path}: holds values that are not finite; allowed: finite intensities")
     if values.min() == values.max():
         raise InputError(f"{path}: is constant ({values.min():g}); allowed: a scan with contrast")
-    return Scan(path, nib.apply_orientation(values, orientation), image.affine, orientation)
+    return Scan(path, nib.apply_orientation(values, orientation), affine, orientation)
 
 
 def write(path: Path, values: Array, like: Scan) -> None:
@@ -94,27 +97,51 @@ def _inverse(orientation: Array) -> Array:
     return inverse
 
 
-def _require_header(path: Path, image: Any) -> None:
+def _contents(path: Path) -> tuple[Array, Array]:
+    """Affine and scaled voxels; never holds more of the file than its header, once checked, says."""
+    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+        block = stream.read(540)
+        header = _header(path, block)
+        offset, shape, dtype = header.get_data_offset(), header.get_data_shape(), header.get_data_dtype()
+        content = _filled(path, stream, block, offset + math.prod(shape) * dtype.itemsize)
+        if path.suffix.lower() == ".gz":
+            _require_end(path, stream)
+    raw = np.frombuffer(content, dtype, offset=offset).reshape(shape, order="F")
+    slope, inter = header.get_slope_inter()
+    values = np.empty(shape, np.float32, order="F")
+    for z in range(shape[2]):  # by planes, as it happens in float64
+        values[..., z] = raw[..., z] if slope is None else raw[..., z] * float(slope) + float(inter)
+    return np.asarray(header.get_best_affine()), values
+
+
+def _header(path: Path, block: bytes) -> Any:
+    """The header of a scan that can be read; raises what nibabel raises, or InputError."""
     import nibabel as nib
 
-    if not isinstance(image, nib.Nifti1Image):
-        raise InputError(f"{path}: is {image.__class__.__name__}; allowed: a NIfTI scan (.nii, .nii.gz)")
-    shape, affine = image.shape, image.affine
+    kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(block) else nib.Nifti1Header
+    _require_unrepaired(path, kind(block[: kind.sizeof_hdr], check=False))
+    header = kind(block[: kind.sizeof_hdr])
+    shape, affine, dtype = header.get_data_shape(), header.get_best_affine(), header.get_data_dtype()
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(f"{path}: has shape {shape}; allowed: a 3-D scan")
-    voxels = int(np.prod(shape, dtype=np.int64))
+    voxels = math.prod(int(n) for n in shape)
     if voxels > MAX_VOXELS:
         raise InputError(f"{path}: has {voxels} voxels; allowed: at most {MAX_VOXELS}")
-    if affine is None or not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+    if not np.isfinite(affine).all() or not np.isfinite(nib.io_orientation(affine)).all():
         raise InputError(f"{path}: its affine is singular or not finite; allowed: an invertible one")
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        named = nib.nifti1.data_type_codes.label[int(header["datatype"])]
+        raise InputError(f"{path}: has voxels of type {named}; allowed: integers or floats of up to 64 bits")
+    if header.get_data_offset() > MAX_OFFSET:
+        told = f"its voxels begin at byte {header.get_data_offset()}"
+        raise InputError(f"{path}: {told}; allowed: at most {MAX_OFFSET}")
+    return header
 
 
-def _require_unrepaired(path: Path, image: Any) -> None:
+def _require_unrepaired(path: Path, raw: Any) -> None:
     """The header as it is on disk: nibabel puts silent guesses in the place of impossible values."""
-    from nibabel.openers import ImageOpener
-
-    with ImageOpener(path) as stream:
-        raw = type(image.header).from_fileobj(stream, check=False)
+    if raw["magic"].item().startswith(b"ni"):
+        raise InputError(f"{path}: its voxels are in another file; allowed: {FORMS}")
     sizes, scaling = raw["pixdim"][1:4], np.array([raw["scl_slope"], raw["scl_inter"]])
     if not np.isfinite(sizes).all() or not sizes.all():
         raise InputError(f"{path}: has voxel sizes {sizes.tolist()}; allowed: finite sizes above 0")
@@ -124,10 +151,22 @@ def _require_unrepaired(path: Path, image: Any) -> None:
         )
 
 
-def _require_whole(path: Path, size: int) -> None:
-    """Read a gzip stream to its end, where its checksum is: nibabel stops at the last voxel."""
-    with gzip.open(path) as stream:
-        while chunk := stream.read(1 << 20):
-            size -= len(chunk)
-            if size < -(1 << 20):
-                raise InputError(f"{path}: expands to more than its header says; allowed: one scan")
+def _filled(path: Path, stream: BufferedIOBase, begun: bytes, size: int) -> bytearray:
+    """The first ``size`` bytes of a file, of which ``begun`` were read; raises InputError where it ends."""
+    content, at = bytearray(size), min(len(begun), size)
+    content[:at] = begun[:at]
+    while at < size and (chunk := stream.read(min(_CHUNK, size - at))):
+        content[at : at + len(chunk)] = chunk
+        at += len(chunk)
+    if at < size:
+        raise InputError(f"{path}: not a readable NIfTI scan (it ends after {at} of {size} bytes)")
+    return content
+
+
+def _require_end(path: Path, stream: BufferedIOBase) -> None:
+    """Read a gzip stream to its end, where its checksum is; what is left is padding, or a bomb."""
+    left = 0
+    while chunk := stream.read(_CHUNK):
+        left += len(chunk)
+        if left > _CHUNK:
+            raise InputError(f"{path}: expands to more than its header says; allowed: one scan")

@@ -152,6 +152,15 @@ def test_translation_keeps_shape_and_is_deterministic(
         assert torch.equal(a, b)
 
 
+def test_fewer_refinement_steps_are_the_first_of_all(
+    name: str, start: Callable[..., Loop], tiny: Any
+) -> None:
+    method, rows = start(name).method, tiny.judge.source[:2]
+    everything = translate_rows(method, method.averaged, method.config, rows, seed=5)
+    (first,) = translate_rows(method, method.averaged, method.config, rows, seed=5, steps=1)
+    assert torch.equal(first, everything[0])
+
+
 def test_translation_of_a_slice_does_not_depend_on_its_neighbours(
     name: str, start: Callable[..., Loop], tiny: Any
 ) -> None:

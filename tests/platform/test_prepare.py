@@ -1,0 +1,133 @@
+"""Preparing a cohort by itself: settings as options, wrong ones in one line, the phantom as a BIDS folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+from platform import preparation, prepare, tuning
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from trainers.cohorts import clinical, folder
+from trainers.cohorts.folder import FolderConfig
+from trainers.cohorts.phantom import PhantomConfig, native_volumes
+from trainers.cohorts.store import Cohort
+from trainers.errors import InputError
+
+Run = Callable[..., list[str]]
+SMALL = ("--train", "1", "--val", "1", "--test", "1")
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``run("--cohort", ...)`` without Ray, in the storage ``runs``; returns the lines but for the bars."""
+    monkeypatch.setattr(tuning, "start_ray", lambda address, resources: None)
+    monkeypatch.setattr(preparation, "ray_map", map)
+
+    def call(*words: object) -> list[str]:
+        prepare.main([str(word) for word in (*words, "--storage", tmp_path / "runs")])
+        return [line for line in capsys.readouterr().out.splitlines() if not line.startswith("cohort ")]
+
+    return call
+
+
+@pytest.fixture
+def touchy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing may be started or prepared."""
+    monkeypatch.setattr(tuning, "start_ray", lambda *_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(prepare, "acquire", lambda *_: pytest.fail("a download began"))
+
+
+def test_a_chosen_cohorts_settings_are_options() -> None:
+    words = ["--cohort", "folder", "--root", "scans", "--size", "2mm", "--val", "7", "--brain-mask", "given"]
+    choice = prepare.chosen_cohort(prepare.arguments(words))
+    assert choice.source == "folder"
+    assert choice.config == FolderConfig(root="scans", size="2mm", val=7, brain_mask="given")
+    phantom = prepare.chosen_cohort(prepare.arguments(["--cohort", "phantom", "--paired", "false"]))
+    assert phantom.config == PhantomConfig(paired=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--cohort", "foldr"), "source: 'foldr' is not allowed; allowed: "),
+        (("--cohort", "foldr"), "folder"),
+        (("--cohort", "folder"), "--root: is missing; allowed: where the scans of folder are"),
+        (("--cohort", "zenodo+ixi"), "--root: is missing; allowed: where the scans of zenodo+ixi are"),
+        (("--cohort", "folder", "--root", ".", "--size", "3mm"), "size: '3mm' is not allowed; allowed: "),
+        (("--cohort", "folder", "--root", ".", "--val", "0"), "val: 0 is not allowed; allowed: "),
+        (("--cohort", "folder", "--root", ".", "--val", "few"), "val: 'few' is not allowed; allowed: "),
+        (("--cohort", "folder", "--root", ".", "--brain-mask", "bet"), "brain_mask: 'bet' is not allowed"),
+        (("--cohort", "phantom", "--paired", "maybe"), "paired: 'maybe' is not allowed; allowed: "),
+        (
+            ("--cohort", "folder", "--root", ".", "--export", "x"),
+            "--export: 'folder' is not allowed; allowed: ",
+        ),
+        (("--study", "nobody"), "study: 'nobody' is not in"),
+    ],
+)
+@pytest.mark.usefixtures("touchy")
+def test_wrong_settings_are_one_line_before_anything_begins(
+    words: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError) as error:
+        prepare.main([*words, "--storage", str(tmp_path)])
+    assert told in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_mistyped_source_is_suggested() -> None:
+    with pytest.raises(InputError, match=r"did you mean '?folder'?"):
+        prepare.main(["--cohort", "foldr"])
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("--cohort", "phantom", "--study", "x"), ("--cohort", "phantom", "--rot", "x")]
+)
+def test_options_that_do_not_exist_or_fit_are_refused(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        prepare.main(list(words))
+    assert left.value.code == 2 and "error: " in capsys.readouterr().err
+
+
+def test_scans_that_are_nowhere_are_one_line(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"root: .*nowhere is neither a folder nor a \.csv file"):
+        run("--cohort", "folder", "--root", tmp_path / "nowhere")
+
+
+def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_path: Path) -> None:
+    lines = run("--cohort", "phantom", *SMALL, "--export", tmp_path / "bids", "--split", "val")
+    cohort = Cohort.open(Path(lines[0].removeprefix("cohort: ")))
+    assert {s["split"] for s in cohort.manifest["subjects"]} == {"train", "val", "test"}
+    assert sorted(map(Path, lines[1:])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
+    low, high = sorted(folder.visits(tmp_path / "bids"), key=lambda visit: visit.domain, reverse=True)
+    assert (low.id, high.id) == ("sub-val0000_64mT", "sub-val0000_3T")
+    native = native_volumes(PhantomConfig(train=1, val=1, test=1), "val-0000")
+    for visit in (low, high):
+        for contrast, path in visit.scans.items():
+            values, affine = native[visit.domain, contrast]  # type: ignore[index]
+            np.testing.assert_allclose(nib.load(path).get_fdata(), values, rtol=1e-6)
+            np.testing.assert_allclose(nib.load(path).affine, affine, atol=1e-6)
+
+
+def test_a_folder_cohort_says_what_became_of_every_visit(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Too few are left to train: the page and its lines are there nevertheless."""
+    place = tmp_path / "bids/sub-01/anat"
+    place.mkdir(parents=True)
+    for name in ("sub-01_acq-64mT_T1w.nii.gz", "sub-01_acq-64mT_T2w.nii.gz"):
+        (place / name).write_bytes(b"no scan")
+    with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json says"):
+        run("--cohort", "folder", "--root", tmp_path / "bids")
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("sub", "0"))]
+    config: Any = FolderConfig(root=str(tmp_path / "bids"))
+    workspace = clinical.Workspace.of("folder", config, tmp_path / "runs")
+    page, table = workspace.folder / "quality.html", workspace.exclusions
+    assert "sub-01_64mT" in page.read_text() and table.is_file()
+    assert printed[0].startswith(
+        f"sub-01_64mT: set aside: {place}/sub-01_acq-64mT_T1w.nii.gz: not a readable"
+    )
+    assert printed[1:] == [f"0 of 1 visits prepared; look at {page}, edit {table} and run again"]
