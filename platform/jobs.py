@@ -43,6 +43,8 @@ def from_files(scans: Mapping[str, Path], mask: Path | None, output: Path, work:
 
 def from_bids(root: Path, output: Path) -> list[Job]:
     """Every 64 mT visit of a BIDS folder, its outputs in a tree like it; raises InputError where none is."""
+    if not root.is_dir():
+        raise InputError(f"--bids: {root} is no folder; allowed: a BIDS folder")
     jobs = [_job(visit, output) for visit in sorted(folder.visits(root, "64mT")) if visit.domain == "64mT"]
     if not jobs:
         raise InputError(f"--bids: {root} holds no 64 mT scan; allowed: a folder with some")

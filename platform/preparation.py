@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from platform import quality
 from platform.study import Cohort as CohortChoice
 from platform.study import Study, cohort_module
 from platform.tuning import ray_map
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from trainers import trial
+from trainers.cohorts.clinical import ScansConfig, Workspace
 from trainers.cohorts.store import Cohort
 from trainers.config import build
 from trainers.references import store
@@ -20,7 +22,19 @@ from trainers.references.config import ReferenceConfig
 
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console) -> Path:
-    """The cohort's folder, made by Ray tasks where it is not there yet; verified but for the test split."""
+    """The cohort's folder, made by Ray tasks where it is not there yet; verified but for the test split.
+
+    What became of real scans is printed, and published as a page.
+    """
+    try:
+        path = _prepare(choice, root, console)
+    finally:
+        _tell_quality(choice, root, console)
+    Cohort.open(path).verify("train", "val")
+    return path
+
+
+def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
     with _bar(console) as bar:
         task = bar.add_task(f"cohort {choice.source}", total=None)
 
@@ -34,8 +48,15 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console) -> Path:
         path: Path = cohort_module(choice.source).prepare(choice.config, root, mapper)
         if bar.tasks[task].total is None:  # it was there
             bar.update(task, total=1, completed=1)
-    Cohort.open(path).verify("train", "val")
     return path
+
+
+def _tell_quality(choice: CohortChoice, root: Path, console: Console) -> None:
+    if isinstance(choice.config, ScansConfig):
+        workspace = Workspace.of(choice.source, choice.config, root)
+        if workspace.outcome.is_file():
+            for line in quality.publish(workspace):
+                console.print(line)
 
 
 def prepare_references(study: Study, cohort_path: Path, root: Path, console: Console) -> Path:

@@ -8,7 +8,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from platform import cli, preflight, preparation, quality
+from platform import cli, preflight, preparation
 from platform.acquire import acquire
 from platform.cli import console
 from platform.search import load_saved
@@ -18,7 +18,7 @@ from platform.study import Cohort as CohortChoice
 from platform.study import Resources, Study, cohort_config, cohort_module, cohort_sources
 from typing import Any
 
-from trainers.cohorts.clinical import ScansConfig, Workspace
+from trainers.cohorts.clinical import ScansConfig
 from trainers.cohorts.store import SPLITS, Cohort
 from trainers.config import FieldError, FieldType, build, field_types
 from trainers.errors import InputError
@@ -60,11 +60,8 @@ def main(argv: Sequence[str]) -> None:
         for archive in ("zenodo", "ixi"):
             acquire(archive, Path(choice.config.root), console)
     tuning.start_ray(options.address, study.resources if study else Resources())
-    try:
-        cohort = preparation.prepare_cohort(choice, storage.root, console)
-        console.print(f"cohort: {cohort}")
-    finally:
-        report(choice, storage)
+    cohort = preparation.prepare_cohort(choice, storage.root, console)
+    console.print(f"cohort: {cohort}")
     if study:
         console.print(f"references: {preparation.prepare_references(study, cohort, storage.root, console)}")
     if options.export:
@@ -89,16 +86,6 @@ def chosen_cohort(options: argparse.Namespace) -> CohortChoice:
     if issubclass(config, ScansConfig) and "root" not in given:
         raise InputError(f"--root: is missing; allowed: where the scans of {options.cohort} are")
     return CohortChoice(options.cohort, build(config, given))
-
-
-def report(choice: CohortChoice, storage: Storage) -> None:
-    """What became of a real cohort's visits, in lines and as a page."""
-    if not isinstance(choice.config, ScansConfig):
-        return
-    workspace = Workspace.of(choice.source, choice.config, storage.root)
-    if workspace.outcome.is_file():
-        for line in quality.publish(workspace):
-            console.print(line)
 
 
 def export(choice: CohortChoice, cohort: Cohort, split: str, folder: Path) -> list[Path]:

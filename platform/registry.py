@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from platform import tracking
@@ -12,6 +13,7 @@ from platform.storage import Storage
 from typing import Any
 
 import trainers
+from trainers import weights
 from trainers.config import digest
 from trainers.errors import InputError
 
@@ -69,21 +71,42 @@ def set_alias(uri: str, name: str, alias: str, version: str) -> None:
     MlflowClient(tracking_uri=uri, registry_uri=uri).set_registered_model_alias(name, alias, version)
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """An exported translator at hand."""
+
+    folder: Path
+    version: str
+    """Of the registered model, whatever alias led to it; of a local folder, its weights' sum."""
+
+
 @contextmanager
-def fetch(model: str, uri: str | None, storage: str) -> Iterator[Path]:
-    """The folder of an exported translator: local, or of the registry (``models:/...``; a passing copy)."""
+def fetch(model: str, uri: str | None, storage: str) -> Iterator[Fetched]:
+    """An exported translator: of a local folder, or of the registry (``models:/...``; a passing copy)."""
     if not model.startswith("models:/"):
         folder = Path(model)
         if not (folder / "manifest.json").is_file():
             forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
             raise InputError(f"model: {model!r} is no exported model; allowed: {forms}")
-        yield folder
+        sums = weights.read_manifest(folder)["sha256"]
+        yield Fetched(folder, "sha256 " + digest(json.dumps(sums, sort_keys=True))[:12])
         return
     root = Storage.open(storage)
     store = uri or root.tracking
     tracking.prepare(store, tracking.EXPERIMENT, root.artifacts)
     with tempfile.TemporaryDirectory() as work:
-        yield _download(model, store, work) / "artifacts" / ARTIFACT
+        yield Fetched(_download(model, store, work) / "artifacts" / ARTIFACT, version_of(model, store))
+
+
+def version_of(model: str, uri: str) -> str:
+    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` leads to."""
+    from mlflow.tracking import MlflowClient
+
+    name, at, alias = model.removeprefix("models:/").partition("@")
+    if not at:
+        return name.rpartition("/")[2]
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    return str(client.get_model_version_by_alias(name, alias).version)
 
 
 def _download(model: str, uri: str, work: str) -> Path:

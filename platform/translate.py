@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from trainers.cohorts import channels, nifti, registration, skullstrip
-from trainers.cohorts.examination import Examination, examine, image_of, read
+from trainers.cohorts.examination import Examination, examine, image_of, named, read
 from trainers.cohorts.fields import Array
 from trainers.cohorts.folder import LOW, tesla
 from trainers.cohorts.nifti import Scan
@@ -74,12 +74,12 @@ def main(argv: Sequence[str]) -> None:
     failed = []
     with (
         tempfile.TemporaryDirectory() as work,
-        fetch(options.model, options.tracking, options.storage) as folder,
+        fetch(options.model, options.tracking, options.storage) as model,
     ):
-        todo, translator = ordered(options, Path(work)), Translator.open(folder)
+        todo, translator = ordered(options, Path(work)), Translator.open(model.folder)
         for job in todo:
             try:
-                run(options, job, translator)
+                run(options, job, translator, model.version)
             except InputError as error:
                 if len(todo) == 1:
                     raise
@@ -114,7 +114,7 @@ def ordered(options: argparse.Namespace, work: Path) -> list[Job]:
     return [jobs.from_files(scans, options.mask, options.output, work)]
 
 
-def run(options: argparse.Namespace, job: Job, translator: Translator) -> None:
+def run(options: argparse.Namespace, job: Job, translator: Translator, version: str) -> None:
     """Translate one visit and write everything of it."""
     started = time.perf_counter()
     wanted = channels.contrasts(translator.channels)
@@ -129,13 +129,11 @@ def run(options: argparse.Namespace, job: Job, translator: Translator) -> None:
     warnings = [*examination.warnings, *strong_fields({c: job.paths[c] for c in wanted})]
     for line in warnings:
         console.print(f"warning: {visit}: {line}")
-    try:
-        enhanced = enhance(translator, examination, options.uncertainty or 1)
-    except InputError as error:
-        raise InputError(f"{visit}: {error}") from None
+    enhanced: Enhanced = named(visit, enhance, translator, examination, options.uncertainty or 1)
     references = {c: path for c in wanted if (path := getattr(options, f"{c.lower()}_reference"))}
     facts: dict[str, Any] = {
         "model": options.model,
+        "version": version,
         "use": USE,
         "intensity": "0 to 1, as the 3 T training scans' own percentiles",
         **{key: translator.facts[key] for key in FACTS},
@@ -209,8 +207,8 @@ def laid_onto(scan: Image, reference: Scan) -> Array:
     A brain-extracted reference is taken as registered by its affine; else it is registered here, rigidly.
     """
     image = image_of(reference)
-    stripped = skullstrip.strip(image)
-    unit = Image((normalise(image.values, stripped.mask) + 1) / 2, image.affine)
+    stripped = named(reference.path, skullstrip.strip, image)
+    unit = Image((named(reference.path, normalise, image.values, stripped.mask) + 1) / 2, image.affine)
     if stripped.method == "given":
         return registration.resample(unit, scan, np.eye(4), order=1)
     matrix = registration.register(scan, unit, "Rigid", registration.schedule_for(scan))
@@ -219,16 +217,17 @@ def laid_onto(scan: Image, reference: Scan) -> Array:
 
 def planes(contrast: str, scan: Scan, enhanced: Enhanced) -> list[dict[str, Array]]:
     """An axial and a coronal plane before and after, anterior or superior up, pixels square."""
-    before, after = enhanced.untouched[contrast], enhanced.volumes[contrast]
+    shown = {"input": enhanced.untouched[contrast], "output": enhanced.volumes[contrast]}
+    brain = enhanced.brain[contrast]
+    most = {axis: int(brain.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in (2, 1)}
     return [
-        {f"{contrast} input": square(before, scan, axis), f"{contrast} output": square(after, scan, axis)}
-        for axis in (2, 1)
+        {f"{contrast} {name}": square(volume, scan, axis, at) for name, volume in shown.items()}
+        for axis, at in most.items()
     ]
 
 
-def square(volume: Array, scan: Scan, axis: int) -> Array:
-    """The plane across ``axis`` with most in it, repeated until its pixels are about square."""
-    at = int((volume > 0).sum(tuple({0, 1, 2} - {axis})).argmax())
+def square(volume: Array, scan: Scan, axis: int, at: int) -> Array:
+    """The plane ``at`` across ``axis``, repeated until its pixels are about square."""
     plane = np.take(volume, at, axis).T[::-1]
     across, up = (scan.spacing[i] for i in range(3) if i != axis)
     taller = np.repeat(plane, max(1, round(up / across)), axis=0)

@@ -30,8 +30,8 @@ def run_id(storage: Storage) -> str:
 
 
 def held(model: str, storage: Storage) -> str:
-    with registry.fetch(model, None, str(storage.root)) as folder:
-        return (folder / "manifest.json").read_text()
+    with registry.fetch(model, None, str(storage.root)) as fetched:
+        return fetched.version + (fetched.folder / "manifest.json").read_text()
 
 
 def test_step_counts_of_one_trial_are_versions_that_do_not_overwrite_each_other(
@@ -42,7 +42,7 @@ def test_step_counts_of_one_trial_are_versions_that_do_not_overwrite_each_other(
         folder = packaged(tmp_path / str(len(versions)), f"{steps} steps")
         versions.append(registry.register(uri, "asp", run_id, folder, {"trial": "3", "steps": steps}))
     assert versions == ["1", "2", "1"]
-    assert [held(f"models:/asp/{version}", storage) for version in "12"] == ["1 steps", "4 steps"]
+    assert [held(f"models:/asp/{version}", storage) for version in "12"] == ["11 steps", "24 steps"]
     for version in ("2", "1"):
         registry.set_alias(uri, "asp", "champion", version)
         assert held("models:/asp@champion", storage) == held(f"models:/asp/{version}", storage)

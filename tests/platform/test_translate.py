@@ -88,6 +88,7 @@ def test_a_pair_comes_back_on_its_grid_with_all_that_is_known_of_it(
         assert not values[~brain].any()
         facts = sidecar(tmp_path, contrast)
         assert facts["model"] == str(model) and facts["source"] == str(scans[contrast])
+        assert facts["version"].startswith("sha256 ")
         assert facts["use"].startswith("research only")
         assert (facts["method"], facts["steps"], facts["trial_key"]) == ("unsb", 2, "a trial")
         assert (facts["cohort"], facts["normalisation"]) == ("a cohort", "by percentiles")

@@ -107,11 +107,12 @@ def test_planes_show_most_brain_anterior_and_superior_up() -> None:
     volume = np.zeros(SHAPE, np.float32)
     volume[2:6, 2:6, 3] = 0.5
     volume[1, 19, 3] = 0.75  # left, most anterior
-    axial, coronal = square(volume, scan(volume), 2), square(volume, scan(volume), 1)
+    axial, coronal = square(volume, scan(volume), 2, 3), square(volume, scan(volume), 1, 2)
     assert axial.shape == (20, 18) and coronal.shape == (16, 18)
     assert np.argwhere(axial == 0.75).tolist() == [[0, 1]]
     assert np.flatnonzero(coronal.any(1)).tolist() == [16 - 1 - 3]
-    enhanced = Enhanced({"T1": volume}, {}, {"T1": EVERY}, {"T1": volume / 2}, {})
+    brain_of_most = volume > 0.4
+    enhanced = Enhanced({"T1": volume}, {}, {"T1": brain_of_most}, {"T1": volume / 2}, {})
     rows = planes("T1", scan(volume), enhanced)
     assert [list(row) for row in rows] == [["T1 input", "T1 output"]] * 2
     np.testing.assert_array_equal(rows[0]["T1 input"], axial / 2)
@@ -129,7 +130,7 @@ def test_planes_show_most_brain_anterior_and_superior_up() -> None:
 )
 def test_pixels_of_planes_are_about_square(spacing: Any, axis: int, shape: tuple[int, int]) -> None:
     volume = brain(0)
-    assert square(volume, scan(volume, np.diag([*spacing, 1.0])), axis).shape == shape
+    assert square(volume, scan(volume, np.diag([*spacing, 1.0])), axis, 8).shape == shape
 
 
 def test_spread_is_the_mean_inside_the_brain() -> None:

@@ -91,6 +91,7 @@ def prepare(source: str, config: ScansConfig, found: Sequence[Visit], root: Path
     where too few are left to train, validate and test.
     """
     workspace = Workspace.of(source, config, root)
+    workspace.outcome.unlink(missing_ok=True)
     exclusions = Exclusions.read(workspace.exclusions)
     by_volunteer = splits.assign(found, config.val, config.test, config.seed)
     visits = sorted(replace(visit, split=by_volunteer[visit.subject]) for visit in found)

@@ -78,13 +78,13 @@ def examine(scans: Mapping[str, Scan], how: BrainMask, given: Scan | None = None
     if given is not None and not given.same_grid(first):
         raise InputError(f"{given.path}: its grid differs from that of {first.path}; allowed: the scan's own")
     mask = None if given is None else given.values > 0.5
-    stripped = _named(first.path, skullstrip.strip, image_of(first), how, mask)
+    stripped = named(first.path, skullstrip.strip, image_of(first), how, mask)
     if not stripped.mask.any():
         raise InputError(f"{first.path}: no brain was found in it; allowed: a scan of a head")
     to_scan = {}
     for contrast, scan in scans.items():
         registered = scan is first or (stripped.method == "given" and _prepared(first, scan))
-        to_scan[contrast] = np.eye(4) if registered else _named(scan.path, _align, first, scan, stripped.mask)
+        to_scan[contrast] = np.eye(4) if registered else named(scan.path, _align, first, scan, stripped.mask)
     examination = Examination(scans, stripped, to_scan)
     for contrast, values in examination.volumes.items():
         inside = values[stripped.mask]
@@ -129,7 +129,7 @@ def _align(first: Scan, other: Scan, mask: Array) -> Array:
     return registration.register(fixed, moving, "Rigid", levels, region, start)
 
 
-def _named(path: Path, call: Any, *args: Any) -> Any:
+def named(path: Path, call: Any, *args: Any) -> Any:
     """The call's result; its InputError gains the file's name."""
     try:
         return call(*args)

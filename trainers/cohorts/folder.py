@@ -45,7 +45,8 @@ def prepare(config: FolderConfig, root: Path, mapper: clinical.Mapper = map) -> 
 def visits(path: Path, unnamed: str = "") -> list[Visit]:
     """Every visit of a BIDS folder or a table; raises InputError where there is none or one is unclear.
 
-    ``unnamed`` is the domain of scans in a folder that do not tell their own.
+    ``unnamed`` is the domain of scans in a folder that do not tell their own; then those of other field
+    strengths are passed over.
     """
     if path.is_dir():
         return _of_tree(path, unnamed)
@@ -110,6 +111,8 @@ def _files(
         subject = f"sub-{entities['sub']}"
         session = f"ses-{entities['ses']}" if "ses" in entities else ""
         domain = _domain(path, unnamed)
+        if not domain:
+            continue
         yield _File(subject, session, domain, found["contrast"], path, splits.get(subject, ""))
         if found["contrast"] == "T1":
             stems = (found["entities"], f"{found['entities']}_T1w")
@@ -130,12 +133,12 @@ def _domain(path: Path, unnamed: str) -> str:
     if found := _FIELD.search(path.name):
         return "64mT" if found["field"].lower() == "64mt" else "3T"
     strength = tesla(path)
-    if strength is None and unnamed:
-        return unnamed
     if strength is not None and LOW[0] <= strength <= LOW[1]:
         return "64mT"
     if strength is not None and HIGH[0] <= strength <= HIGH[1]:
         return "3T"
+    if unnamed:
+        return unnamed if strength is None else ""
     told = "no strength" if strength is None else f"{strength:g} tesla"
     named = f"has no acq-64mT or acq-3T in its name and {told} in a sidecar"
     strengths = f"MagneticFieldStrength in [{LOW[0]}, {LOW[1]}] or [{HIGH[0]}, {HIGH[1]}]"

@@ -72,25 +72,29 @@ def register(
     """The 4x4 matrix that takes RAS points of ``fixed`` to those of ``moving``.
 
     Mattes mutual information (Mattes et al. 2003), begun at ``start`` (default: the centres of mass meet);
-    ``mask`` restricts it on the fixed grid. Raises InputError for a sheared grid, which ITK cannot hold.
+    ``mask`` restricts it on the fixed grid. Raises InputError for a sheared grid, which ITK cannot hold,
+    and for images that ANTs cannot register.
     """
     ants = _ants()
     with tempfile.TemporaryDirectory() as folder:  # ANTs leaves its files wherever it is told to write
         begun = None if start is None else _write_matrix(ants, start, Path(folder) / "start.mat")
-        found = ants.registration(
-            _to_ants(ants, fixed),
-            _to_ants(ants, moving),
-            type_of_transform=kind,
-            initial_transform=begun,
-            outprefix=str(Path(folder) / "t"),
-            mask=None if mask is None else _to_ants(ants, Image(mask, fixed.affine)),
-            mask_all_stages=True,
-            aff_metric="mattes",
-            aff_random_sampling_rate=schedule.sampling,
-            aff_iterations=schedule.iterations,
-            aff_shrink_factors=schedule.shrink,
-            aff_smoothing_sigmas=schedule.smooth,
-        )
+        images = _to_ants(ants, fixed), _to_ants(ants, moving)
+        try:
+            found = ants.registration(
+                *images,
+                type_of_transform=kind,
+                initial_transform=begun,
+                outprefix=str(Path(folder) / "t"),
+                mask=None if mask is None else _to_ants(ants, Image(mask, fixed.affine)),
+                mask_all_stages=True,
+                aff_metric="mattes",
+                aff_random_sampling_rate=schedule.sampling,
+                aff_iterations=schedule.iterations,
+                aff_shrink_factors=schedule.shrink,
+                aff_smoothing_sigmas=schedule.smooth,
+            )
+        except RuntimeError as error:  # ANTs has said why on stderr
+            raise InputError(f"cannot be registered ({error}); allowed: scans that show one head") from error
         return _matrix(ants.read_transform(found["fwdtransforms"][0]))
 
 

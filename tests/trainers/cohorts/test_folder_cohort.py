@@ -63,13 +63,15 @@ def test_fields_are_told_by_sidecars(strength: float | str, domain: str, tmp_pat
 
 
 @pytest.mark.parametrize("strength", [1.5, 7, 0.35, float("nan")])
-def test_another_strength_is_refused(strength: float, tmp_path: Path) -> None:
+def test_another_strength_is_refused_or_passed_over(strength: float, tmp_path: Path) -> None:
     scan = lay(tmp_path, "sub-01_T1w.nii.gz") / "sub-01_T1w.nii.gz"
     scan.with_name("sub-01_T1w.json").write_text(json.dumps({"MagneticFieldStrength": strength}))
     with pytest.raises(
         InputError, match=f"{strength:g} tesla in a sidecar; allowed: .*MagneticFieldStrength"
     ):
-        visits(tmp_path, unnamed="64mT")
+        visits(tmp_path)
+    lay(tmp_path, "sub-02_T1w.nii.gz")
+    assert [visit.subject for visit in visits(tmp_path, unnamed="64mT")] == ["sub-02"]
 
 
 @pytest.mark.parametrize(
