@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     seeds = max(options.seeds, begun.get("seeds", 1))
     fixed = contest.terms(entrants, budget)
     require_same(folder.name, begun, fixed)
-    write_terms(folder, {**fixed, "systems": [e.system for e in entrants], "seeds": seeds})
+    write_terms(folder, {**begun, **fixed, "systems": [e.system for e in entrants], "seeds": seeds})
     compare(entrants, budget, seeds, options, storage)
 
 
@@ -100,9 +100,11 @@ def compare(
     experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
     ledger, study = Ledger(folder), entrants[0].study
     tuning.start_ray(options.address, study.resources)
-    cohort = preparation.prepare_cohort(study.cohort, storage.root, console)
+    terms = read_terms(folder)
+    cohort = preparation.prepare_cohort(study.cohort, storage.root, console, terms.get("cohort"))
     references = preparation.prepare_references(study, cohort, storage.root, console)
     opened = Cohort.open(cohort), References.open(references)  # damaged ones are told before hours are spent
+    write_terms(folder, {**terms, "cohort": opened[0].hash})
     steps = step_counts(entrants, budget, cohort, references, folder)
     recorder = tracking.Recorder(uri, experiment, f"comparison {folder.name}", folder)
     facts = environment(*(entrant.study for entrant in entrants))

@@ -13,24 +13,36 @@ import ray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from trainers import config as settings
 from trainers import trial
+from trainers.cohorts import build
 from trainers.cohorts.clinical import ScansConfig, Workspace
+from trainers.cohorts.intake import Order, Taken
 from trainers.cohorts.store import Cohort
-from trainers.config import build
+from trainers.errors import InputError
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
 
-def prepare_cohort(choice: CohortChoice, root: Path, console: Console) -> Path:
+def prepare_cohort(choice: CohortChoice, root: Path, console: Console, begun: str | None = None) -> Path:
     """The cohort's folder, made by Ray tasks where it is not there yet; verified but for the test split.
 
-    What became of real scans is printed, and published as a page.
+    What became of real scans is printed, and published as a page. ``begun`` is the hash of the cohort that a
+    study goes on with, whatever its scans are now; raises InputError where that one can no longer be had.
     """
-    try:
-        path = _prepare(choice, root, console)
-    finally:
-        _tell_quality(choice, root, console)
-    Cohort.open(path).verify("train", "val")
+    path = build.find(root, begun) if begun else None
+    if path is None:
+        try:
+            path = _prepare(choice, root, console)
+        finally:
+            _tell_quality(choice, root, console)
+    cohort = Cohort.open(path)
+    if begun and cohort.hash != begun:
+        changed = f"was {begun[:16]} when this was begun, is gone and would now be {cohort.hash[:16]}"
+        raise InputError(
+            f"cohort: {choice.source} {changed}; allowed: the same scans and exclusions, or another --name"
+        )
+    cohort.verify("train", "val")
     return path
 
 
@@ -41,7 +53,7 @@ def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
         def mapper(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             subjects = list(items)
             bar.update(task, total=(bar.tasks[task].total or 0) + len(subjects))
-            for entry in ray_map(function, subjects):
+            for entry in ray_map(function, subjects, lost=_lost):
                 bar.advance(task)
                 yield entry
 
@@ -49,6 +61,13 @@ def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
         if bar.tasks[task].total is None:  # it was there
             bar.update(task, total=1, completed=1)
     return path
+
+
+def _lost(item: Any, error: Exception) -> Any:
+    """A visit whose worker died in every try is set aside; a phantom without one of its subjects is none."""
+    if not isinstance(item, Order):
+        raise error
+    return Taken(item.visit, None, f"its worker died ({error.__class__.__name__})")
 
 
 def _tell_quality(choice: CohortChoice, root: Path, console: Console) -> None:
@@ -61,7 +80,7 @@ def _tell_quality(choice: CohortChoice, root: Path, console: Console) -> None:
 
 def prepare_references(study: Study, cohort_path: Path, root: Path, console: Console) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time."""
-    cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
+    cohort, config = Cohort.open(cohort_path), settings.build(ReferenceConfig, study.references)
     folder = store.reference_folder(root, cohort, config)
     missing = store.missing_parts(root, cohort, config)
     if missing:

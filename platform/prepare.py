@@ -40,7 +40,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--export", metavar="DIR", help="write a split's phantom scans as NIfTI, brain-extracted, BIDS-like"
     )
     parser.add_argument("--split", choices=SPLITS, help="which split to export (default: test)")
-    chosen = parser.parse_known_args(argv)[0].cohort
+    first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--cohort")
+    chosen = first.parse_known_args(argv)[0].cohort
     if chosen is not None:
         _add_settings(parser, chosen)
     return parser.parse_args(argv)

@@ -102,13 +102,14 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     folder = storage.study(study.name)
     ledger = Ledger(folder)
     tuning.start_ray(address, study.resources)
-    cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console)
+    begun = load_saved(folder)[1] if (folder / "study.json").exists() else {}
+    cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
     require_measurable(study, judge)
     point = reference_point(judge.baselines["input"], study.objectives)
-    point = freeze(folder, study, tracking_uri, point)
+    point = freeze(folder, study, tracking_uri, point, cohort.hash)
     recorder = tracking.Recorder(tracking_uri, experiment, study.name, folder)
     facts = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
     recorder.study({"method": study.method, "sampler": study.sampler}, facts)
@@ -134,11 +135,14 @@ def require_measurable(study: Study, judge: Judge) -> None:
             )
 
 
-def freeze(folder: Path, study: Study, tracking_uri: str, point: Mapping[str, float]) -> dict[str, float]:
+def freeze(
+    folder: Path, study: Study, tracking_uri: str, point: Mapping[str, float], cohort: str
+) -> dict[str, float]:
     """Write ``study.json``, once; returns its reference point, which a resumed study keeps."""
     path = folder / "study.json"
     if not path.exists():
-        plain = {"study": study.to_json(), "tracking": tracking_uri, "reference_point": point}
+        kept = {"study": study.to_json(), "tracking": tracking_uri, "cohort": cohort}
+        plain = {**kept, "reference_point": point}
         write_text(path, json.dumps(plain, indent=1))
     return dict(json.loads(path.read_text())["reference_point"])
 

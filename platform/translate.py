@@ -25,6 +25,7 @@ from trainers.cohorts import channels, nifti, registration, skullstrip
 from trainers.cohorts.examination import Examination, examine, image_of, named, read
 from trainers.cohorts.fields import Array
 from trainers.cohorts.folder import LOW, tesla
+from trainers.cohorts.intake import versions
 from trainers.cohorts.nifti import Scan
 from trainers.cohorts.preprocess import normalise
 from trainers.cohorts.registration import Image
@@ -105,8 +106,9 @@ def ordered(options: argparse.Namespace, work: Path) -> list[Job]:
     """What is to be translated; the output folder is made."""
     try:
         options.output.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=options.output).close()
     except OSError as error:
-        told = f"{options.output} cannot be made ({error.strerror})"
+        told = f"{options.output} cannot be written ({error.strerror})"
         raise InputError(f"--output: {told}; allowed: a folder") from error
     if options.bids:
         return jobs.from_bids(options.bids, options.output)
@@ -137,7 +139,9 @@ def run(options: argparse.Namespace, job: Job, translator: Translator, version: 
         "use": USE,
         "intensity": "0 to 1, as the 3 T training scans' own percentiles",
         **{key: translator.facts[key] for key in FACTS},
-        "brain_mask": examination.stripped.method,
+        "draws": options.uncertainty or 1,
+        "preprocessing": examination.facts(),
+        "software": versions(),
         "warnings": warnings,
     }
     job.output.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import ray
 from ray import tune
+from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
@@ -191,8 +192,22 @@ def concurrency(resources: Resources) -> int:
     return preflight.concurrency(resources, machine)
 
 
-def ray_map(function: Callable[[Any], Any], items: Iterable[Any], gpus: float = 0) -> Iterator[Any]:
-    """``map`` over Ray tasks of one core, and a share of a GPU, each; results in order."""
+def ray_map(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    gpus: float = 0,
+    lost: Callable[[Any, Exception], Any] | None = None,
+) -> Iterator[Any]:
+    """``map`` over Ray tasks of one core, and a share of a GPU, each; results in order.
+
+    ``lost(item, error)`` stands in for the result of a task whose worker died in every try.
+    """
     task = ray.remote(num_cpus=1, num_gpus=gpus)(trial.call)
-    references = [task.remote(function, item) for item in items]
-    return (ray.get(reference) for reference in references)
+    started = [(item, task.remote(function, item)) for item in items]
+    for item, reference in started:
+        try:
+            yield ray.get(reference)
+        except (WorkerCrashedError, OutOfMemoryError) as error:
+            if lost is None:
+                raise
+            yield lost(item, error)

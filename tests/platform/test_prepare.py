@@ -23,7 +23,7 @@ SMALL = ("--train", "1", "--val", "1", "--test", "1")
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """``run("--cohort", ...)`` without Ray, in the storage ``runs``; returns the lines but for the bars."""
     monkeypatch.setattr(tuning, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(preparation, "ray_map", map)
+    monkeypatch.setattr(preparation, "ray_map", lambda function, items, lost: map(function, items))
 
     def call(*words: object) -> list[str]:
         prepare.main([str(word) for word in (*words, "--storage", tmp_path / "runs")])
@@ -118,10 +118,11 @@ def test_a_folder_cohort_says_what_became_of_every_visit(
     """Too few are left to train: the page and its lines are there nevertheless."""
     place = tmp_path / "bids/sub-01/anat"
     place.mkdir(parents=True)
-    for name in ("sub-01_acq-64mT_T1w.nii.gz", "sub-01_acq-64mT_T2w.nii.gz"):
-        (place / name).write_bytes(b"no scan")
+    for person, field in (("01", "64mT"), ("02", "64mT"), ("03", "64mT"), ("04", "3T")):
+        for contrast in ("T1w", "T2w"):
+            (place / f"sub-{person}_acq-{field}_{contrast}.nii.gz").write_bytes(b"no scan")
     with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json says"):
-        run("--cohort", "folder", "--root", tmp_path / "bids")
+        run("--cohort", "folder", "--root", tmp_path / "bids", "--val", 1, "--test", 1)
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("sub", "0"))]
     config: Any = FolderConfig(root=str(tmp_path / "bids"))
     workspace = clinical.Workspace.of("folder", config, tmp_path / "runs")
@@ -130,4 +131,4 @@ def test_a_folder_cohort_says_what_became_of_every_visit(
     assert printed[0].startswith(
         f"sub-01_64mT: set aside: {place}/sub-01_acq-64mT_T1w.nii.gz: not a readable"
     )
-    assert printed[1:] == [f"0 of 1 visits prepared; look at {page}, edit {table} and run again"]
+    assert printed[4:] == [f"0 of 4 visits prepared; look at {page}, edit {table} and run again"]

@@ -24,17 +24,19 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def begin(study: Study, root: Path) -> Path:
     folder = Storage.open(root).study(study.name)
     folder.mkdir(parents=True)
-    search.freeze(folder, study, "sqlite:////somewhere.db", {"fid": 0.1 + 0.2})
+    search.freeze(folder, study, "sqlite:////somewhere.db", {"fid": 0.1 + 0.2}, "a hash")
     return folder
 
 
 def test_a_frozen_study_keeps_its_copy_and_its_reference_point(smoke: Study, tmp_path: Path) -> None:
     folder = begin(smoke, tmp_path)
     before = (folder / "study.json").read_bytes()
-    assert search.freeze(folder, smoke, "sqlite:////elsewhere.db", {"fid": 99.0}) == {"fid": 0.1 + 0.2}
+    assert search.freeze(folder, smoke, "sqlite:////elsewhere.db", {"fid": 99.0}, "another") == {
+        "fid": 0.1 + 0.2
+    }
     assert (folder / "study.json").read_bytes() == before
     study, saved = search.load_saved(folder)
-    assert study == smoke and saved["tracking"] == "sqlite:////somewhere.db"
+    assert study == smoke and (saved["tracking"], saved["cohort"]) == ("sqlite:////somewhere.db", "a hash")
     assert [path.name for path in folder.iterdir()] == ["study.json"]
 
 

@@ -92,7 +92,11 @@ def test_a_pair_comes_back_on_its_grid_with_all_that_is_known_of_it(
         assert facts["use"].startswith("research only")
         assert (facts["method"], facts["steps"], facts["trial_key"]) == ("unsb", 2, "a trial")
         assert (facts["cohort"], facts["normalisation"]) == ("a cohort", "by percentiles")
-        assert (facts["brain_mask"], facts["warnings"], facts["psnr_db"]) == ("given", [], {})
+        assert (facts["preprocessing"]["brain_mask"], facts["warnings"], facts["psnr_db"]) == (
+            "given",
+            [],
+            {},
+        )
         assert facts["consistency"].keys() == {"through_plane_change", "slice_shift"}
         assert 0 < facts["seconds"] < 100
         assert f"{contrast}_desc-enhanced.nii.gz, through-plane change" in told
@@ -206,7 +210,7 @@ def test_a_mask_of_the_users_is_the_brain(
         for contrast in ("T1", "T2"):
             values = output(tmp_path, contrast).get_fdata()
             assert not values[~brain].any() and values[brain].std() > 0.05
-        assert sidecar(tmp_path, "T1")["brain_mask"] == "given"
+        assert sidecar(tmp_path, "T1")["preprocessing"]["brain_mask"] == "given"
 
 
 def test_a_mask_on_another_grid_is_one_line(
@@ -253,7 +257,7 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(
 ) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(
-        InputError, match=r"--output: .*out cannot be made \(File exists\); allowed: a folder"
+        InputError, match=r"--output: .*out cannot be written \(File exists\); allowed: a folder"
     ):
         run(translator("cut"), *pair(scans))
 

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,15 @@ from trainers import weights
 from trainers.cohorts import build, preprocess, splits
 from trainers.cohorts.exclusions import Exclusions
 from trainers.cohorts.intake import Intake, Order, Taken, plain, take
-from trainers.cohorts.store import CONTRASTS, MASK, PAIRED_SPLITS
+from trainers.cohorts.store import MASK, PAIRED_SPLITS
 from trainers.cohorts.visits import Visit
 from trainers.config import Range, digest
 from trainers.errors import InputError
 
+NEEDED = (("train", "64mT"), ("train", "3T"), ("val", "64mT"), ("test", "64mT"))
+MIN_SLICES = 5
+"""A visit with fewer says nothing of a brain, and every FID would count as few slices of everybody."""
+FURTHER = "a further session of a paired volunteer, of whom another is used"
 Mapper = Callable[[Callable[[Any], Taken], list[Any]], Iterable[Taken]]
 CHOICES = {
     "grid": "axial, anterior rows first, about the middle of the brain, at the slices of the 64 mT scan",
@@ -28,7 +32,7 @@ CHOICES = {
         *preprocess.PERCENTILES
     ),
     "registration": "rigid, Mattes: T2 to T1; 3 T to 64 mT, pairs to their own scan, others to the reference",
-    "interpolation": "3 T and T2 once, cubic; 64 mT in plane, linear",
+    "interpolation": "3 T once, cubic; 64 mT T2 onto T1, cubic; 64 mT in plane, linear",
     "slice_filter": f"brain >= {preprocess.MIN_BRAIN_FRACTION:.0%} of a slice; pairs: at both fields",
     "order": "by split, domain, visit, then inferior to superior",
 }
@@ -93,17 +97,20 @@ def prepare(source: str, config: ScansConfig, found: Sequence[Visit], root: Path
     workspace = Workspace.of(source, config, root)
     workspace.outcome.unlink(missing_ok=True)
     exclusions = Exclusions.read(workspace.exclusions)
+    exclusions.require_known(workspace.exclusions, found)
     by_volunteer = splits.assign(found, config.val, config.test, config.seed)
     visits = sorted(replace(visit, split=by_volunteer[visit.subject]) for visit in found)
-    intake = Intake(workspace.visits, config.size, config.brain_mask)
-    taken = _screen(visits, exclusions)
-    low = [v for v in visits if v.id not in taken and v.domain == "64mT"]
-    taken |= _settle(mapper(partial(take, intake), [Order(v) for v in low]), exclusions)
+    _require_splits(config, visits)
+    work = partial(take, Intake(workspace.visits, config.size, config.brain_mask))
+    taken = {v.id: Taken(v, None, "excluded by hand") for v in visits if exclusions.of(v) == "yes"}
+    for batch in _rounds(visits, "64mT", taken):
+        taken |= _settle(mapper(work, [Order(v) for v in batch]), exclusions)
     targets, orphans = _targets(config, visits, taken)
     taken |= orphans
-    high = [Order(v, targets[v.id]) for v in visits if v.id in targets]
-    taken |= _settle(mapper(partial(take, intake), high), exclusions)
-    _record(workspace, source, [taken[visit.id] for visit in visits], exclusions)
+    for batch in _rounds(visits, "3T", taken):
+        taken |= _settle(mapper(work, [Order(v, targets[v.id]) for v in batch]), exclusions)
+    taken = {v.id: taken.get(v.id, Taken(v, None, FURTHER)) for v in visits}
+    _record(workspace, source, list(taken.values()), exclusions)
     entries = _entries(config, [taken[visit.id] for visit in visits])
     _require_enough(entries, workspace)
     hash_ = digest(config.size, config.dtype, *(f"{e.id} {e.split} {' '.join(e.keys)}" for e in entries))
@@ -112,28 +119,35 @@ def prepare(source: str, config: ScansConfig, found: Sequence[Visit], root: Path
     return build.find(root, hash_) or build.write(root, hash_, head, map(_entry, entries))
 
 
-def _screen(visits: Sequence[Visit], exclusions: Exclusions) -> dict[str, Taken]:
-    """Visits that are not even looked at: excluded by hand, or a paired volunteer's further sessions."""
-    aside, seen = {}, set()
+def _rounds(visits: Sequence[Visit], domain: str, taken: Mapping[str, Taken]) -> Iterator[list[Visit]]:
+    """Visits of a domain to prepare, batch by batch: of a paired volunteer one session, the next if it fails.
+
+    ``taken`` is looked at again before each batch.
+    """
     both = splits.paired(visits)
-    for visit in visits:
-        person = (visit.subject, visit.domain)
-        if exclusions.of(visit) == "yes":
-            aside[visit.id] = Taken(visit, None, "excluded by hand")
-        elif visit.subject in both and person in seen:
-            aside[visit.id] = Taken(visit, None, "a further session of a paired volunteer: the first is used")
-        elif len(visit.scans) == len(CONTRASTS):
-            seen.add(person)
-    return aside
+    while True:
+        served = {t.visit.subject for t in taken.values() if t.usable and t.visit.domain == domain}
+        batch: list[Visit] = []
+        for visit in (v for v in visits if v.domain == domain and v.id not in taken):
+            if visit.subject not in both or visit.subject not in served:
+                batch.append(visit)
+                served.add(visit.subject)
+        if not batch:
+            return
+        yield batch
 
 
 def _settle(results: Iterable[Taken], exclusions: Exclusions) -> dict[str, Taken]:
-    """Flagged visits stay out unless a person let them in."""
+    """Flagged visits stay out unless a person let them in; those with too few slices in any case."""
     settled = {}
     for taken in results:
-        flags = [] if taken.folder is None else weights.read_manifest(taken.folder)["warnings"]
-        if flags and exclusions.of(taken.visit) != "no":
-            taken = replace(taken, reason=f"flagged: {'; '.join(flags)}")
+        if taken.folder is not None:
+            facts = weights.read_manifest(taken.folder)
+            if facts["slices"] < MIN_SLICES:
+                few = f"{facts['slices']} slices hold enough brain; allowed: at least {MIN_SLICES}"
+                taken = replace(taken, reason=few)
+            elif facts["warnings"] and exclusions.of(taken.visit) != "no":
+                taken = replace(taken, reason=f"flagged: {'; '.join(facts['warnings'])}")
         settled[taken.visit.id] = taken
     return settled
 
@@ -142,12 +156,9 @@ def _targets(
     config: ScansConfig, visits: Sequence[Visit], taken: Mapping[str, Taken]
 ) -> tuple[dict[str, Path], dict[str, Taken]]:
     """To which prepared 64 mT visit each 3 T visit goes; and those that have none to go to."""
-    ready = {v.id: t.folder for v in visits if (t := taken.get(v.id)) and t.folder and not t.reason}
+    ready = {v.id: t.folder for v in visits if (t := taken.get(v.id)) and t.folder and t.usable}
     own = {v.subject: ready[v.id] for v in visits if v.id in ready}
     training = [v.id for v in visits if v.id in ready and v.split == "train"]
-    if config.reference and config.reference not in training:
-        few = ", ".join(training[:5]) or "none, as no 64 mT training visit is left"
-        raise InputError(f"reference: {config.reference!r} is not a training visit; allowed: {few}")
     reference = config.reference or next(iter(training), "")
     targets, orphans = {}, {}
     both = splits.paired(visits)
@@ -177,7 +188,7 @@ class _Planned:
 
 
 def _entries(config: ScansConfig, taken: Sequence[Taken]) -> list[_Planned]:
-    used = [t for t in taken if t.folder and not t.reason]
+    used = [t for t in taken if t.usable]
     both = splits.paired([t.visit for t in taken])
     planned = []
     for split in ("train", *PAIRED_SPLITS):
@@ -210,10 +221,25 @@ def _entry(planned: _Planned) -> build.Entry:
 
 def _require_enough(entries: Sequence[_Planned], workspace: Workspace) -> None:
     """Raises InputError where a split or a domain has nobody left."""
-    for split, domain in (("train", "64mT"), ("train", "3T"), ("val", "64mT"), ("test", "64mT")):
+    for split, domain in NEEDED:
         if not any(e.split == split and domain in e.folders for e in entries):
             told = f"no {domain} visit is left for {split}; {workspace.outcome} says what became of each"
             raise InputError(f"{workspace.folder}: {told}; allowed: at least one")
+
+
+def _require_splits(config: ScansConfig, visits: Sequence[Visit]) -> None:
+    """Raises InputError, before hours are spent, where a split is empty or the reference is none."""
+    for split, domain in NEEDED:
+        if not any(v.split == split and v.domain == domain for v in visits):
+            pairs = len(splits.paired(visits))
+            told = f"val {config.val} leaves no {domain} visit for {split}: {pairs} volunteers are paired"
+            raise InputError(f"{config.root}: {told}; allowed: at least one in each split")
+    training = [v.id for v in visits if v.split == "train" and v.domain == "64mT"]
+    if config.reference and config.reference not in training:
+        some = ", ".join(training[:5])
+        raise InputError(
+            f"reference: {config.reference!r} is not a 64 mT training visit; allowed: {some}, ..."
+        )
 
 
 def _record(workspace: Workspace, source: str, taken: Sequence[Taken], exclusions: Exclusions) -> None:
@@ -223,7 +249,9 @@ def _record(workspace: Workspace, source: str, taken: Sequence[Taken], exclusion
     ]
     workspace.folder.mkdir(parents=True, exist_ok=True)
     workspace.outcome.write_text(json.dumps({"source": source, "visits": rows}, indent=1))
-    exclusions.write(workspace.exclusions, [t.visit for t in taken], {t.visit.id: t.reason for t in taken})
+    # Read again: somebody may have edited it in the hours since.
+    now = Exclusions.read(workspace.exclusions) if workspace.exclusions.is_file() else exclusions
+    now.write(workspace.exclusions, [t.visit for t in taken], {t.visit.id: t.reason for t in taken})
 
 
 def _head(source: str, config: ScansConfig) -> dict[str, Any]:

@@ -52,16 +52,24 @@ class Examination:
     def warnings(self) -> list[str]:
         """What a person should look at, a line each."""
         looked = {c: Image(values, self.first.affine) for c, values in self.volumes.items()}
-        return [
+        found = [
             f"{contrast}: {line}"
             for contrast, image in looked.items()
             for line in scanlooks.looks(image, self.stripped, contrast)
         ]
+        first = self.first
+        for contrast, image in list(looked.items())[1:]:
+            found += [f"{contrast}: {line}" for line in registration.doubts(first, image.values, self.mask)]
+        return found
 
     def facts(self) -> dict[str, Any]:
         """All that was found, as plain values."""
         facts = {"brain_mask": self.stripped.method, **self.stripped.facts, "warnings": self.warnings}
         facts["to_scan"] = {contrast: matrix.tolist() for contrast, matrix in self.to_scan.items()}
+        facts["registration"] = {
+            "rigid": str(registration.schedule_for(self.first)),
+            "seed": registration.SEED,
+        }
         if len(self.volumes) > 1:
             t1, t2 = (values[self.mask] for values in self.volumes.values())
             facts["similarity_t2_t1"] = registration.mutual_information(t1, t2)

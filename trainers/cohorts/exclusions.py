@@ -2,15 +2,18 @@
 
 import csv
 import io
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trainers.cohorts import tables
 from trainers.cohorts.visits import Visit
+from trainers.config import suggest
 from trainers.errors import InputError
 
-COLUMNS = ("visit", "exclude", "note")
+COLUMNS = ("visit", "exclude", "reason", "note")
+"""``reason`` is ours; ``note`` is the person's, and stays."""
 ANSWERS = ("yes", "no", "")
 
 
@@ -20,6 +23,8 @@ class Exclusions:
 
     answers: Mapping[str, str]
     """By visit (``sub-0011_ses-01_64mT``) or by volunteer (``sub-0011``)."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the person wrote beside, by the same names."""
 
     @classmethod
     def read(cls, path: Path) -> "Exclusions":
@@ -30,6 +35,7 @@ class Exclusions:
         if not {"visit", "exclude"} <= set(rows.fieldnames or ()):
             raise InputError(f"{path}: has columns {rows.fieldnames}; allowed: {', '.join(COLUMNS)}")
         answers: dict[str, str] = {}
+        notes: dict[str, str] = {}
         for row in rows:
             answer = (row["exclude"] or "").strip().lower()
             if answer not in ANSWERS:
@@ -40,19 +46,33 @@ class Exclusions:
                 told = f"{name} is {before!r} in a line above and {answer!r} here"
                 raise InputError(f"{path}: line {rows.line_num}: {told}; allowed: one answer")
             answers[name] = answer or before
-        return cls(answers)
+            notes[name] = (row.get("note") or "").strip() or notes.get(name, "")
+        return cls(answers, notes)
+
+    def require_known(self, path: Path, visits: Iterable[Visit]) -> None:
+        """Raises InputError for an answer about a visit or volunteer that is not there."""
+        known = {name for visit in visits for name in (visit.id, visit.subject)}
+        for name, answer in self.answers.items():
+            if answer and name not in known:
+                near = suggest(name, tuple(sorted(known)))
+                raise InputError(
+                    f"{path}: visit: {name!r} is not there; {near}allowed: a visit or a volunteer"
+                )
 
     def of(self, visit: Visit) -> str:
         """``yes``, ``no`` or nothing."""
         return self.answers.get(visit.id) or self.answers.get(visit.subject, "")
 
-    def write(self, path: Path, visits: Iterable[Visit], notes: Mapping[str, str]) -> None:
-        """The table anew: every visit with its answer and what was noted of it; other rows stay."""
-        lines = {visit.id: (self.answers.get(visit.id, ""), notes.get(visit.id, "")) for visit in visits}
-        lines |= {name: (answer, "") for name, answer in self.answers.items() if name not in lines}
+    def write(self, path: Path, visits: Iterable[Visit], reasons: Mapping[str, str]) -> None:
+        """The table anew: every visit with its answer, why it is set aside, its note; other rows stay."""
+        names = [visit.id for visit in visits]
+        names += [name for name in self.answers if name not in names]
+        lines = {n: (self.answers.get(n, ""), reasons.get(n, ""), self.notes.get(n, "")) for n in names}
         stream = io.StringIO()
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(COLUMNS)
         table.writerows((name, *rest) for name, rest in sorted(lines.items()))
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(stream.getvalue(), "utf-8")
+        whole = path.with_name(f".{path.name}.{os.getpid()}")
+        whole.write_text(stream.getvalue(), "utf-8")
+        whole.replace(path)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.cohorts import clinical, tables
-from trainers.cohorts.visits import Visit
+from trainers.cohorts.visits import Visit, files_below
 from trainers.errors import InputError
 
 REQUIRED = ("subject", "domain", "contrast", "path")
@@ -39,7 +39,7 @@ class FolderConfig(clinical.ScansConfig):
 
 def prepare(config: FolderConfig, root: Path, mapper: clinical.Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
-    return clinical.prepare("folder", config, visits(Path(config.root)), root, mapper)
+    return clinical.prepare("folder", config, visits(Path(config.root).resolve()), root, mapper)
 
 
 def visits(path: Path, unnamed: str = "") -> list[Visit]:
@@ -95,7 +95,7 @@ def _row(path: Path, line: int, row: Mapping[str, str | None]) -> _File:
 
 def _of_tree(root: Path, unnamed: str) -> list[Visit]:
     splits = _participants(root / "participants.tsv")
-    named = sorted(root.rglob("sub-*.nii*"))
+    named = [path for path in files_below(root) if path.name.startswith("sub-")]
     masks = [path for path in named if _MASK.search(path.name)]
     return _grouped(_files(root, named, masks, splits, unnamed), root)
 
@@ -154,6 +154,12 @@ def _participants(path: Path) -> dict[str, str]:
     return {row["participant_id"]: row["split"] for row in told}
 
 
+def _run(path: Path) -> int:
+    """A scan is repeated when the one before it failed: of several the highest run is taken."""
+    found = re.search(r"_run-(\d+)", path.name)
+    return int(found[1]) if found else 0
+
+
 def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
     """One visit a person, session and field; raises InputError for two files of one kind, or two splits."""
     visits: dict[tuple[str, str, str], Visit] = {}
@@ -161,7 +167,9 @@ def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
         key = (file.subject, file.session, file.domain)
         visit = visits.get(key, Visit(file.subject, file.session, file.domain, None, None))
         before = getattr(visit, file.kind.lower())
-        if before is not None:
+        if before is not None and _run(before) != _run(file.path):
+            file = replace(file, path=max(before, file.path, key=_run))
+        elif before is not None:
             raise InputError(f"{file.path}: {visit.id} has {before} for {file.kind} already; allowed: one")
         if file.split and visit.split and file.split != visit.split:
             told = f"{visit.id} is in {visit.split} and {file.split}"

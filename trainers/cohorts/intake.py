@@ -8,7 +8,7 @@ import resource
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trainers import weights
-from trainers.cohorts import nifti, portrait, preprocess, registration
+from trainers.cohorts import nifti, portrait, preprocess, registration, skullstrip
 from trainers.cohorts.examination import Examination, examine, image_of, near, read
 from trainers.cohorts.fields import Array
 from trainers.cohorts.frame import Frame
@@ -61,6 +61,11 @@ class Taken:
     folder: Path | None
     reason: str = ""
 
+    @property
+    def usable(self) -> bool:
+        """Whether it may enter a cohort."""
+        return self.folder is not None and not self.reason
+
 
 def take(intake: Intake, order: Order) -> Taken:
     """Prepare one visit, unless it was before; a failing one is set aside and does not stop the others."""
@@ -95,11 +100,13 @@ def _publish(intake: Intake, order: Order) -> Path:
     tensors, found = _onto(examination, order.target) if order.target else _native(examination, intake)
     facts = {
         "key": key,
-        "visit": plain(visit),
+        "visit": plain(replace(visit, split="")),  # a split may change, the slices stay
         "inputs": inputs,
         "settings": list(settings(intake)),
+        "slices": int(preprocess.keep(tensors["slices"]["mask"].numpy()).sum()),
         **examination.facts(),
         **found,
+        "warnings": [*examination.warnings, *found.get("warnings", [])],
         "seconds": round(time.perf_counter() - started, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
@@ -109,10 +116,14 @@ def _publish(intake: Intake, order: Order) -> Path:
 
 def settings(intake: Intake) -> tuple[str, ...]:
     """All that changes a visit's slices but its files: recipe, size, mask method and software versions."""
-    versions = [
-        f"{name} {importlib.metadata.version(name)}" for name in ("antspyx", "nibabel", "numpy", "scipy")
-    ]
-    return (RECIPE, intake.size, intake.brain_mask, *versions)
+    tool = skullstrip.installed_tool() if intake.brain_mask == "auto" else intake.brain_mask
+    return (RECIPE, intake.size, intake.brain_mask, tool, *versions())
+
+
+def versions() -> list[str]:
+    """The software that prepares scans."""
+    names = ("antspyx", "nibabel", "numpy", "scipy")
+    return [f"{name} {importlib.metadata.version(name)}" for name in names]
 
 
 def files(visit: Visit) -> dict[str, Path]:
@@ -154,6 +165,7 @@ def _onto(examination: Examination, target: Path) -> Found:
     slices = onto_frame(examination, frame, to_visit)
     moved = registration.resample(moving, fixed, to_visit, order=1)
     facts = {
+        "warnings": registration.doubts(fixed, moved, region),
         "target": target.name,
         "target_to_visit": to_visit.tolist(),
         "similarity_to_target": registration.mutual_information(fixed.values[region], moved[region]),

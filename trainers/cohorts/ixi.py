@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-from trainers.cohorts.visits import Visit
+from trainers.cohorts.visits import Visit, files_below
 from trainers.errors import InputError
 
 SCAN = re.compile(r"IXI[-_ ]?(\d+)[-_ ]HH[-_ ](\d+)[-_ ](T[12])\.nii(?:\.gz)?", re.IGNORECASE)
@@ -24,7 +24,7 @@ def visits(folder: Path) -> list[Visit]:
     """
     people: defaultdict[str, defaultdict[int, dict[str, Path]]]
     people = defaultdict(lambda: defaultdict(dict))
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         if (found := SCAN.fullmatch(path.name)) and path.is_file():
             people[found[1]][int(found[2])][found[3].upper()] = path
     if not people:

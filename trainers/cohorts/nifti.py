@@ -82,11 +82,22 @@ def read(path: str | Path) -> Scan:
 
 
 def write(path: Path, values: Array, like: Scan) -> None:
-    """A RAS volume as float32 NIfTI on the grid of ``like``: its shape, affine and orientation."""
+    """A RAS volume as float32 NIfTI on the grid of ``like``: its shape, affine and orientation.
+
+    The file is there whole or not at all; raises InputError where it cannot be written.
+    """
     import nibabel as nib
 
     restored = nib.apply_orientation(values, _inverse(like.orientation)).astype(np.float32)
-    nib.save(nib.Nifti1Image(restored, like.affine), path)
+    part = path.with_name(f".part-{path.name}")
+    try:
+        nib.save(nib.Nifti1Image(restored, like.affine), part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); allowed: a folder with room"
+        ) from error
 
 
 def _inverse(orientation: Array) -> Array:
@@ -102,7 +113,7 @@ def _contents(path: Path) -> tuple[Array, Array]:
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         block = stream.read(540)
         header = _header(path, block)
-        offset, shape, dtype = header.get_data_offset(), header.get_data_shape(), header.get_data_dtype()
+        offset, shape, dtype = header.get_data_offset(), _volume_shape(header), header.get_data_dtype()
         content = _filled(path, stream, block, offset + math.prod(shape) * dtype.itemsize)
         if path.suffix.lower() == ".gz":
             _require_end(path, stream)
@@ -114,6 +125,14 @@ def _contents(path: Path) -> tuple[Array, Array]:
     return np.asarray(header.get_best_affine()), values
 
 
+def _volume_shape(header: Any) -> tuple[int, ...]:
+    """Without the trailing axes of length 1 that some converters write."""
+    shape = tuple(int(n) for n in header.get_data_shape())
+    while len(shape) > 3 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
 def _header(path: Path, block: bytes) -> Any:
     """The header of a scan that can be read; raises what nibabel raises, or InputError."""
     import nibabel as nib
@@ -121,7 +140,7 @@ def _header(path: Path, block: bytes) -> Any:
     kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(block) else nib.Nifti1Header
     _require_unrepaired(path, kind(block[: kind.sizeof_hdr], check=False))
     header = kind(block[: kind.sizeof_hdr])
-    shape, affine, dtype = header.get_data_shape(), header.get_best_affine(), header.get_data_dtype()
+    shape, affine, dtype = _volume_shape(header), header.get_best_affine(), header.get_data_dtype()
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(f"{path}: has shape {shape}; allowed: a 3-D scan")
     voxels = math.prod(int(n) for n in shape)

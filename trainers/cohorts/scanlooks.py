@@ -14,6 +14,7 @@ from trainers.cohorts.skullstrip import BRAIN_ML, Stripped, edge_cut
 VOXEL_MM = (0.3, 10.0)
 EXTENT_MM = (100.0, 600.0)
 """Smallest and largest plausible field of view along an axis."""
+MAX_IN_PLANE = 3.0  # mm, across an axial slice
 MIN_SIMILARITY = 1.012  # good 1.013 and more, cube 1.011, a head upside down 1.008
 MIN_CORRELATION = 0.15
 """With the T1w template, either sign: good 0.177 and more; noise, sphere, turned 64 mT heads 0.11 and less.
@@ -61,6 +62,8 @@ def _field_of_view(scan: Image, mask: Array) -> list[str]:
     if extent.min() < EXTENT_MM[0] or extent.max() > EXTENT_MM[1]:
         limits = f"{EXTENT_MM[0]:g} to {EXTENT_MM[1]:g}"
         found.append(f"a field of view of {_mm(extent)} mm; a head's has {limits} along each axis")
+    if spacing.argmax() != 2 and spacing.max() > MAX_IN_PLANE:
+        found.append(f"slices that are not axial: voxels of {_mm(spacing)} mm; models work on axial ones")
     cut = edge_cut(mask)
     if cut > MAX_CUT:
         found.append(f"the brain is cut by the edge of the field of view ({cut:.0%} of its widest section)")

@@ -114,6 +114,11 @@ def edge_cut(mask: Array) -> float:
 def _choose(scan: Image, given: Array | None) -> str:
     if given is not None or looks_extracted(scan):
         return "given"
+    return installed_tool()
+
+
+def installed_tool() -> str:
+    """What ``auto`` takes on this machine for a head: HD-BET, SynthStrip or the template."""
     return next((name for name, command in _COMMANDS.items() if shutil.which(command)), "template")
 
 

@@ -20,8 +20,8 @@ def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str,
     Paired volunteers never train: ``val`` of them, drawn by ``seed``, validate and the others test. Where
     nobody is paired, ``val`` and ``test`` volunteers with 64 mT scans alone stand in. What the source
     decides is kept; a volunteer in two splits, paired and in training, or unpaired where a comparison needs
-    pairs, raises InputError. A draw depends on a volunteer's own name, so that it stays when others come and
-    go.
+    pairs, raises InputError. The order in which volunteers are drawn is by their own names, so that few
+    change their split when others come or go; a study keeps the cohort that it was begun on.
     """
     splits = _decided(visits)
     both = paired(visits)

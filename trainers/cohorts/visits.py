@@ -1,5 +1,6 @@
 """What a cohort source finds: one visit is one person in one scanner once."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,3 +32,16 @@ class Visit:
     def id(self) -> str:
         """As ``sub-0011_ses-01_64mT``."""
         return "_".join(part for part in (self.subject, self.session, self.domain) if part)
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, sorted; links to folders are followed, once each."""
+    found, seen = [], set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(place, name) for name in names]
+    return sorted(found)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainers.cohorts.visits import Visit
+from trainers.cohorts.visits import Visit, files_below
 from trainers.errors import InputError
 
 FIELDS: dict[str, re.Pattern[str]] = {
@@ -86,7 +86,7 @@ def visits(folder: Path) -> list[Visit]:
 
 
 def _scans(folder: Path) -> Iterator[tuple[Path, Scan]]:
-    for path in sorted(folder.rglob("*")):
+    for path in files_below(folder):
         scan = parse(path.relative_to(folder).as_posix())
         if scan is not None and path.is_file():
             yield path, scan

@@ -16,6 +16,6 @@ class ZenodoIxiConfig(clinical.ScansConfig):
 
 def prepare(config: ZenodoIxiConfig, root: Path, mapper: clinical.Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
-    place = Path(config.root)
+    place = Path(config.root).resolve()
     visits = [*zenodo.visits(place / "zenodo"), *ixi.visits(place / "ixi")]
     return clinical.prepare("zenodo+ixi", config, visits, root, mapper)

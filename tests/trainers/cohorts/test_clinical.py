@@ -78,7 +78,7 @@ def test_no_volunteer_is_in_two_splits_and_no_pair_trains(prepared: Any) -> None
     assert found["train"] == {"sub-a", "sub-b", "sub-hh1", "sub-hh2"}
     assert found["val"] | found["test"] == {"sub-v", "sub-t"} and not found["val"] & found["test"]
     assert prepared.reasons() == {
-        "sub-v_ses-2_64mT": "a further session of a paired volunteer: the first is used"
+        "sub-v_ses-2_64mT": "a further session of a paired volunteer, of whom another is used"
     }
 
 
@@ -159,7 +159,7 @@ def test_unpaired_3_t_go_to_the_first_training_visit_or_the_one_chosen(prepared:
     assert target.startswith("sub-b_64mT-")
     for wrong in ("sub-c_64mT", "sub-v_ses-1_64mT", "sub-hh1_3T"):
         with pytest.raises(
-            InputError, match=f"reference: '{wrong}' is not a training visit; allowed: sub-a_ses"
+            InputError, match=f"reference: '{wrong}' is not a 64 mT training visit; allowed: sub-a_ses"
         ):
             site.prepare(reference=wrong)
 
@@ -209,7 +209,7 @@ def test_what_fails_is_set_aside_with_its_reason_and_the_rest_goes_on(site: Any)
     }
     assert set(subjects(found)) == {"sub-a_ses-1_64mT", "sub-hh2_3T", "sub-v", "sub-t"}
     with site.workspace.exclusions.open(newline="") as stream:
-        notes = {row["visit"]: row["note"] for row in csv.DictReader(stream)}
+        notes = {row["visit"]: row["reason"] for row in csv.DictReader(stream)}
     assert len(notes) == 10 and {name for name, note in notes.items() if note} == set(site.reasons())
 
 
@@ -270,3 +270,41 @@ def test_the_outcome_names_every_visit_and_its_folder(prepared: Any) -> None:
         assert (row["folder"] is None) == bool(row["reason"])
         if row["folder"]:
             assert weights.verify(Path(row["folder"]))["visit"]["subject"] == row["subject"]
+
+
+def test_another_session_takes_a_damaged_ones_place(site: Any) -> None:
+    site.put("sub-v_ses-1_acq-64mT_T1w", b"not a scan")
+    found = subjects(site.prepare())
+    assert found["sub-v"]["provenance"]["visits"]["64mT"]["visit"]["session"] == "ses-2"
+    assert "not a readable NIfTI" in site.reasons()["sub-v_ses-1_64mT"]
+
+
+def test_a_registration_that_went_wrong_is_flagged(
+    prepared: Any, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter turn about the brain's own middle keeps the brains upon each other, and nothing else."""
+    volume = nib.load(site.scan("sub-v_acq-3T_T1w"))
+    middle = volume.affine[:3, :3] @ np.argwhere(volume.get_fdata()).mean(0) + volume.affine[:3, 3]
+    turn = np.eye(4)
+    turn[:2, :2] = [[0, -1], [1, 0]]
+    turn[:3, 3] = middle - turn[:3, :3] @ middle
+    monkeypatch.setattr(registration, "register", lambda *_, **__: turn)
+    (site.workspace.visits / next(p.name for p in site.workspace.visits.glob("sub-v_3T-*"))).rename(
+        site.scans.parent / "away"
+    )
+    with pytest.raises(InputError, match="no 64mT visit is left for val"):
+        site.prepare()
+    assert "its registration is doubtful: turned by" in site.reasons()["sub-v_3T"]
+
+
+def test_a_split_that_must_be_empty_is_told_before_anything_is_prepared(
+    site: Any, examined: list[str]
+) -> None:
+    with pytest.raises(InputError, match="val 2 leaves no 64mT visit for test: 2 volunteers are paired"):
+        site.prepare(val=2)
+    assert examined == [] and not site.workspace.outcome.exists()
+
+
+def test_the_split_of_a_visit_is_not_kept_with_its_slices(prepared: Any) -> None:
+    for entry in cohort(prepared).manifest["subjects"]:
+        assert {v["visit"]["split"] for v in entry["provenance"]["visits"].values()} == {""}

@@ -17,7 +17,7 @@ A, B, C = (
 
 def table(path: Path) -> dict[str, tuple[str, str]]:
     with path.open(newline="") as stream:
-        return {row["visit"]: (row["exclude"], row["note"]) for row in csv.DictReader(stream)}
+        return {row["visit"]: (row["exclude"], row["reason"]) for row in csv.DictReader(stream)}
 
 
 def written(path: Path, *lines: str) -> Path:
@@ -56,9 +56,9 @@ def test_edits_survive_a_run_and_notes_are_renewed(tmp_path: Path) -> None:
     Exclusions.read(path).write(path, [B, A], {A.id: "flagged: no brain, perhaps", B.id: "corrupt"})
     assert table(path) == {A.id: ("", "flagged: no brain, perhaps"), B.id: ("", "corrupt")}
     lines = path.read_text().splitlines()
-    assert lines[0] == "visit,exclude,note" and lines[1:] == sorted(lines[1:])
+    assert lines[0] == "visit,exclude,reason,note" and lines[1:] == sorted(lines[1:])
 
-    path.write_text(path.read_text().replace(f"{A.id},,", f"{A.id},no,") + "sub-c,yes,moved\n")
+    path.write_text(path.read_text().replace(f"{A.id},,", f"{A.id},no,") + "sub-c,yes,,moved\n")
     Exclusions.read(path).write(path, [A, B, C], {C.id: "excluded by hand"})
     assert table(path) == {
         A.id: ("no", ""),
@@ -66,6 +66,7 @@ def test_edits_survive_a_run_and_notes_are_renewed(tmp_path: Path) -> None:
         "sub-c": ("yes", ""),
         C.id: ("", "excluded by hand"),
     }
+    assert "sub-c,yes,,moved" in path.read_text()  # what a person wrote beside stays
     before = path.read_bytes()
     Exclusions.read(path).write(path, [C, B, A], {C.id: "excluded by hand"})
     assert path.read_bytes() == before
@@ -87,7 +88,10 @@ def test_an_answer_is_not_lost_to_an_empty_one(tmp_path: Path) -> None:
     [
         (("visit,exclude", "sub-a,no", "sub-b,maybe"), "line 3: exclude: 'maybe' is not allowed"),
         (("visit,exclude", "sub-a,yes", "", "sub-a,no"), "line 4: sub-a is 'yes' in a line above"),
-        (("visit;exclude", "sub-a;no"), r"has columns ['visit;exclude']; allowed: visit, exclude, note"),
+        (
+            ("visit;exclude", "sub-a;no"),
+            r"has columns ['visit;exclude']; allowed: visit, exclude, reason, note",
+        ),
         (("",), "has columns"),
     ],
 )
@@ -103,3 +107,14 @@ def test_a_table_in_another_encoding_is_told(tmp_path: Path) -> None:
     path.write_bytes("visit,exclude\nsub-a,yes\n".encode("utf-16"))
     with pytest.raises(InputError, match=r"cannot be read .*; allowed: a table in UTF-8"):
         Exclusions.read(path)
+
+
+def test_an_answer_that_would_do_nothing_is_refused(tmp_path: Path) -> None:
+    for name in (A.id.replace("64mT", "64MT"), f"{A.id}_x", "sub-nobody"):
+        path = written(tmp_path / "e.csv", "visit,exclude", f"{name},yes", f"{A.subject},no")
+        with pytest.raises(
+            InputError, match=f"visit: '{name}' is not there; .*allowed: a visit or a volunteer"
+        ):
+            Exclusions.read(path).require_known(path, [A, B])
+    path = written(tmp_path / "e.csv", "visit,exclude", "sub-nobody,", f"{A.subject},no", f"{B.id},yes")
+    Exclusions.read(path).require_known(path, [A, B])

@@ -223,3 +223,18 @@ def test_the_papers_cohort_takes_both_archives(tmp_path: Path, monkeypatch: pyte
     assert {
         visit.id for visit in (*zenodo.visits(tmp_path / "zenodo"), *ixi.visits(tmp_path / "ixi"))
     } == set(seen["zenodo+ixi"])
+
+
+def test_of_several_runs_the_last_is_taken(tmp_path: Path) -> None:
+    lay(tmp_path, *(f"sub-01_acq-3T_run-{n}_T1w.nii" for n in (2, 10, 1)))
+    (visit,) = visits(tmp_path)
+    assert visit.t1 == tmp_path / "sub-01_acq-3T_run-10_T1w.nii"
+
+
+def test_linked_folders_are_looked_into_once(tmp_path: Path) -> None:
+    lay(tmp_path, "elsewhere/sub-01/sub-01_acq-3T_T1w.nii")
+    root = tmp_path / "bids"
+    root.mkdir()
+    (root / "sub-01").symlink_to(tmp_path / "elsewhere" / "sub-01")
+    (root / "loop").symlink_to(root)
+    assert [visit.t1 for visit in visits(root)] == [root / "sub-01" / "sub-01_acq-3T_T1w.nii"]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from trainers.cohorts import anatomy, imaging, physics, registration, subject
@@ -273,3 +274,18 @@ def test_reading_between_voxels_is_linear() -> None:
     values = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
     found = registration.sample(values, np.array([[0, 0, 0], [0.5, 1, 1], [1, 1.5, 2.25], [3, 0, 0]]))
     np.testing.assert_allclose(found, [0, 6 + 5, 12 + 6 + 2.25, 0])
+
+
+@pytest.mark.parametrize("turn", [(25, 0, 0), (0, -25, 0), (0, 0, 90), (180, 0, 0), (0, 180, 0), (0, 0, 180)])
+def test_a_registration_off_by_a_large_turn_is_doubted(turn: tuple[float, float, float]) -> None:
+    rng = np.random.default_rng(0)
+    image = Image(gaussian_filter(rng.normal(size=(40, 44, 36)), 2.5), np.diag([4.0, 4, 4, 1]))
+    region = np.zeros(image.values.shape, bool)
+    region[8:-8, 8:-8, 8:-8] = True
+    middle = world(np.argwhere(region), image.affine).mean(0)
+    matrix = displacement(turn, (0, 0, 0))
+    matrix[:3, 3] = middle - matrix[:3, :3] @ middle
+    other = np.exp(image.values / image.values.std())  # another contrast
+    assert registration.doubts(image, other, region) == []
+    (line,) = registration.doubts(image, resample(Image(other, image.affine), image, matrix), region)
+    assert "doubtful: turned by" in line
