@@ -101,10 +101,10 @@ def compare(
     ledger, study = Ledger(folder), entrants[0].study
     tuning.start_ray(options.address, study.resources)
     terms = read_terms(folder)
-    cohort = preparation.prepare_cohort(study.cohort, storage.root, console, terms.get("cohort"))
+    cohort = preparation.prepare_cohort(study.cohort, storage.root, console, terms.get("cohort_hash"))
     references = preparation.prepare_references(study, cohort, storage.root, console)
     opened = Cohort.open(cohort), References.open(references)  # damaged ones are told before hours are spent
-    write_terms(folder, {**terms, "cohort": opened[0].hash})
+    write_terms(folder, {**terms, "cohort_hash": opened[0].hash})
     steps = step_counts(entrants, budget, cohort, references, folder)
     recorder = tracking.Recorder(uri, experiment, f"comparison {folder.name}", folder)
     facts = environment(*(entrant.study for entrant in entrants))

@@ -56,7 +56,7 @@ def test_a_folder_is_prepared_once_reviewed_and_taken_by_a_study(
 
     # Again, and again without a visit: by this process, as what is there is found by whoever looks.
     monkeypatch.setattr(tuning, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(preparation, "ray_map", map)
+    monkeypatch.setattr(preparation, "ray_map", lambda function, items, lost: map(function, items))
     prepare.main(words)
     assert printed_cohort(capsys.readouterr().out).path == first.path and times(tmp_path) == before
     (table,) = tmp_path.glob("prepared/*/exclusions.csv")

@@ -62,7 +62,7 @@ def _field_of_view(scan: Image, mask: Array) -> list[str]:
     if extent.min() < EXTENT_MM[0] or extent.max() > EXTENT_MM[1]:
         limits = f"{EXTENT_MM[0]:g} to {EXTENT_MM[1]:g}"
         found.append(f"a field of view of {_mm(extent)} mm; a head's has {limits} along each axis")
-    if spacing.argmax() != 2 and spacing.max() > MAX_IN_PLANE:
+    if spacing[:2].max() > max(MAX_IN_PLANE, spacing[2]):
         found.append(f"slices that are not axial: voxels of {_mm(spacing)} mm; models work on axial ones")
     cut = edge_cut(mask)
     if cut > MAX_CUT:

@@ -284,3 +284,13 @@ def test_a_given_mask_is_kept_and_a_constant_scan_refused() -> None:
     assert found.facts["brain_ml"] == pytest.approx(4 / 3 * np.pi * 70**3 / 1000, rel=0.01)
     with pytest.raises(InputError, match="constant"):
         strip(Image(np.ones((9, 9, 9)), np.eye(4)))
+
+
+def test_thick_slices_that_are_not_axial_are_told() -> None:
+    """Sagittal ones of 5 mm give axial planes of 5 mm pixels; axial ones may be as thick as they like."""
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in (40, 100, 100)), indexing="ij"))
+    ball = (np.linalg.norm(grid, axis=0) < 0.75).astype(np.float32)
+    stripped = Stripped(ball > 0, "given", {})
+    for spacing, told in (((5.0, 1.6, 1.6), True), ((1.6, 1.6, 5.0), False), ((3.2, 3.2, 9.4), False)):
+        scan = Image(ball, np.diag([*spacing, 1.0]))
+        assert any("slices that are not axial" in line for line in looks(scan, stripped, "T1")) == told
