@@ -16,13 +16,14 @@ from platform.ledger import Ledger
 from platform.roster import Entry, Roster, RosterView
 from platform.session import session
 from platform.space import require_name
-from platform.storage import Storage, write_text
+from platform.storage import Storage
 from platform.summary import environment
 from typing import Any
 
 from trainers.cohorts.store import Cohort
 from trainers.cost import seconds_per_step
 from trainers.errors import InputError
+from trainers.files import write_text
 from trainers.loop import Task
 from trainers.references.store import References
 

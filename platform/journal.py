@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform.lines import Entry as Event
 from platform.lines import Lines
-from platform.storage import write_text
+
+from trainers.files import write_text
 
 __all__ = ["Event", "Journal", "Stretch"]
 

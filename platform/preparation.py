@@ -13,12 +13,12 @@ import ray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from trainers import config as settings
 from trainers import trial
-from trainers.cohorts import build
+from trainers.cohorts.build import find as find_cohort
 from trainers.cohorts.clinical import ScansConfig, Workspace
 from trainers.cohorts.intake import Order, Taken
 from trainers.cohorts.store import Cohort
+from trainers.config import build
 from trainers.errors import InputError
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
@@ -30,7 +30,7 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console, begun: st
     What became of real scans is printed, and published as a page. ``begun`` is the hash of the cohort that a
     study goes on with, whatever its scans are now; raises InputError where that one can no longer be had.
     """
-    path = build.find(root, begun) if begun else None
+    path = find_cohort(root, begun) if begun else None
     if path is None:
         try:
             path = _prepare(choice, root, console)
@@ -80,7 +80,7 @@ def _tell_quality(choice: CohortChoice, root: Path, console: Console) -> None:
 
 def prepare_references(study: Study, cohort_path: Path, root: Path, console: Console) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time."""
-    cohort, config = Cohort.open(cohort_path), settings.build(ReferenceConfig, study.references)
+    cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
     folder = store.reference_folder(root, cohort, config)
     missing = store.missing_parts(root, cohort, config)
     if missing:

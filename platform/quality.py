@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from platform.storage import write_text
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from torch import Tensor
 
 from trainers import weights
 from trainers.cohorts.clinical import Workspace
+from trainers.files import write_text
 
 PAGE = Path(__file__).with_name("quality.html")
 MEASURES = {

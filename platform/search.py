@@ -17,13 +17,14 @@ from platform.front import reference_point
 from platform.ledger import Ledger
 from platform.session import session
 from platform.space import find_space, load_study, profile_choices, require_name
-from platform.storage import Storage, write_text
+from platform.storage import Storage
 from platform.study import Study
 from platform.summary import describe, environment
 from typing import Any
 
 from trainers.cohorts.store import Cohort
 from trainers.errors import InputError
+from trainers.files import write_text
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
 

@@ -7,13 +7,6 @@ from pathlib import Path
 from trainers.errors import InputError
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, whoever is killed meanwhile; one writer at a time."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text)
-    fresh.replace(path)
-
-
 @dataclass(frozen=True)
 class Storage:
     """A storage root; on a cluster it is on a file system that every node sees."""

@@ -15,7 +15,6 @@ from platform import cli, jobs, report
 from platform.cli import console
 from platform.jobs import Job
 from platform.registry import fetch
-from platform.storage import write_text
 from typing import Any, get_args
 
 import numpy as np
@@ -32,6 +31,7 @@ from trainers.cohorts.registration import Image
 from trainers.enhance import Enhanced, enhance
 from trainers.errors import InputError
 from trainers.export import Translator
+from trainers.files import write_text
 from trainers.metrics.paired import psnr
 
 FACTS = ("method", "steps", "trial_key", "cohort", "normalisation")

@@ -20,6 +20,7 @@ from trainers.cohorts.store import MASK, PAIRED_SPLITS
 from trainers.cohorts.visits import Visit
 from trainers.config import Range, digest
 from trainers.errors import InputError
+from trainers.files import write_text
 
 NEEDED = (("train", "64mT"), ("train", "3T"), ("val", "64mT"), ("test", "64mT"))
 MIN_SLICES = 5
@@ -248,7 +249,7 @@ def _record(workspace: Workspace, source: str, taken: Sequence[Taken], exclusion
         for t in taken
     ]
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    workspace.outcome.write_text(json.dumps({"source": source, "visits": rows}, indent=1))
+    write_text(workspace.outcome, json.dumps({"source": source, "visits": rows}, indent=1))
     # Read again: somebody may have edited it in the hours since.
     now = Exclusions.read(workspace.exclusions) if workspace.exclusions.is_file() else exclusions
     now.write(workspace.exclusions, [t.visit for t in taken], {t.visit.id: t.reason for t in taken})

@@ -95,8 +95,7 @@ def examine(scans: Mapping[str, Scan], how: BrainMask, given: Scan | None = None
         to_scan[contrast] = np.eye(4) if registered else named(scan.path, _align, first, scan, stripped.mask)
     examination = Examination(scans, stripped, to_scan)
     for contrast, values in examination.volumes.items():
-        inside = values[stripped.mask]
-        if not inside.size or np.ptp(inside) == 0:
+        if np.ptp(values[stripped.mask]) == 0:
             place = scans[contrast].path
             raise InputError(f"{place}: has no contrast inside the brain; allowed: a scan of that brain")
     return examination
@@ -131,10 +130,7 @@ def _align(first: Scan, other: Scan, mask: Array) -> Array:
     fixed, moving = image_of(first), image_of(other)
     region = near(mask, fixed.spacing)
     cut = preprocess.box(region)
-    fixed, region = fixed.cropped(cut), region[cut]
-    start = registration.best_start(fixed, moving, region)
-    levels = registration.schedule_for(fixed)
-    return registration.register(fixed, moving, "Rigid", levels, region, start)
+    return registration.rigid(fixed.cropped(cut), moving, region[cut])
 
 
 def named(path: Path, call: Any, *args: Any) -> Any:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from trainers.cohorts import tables
 from trainers.cohorts.visits import Visit
 from trainers.config import suggest
 from trainers.errors import InputError
+from trainers.files import write_text
 
 COLUMNS = ("visit", "exclude", "reason", "note")
 """``reason`` is ours; ``note`` is the person's, and stays."""
@@ -73,6 +73,4 @@ class Exclusions:
         table.writerow(COLUMNS)
         table.writerows((name, *rest) for name, rest in sorted(lines.items()))
         path.parent.mkdir(parents=True, exist_ok=True)
-        whole = path.with_name(f".{path.name}.{os.getpid()}")
-        whole.write_text(stream.getvalue(), "utf-8")
-        whole.replace(path)
+        write_text(path, stream.getvalue())

@@ -29,8 +29,6 @@ from trainers.errors import InputError
 
 RECIPE = "intake-1"
 """Raise it with any change to the slices: a visit prepared before must not pass for one prepared after."""
-
-
 SUPPORT = (8, 8, 8)
 """Voxels around the brain that its interpolation can feel."""
 
@@ -158,10 +156,7 @@ def _onto(examination: Examination, target: Path) -> Found:
     fixed = Image(native["T1"].numpy(), frame.affine)
     moving = Image(np.where(examination.mask, examination.first.values, 0), examination.first.affine)
     region = native["mask"].numpy() > 0
-    around = near(region, fixed.spacing)
-    start = registration.best_start(fixed, moving, around)
-    levels = registration.schedule_for(fixed)
-    to_visit = registration.register(fixed, moving, "Rigid", levels, around, start)
+    to_visit = registration.rigid(fixed, moving, near(region, fixed.spacing))
     slices = onto_frame(examination, frame, to_visit)
     moved = registration.resample(moving, fixed, to_visit, order=1)
     facts = {

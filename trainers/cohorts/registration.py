@@ -79,17 +79,17 @@ def register(
     ``mask`` restricts it on the fixed grid. Raises InputError for a sheared grid, which ITK cannot hold,
     and for images that ANTs cannot register.
     """
-    ants = _ants()
+    ants = load_ants()
     with tempfile.TemporaryDirectory() as folder:  # ANTs leaves its files wherever it is told to write
         begun = None if start is None else _write_matrix(ants, start, Path(folder) / "start.mat")
-        images = _to_ants(ants, fixed), _to_ants(ants, moving)
+        images = to_ants(ants, fixed), to_ants(ants, moving)
         try:
             found = ants.registration(
                 *images,
                 type_of_transform=kind,
                 initial_transform=begun,
                 outprefix=str(Path(folder) / "t"),
-                mask=None if mask is None else _to_ants(ants, Image(mask, fixed.affine)),
+                mask=None if mask is None else to_ants(ants, Image(mask, fixed.affine)),
                 mask_all_stages=True,
                 aff_metric="mattes",
                 aff_random_sampling_rate=schedule.sampling,
@@ -105,6 +105,12 @@ def register(
 def schedule_for(fixed: Image) -> Schedule:
     """Levels down to about 1.6 to 2 mm: on a rigid pair an error below 0.2 mm at 64 mT, 0.1 mm at 1 mm."""
     return FINE if min(fixed.spacing) < 1.3 else COARSE
+
+
+def rigid(fixed: Image, moving: Image, region: Array) -> Array:
+    """:func:`register` of two scans of heads, looking at ``region`` of the fixed one, from the best start."""
+    start = best_start(fixed, moving, region)
+    return register(fixed, moving, "Rigid", schedule_for(fixed), region, start)
 
 
 def best_start(fixed: Image, moving: Image, mask: Array) -> Array:
@@ -136,12 +142,12 @@ def doubts(fixed: Image, moved: Array, region: Array) -> list[str]:
     middle, values = places.mean(0), fixed.values[tuple(points.T)]
     back = np.linalg.inv(fixed.affine)
 
-    def information(turn: Array) -> float:
-        voxels = ((places - middle) @ turn.T + middle) @ back[:3, :3].T + back[:3, 3]
+    def information(rotation: Array) -> float:
+        voxels = ((places - middle) @ rotation.T + middle) @ back[:3, :3].T + back[:3, 3]
         return mutual_information(values, sample(moved, voxels))
 
-    found = {turn: information(_turn(*turn)) for turn in TURNS}
-    best = max(found, key=lambda turn: found[turn])
+    found = {way: information(turn(*way)) for way in TURNS}
+    best = max(found, key=lambda way: found[way])
     if found[best] - 1 <= CLEARLY * (information(np.eye(3)) - 1):
         return []
     return [
@@ -193,7 +199,7 @@ def resample(moving: Image, like: Image, fixed_to_moving: Array, order: Literal[
     return np.asarray(np.clip(found, values.min(), values.max()))
 
 
-def _turn(axis: int, degrees: float) -> Array:
+def turn(axis: int, degrees: float) -> Array:
     """3x3 about an axis of RAS."""
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     first, second = (axis + 1) % 3, (axis + 2) % 3
@@ -206,7 +212,7 @@ def _turn(axis: int, degrees: float) -> Array:
 def _pitched(degrees: float, from_: Array, to: Array) -> Array:
     """The turn about the left-right axis that takes the point ``from_`` to the point ``to``."""
     matrix = np.eye(4)
-    matrix[:3, :3] = _turn(0, degrees)
+    matrix[:3, :3] = turn(0, degrees)
     matrix[:3, 3] = to - matrix[:3, :3] @ from_
     return matrix
 
@@ -222,14 +228,16 @@ def _centre_of_mass(image: Image) -> Array:
     return np.asarray(image.affine[:3, :3] @ (np.array(sums) / weights.sum()) + image.affine[:3, 3])
 
 
-def _ants() -> Any:
+def load_ants() -> Any:
+    """The library, told to repeat itself bit for bit."""
     os.environ |= {"ANTS_RANDOM_SEED": str(SEED), "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
     import ants
 
     return ants
 
 
-def _to_ants(ants: Any, image: Image) -> Any:
+def to_ants(ants: Any, image: Image) -> Any:
+    """The image as ANTs holds it; raises InputError for a sheared grid."""
     lps = _RAS_TO_LPS @ image.affine
     direction = lps[:3, :3] / image.spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR:

@@ -20,12 +20,13 @@ from trainers.cohorts.fields import Array
 from trainers.cohorts.registration import (
     Image,
     Schedule,
-    _ants,
-    _to_ants,
+    load_ants,
     of_joint,
     register,
     resample,
     sample,
+    to_ants,
+    turn,
 )
 from trainers.errors import InputError
 
@@ -222,9 +223,7 @@ def working_head(scan: Image) -> Image:
     head[:, :, : max(0, top - int(_HEAD_MM / SPACING))] = False
     cut = tuple(slice(max(0, s.start - _MARGIN), s.stop + _MARGIN) for s in preprocess.box(head))
     cut = (cut[0], cut[1], slice(max(0, top - int(_HEAD_MM / SPACING)), cut[2].stop))
-    affine = like.affine.copy()
-    affine[:3, 3] += SPACING * np.array([s.start for s in cut])
-    return Image(work[cut], affine)
+    return Image(work, like.affine).cropped(cut)
 
 
 def _axis_aligned(scan: Image) -> Image:
@@ -238,8 +237,8 @@ def _axis_aligned(scan: Image) -> Image:
 
 def _unbiased(work: Image) -> Image:
     """N4 (Tustison et al. 2010)."""
-    ants = _ants()
-    return Image(ants.n4_bias_field_correction(_to_ants(ants, work), **_N4).numpy(), work.affine)
+    ants = load_ants()
+    return Image(ants.n4_bias_field_correction(to_ants(ants, work), **_N4).numpy(), work.affine)
 
 
 def _align(work: Image) -> Array:
@@ -247,7 +246,7 @@ def _align(work: Image) -> Array:
 
     They are judged inside the brain: head against air would outweigh it.
     """
-    starts = [_pitched(work, turn) for turn in _TURNS]
+    starts = [_pitched(work, degrees) for degrees in _TURNS]
     coarse = [_matrix(work, start, _COARSE) @ start @ np.linalg.inv(work.affine) for start in starts]
     start = starts[int(np.argmax([abs(correlation(work, matrix)) for matrix in coarse]))]
     return np.asarray(_matrix(work, start, _AFFINE) @ start @ np.linalg.inv(work.affine))
@@ -259,9 +258,9 @@ def _matrix(work: Image, start: Array, schedule: Schedule) -> Array:
 
 def _pitched(work: Image, degrees: float) -> Array:
     """The affine of ``work`` turned about the left-right axis."""
-    turn, (c, s) = np.eye(4), (np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees)))
-    turn[1:3, 1:3] = [[c, -s], [s, c]]
-    return np.asarray(turn @ work.affine)
+    rotation = np.eye(4)
+    rotation[:3, :3] = turn(0, degrees)
+    return np.asarray(rotation @ work.affine)
 
 
 def similarity(work: Image, head: Image, matrix: Array) -> float:
@@ -315,9 +314,9 @@ def refine(values: Array, distance: Array) -> Array:
     score = np.empty((len(points), len(shifts)))
     for k, shift in enumerate(shifts):
         at = points + ((smooth[near] + shift) / SPACING)[:, None] * normal
-        sample = map_coordinates(evidence, at.T, order=1, mode="nearest") * _STEP
-        score[:, k] = _GAIN * _spread(near, total + sample / 2) / weight
-        total += sample
+        found = map_coordinates(evidence, at.T, order=1, mode="nearest") * _STEP
+        score[:, k] = _GAIN * _spread(near, total + found / 2) / weight
+        total += found
     score -= (shifts / _PRIOR) ** 2 / 2
     posterior = np.exp(score - score.max(1, keepdims=True))
     moved = (posterior @ shifts) / posterior.sum(1)
