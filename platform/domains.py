@@ -1,18 +1,47 @@
-"""The domains of a search space: what values a searched field may take, and how they are read from YAML."""
+"""The domains of a search space: what values a searched field may take, and on what conditions."""
 
-from dataclasses import dataclass
-from platform.placed import unknown
-from platform.strict_yaml import Document, Where, shown
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
-from trainers.config import FieldError, FieldType, check
+When = Mapping[str, tuple[Any, ...]]
+"""Names of other dimensions, each with the values at which the condition holds."""
+
+TOLERANCE = 1e-6
+"""Of a step, by which a value may miss it: others add floating-point steps."""
 
 
 @dataclass(frozen=True)
-class _Interval:
+class _Dimension:
     name: str
+    when: When = field(default_factory=dict, kw_only=True, hash=False)
+    """Searched only where each named dimension is searched and has one of the values."""
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None for a continuum."""
+        raise NotImplementedError
+
+    def at(self, u: float) -> Any:
+        """The value at ``u`` in [0, 1]."""
+        raise NotImplementedError
+
+    def unit(self, value: Any) -> float:
+        """The place of a value of the domain in [0, 1]: the middle of its share, where it has one."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Interval(_Dimension):
     low: float
     high: float
+
+    @property
+    def size(self) -> int | None:
+        """None: a continuum."""
+        return None
 
     def holds(self, value: Any) -> bool:
         """Whether a value of the field's type lies in the domain."""
@@ -23,38 +52,129 @@ class _Interval:
 
 
 @dataclass(frozen=True)
-class Uniform(_Interval):
-    """A number, uniform in [low, high]."""
+class _Stepped(_Interval):
+    step: float | None = field(default=None, kw_only=True)
+    """Distance of the values, counted from ``low``; they end at or below ``high``. None: none."""
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value of the field's type lies in the domain, on a step of it."""
+        if self.step is None or self.size is None:
+            return super().holds(value)
+        steps = (value - self.low) / self.step
+        return bool(0 <= round(steps) < self.size and abs(steps - round(steps)) <= TOLERANCE)
+
+    def __str__(self) -> str:
+        return super().__str__() + (f" in steps of {self.step}" if self.step is not None else "")
+
+
+@dataclass(frozen=True)
+class Uniform(_Stepped):
+    """A number, uniform in [low, high], or on equal steps there."""
+
+    @property
+    def size(self) -> int | None:
+        """How many steps fit, in decimal arithmetic, ends included; None without steps."""
+        if self.step is None:
+            return None
+        return int((_exact(self.high) - _exact(self.low)) / _exact(self.step)) + 1
+
+    def at(self, u: float) -> float:
+        """Linear; steps have equal shares."""
+        if self.step is None or self.size is None:
+            return self._clamped(self.low * (1 - u) + self.high * u)
+        return float(_exact(self.low) + _share(u, self.size) * _exact(self.step))
+
+    def unit(self, value: float) -> float:
+        """Linear; of a step, the middle of its share."""
+        if self.step is None or self.size is None:
+            return (value - self.low) / (self.high - self.low)
+        return (round((value - self.low) / self.step) + 0.5) / self.size
+
+    def _clamped(self, value: float) -> float:
+        return float(min(max(value, self.low), self.high))
 
 
 @dataclass(frozen=True)
 class Log(_Interval):
     """A number, uniform in its logarithm in [low, high], low > 0."""
 
+    def at(self, u: float) -> float:
+        """Linear in the logarithm, exact at both ends."""
+        return float(min(max(self.low ** (1 - u) * self.high**u, self.low), self.high))
+
+    def unit(self, value: float) -> float:
+        """Linear in the logarithm."""
+        start = math.log(self.low)
+        return (math.log(value) - start) / (math.log(self.high) - start)
+
 
 @dataclass(frozen=True)
-class Int(_Interval):
-    """An integer, uniform in low..high, both included."""
+class Int(_Stepped):
+    """An integer, uniform in low..high, both included, or on equal steps there."""
 
     low: int
     high: int
+    step: int | None = field(default=None, kw_only=True)
+
+    @property
+    def size(self) -> int:
+        """How many integers."""
+        return (self.high - self.low) // (self.step or 1) + 1
+
+    def at(self, u: float) -> int:
+        """Equal shares."""
+        return self.low + _share(u, self.size) * (self.step or 1)
+
+    def unit(self, value: int) -> float:
+        """The middle of its share."""
+        return ((value - self.low) // (self.step or 1) + 0.5) / self.size
 
 
 @dataclass(frozen=True)
 class IntLog(Int):
-    """An integer in low..high, uniform in its logarithm, low > 0."""
+    """An integer in low..high, uniform in its logarithm, low > 0: n stands for n - 1/2 to n + 1/2."""
+
+    def at(self, u: float) -> int:
+        """Shares as on a logarithmic scale."""
+        value = math.exp(self._start * (1 - u) + self._end * u)
+        return min(max(math.floor(value + 0.5), self.low), self.high)
+
+    def unit(self, value: int) -> float:
+        """The middle of its share."""
+        middle = (math.log(value - 0.5) + math.log(value + 0.5)) / 2
+        return (middle - self._start) / (self._end - self._start)
+
+    @property
+    def _start(self) -> float:
+        return math.log(self.low - 0.5)
+
+    @property
+    def _end(self) -> float:
+        return math.log(self.high + 0.5)
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_Dimension):
     """One of the values, in no order."""
 
-    name: str
     values: tuple[Any, ...]
+
+    @property
+    def size(self) -> int:
+        """How many values."""
+        return len(self.values)
 
     def holds(self, value: Any) -> bool:
         """Whether a value of the field's type lies in the domain."""
         return value in self.values
+
+    def at(self, u: float) -> Any:
+        """Equal shares."""
+        return self.values[_share(u, self.size)]
+
+    def unit(self, value: Any) -> float:
+        """The middle of its share."""
+        return (self.values.index(value) + 0.5) / self.size
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.values))
@@ -70,58 +190,42 @@ INTERVALS: dict[str, type[Uniform | Log | Int | IntLog]] = {
 }
 
 
-def kinds(field: FieldType) -> tuple[str, ...]:
-    """The kinds of domain over which a field can be searched; none for a list, which Optuna cannot store."""
-    if field.kind is tuple:
-        return ()
-    if field.kind is float and not field.choices:
-        return ("uniform", "log", "choice")
-    return ("int", "int_log", "choice") if field.kind is int and not field.choices else ("choice",)
+def active(search: Sequence[Dimension], params: Mapping[str, Any]) -> tuple[Dimension, ...]:
+    """The dimensions that are searched where their parents have the values of ``params``."""
+    found: list[Dimension] = []
+    known: dict[str, Any] = {}
+    for dimension in search:
+        if is_active(dimension, known):
+            found.append(dimension)
+            if dimension.name in params:
+                known[dimension.name] = params[dimension.name]
+    return tuple(found)
 
 
-def read_dimension(document: Document, where: Where, name: str, field: FieldType) -> Dimension:
-    """The domain ``{kind: ...}`` at ``where``, for a field of type ``field``; raises PlacedError."""
-    value: Any = document.data
-    for part in where:
-        value = value[part]
-    known = kinds(field)
-    if not known:
-        raise document.error(
-            where, "a list cannot be searched; allowed: fields that are numbers, text or true or false"
-        )
-    if not isinstance(value, dict) or len(value) != 1:
-        forms = " or ".join(f"{{{kind}: {'[...]' if kind == 'choice' else '[low, high]'}}}" for kind in known)
-        raise document.refusal(where, value, forms)
-    (kind, values), *_ = value.items()
-    if kind not in known:
-        raise document.error((*where, kind), unknown(f"kind of domain for {field}", kind, known))
-    read = _choice if kind == "choice" else _interval
-    return read(document, (*where, kind), name, values, field)
+def is_active(dimension: Dimension, point: Mapping[str, Any]) -> bool:
+    """Whether the condition of a dimension holds at a point, which names active dimensions alone."""
+    return all(parent in point and point[parent] in values for parent, values in dimension.when.items())
 
 
-def _interval(document: Document, where: Where, name: str, values: Any, field: FieldType) -> Dimension:
-    if not isinstance(values, list) or len(values) != 2:
-        raise document.refusal(where, values, "[low, high]")
-    low, high = (_typed(document, (*where, i), value, field) for i, value in enumerate(values))
-    if low >= high:
-        raise document.refusal(where, values, "low below high")
-    if str(where[-1]).endswith("log") and low <= 0:
-        raise document.refusal(where, values, "low above 0, as its logarithm is searched")
-    return INTERVALS[str(where[-1])](name, low, high)
+def condition(dimension: Dimension) -> str:
+    """Where a dimension is searched, in words; empty: everywhere."""
+    return " and ".join(f"{name} is {' or '.join(map(str, of))}" for name, of in dimension.when.items())
 
 
-def _choice(document: Document, where: Where, name: str, values: Any, field: FieldType) -> Choice:
-    if not isinstance(values, list) or len(values) < 2:
-        raise document.refusal(where, values, "a list of at least two values")
-    typed = tuple(_typed(document, (*where, i), value, field) for i, value in enumerate(values))
-    for i, value in enumerate(typed):
-        if value in typed[:i]:
-            raise document.error((*where, i), f"{shown(value)} is there twice; allowed: distinct values")
-    return Choice(name, typed)
+def point_at(search: Sequence[Dimension], u: Sequence[float]) -> dict[str, Any]:
+    """The params at a point of the unit cube, a coordinate a dimension; inactive ones are left out."""
+    point: dict[str, Any] = {}
+    for dimension, x in zip(search, u, strict=True):
+        if is_active(dimension, point):
+            point[dimension.name] = dimension.at(float(x))
+    return point
 
 
-def _typed(document: Document, where: Where, value: Any, field: FieldType) -> Any:
-    try:
-        return check("", value, field)
-    except FieldError as error:
-        raise document.refusal(where, value, f"{error.allowed}, as the field's own") from None
+def _share(u: float, count: int) -> int:
+    """In which of ``count`` equal shares of [0, 1] a place lies."""
+    return min(int(u * count), count - 1)
+
+
+def _exact(value: float) -> Decimal:
+    """A number as it is written, so that .03 and five steps of .01 are .08."""
+    return Decimal(repr(float(value)))

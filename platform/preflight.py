@@ -56,9 +56,10 @@ def require_same_crop(study: Study) -> None:
 
 def estimated_seconds(study: Study, machine: Machine) -> float:
     """Wall-clock estimate of the trials, from the operations of a training step at the first point."""
-    config = study.point(study.start[0] if study.start else {})
-    references = build(ReferenceConfig, study.references)
-    work: float = step_flops(study.method, config, references) * config.steps * study.resources.workers
+    first = study.start[0] if study.start else {}
+    config, references = study.point(first), build(ReferenceConfig, study.references)
+    operations = step_flops(study.method_of(first), config, references)
+    work: float = operations * config.steps * study.resources.workers
     waves = math.ceil(study.budget.trials / concurrency(study.resources, machine))
     return work / rate(study.resources) * waves
 

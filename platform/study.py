@@ -1,16 +1,20 @@
 """A study, typed: what is searched, towards what, on which cohort, by what means; kept as JSON."""
 
+import functools
 import importlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from platform.domains import INTERVALS, Choice, Dimension
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import trainers.cohorts
-from trainers.config import FieldError, Range, build, check, digest, field_types, suggest
+from trainers.config import FieldError, FieldType, Range, build, check, digest, field_types, suggest
+
+fields_of = functools.cache(field_types)
+"""The fields of a configuration class; remembered, as every proposal is checked against them."""
 
 
 def method_config(name: str) -> type:
@@ -74,6 +78,51 @@ class Objective:
 
 
 @dataclass(frozen=True)
+class Constraint:
+    """A bound that a trial's metric must keep, "min" or "max": a number, or the untouched "input"'s value."""
+
+    metric: str
+    bound: Literal["min", "max"]
+    value: float | Literal["input"]
+
+    def __str__(self) -> str:
+        sign = ">=" if self.bound == "min" else "<="
+        value = "the input's" if self.value == "input" else f"{self.value:g}"
+        return f"{self.metric} {sign} {value}"
+
+
+DEFAULT_RUNGS = 3
+"""Below a trial's end, where the space sets no grace."""
+
+
+@dataclass(frozen=True)
+class Scheduler:
+    """Whether and how poor trials end early. Steps are the trial's own optimiser steps."""
+
+    name: Literal["none", "asha"] = "none"
+    grace: Annotated[int, Range(0, 10**8)] = 0
+    """Steps of the first rung; 0: the default."""
+    reduction: Annotated[int, Range(2, 16)] = 3
+    """One trial in so many goes on from a rung, and rungs are so many times apart."""
+    brackets: Annotated[int, Range(1, 8)] = 1
+    """Ladders among which trials are dealt, each with one rung fewer at the bottom than the one before."""
+    min_results: Annotated[int, Range(0, 10**6)] = 0
+    """Below so many results on a rung nothing ends there; 0: the reduction."""
+
+    def rungs(self, steps: int) -> tuple[int, ...]:
+        """The first ladder of a trial of ``steps``, with its end; without a scheduler, the end alone.
+
+        By default three rungs stand below it; ``grace`` sets the lowest one.
+        """
+        if self.name == "none":
+            return (steps,)
+        if not self.grace:
+            return tuple(sorted({max(1, round(steps / self.reduction**i)) for i in range(DEFAULT_RUNGS + 1)}))
+        below = (self.grace * self.reduction**i for i in range(steps.bit_length()))
+        return (*(rung for rung in below if rung < steps), steps)
+
+
+@dataclass(frozen=True)
 class Cohort:
     """A cohort's source and its configuration, an instance of that source's class."""
 
@@ -107,13 +156,42 @@ class Resources:
             )
 
 
+_TOGETHER = [
+    *(("cost", "cost_per_gpu_hour"), ("cost_per_gpu_hour", "cost")),
+    *(("plateau_percent", "plateau_trials"), ("plateau_trials", "plateau_percent")),
+]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """When a study is over."""
+    """When a study is over: whichever comes first. 0 is no limit."""
 
     trials: Annotated[int, Range(1, 1_000_000)]
     hours: Annotated[float, Range(0, 100_000)] = 0.0
-    """Wall-clock hours; 0: no limit."""
+    """By the clock."""
+    gpu_hours: Annotated[float, Range(0, 10**7)] = 0.0
+    """GPUs held times hours, all trials together."""
+    cost: Annotated[float, Range(0, 10**9)] = 0.0
+    """Of the GPU-hours, in the currency of ``cost_per_gpu_hour``."""
+    cost_per_gpu_hour: Annotated[float, Range(0, 10**6)] = 0.0
+    plateau_percent: Annotated[float, Range(0, 100)] = 0.0
+    """Over when the hypervolume has grown by less than this in the last ``plateau_trials``."""
+    plateau_trials: Annotated[int, Range(0, 1_000_000)] = 0
+
+    def __post_init__(self) -> None:
+        """Raises FieldError for one of two limits that have a meaning only together."""
+        for one, other in _TOGETHER:
+            if (value := getattr(self, one)) and not getattr(self, other):
+                raise FieldError(one, value, f"only together with {other}")
+
+
+METHOD = "method"
+"""The dimension of a study's method."""
+
+_PLAIN = ("name", "path", "profile", "sampler", "warm", "seed", "deterministic")
+_TUPLES = ("methods", "fixed", "start", "references")
+_LISTED: dict[str, type] = {"objectives": Objective, "constraints": Constraint}
+_NESTED: dict[str, type] = {"scheduler": Scheduler, "resources": Resources, "budget": Budget}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,25 +202,52 @@ class Study:
     path: str
     """The YAML it came from, as given."""
     profile: str | None
-    method: str
-    config: type
-    """The method's configuration class."""
+    methods: tuple[str, ...]
+    """With more than one, the first dimension of ``search`` chooses among them as ``method``."""
+    configs: tuple[type, ...]
+    """The methods' configuration classes."""
     objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
     sampler: str
+    scheduler: Scheduler = Scheduler()
     search: tuple[Dimension, ...]
     fixed: dict[str, Any]
     start: tuple[dict[str, Any], ...]
-    """Points to try first, each with a value for every searched field."""
+    """Points to try first, each with a value for every field that is searched there."""
+    warm: str = ""
+    """An earlier study, whose finished trials this one knows; empty: none."""
     cohort: Cohort
     references: dict[str, Any]
     """Values of ReferenceConfig's fields; the others keep their defaults."""
     resources: Resources
     budget: Budget
     seed: int
+    deterministic: bool = False
+    """Whether the same study twice makes the same proposals."""
+
+    @property
+    def method(self) -> str:
+        """The methods' names."""
+        return ", ".join(self.methods)
+
+    @property
+    def config(self) -> type:
+        """The first method's configuration class."""
+        return self.configs[0]
+
+    def method_of(self, params: Mapping[str, Any]) -> str:
+        """The method that a point trains."""
+        return str(params.get(METHOD, self.methods[0]))
 
     def point(self, params: Mapping[str, Any]) -> Any:
-        """The ``Config`` of its defaults, then ``fixed``, then ``params``; an InputError if it refuses."""
-        return build(self.config, {**self.fixed, **params})
+        """The method's ``Config`` of its defaults, then ``fixed``, then ``params``; an InputError if refused.
+
+        Fields of other methods alone are left out.
+        """
+        config = self.configs[self.methods.index(self.method_of(params))]
+        own, others = fields_of(config), {METHOD, *union(self.configs)}
+        values = {**self.fixed, **params}
+        return build(config, {k: value for k, value in values.items() if k in own or k not in others})
 
     def to_json(self) -> str:
         """Canonical JSON: equal studies give equal text."""
@@ -154,48 +259,56 @@ class Study:
         return digest(json.dumps({**self._plain(), "path": ""}, sort_keys=True))
 
     def _plain(self) -> dict[str, Any]:
-        plain = {
-            key: getattr(self, key)
-            for key in ("name", "path", "profile", "method", "sampler", "seed", "fixed")
-        }
-        plain |= {"objectives": [asdict(objective) for objective in self.objectives]}
-        plain |= {"start": list(self.start), "references": self.references}
+        plain = {key: getattr(self, key) for key in (*_PLAIN, *_TUPLES)}
+        plain |= {key: [asdict(each) for each in getattr(self, key)] for key in _LISTED}
+        plain |= {key: asdict(getattr(self, key)) for key in _NESTED}
         plain |= {"search": [{"kind": type(d).__name__, **asdict(d)} for d in self.search]}
-        plain |= {"cohort": {"source": self.cohort.source, "config": asdict(self.cohort.config)}}
-        return plain | {"resources": asdict(self.resources), "budget": asdict(self.budget)}
+        return plain | {"cohort": {"source": self.cohort.source, "config": asdict(self.cohort.config)}}
 
     @classmethod
     def from_json(cls, text: str, classes: Classes = DEFAULT_CLASSES) -> "Study":
         """The study that :meth:`to_json` wrote; raises InputError if the code no longer has what it names."""
         plain = json.loads(text)
-        config = classes.method(plain["method"])
+        configs = tuple(classes.method(name) for name in plain["methods"])
         source = plain["cohort"]["source"]
+        read: dict[str, Any] = {key: plain[key] for key in _PLAIN}
+        read |= {key: tuple(kind(**each) for each in plain[key]) for key, kind in _LISTED.items()}
+        read |= {key: build(kind, plain[key]) for key, kind in _NESTED.items()}
         return cls(
-            **{key: plain[key] for key in ("name", "path", "profile", "method", "sampler", "seed")},
-            config=config,
-            objectives=tuple(Objective(**values) for values in plain["objectives"]),
+            **read,
+            methods=tuple(plain["methods"]),
+            configs=configs,
             search=tuple(_dimension(values) for values in plain["search"]),
-            fixed=typed(config, plain["fixed"]),
-            start=tuple(typed(config, point) for point in plain["start"]),
+            fixed=typed(configs, plain["fixed"]),
+            start=tuple(plain["start"]),
             cohort=Cohort(source, build(classes.cohort(source), plain["cohort"]["config"])),
-            references=typed(classes.references(), plain["references"]),
-            resources=build(Resources, plain["resources"]),
-            budget=build(Budget, plain["budget"]),
+            references=typed((classes.references(),), plain["references"]),
         )
 
 
-def typed(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of a configuration's fields, in the fields' types; raises FieldError for the first wrong one."""
-    known = field_types(config)
+def union(configs: Sequence[type]) -> dict[str, FieldType]:
+    """The fields that any of the configurations has, as the last that has it."""
+    return {name: kind for config in configs for name, kind in fields_of(config).items()}
+
+
+def typed(configs: Sequence[type], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of fields, in the type of those that have them; raises FieldError for the first wrong one."""
+    known = union(configs)
     for key, value in values.items():
         if key not in known:
             raise FieldError(key, value, f"{suggest(key, known)}one of {', '.join(known)}")
-    return {key: check(key, value, known[key]) for key, value in values.items()}
+    return {key: check_all(configs, key, value) for key, value in values.items()}
+
+
+def check_all(configs: Sequence[type], key: str, value: Any) -> Any:
+    """A value that all configurations with the field ``key`` take, else FieldError; an integer stays one."""
+    kinds = [fields_of(config)[key] for config in configs if key in fields_of(config)]
+    return min((check(key, value, kind) for kind in kinds), key=lambda checked: isinstance(checked, float))
 
 
 def _dimension(plain: dict[str, Any]) -> Dimension:
-    name = plain["name"]
-    if plain["kind"] == Choice.__name__:
-        return Choice(name, tuple(plain["values"]))
-    interval = next(kind for kind in INTERVALS.values() if kind.__name__ == plain["kind"])
-    return interval(name, plain["low"], plain["high"])
+    kind, lists = plain.pop("kind"), {"when": {key: tuple(values) for key, values in plain["when"].items()}}
+    if kind == Choice.__name__:
+        return Choice(**{**plain, **lists, "values": tuple(plain["values"])})
+    interval = next(each for each in INTERVALS.values() if each.__name__ == kind)
+    return interval(**{**plain, **lists})

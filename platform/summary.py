@@ -4,9 +4,10 @@ import importlib.metadata
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from platform.study import Study
+from platform.domains import condition
+from platform.study import Budget, Study
 
 from rich.console import Group
 from rich.table import Table
@@ -21,26 +22,60 @@ def describe(study: Study) -> Group:
     """The resolved study: what is searched, held, and with what means."""
     head = Table.grid(padding=(0, 2))
     means = study.resources
-    hours = f", {study.budget.hours:g} h" if study.budget.hours else ""
     facts = {
         "study": f"{study.name} ({study.path}, profile {study.profile or 'none'})",
         "method": study.method,
         "objectives": ", ".join(f"{o.name} ({o.direction})" for o in study.objectives),
-        "sampler": f"{study.sampler}, seed {study.seed}",
+        "constraints": ", ".join(map(str, study.constraints)) or "none",
+        "sampler": f"{study.sampler}, seed {study.seed}{', deterministic' * study.deterministic}",
+        "scheduler": _schedule(study),
+        "starts from": f"the trials of {study.warm}" if study.warm else "",
         "cohort": f"{study.cohort.source} {_pairs(vars(study.cohort.config))}",
         "references": _pairs(study.references) or "defaults",
         "fixed": _pairs(study.fixed) or "nothing",
         "trial": f"{means.cpus} cpus, {means.gpus:g} gpus, {means.workers} workers",
-        "budget": f"{study.budget.trials} trials{hours}",
+        "budget": ", ".join(_limits(study.budget)),
     }
     for name, text in facts.items():
-        head.add_row(Text(name, style="bold"), Text(text))
-    space = Table("searched", "domain", "first", box=None, padding=(0, 2))
+        if text:
+            head.add_row(Text(name, style="bold"), Text(text))
+    return Group(head, _space(study))
+
+
+def _space(study: Study) -> Table:
+    """A row for every searched field; its condition has a column where there is any."""
+    conditional = any(dimension.when for dimension in study.search)
+    space = Table("searched", "domain", "first", *["only where"] * conditional, box=None, padding=(0, 2))
     for dimension in study.search:
         kind = type(dimension).__name__.lower()
-        first = ", ".join(str(point[dimension.name]) for point in study.start[:3])
-        space.add_row(dimension.name, Text(f"{kind} {dimension}"), Text(first))
-    return Group(head, space)
+        first = ", ".join(str(point.get(dimension.name, "-")) for point in study.start[:3])
+        row = [Text(dimension.name), Text(f"{kind} {dimension}"), Text(first)]
+        space.add_row(*row, *[Text(condition(dimension))] * conditional)
+    return space
+
+
+def _schedule(study: Study) -> str:
+    """The scheduler with the rungs of the first point's trial."""
+    chosen = study.scheduler
+    if chosen.name == "none":
+        return chosen.name
+    steps = study.point(study.start[0] if study.start else {}).steps
+    rungs = ", ".join(map(str, chosen.rungs(steps)))
+    least = chosen.min_results or chosen.reduction
+    ladders = f"{chosen.brackets} brackets, {least} results at least"
+    return f"{chosen.name}, 1 of {chosen.reduction} goes on, {ladders}; rungs at {rungs} steps"
+
+
+def _limits(budget: Budget) -> Iterator[str]:
+    yield f"{budget.trials} trials"
+    if budget.hours:
+        yield f"{budget.hours:g} h"
+    if budget.gpu_hours:
+        yield f"{budget.gpu_hours:g} GPU-hours"
+    if budget.cost:
+        yield f"cost {budget.cost:g} at {budget.cost_per_gpu_hour:g} a GPU-hour"
+    if budget.plateau_trials:
+        yield f"hypervolume up by less than {budget.plateau_percent:g} % in {budget.plateau_trials} trials"
 
 
 def environment(*studies: Study) -> dict[str, str]:

@@ -2,12 +2,13 @@
 
 import dataclasses
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from platform import space, study
 from platform.domains import Choice, Int, IntLog, Log, Uniform
 from platform.space import find_space, load_study
-from platform.study import Budget, Classes, Objective, Resources, Study
+from platform.study import Budget, Classes, Constraint, Objective, Resources, Scheduler, Study
 from typing import Annotated, Literal
 
 import pytest
@@ -118,6 +119,7 @@ def load(folder: Path, text: str = GOOD, profile: str | None = None) -> Study:
 def test_a_good_space_becomes_a_typed_study(tmp_path: Path) -> None:
     read = load(tmp_path)
     assert (read.name, read.method, read.config, read.profile) == ("space", "toy", ToyConfig, None)
+    assert (read.methods, read.configs) == (("toy",), (ToyConfig,))
     assert read.objectives == (Objective("fid", "minimize"), Objective("ms_ssim", "maximize"))
     assert read.search == (
         Log("weight", 0.1, 100.0),
@@ -149,7 +151,84 @@ def test_only_five_keys_are_required(tmp_path: Path) -> None:
         "cohort: {source: brains}\nbudget: {trials: 1}\n",
     )
     assert (read.sampler, read.seed, read.fixed, read.references) == ("auto", 0, {}, {})
-    assert (read.resources, read.budget.hours) == (Resources(), 0.0)
+    assert (read.resources, read.budget) == (Resources(), Budget(trials=1))
+    assert (read.scheduler, read.constraints, read.warm, read.deterministic) == (Scheduler(), (), "", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheduler"),
+    [
+        ("none", Scheduler()),
+        ("{name: none}", Scheduler("none")),
+        ("asha", Scheduler("asha", grace=0, reduction=3, brackets=1, min_results=0)),
+        ("{name: asha, grace: 2, reduction: 4}", Scheduler("asha", grace=2, reduction=4)),
+        ("{name: asha, brackets: 8, min_results: 5}", Scheduler("asha", brackets=8, min_results=5)),
+    ],
+)
+def test_a_scheduler_is_a_name_or_has_settings(tmp_path: Path, text: str, scheduler: Scheduler) -> None:
+    steps_of_four = GOOD.replace("{int: [1, 8]}", "{int: [4, 8]}").replace("steps: 2}", "steps: 4}")
+    steps_of_four = steps_of_four.replace("{choice: [1, 2]}", "{choice: [8, 4]}")
+    assert load(tmp_path, f"{steps_of_four}scheduler: {text}\n").scheduler == scheduler
+
+
+def test_constraints_are_bounds_one_by_one(tmp_path: Path) -> None:
+    text = "constraints: {psnr: {min: input}, seconds_per_volume: {max: 20}, fid: {min: 1, max: 2.5}}\n"
+    assert load(tmp_path, GOOD + text).constraints == (
+        Constraint("psnr", "min", "input"),
+        Constraint("seconds_per_volume", "max", 20.0),
+        Constraint("fid", "min", 1.0),
+        Constraint("fid", "max", 2.5),
+    )
+
+
+def test_every_limit_of_a_budget_is_read(tmp_path: Path) -> None:
+    limits = "gpu_hours: 40, cost: 100, cost_per_gpu_hour: 2.5, plateau_percent: 1, plateau_trials: 20"
+    assert load(tmp_path, GOOD.replace("hours: 1.5", limits)).budget == Budget(
+        trials=8, gpu_hours=40, cost=100, cost_per_gpu_hour=2.5, plateau_percent=1, plateau_trials=20
+    )
+
+
+def test_an_earlier_study_is_known_and_the_defaults_are_tried_where_they_fit(tmp_path: Path) -> None:
+    listed = "start_from:\n  - {weight: 10, steps: 2}\n  - {}\n"
+    defaults = load(tmp_path, GOOD.replace(listed, "")).start
+    warm = load(tmp_path, GOOD.replace(listed, "start_from: {study: early-1}\n"))
+    assert (warm.warm, warm.start) == ("early-1", defaults)
+    narrow = GOOD.replace(listed, "start_from: {study: early-1}\n").replace("{int: [1, 8]}", "{int: [1, 4]}")
+    assert load(tmp_path, narrow).start == ()
+    both = GOOD.replace(listed, "start_from: {study: early-1, points: [{steps: 2}, {}]}\n")
+    assert load(tmp_path, both).start == (defaults[0] | {"steps": 2}, *defaults)
+    assert load(tmp_path, GOOD.replace(listed, "start_from: {study: e, points: none}\n")).start == ()
+
+
+def test_a_study_may_be_deterministic(tmp_path: Path) -> None:
+    assert load(tmp_path, GOOD + "deterministic: true\n").deterministic
+    assert not load(tmp_path, GOOD + "deterministic: false\n").deterministic
+
+
+@pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga3", "gp", "sobol", "random"])
+def test_samplers_are_known_by_name(tmp_path: Path, sampler: str) -> None:
+    assert load(tmp_path, GOOD.replace("sampler: tpe", f"sampler: {sampler}")).sampler == sampler
+
+
+def test_a_grid_needs_an_end_of_values_in_every_profile(tmp_path: Path) -> None:
+    grid = GOOD.replace("sampler: tpe", "sampler: grid").replace("{log: [0.1, 100]}", "{choice: [1, 10]}")
+    with pytest.raises(InputError, match=r"yaml:9: search.edge: \[0.03, 0.2\] has no end .* a step, as in"):
+        load(tmp_path, grid)
+    stepped = grid.replace("{uniform: [0.03, 0.2]}", "{uniform: [0.03, 0.2], step: 0.01}")
+    stepped = stepped.replace("- {}", "- {edge: 0.2}")
+    assert load(tmp_path, stepped).sampler == "grid"
+
+
+def test_a_space_that_config_never_takes_is_told_with_the_refusal(tmp_path: Path) -> None:
+    """Edges from .5 on are above every weight; the refusals differ in their numbers alone."""
+    text = GOOD.replace("{log: [0.1, 100]}", "{log: [0.1, 0.4]}").replace("[0.03, 0.2]", "[0.5, 0.9]")
+    text = text[: text.index("start_from")] + "start_from: none\n" + text[text.index("cohort") :]
+    with pytest.raises(InputError) as caught:
+        load(tmp_path, text[: text.index("profiles")])
+    told = r":7: search: Config refuses every point: 'edge 0\.7 must be below weight 0\.2' \(1000 of 1000\)"
+    assert re.search(told, str(caught.value))
+    corner = text[: text.index("profiles")].replace("[0.1, 0.4]", "[0.1, 0.6]")
+    assert load(tmp_path, corner).search  # a hundredth of the space is enough
 
 
 def test_a_profile_merges_key_by_key_and_null_drops(tmp_path: Path) -> None:
@@ -163,6 +242,8 @@ def test_a_profile_merges_key_by_key_and_null_drops(tmp_path: Path) -> None:
     assert other.cohort == study.Cohort("scans", ScansConfig(folder="data"))
     assert [objective.name for objective in other.objectives] == ["ms_ssim", "psnr"]
 
+
+NO_GPUS = "cpus: 2, gpus: 0.5, concurrent: 2, workers: 1}\nbudget: {trials: 8, hours: 1.5}\n"
 
 # An edit of GOOD, the line that is blamed, and words that the message holds.
 BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
@@ -184,7 +265,14 @@ BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
     ("method: toy", "method: tou", 2, ("method", "did you mean toy?")),
     ("fid: minimize", "fid: maximize", 4, ("objectives.fid", "maximize", "allowed: minimize")),
     ("fid: minimize", "fid: min", 4, ("objectives.fid", '"min"', "allowed: minimize")),
-    ("sampler: tpe", "sampler: tpee", 6, ("sampler", '"tpee"', "did you mean tpe?", "auto, tpe, gp, random")),
+    (
+        "sampler: tpe",
+        "sampler: tpee",
+        6,
+        ("sampler", '"tpee"', "did you mean tpe?", "auto, tpe, nsga3, gp, sobol"),
+    ),
+    ("sampler: tpe", "sampler: soboll", 6, ("sampler", "did you mean sobol?")),
+    ("sampler: tpe", "sampler: grid", 8, ("search.weight", "no end of values", "grid", "step")),
     ("source: brains", "source: brain", 21, ("cohort.source", '"brain"', "brains, scans")),
     ("size: 1mm", "size: 3mm", 21, ("cohort.size", "3mm", "1mm, 2mm")),
     # what is missing
@@ -194,7 +282,11 @@ BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
     ("trials: 8, ", "", 24, ("budget", "trials", "no default")),
     ("source: brains, ", "", 21, ("cohort", "source is missing")),
     # wrong types
-    ("method: toy", "method: [toy]", 2, ("method", "toy", "a name")),
+    ("method: toy", "method: [toy, 3]", 2, ("method[1]", "3", "a name")),
+    ("method: toy", "method: []", 2, ("method", "[]", "a name, or a list")),
+    ("method: toy", "method: {toy: 1}", 2, ("method", "toy", "a name")),
+    ("method: toy", "method: [toy, tou]", 2, ("method", "did you mean toy?")),
+    ("method: toy", "method: [toy, toy]", 2, ("method[1]", "twice")),
     ("method: toy", "method: 3", 2, ("method", "3", "a name")),
     ("method: toy", "method:", 2, ("method", "null", "a name")),
     ("objectives:\n  fid: minimize\n  ms_ssim: maximize", "objectives: fid", 3, ("objectives", "a mapping")),
@@ -220,11 +312,65 @@ BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
     ("concurrent: 2", "concurrent: -1", 23, ("resources.concurrent", "-1", "[0, 100000]")),
     ("trials: 8", "trials: 0", 24, ("budget.trials", "0", "[1, 1e+06]")),
     ("trials: 8", "trials: many", 24, ("budget.trials", "many", "an integer")),
-    ("hours: 1.5", "hours: -1", 24, ("budget.hours", "-1", "[0, 100000]")),
+    ("hours: 1.5", "hours: -1", 24, ("budget.hours", "-1", "above 0; leave it out for no limit")),
+    ("hours: 1.5", "hours: 0", 24, ("budget.hours", "0 is", "above 0; leave it out for no limit")),
+    ("hours: 1.5", "hours: 1e9", 24, ("budget.hours", "1000000000.0", "[0, 100000]")),
+    ("hours: 1.5", "gpu_hours: 0.0", 24, ("budget.gpu_hours", "0.0 is", "above 0; leave it out")),
+    ("hours: 1.5", "cost: 0", 24, ("budget.cost", "0 is", "above 0")),
+    ("hours: 1.5", "plateau_percent: 0", 24, ("budget.plateau_percent", "0 is", "above 0")),
+    ("hours: 1.5", "plateau_trials: 0", 24, ("budget.plateau_trials", "0 is", "above 0")),
+    ("hours: 1.5", "cost: 5", 24, ("budget.cost", "5.0", "together with cost_per_gpu_hour")),
+    ("hours: 1.5", "cost_per_gpu_hour: 5", 24, ("budget.cost_per_gpu_hour", "only together with cost")),
+    ("hours: 1.5", "plateau_percent: 5", 24, ("budget.plateau_percent", "together with plateau_trials")),
+    ("hours: 1.5", "plateau_trials: 5", 24, ("budget.plateau_trials", "together with plateau_percent")),
+    ("hours: 1.5", "plateau_percents: 5", 24, ("budget.plateau_percents", "did you mean plateau_percent?")),
+    (NO_GPUS, "cpus: 2}\nbudget: {trials: 1, gpu_hours: 5}\n", 24, ("budget.gpu_hours", "5 is", "gpus: 0")),
+    (
+        NO_GPUS,
+        "cpus: 2}\nbudget: {trials: 1, cost: 5, cost_per_gpu_hour: 2}\n",
+        24,
+        ("budget.cost", "gpus: 0"),
+    ),
     ("seed: 7", "seed: -7", 25, ("seed", "-7", "an integer in [0, 2147483647]")),
     ("seed: 7", "seed: 7.5", 25, ("seed", "7.5", "an integer")),
     ("seed: 7", "name: a/b", 25, ("name", "a/b", "letters, digits")),
     ("seed: 7", "name: 3", 25, ("name", "3", "letters, digits")),
+    # scheduler
+    ("seed: 7", "scheduler: asah", 25, ("scheduler", '"asah"', "did you mean asha?", "none, asha")),
+    ("seed: 7", "scheduler:", 25, ("scheduler", "null", "none, asha")),
+    ("seed: 7", "scheduler: [asha]", 25, ("scheduler", "none, asha")),
+    ("seed: 7", "scheduler: {name: aha}", 25, ("scheduler.name", "did you mean asha?")),
+    ("seed: 7", "scheduler: {grace: 2}", 25, ("scheduler", "name is missing", "none, asha")),
+    ("seed: 7", "scheduler: {name: asha, grac: 2}", 25, ("scheduler.grac", "did you mean grace?")),
+    ("seed: 7", "scheduler: {name: none, grace: 2}", 25, ("scheduler.grace", "name: none", "name: asha")),
+    ("seed: 7", "scheduler: {name: asha, grace: 0}", 25, ("scheduler.grace", "0 is", "above 0; leave it")),
+    ("seed: 7", "scheduler: {name: asha, grace: x}", 25, ("scheduler.grace", "x", "an integer")),
+    ("seed: 7", "scheduler: {name: asha, grace: 1}", 25, ("scheduler.grace", "1 is", "below 1, the steps")),
+    ("seed: 7", "scheduler: {name: asha, reduction: 1}", 25, ("scheduler.reduction", "1", "[2, 16]")),
+    ("seed: 7", "scheduler: {name: asha, reduction: 17}", 25, ("scheduler.reduction", "17", "[2, 16]")),
+    ("seed: 7", "scheduler: {name: asha, brackets: 0}", 25, ("scheduler.brackets", "0", "[1, 8]")),
+    ("seed: 7", "scheduler: {name: asha, brackets: 9}", 25, ("scheduler.brackets", "9", "[1, 8]")),
+    ("seed: 7", "scheduler: {name: asha, min_results: 0}", 25, ("scheduler.min_results", "above 0")),
+    # constraints
+    ("seed: 7", "constraints: {psnt: {min: 1}}", 25, ("constraints.psnt", "did you mean psnr?")),
+    ("seed: 7", "constraints: [psnr]", 25, ("constraints", "a mapping")),
+    ("seed: 7", "constraints: {psnr: 20}", 25, ("constraints.psnr", "20", "{min: number or input}")),
+    ("seed: 7", "constraints: {psnr: {}}", 25, ("constraints.psnr", "{}", "or both")),
+    ("seed: 7", "constraints: {psnr: {mim: 1}}", 25, ("constraints.psnr.mim", "did you mean min?")),
+    ("seed: 7", "constraints: {psnr: {min: inputs}}", 25, ("constraints.psnr.min", "a number, or input")),
+    ("seed: 7", "constraints: {psnr: {min: true}}", 25, ("constraints.psnr.min", "true", "a number")),
+    ("seed: 7", "constraints: {psnr: {min:}}", 25, ("constraints.psnr.min", "null", "a number")),
+    ("seed: 7", "constraints: {psnr: {min: 21, max: 20}}", 25, ("constraints.psnr", "min at most max")),
+    ("seed: 7", "constraints: {ms_ssim: {min: 2}}", 25, ("constraints.ms_ssim.min", "2", "at most 1")),
+    ("seed: 7", "constraints: {fid: {max: -1}}", 25, ("constraints.fid.max", "-1", "at least 0")),
+    (
+        "seed: 7",
+        "constraints: {seconds_per_volume: {max: input}}",
+        25,
+        ("constraints.seconds_per_volume.max", "input", "allowed: a number"),
+    ),
+    ("seed: 7", "deterministic: 1", 25, ("deterministic", "1", "true or false")),
+    ("seed: 7", "determinstic: true", 25, ("determinstic", "did you mean deterministic?")),
     # objectives
     ("  fid: minimize\n  ms_ssim: maximize", "  {}", 3, ("objectives", "1 to 4 of fid, kid")),
     ("sampler", "  kid: minimize\n  psnr: maximize\n  piqe: minimize\nsampler", 3, ("objectives", "5 ob")),
@@ -254,6 +400,35 @@ BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
     ("{choice: [image, residual]}", "{int: [1, 2]}", 12, ("search.form.int", "image, residual", "choice")),
     ("      - 1\n", "      - x\n", 15, ("search.order.choice[0]", '"x"', "1, 2")),
     ("  order:\n", "  widths:\n", 13, ("search.widths", "a list cannot be searched")),
+    # steps
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0, 1], stp: 0.1}", 9, ("search.edge.stp", "did you mean step?")),
+    ("{uniform: [0.03, 0.2]}", "{step: 0.1}", 9, ("search.edge", "{uniform: [low, high]}")),
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0, 1], int: 2}", 9, ("search.edge.int", "allowed: step, when")),
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0.1, 0.4], step: 0}", 9, ("search.edge.step", "0", "above 0")),
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0.1, 0.4], step: -1}", 9, ("search.edge.step", "-1", "above 0")),
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0.1, 0.4], step: 0.31}", 9, ("search.edge.step", "the length of")),
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0.1, 0.4], step: x}", 9, ("search.edge.step", '"x"', "a number")),
+    ("{uniform: [0.03, 0.2]}", "{uniform: [0.1, 0.4], step:}", 9, ("search.edge.step", "null", "a number")),
+    ("{int: [1, 8]}", "{int: [1, 8], step: 1.5}", 10, ("search.steps.step", "1.5", "an integer above 0")),
+    ("{int: [1, 8]}", "{int: [1, 8], step: 0}", 10, ("search.steps.step", "0", "above 0")),
+    ("{int: [1, 8]}", "{int: [1, 8], step: 8}", 10, ("search.steps.step", "8", "at most the length of")),
+    ("{int: [1, 8]}", "{int: [2, 8], step: 2}", 10, ("search.steps", "default 5", "[2, 8] in steps of 2")),
+    ("{int: [1, 8]}", "{int_log: [1, 8], step: 2}", 10, ("search.steps.step", "int_log", "uniform and int")),
+    ("{log: [0.1, 100]}", "{log: [0.1, 100], step: 2}", 8, ("search.weight.step", "log", "uniform and int")),
+    ("- 2\n", "- 2\n    step: 1\n", 17, ("search.order.step", "choice", "uniform and int")),
+    # an earlier study
+    ("- {}\n", "- {}\nstart_from_: 1\n", 21, ("start_from_", "did you mean start_from?")),
+    ("    start_from: none", "    start_from: nine", 30, ("start_from", '"nine"', "defaults, none, a list")),
+    ("    start_from: none", "    start_from: 3", 30, ("start_from", "3", "defaults, none, a list")),
+    ("    start_from: none", "    start_from: {studdy: a}", 30, ("start_from.studdy", "did you mean study?")),
+    ("    start_from: none", "    start_from: {study: a/b}", 30, ("start_from.study", "a/b", "the name of")),
+    ("    start_from: none", "    start_from: {points: []}", 30, ("start_from.study", "null", "the name of")),
+    (
+        "    start_from: none",
+        "    start_from: {study: a, points: [{steps: 9}]}",
+        30,
+        ("start_from.points[0].steps", "9", "1, 2"),
+    ),
     # between the sections
     ("batch: 4", "batch: 4, edge: 0.1", 9, ("search.edge", "both searched and fixed (line 17)")),
     ("{log: [0.1, 100]}", "null", 8, ("search.weight", "null", "{log: [low, high]}")),

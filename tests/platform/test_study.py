@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from platform import study
 from platform.domains import Choice, Dimension, Int, IntLog, Log, Uniform
-from platform.study import Budget, Classes, Cohort, Objective, Resources, Study
+from platform.study import (
+    Budget,
+    Classes,
+    Cohort,
+    Constraint,
+    Objective,
+    Resources,
+    Scheduler,
+    Study,
+)
 from typing import Annotated, Any
 
 import pytest
@@ -41,14 +50,27 @@ class TeachersConfig:
     widths: tuple[int, ...] = (64, 128)
 
 
-TOY = Classes(lambda _: ToyConfig, lambda _: BrainsConfig, lambda: TeachersConfig)
+@dataclass(frozen=True, kw_only=True)
+class OtherConfig:
+    """Shares steps with the toy, has its own batch bound, and a field that the toy has not."""
+
+    steps: Annotated[int, Range(1, 64)] = 9
+    batch: Annotated[int, Range(1, 4)] = 1
+    depth: int = 3
+
+
+TOY = Classes(
+    lambda name: {"toy": ToyConfig, "other": OtherConfig}[name],
+    lambda _: BrainsConfig,
+    lambda: TeachersConfig,
+)
 
 STUDY = Study(
     name="toy-1",
     path="toy.yaml",
     profile="laptop",
-    method="toy",
-    config=ToyConfig,
+    methods=("toy",),
+    configs=(ToyConfig,),
     objectives=(Objective("ms_ssim", "maximize"), Objective("fid", "minimize")),
     sampler="tpe",
     search=(
@@ -64,15 +86,34 @@ STUDY = Study(
     resources=Resources(cpus=2, gpus=0.5),
     budget=Budget(trials=8, hours=1.5),
     seed=7,
+    constraints=(Constraint("psnr", "min", "input"), Constraint("fid", "max", 0.1 + 0.2)),
+    scheduler=Scheduler("asha", grace=2, reduction=4, brackets=2, min_results=5),
+    warm="early",
+    deterministic=True,
+)
+
+BOTH = replace(
+    STUDY,
+    methods=("toy", "other"),
+    configs=(ToyConfig, OtherConfig),
+    search=(
+        Choice("method", ("toy", "other")),
+        Log("weight", 0.1, 100.0, when={"method": ("toy",)}),
+        Int("depth", 1, 8, when={"method": ("other",)}),
+    ),
+    start=({"method": "other", "depth": 2},),
+    fixed={"batch": 4, "widths": (4, 8), "steps": 2},
 )
 
 
-def test_json_round_trips_exactly() -> None:
-    text = STUDY.to_json()
+@pytest.mark.parametrize("study", [STUDY, BOTH])
+def test_json_round_trips_exactly(study: Study) -> None:
+    text = study.to_json()
     again = Study.from_json(text, TOY)
-    assert again == STUDY
+    assert again == study
     assert again.to_json() == text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"))
-    assert again.digest == STUDY.digest
+    assert again.digest == study.digest
+    assert again.search[1].when == study.search[1].when and again.configs == study.configs
 
 
 def test_equal_studies_give_equal_text_whatever_the_order_of_their_keys() -> None:
@@ -82,11 +123,28 @@ def test_equal_studies_give_equal_text_whatever_the_order_of_their_keys() -> Non
 
 DIMENSIONS: list[Dimension] = [Uniform("weight", 0.1, 100.0), Log("weight", 0.1, 101.0)]
 DIMENSIONS += [Int("steps", 1, 8), IntLog("steps", 1, 8), Choice("steps", (1, 8))]
+DIMENSIONS += [Uniform("weight", 0.1, 1.0, step=0.1 + 0.2), Int("steps", 1, 8, step=2)]
+DIMENSIONS += [
+    replace(dimension, when={"form": ("a", "b"), "flag": (True,)})
+    for dimension in (Uniform("weight", 0.1, 1.0, step=0.25), Log("weight", 0.1, 101.0), Int("steps", 1, 8))
+]
+DIMENSIONS += [
+    IntLog("steps", 1, 8, when={"blocks": (1, 2)}),
+    Choice("steps", (1, 8), when={"rate": (0.5,)}),
+    Choice("flag", (False, True)),
+]
 
 CHANGES: list[dict[str, Any]] = [
     {"name": "toy-2"},
     {"profile": None},
-    {"method": "other"},
+    {"methods": ("other",)},
+    {"constraints": STUDY.constraints[:1]},
+    {"constraints": (replace(STUDY.constraints[0], bound="max"), STUDY.constraints[1])},
+    {"scheduler": Scheduler()},
+    *[{"scheduler": replace(STUDY.scheduler, **{name: 6})} for name in ("grace", "reduction", "brackets")],
+    {"scheduler": replace(STUDY.scheduler, min_results=0)},
+    {"warm": ""},
+    {"deterministic": False},
     {"objectives": STUDY.objectives[:1]},
     {"sampler": "gp"},
     *[{"search": (dimension,)} for dimension in DIMENSIONS],
@@ -97,6 +155,11 @@ CHANGES: list[dict[str, Any]] = [
     {"references": {}},
     {"resources": Resources(cpus=3, gpus=0.5)},
     {"budget": Budget(trials=9, hours=1.5)},
+    {"budget": Budget(trials=8, hours=1.5, gpu_hours=2)},
+    {"budget": Budget(trials=8, hours=1.5, cost=2, cost_per_gpu_hour=1)},
+    {"budget": Budget(trials=8, hours=1.5, cost=2, cost_per_gpu_hour=2)},
+    {"budget": Budget(trials=8, hours=1.5, plateau_percent=2, plateau_trials=4)},
+    {"budget": Budget(trials=8, hours=1.5, plateau_percent=2, plateau_trials=5)},
     {"seed": 8},
 ]
 
@@ -106,7 +169,7 @@ def test_the_digest_ignores_the_path_and_nothing_else() -> None:
     digests = {STUDY.digest, *(replace(STUDY, **change).digest for change in CHANGES)}
     assert len(digests) == 1 + len(CHANGES)
     named = {key for change in CHANGES for key in change}
-    assert named == {field.name for field in dataclasses.fields(Study)} - {"path", "config"}
+    assert named == {field.name for field in dataclasses.fields(Study)} - {"path", "configs"}
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
@@ -128,6 +191,62 @@ def test_a_point_is_the_config_of_defaults_then_fixed_then_params() -> None:
         STUDY.point({"weight": 0.15, "edge": 0.2})
     with pytest.raises(InputError, match="wait"):
         STUDY.point({"wait": 1})
+
+
+def test_a_point_trains_its_method_with_the_fields_that_it_has() -> None:
+    assert BOTH.method == "toy, other" and BOTH.config is ToyConfig
+    assert BOTH.method_of({}) == BOTH.method_of({"method": "toy"}) == "toy"
+    assert BOTH.method_of({"method": "other"}) == "other"
+    toy = ToyConfig(batch=4, widths=(4, 8), steps=2)
+    assert BOTH.point({}) == BOTH.point({"method": "toy"}) == BOTH.point({"depth": 7}) == toy
+    assert BOTH.point({"weight": 3}) == replace(toy, weight=3.0)
+    other = OtherConfig(batch=4, steps=2)
+    assert BOTH.point({"method": "other"}) == BOTH.point({"method": "other", "weight": 3}) == other
+    assert BOTH.point({"method": "other", "depth": 7, "steps": 8}) == replace(other, depth=7, steps=8)
+    for params in ({"wait": 1}, {"method": "other", "wait": 1}):
+        with pytest.raises(InputError, match="wait"):
+            BOTH.point(params)
+    with pytest.raises(InputError, match=r"batch: 5 .* \[1, 4\]"):
+        BOTH.point({"method": "other", "batch": 5})
+
+
+def test_one_method_needs_not_be_named() -> None:
+    assert STUDY.method == STUDY.method_of({}) == "toy"
+    assert STUDY.point({"method": "toy"}) == STUDY.point({})
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "steps", "rungs"),
+    [
+        (Scheduler(), 400, (400,)),
+        (Scheduler("asha"), 27, (1, 3, 9, 27)),
+        (Scheduler("asha"), 400, (15, 44, 133, 400)),
+        (Scheduler("asha", reduction=4), 6400, (100, 400, 1600, 6400)),
+        (Scheduler("asha"), 2, (1, 2)),
+        (Scheduler("asha"), 1, (1,)),
+        (Scheduler("asha", grace=1000), 27000, (1000, 3000, 9000, 27000)),
+        (Scheduler("asha", grace=1000), 27001, (1000, 3000, 9000, 27000, 27001)),
+        (Scheduler("asha", grace=399), 400, (399, 400)),
+        (Scheduler("asha", grace=1, reduction=16), 1000, (1, 16, 256, 1000)),
+    ],
+)
+def test_rungs_are_geometric_and_end_with_the_trial(
+    scheduler: Scheduler, steps: int, rungs: tuple[int, ...]
+) -> None:
+    assert scheduler.rungs(steps) == rungs
+
+
+@pytest.mark.parametrize(
+    ("given", "other"),
+    [
+        *[("cost", "cost_per_gpu_hour"), ("cost_per_gpu_hour", "cost")],
+        *[("plateau_percent", "plateau_trials"), ("plateau_trials", "plateau_percent")],
+    ],
+)
+def test_limits_that_need_each_other_are_refused_alone(given: str, other: str) -> None:
+    with pytest.raises(InputError, match=f"{given}: 3.* together with {other}"):
+        build(Budget, {"trials": 1, given: 3})
+    assert getattr(build(Budget, {"trials": 1, given: 3, other: 2}), given) == 3
 
 
 def test_dimensions_hold_their_ends_and_nothing_beyond() -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from platform import summary
 from platform.cli import console
-from platform.study import Budget, Study
+from platform.domains import Choice, Int, Uniform
+from platform.study import Budget, Constraint, Scheduler, Study
 from typing import Any
 
 import pytest
@@ -51,6 +52,56 @@ def test_hours_and_start_points_are_told_where_there_are_any(smoke: Study) -> No
     assert "4 trials, 2.5 h" in text
     assert "1, 2, 3\n" in "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
     assert told(replace(smoke, start=(), profile="laptop")).count("profile laptop") == 1
+
+
+def test_what_a_plain_study_has_not_is_not_told(smoke: Study) -> None:
+    text = told(smoke)
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    assert {"constraints none", "scheduler none", "budget 4 trials"} <= set(rows)
+    for absent in ("only where", "deterministic", "starts from", "GPU", "hypervolume", "in steps of"):
+        assert absent not in text
+
+
+def test_limits_and_constraints_are_told(smoke: Study) -> None:
+    bounds = (Constraint("psnr", "min", "input"), Constraint("seconds_per_volume", "max", 20.0))
+    limits = {"gpu_hours": 40.0, "cost": 100.0, "cost_per_gpu_hour": 2.5}
+    budget = Budget(trials=4, **limits, plateau_percent=1.5, plateau_trials=20)
+    text = told(replace(smoke, constraints=bounds, budget=budget, deterministic=True, warm="early"))
+    for part in (
+        "psnr >= the input's, seconds_per_volume <= 20",
+        "4 trials, 40 GPU-hours, cost 100 at 2.5 a GPU-hour, hypervolume up by less than 1.5 % in 20 trials",
+        "tpe, seed 0, deterministic",
+        "the trials of early",
+    ):
+        assert part in text, part
+
+
+def test_a_scheduler_is_told_with_the_rungs_of_the_first_trial(smoke: Study) -> None:
+    asha = Scheduler("asha", grace=1000, reduction=3, brackets=2, min_results=5)
+    long = replace(smoke, fixed={**smoke.fixed, "steps": 27_000}, scheduler=asha)
+    text = told(long)
+    assert "asha, 1 of 3 goes on, 2 brackets, 5 results at least; rungs at 1000, 3000, 9000, 27000" in text
+    default = told(replace(long, scheduler=Scheduler("asha", reduction=4), start=()))
+    assert "1 of 4 goes on, 1 brackets, 4 results at least; rungs at 422, 1688, 6750, 27000 steps" in default
+
+
+def test_methods_steps_and_conditions_are_told(smoke: Study) -> None:
+    search = (
+        Choice("method", ("unsb", "cut")),
+        Uniform("tau_m", 0.03, 0.2, step=0.01, when={"method": ("unsb",)}),
+        Int("nce_patches", 8, 64, step=8, when={"method": ("unsb", "cut"), "flag": (True,)}),
+    )
+    both = replace(smoke, methods=("unsb", "cut"), configs=smoke.configs * 2, search=search)
+    text = told(replace(both, start=({"method": "unsb", "tau_m": 0.08}, {"method": "cut"})))
+    rows = [" ".join(line.split()) for line in text.splitlines()]
+    for row in (
+        "method unsb, cut",
+        "searched domain first only where",
+        "method choice unsb, cut unsb, cut",
+        "tau_m uniform [0.03, 0.2] in steps of 0.01 0.08, - method is unsb",
+        "nce_patches int [8, 64] in steps of 8 -, - method is unsb or cut and flag is True",
+    ):
+        assert row in rows, row
 
 
 def test_brackets_are_text(smoke: Study) -> None:
