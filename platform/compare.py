@@ -9,12 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform import cli, contest, preflight, preparation, tracking, verdict
-from platform.board import Board
 from platform.cli import console
 from platform.contest import Budget, Entrant
 from platform.ledger import Ledger
-from platform.roster import Entry, Roster, RosterView
-from platform.session import session
+from platform.roster import Entry, Roster, trained
 from platform.space import require_name
 from platform.storage import Storage
 from platform.summary import environment
@@ -117,11 +115,7 @@ def compare(
         for entrant in entrants
     ]
     roster = Roster(entries, folder, cohort, references, recorder, ledger)
-    recorder.reconcile({trial.number for trial in ledger.of_status("open")})
-    board = Board(RosterView(roster), console)
-    with session(folder, board, recorder, ledger, "to go on, start the same command again"):
-        tuning.run(roster, [board])
-        board.stop()
+    with trained(roster, "to go on, start the same command again"):
         verdict.publish(roster, *opened, options.extended, console)
 
 
@@ -136,7 +130,7 @@ def step_counts(
     path = folder / "steps.json"
     known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
     new = [entrant for entrant in entrants if entrant.name not in known]
-    tasks = [Task(e.study.method, e.config(0, 1000), cohort, references, folder) for e in new]
+    tasks = [Task(e.study.method_of(e.first), e.config(0, 1000), cohort, references, folder) for e in new]
     with console.status("timing each system's training step"):
         paces = list(ray_map(seconds_per_step, tasks, gpus=entrants[0].study.resources.gpus))
     for entrant, pace in zip(new, paces, strict=True):

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from platform import cli, registry, tracking
 from platform.cli import console
-from platform.front import Candidate, Front, candidates
-from platform.ledger import of_status, read_trials
+from platform.finalists import saved_front
+from platform.front import Candidate, Front
 from platform.replay import Replayer
 from platform.search import load_saved
 from platform.storage import Storage
 from platform.study import Study
+from typing import Any
 
 from trainers import weights
 from trainers.cohorts.build import folder as cohort_folder
@@ -22,7 +23,9 @@ from trainers.errors import InputError
 from trainers.export import export
 from trainers.references.config import ReferenceConfig
 
-PICKS = ("knee", "best-fid", "best-psnr", "best-ms_ssim")
+PICKS = ("knee", "confirmed", "best-fid", "best-psnr", "best-ms_ssim")
+CONFIRMED = Path("confirm", "report", "confirm.json")
+"""What a confirmation leaves in a study's folder."""
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -44,9 +47,8 @@ def main(argv: Sequence[str]) -> None:
     storage = Storage.open(options.storage)
     folder = storage.existing(options.study)
     study, saved = load_saved(folder)
-    done = of_status(read_trials(folder), "completed")
-    front = Front(study.objectives, saved["reference_point"], candidates(done))
-    chosen = pick(options.pick, front)
+    front = saved_front(folder, study, saved)
+    chosen = pick(options.pick, front, folder)
     uri, name = options.tracking or saved["tracking"], options.model or study.name
     experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
     run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
@@ -60,13 +62,21 @@ def main(argv: Sequence[str]) -> None:
     console.print(f"models:/{name}@{options.alias} is version {version}: {origin}")
 
 
-def pick(wish: str, front: Front) -> Candidate:
-    """The candidate that ``--pick`` names; raises InputError where there is none."""
-    if not front.candidates:
-        raise InputError("study: no trial has completed; allowed: promotion after the first completed trial")
+def pick(wish: str, front: Front, folder: Path) -> Candidate:
+    """The candidate that ``--pick`` names; raises InputError where there is none.
+
+    ``confirmed`` is the first of the confirmation's ranking, by the training that the search has made.
+    """
     if wish == "knee":
         assert front.knee is not None
         return front.knee
+    if wish == "confirmed":
+        ranked = finalists(folder)
+        if not ranked:
+            cure = f"allowed: it after python -m platform.confirm {folder.name}"
+            raise InputError(f"--pick: {wish!r}, but {folder.name!r} was never confirmed; {cure}")
+        best = ranked[0]["trial"], ranked[0]["steps"]
+        return next(c for c in front.candidates if (c.trial, c.steps) == best)
     if wish in PICKS:
         metric = wish.removeprefix("best-")
         return (min if metric == "fid" else max)(front.candidates, key=lambda c: c.values[metric])
@@ -78,6 +88,26 @@ def pick(wish: str, front: Front) -> Candidate:
         raise InputError(f"--pick: {wish!r} is not allowed; allowed: {allowed}")
     members = [c for c in found if c in front.members]
     return (members or found)[-1]
+
+
+def finalists(folder: Path) -> list[dict[str, Any]]:
+    """The confirmation's candidates by rank; empty for a study that was never confirmed."""
+    path = folder / CONFIRMED
+    return list(json.loads(path.read_text())["finalists"]) if path.exists() else []
+
+
+def confirmed(folder: Path, chosen: Candidate) -> dict[str, str]:
+    """Tags that tell a candidate's confirmed means with their intervals, if it was confirmed."""
+    found = [f for f in finalists(folder) if (f["trial"], f["steps"]) == (chosen.trial, chosen.steps)]
+    tags = {}
+    for finalist in found:
+        for name, value in finalist["values"].items():
+            bounds = [end for end in (value["low"], value["high"]) if end is not None]
+            told = f" [{', '.join(f'{end:.6g}' for end in bounds)}]" if bounds else ""
+            tags[f"confirmed.{name}"] = f"{value['estimate']:.6g}{told}"
+        tags["confirmed.seeds"] = ", ".join(map(str, finalist["seeds"]))
+        tags["confirmed.p_nondominated"] = f"{finalist['nondominated']:.3f}"
+    return tags
 
 
 def publish(study: Study, storage: Storage, chosen: Candidate, uri: str, name: str, run_id: str) -> str:
@@ -95,6 +125,7 @@ def publish(study: Study, storage: Storage, chosen: Candidate, uri: str, name: s
             "cohort": facts["cohort"],
             "config": json.dumps(facts["config"], sort_keys=True),
             **{f"validation.{key}": f"{value:.6g}" for key, value in chosen.values.items()},
+            **confirmed(storage.study(study.name), chosen),
         }
     )
     with tempfile.TemporaryDirectory() as work:

@@ -1,4 +1,4 @@
-"""A comparison's trainings, system by system and seed by seed: handed out, heard, remembered.
+"""The trainings of a comparison or a confirmation, seed by seed: handed out, heard, remembered.
 
 The ledger is the memory: what is completed or diverged there is not trained again, what was left open goes on
 from its last checkpoint, what failed is tried again.
@@ -6,14 +6,17 @@ from its last checkpoint, what failed is tried again.
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from platform.board import clock
+from platform.board import Board, clock
+from platform.cli import console
 from platform.conductor import flat_metrics, heard, not_finite, plain, run_status
 from platform.contest import Entrant
 from platform.ledger import Ledger, Status, Trial
 from platform.panels import number as shown
+from platform.session import session
 from platform.study import Resources
 from platform.tracking import Recorder
 from typing import Any
@@ -36,13 +39,18 @@ class Entry:
     config: Any
 
     @property
+    def method(self) -> str:
+        """What it is trained by."""
+        return self.entrant.study.method_of(self.entrant.first)
+
+    @property
     def params(self) -> dict[str, Any]:
         """What the ledger remembers of it."""
         return {"system": self.entrant.name, "seed": self.seed, "config": canonical(self.config)}
 
 
 class Roster:
-    """Tune's source of trials: a comparison's trainings."""
+    """Tune's source of trials: the trainings that are asked for."""
 
     def __init__(
         self,
@@ -70,13 +78,11 @@ class Roster:
         number = self._waiting.popleft()
         entry = self.entries[number]
         label = f"{entry.entrant.name}, seed {entry.seed}"
-        tags = {"system": entry.entrant.name, "method": entry.entrant.study.method, "mlflow.runName": label}
+        tags = {"system": entry.entrant.name, "method": entry.method, "mlflow.runName": label}
         self.recorder.trial(number, vars(entry.config), tags)
         self.running.add(number)
         checkpoints = self.folder / "trials" / f"{number:05d}"
-        return number, Task(
-            entry.entrant.study.method, entry.config, self.cohort, self.references, checkpoints
-        )
+        return number, Task(entry.method, entry.config, self.cohort, self.references, checkpoints)
 
     def reported(self, number: int, report: Report) -> None:
         """A rung of a training; one with a score that is not finite ends it, what comes after is ignored."""
@@ -100,8 +106,13 @@ class Roster:
         self.recorder.finish(number, run_status(status), {"status": status, "reason": reason})
 
     def trials(self) -> list[tuple[Entry, Trial]]:
-        """Every training of this comparison, in the systems' order."""
+        """Every training that is asked for, in the order of the entries."""
         return [(entry, self.ledger.trials[number]) for number, entry in self.entries.items()]
+
+    @property
+    def waiting(self) -> int:
+        """How many trainings are to be handed out."""
+        return len(self._waiting)
 
     def count_ended(self) -> int:
         """How many trainings are over."""
@@ -123,9 +134,23 @@ class Roster:
             self.reported(number, report)
 
 
+@contextmanager
+def trained(roster: Roster, cure: str) -> Iterator[None]:
+    """Train what waits, run the block, close screen, MLflow and ledger; ``cure`` tells how to go on."""
+    from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
+
+    roster.recorder.reconcile({trial.number for trial in roster.ledger.of_status("open")})
+    board = Board(RosterView(roster), console)
+    with session(roster.folder, board, roster.recorder, roster.ledger, cure):
+        if roster.waiting:
+            tuning.run(roster, [board])
+        board.stop()
+        yield
+
+
 @dataclass(frozen=True)
 class RosterView:
-    """A comparison, as its board shows it."""
+    """The trainings, as their board shows them."""
 
     roster: Roster
 

@@ -3,20 +3,18 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform import front, gallery, plane, tables
+from platform.evaluations import Facts, evaluate_all, scores
 from platform.ledger import Trial
 from platform.pictures import Image
 from platform.roster import Entry, Roster
-from platform.standings import Row, Score
+from platform.standings import Row
 from platform.study import Objective
-from platform.tuning import ray_map
-from typing import Any
 
 from rich.console import Console
-from rich.progress import Progress
 
 from trainers import weights
 from trainers.cohorts.store import Cohort
-from trainers.evaluate import PART, Evaluation, evaluate
+from trainers.evaluate import PART, Evaluation
 from trainers.methods.base import find_method
 from trainers.metrics.extended import EXTENDED
 from trainers.metrics.judge import Judge
@@ -25,7 +23,6 @@ from trainers.references.store import References
 
 INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
 BOUNDS = {"input": INPUT, "truth": TRUTH}
-Facts = Mapping[str, Any]
 
 
 def publish(roster: Roster, cohort: Cohort, references: References, extended: bool, console: Console) -> None:
@@ -75,17 +72,11 @@ def evaluated(roster: Roster, counts: Mapping[int, int], paired: bool, console: 
         report = roster.ledger.trials[number].last
         assert report is not None
         asked[str(number)] = report["checkpoint"], steps
-    tasks = [
-        Evaluation(what, steps, roster.cohort, roster.references, roster.folder / "results" / key)
+    tasks = {
+        key: Evaluation(what, steps, roster.cohort, roster.references, roster.folder / "results" / key)
         for key, (what, steps) in asked.items()
-    ]
-    with Progress(console=console) as bar:
-        task = bar.add_task("evaluating on the test split", total=len(tasks))
-        folders = {}
-        for key, folder in zip(asked, ray_map(evaluate, tasks, roster.resources.gpus), strict=True):
-            folders[key] = Path(folder)
-            bar.advance(task)
-    return folders
+    }
+    return evaluate_all(tasks, roster.resources.gpus, console)
 
 
 def bound_row(key: str, facts: Facts) -> Row:
@@ -114,7 +105,7 @@ def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]
     ]
     means = {name: sum(cost[name] for cost in costs) / len(costs) for name in (costs[0] if costs else {})}
     entrant = trials[0][0].entrant
-    if done and (caveat := find_method(entrant.study.method).Method.caveat):
+    if done and (caveat := find_method(entrant.study.method_of(entrant.first)).Method.caveat):
         notes.append(caveat)
     return Row(
         entrant.name,
@@ -123,15 +114,6 @@ def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]
         note="; ".join(notes),
         facts=means,
     )
-
-
-def scores(facts: Facts) -> dict[str, Score]:
-    """The published results of one evaluation; pooled distances have no mean over subjects to correct."""
-    pooled, subjects = ("fid", "kid", "rad_fid"), int(facts["subjects"])
-    return {
-        name: Score(estimate, tuple(draws), 0 if name in pooled else subjects)
-        for name, (estimate, draws) in {**facts["scores"], **facts["extended"]}.items()
-    }
 
 
 def trained(trial: Trial) -> float:

@@ -1,8 +1,9 @@
-"""A trained translator on the TEST split, once: measures with bootstrap draws, slices to look at, cost.
+"""A trained translator on one split, once: measures with bootstrap draws, slices to look at, cost.
 
 <folder>/samples.safetensors, manifest.json
 """
 
+import functools
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,6 @@ from trainers.metrics.judge import Judge, finish
 from trainers.references.store import References
 
 PART = "samples"
-SPLIT = "test"
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,16 @@ class Evaluation:
     cohort: Path
     references: Path
     folder: Path
+    split: str = "test"
+    """The only paired split that is opened."""
 
 
 def evaluate(task: Evaluation) -> str:
     """Publish the results of one translator; returns their folder. Done before, it is not done again."""
     if (task.folder / weights.MANIFEST).is_file():
         return str(task.folder)
-    cohort, references = Cohort.open(task.cohort), References.open(task.references)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for encoder in (references.domain, references.radiology):
-        encoder.to(device)
-    judge = Judge.of(cohort, references, SPLIT)
+    cohort, references, judge = _opened(task.cohort, task.references, task.split, device)
     facts: dict[str, Any] = {"translator": task.translator, "steps": task.steps, "costs": {}}
     output = {"input": judge.source, "truth": judge.truth}.get(task.translator)
     if output is None:
@@ -56,6 +55,17 @@ def evaluate(task: Evaluation) -> str:
     facts["extended"] = extended(judge, output, cohort.spacing)
     weights.publish(task.folder, {PART: judge.samples(output)}, facts)
     return str(task.folder)
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(
+    cohort: Path, references: Path, split: str, device: torch.device
+) -> tuple[Cohort, References, Judge]:
+    """Opened and encoded once per process: one worker's evaluations share them."""
+    store, frozen = Cohort.open(cohort), References.open(references)
+    for encoder in (frozen.domain, frozen.radiology):
+        encoder.to(device)
+    return store, frozen, Judge.of(store, frozen, split)
 
 
 def translated(

@@ -1,5 +1,6 @@
-"""Evaluation on the test split: what is published, done once, and what a cohort without pairs gives."""
+"""Evaluation on one split: what is published, done once, and what a cohort without pairs gives."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,34 @@ def test_the_draws_of_a_mean_are_means_of_drawn_subjects(tiny: Any, tmp_path: Pa
     draws = facts["scores"]["psnr_t1"][1]
     assert all(min(abs(draw - e) for e in either) < 1e-9 for draw in draws)
     assert {round(draw, 9) for draw in draws} == {round(e, 9) for e in either}
+
+
+@pytest.mark.parametrize(("split", "other"), [("val", "test"), ("test", "val")])
+def test_only_the_split_that_is_asked_for_is_opened(
+    tiny: Any, trained: Task, tmp_path: Path, split: str, other: str
+) -> None:
+    """The other split's files are not there at all."""
+    judge = Judge.of(tiny.cohort, tiny.references, split)
+    copy = shutil.copytree(tiny.cohort.path, tmp_path / "cohort")
+    shutil.rmtree(copy / other)
+    task = Evaluation(str(trained.folder / "step-000000002"), 2, copy, tiny.folder, tmp_path / "r", split)
+    found = weights.verify(Path(evaluate.evaluate(task)))["scores"]
+    output, _ = evaluate.translated(Path(task.translator), 2, judge, tiny.references, torch.device("cpu"))
+    for name, (estimate, draws) in judge.resampled(output).items():
+        assert found[name][0] == pytest.approx(estimate, rel=1e-6)
+        assert found[name][1] == pytest.approx(draws, rel=1e-6)
+
+
+def test_validation_scores_are_those_that_the_trial_has_reported(
+    tiny: Any, trained: Task, tmp_path: Path
+) -> None:
+    folder = trained.folder / "step-000000002"
+    reported = weights.read_manifest(folder)["report"]["scores"]["2"]
+    task = Evaluation(str(folder), 2, tiny.cohort.path, tiny.folder, tmp_path / "r", "val")
+    found = weights.verify(Path(evaluate.evaluate(task)))["scores"]
+    assert {name: pair[0] for name, pair in found.items()} == pytest.approx(
+        {name: value for name, value in reported.items() if name != "seconds_per_volume"}, rel=1e-4
+    )
 
 
 def test_a_trained_translator_gives_costs_and_pictures(tiny: Any, trained: Task, tmp_path: Path) -> None:

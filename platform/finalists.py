@@ -1,0 +1,55 @@
+"""Which candidates of a study are looked at again: those that together keep most of the front's hypervolume.
+
+A trial is retrained as a whole; all of its step counts that are on the front are candidates.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from platform import pareto
+from platform.front import Front, candidates
+from platform.ledger import of_status, read_trials
+from platform.study import Study
+from typing import Any
+
+import numpy as np
+
+from trainers.errors import InputError
+
+Key = tuple[int, int]
+"""A candidate's trial and refinement step count."""
+
+
+def saved_front(folder: Path, study: Study, saved: Mapping[str, Any]) -> Front:
+    """The front of a study's completed trials; raises InputError where there are none."""
+    done = candidates(of_status(read_trials(folder), "completed"))
+    if not done:
+        missing = f"no trial of {study.name!r} has completed"
+        raise InputError(f"study: {missing}; allowed: a study with a completed trial")
+    return Front(study.objectives, saved["reference_point"], done)
+
+
+def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
+    """Candidates of ``top`` trials of the front, those already ``begun`` among them.
+
+    First the knee's trial, then again and again the one that adds most hypervolume: at least 1 - 1/e of what
+    the best ``top`` would keep (Guerreiro, Fonseca & Paquete 2016, Evolutionary Computation 24(3)).
+    """
+    chosen = list(dict.fromkeys(trial for trial, _ in begun))
+    on_front: dict[int, list[int]] = {}
+    for member in front.members:
+        on_front.setdefault(member.trial, []).append(member.steps)
+    if front.knee is not None and len(chosen) < top and front.knee.trial not in chosen:
+        chosen.append(front.knee.trial)
+    while len(chosen) < top and (left := sorted(set(on_front) - set(chosen))):
+        chosen.append(max(left, key=lambda trial: kept_volume(front, [*chosen, trial])))
+    keys = [(trial, steps) for trial in chosen for steps in on_front.get(trial, [])]
+    return sorted({*begun, *keys}, key=lambda key: (chosen.index(key[0]), key[1]))
+
+
+def kept_volume(front: Front, trials: Sequence[int]) -> float:
+    """Hypervolume of the front's members of some trials alone."""
+    directions = [o.direction for o in front.objectives]
+    rows = [[c.values[o.name] for o in front.objectives] for c in front.members if c.trial in trials]
+    corner = pareto.minimised([[front.reference[o.name] for o in front.objectives]], directions)[0]
+    values = pareto.minimised(np.array(rows).reshape(-1, len(directions)), directions)
+    return pareto.hypervolume(values, corner) if rows else 0.0
