@@ -1,0 +1,119 @@
+"""Bayesian optimisation of several objectives: Gaussian processes over parameters and training share.
+
+Early rungs teach too: the share of the training is an input of the processes, and proposals are judged at its
+end. Points that run are taken at their predicted values (Kriging believer, Ginsbourger et al. 2010).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from platform import gaussian, improvement
+from platform.designs import Sobol
+from platform.domains import point_at
+from platform.learner import Learner, fitted, predicted
+from platform.observed import Observation, Params, Point, SearchSpace
+from platform.pareto import nondominated
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, qmc
+
+Values = NDArray[np.float64]
+
+GLOBAL_EVERY = 9
+"""One proposal in so many considers the whole space too, the others the front's surroundings."""
+PARENTS, DRAWN, CLIMBERS, CHILDREN = 20, 512, 8, 16
+NEAR, STEPS = 0.1, (0.1, 0.05, 0.02, 0.01)
+"""Deviation, in unit cubes, of the first candidates around the front, then of each round around the best."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A process an objective and an outcome constraint, and the hypervolume that is to be improved."""
+
+    objectives: Sequence[gaussian.Process]
+    constraints: Sequence[gaussian.Process]
+    gauge: improvement.Gauge
+
+    def worth(self, inputs: Values, best: Values) -> Values:
+        """Expected hypervolume improvement [n] over ``best``, times the probability to be feasible."""
+        gain = self.gauge.expected_improvement(*predicted(self.objectives, inputs), best)
+        means, deviations = predicted(self.constraints, inputs)
+        return np.asarray(gain * norm.cdf(-means / deviations).prod(1))
+
+    def gains(self, inputs: Values) -> Values:
+        """Scalarised predictions [n, l]; nothing where a constraint is expected to be broken."""
+        feasible = np.all(predicted(self.constraints, inputs)[0] <= 0, axis=1)
+        return np.asarray(self.gauge.scalarised(predicted(self.objectives, inputs)[0]) * feasible[:, None])
+
+
+class Bayesian:
+    """Sobol points until enough trials have reported, then expected hypervolume improvement."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space, self._design, self._learner = space, Sobol(space), Learner(space)
+        self._startup = min(10, max(2, space.trials // 4))
+
+    def propose(self, seen: Sequence[Observation]) -> Point | None:
+        """The point of most expected improvement, of those found; None: the space takes none."""
+        if sum(o.state != "failed" and bool(o.rungs) for o in seen) < self._startup:
+            return self._design.propose(seen)
+        rng = np.random.default_rng([self._space.seed, len(seen)])
+        model = self._model(seen, rng)
+        known = [o for o in seen if o.state in ("completed", "running")]
+        gains = model.gains(self._learner.ends(known))
+        cubes = self._around(seen, model, rng)
+        if len(seen) % GLOBAL_EVERY == 0:
+            cubes = np.concatenate([cubes, qmc.Sobol(cubes.shape[1], rng=rng).random(DRAWN)])
+        return self._climbed(cubes, model, gains.max(0, initial=0.0), rng) or self._design.propose(seen)
+
+    def _model(self, seen: Sequence[Observation], rng: np.random.Generator) -> Model:
+        data, corner = self._learner.data(seen), np.array(self._space.reference)
+        objectives, constraints = (fitted(data.inputs, y) for y in (data.objectives, data.violations))
+        if running := [o for o in seen if o.state == "running"]:
+            ends = self._learner.ends(running)
+            objectives, constraints = ([p.believe(ends) for p in ps] for ps in (objectives, constraints))
+        gauge = improvement.Gauge.draw(data.objectives.min(0), corner, rng)
+        return Model(objectives, constraints, gauge)
+
+    def _around(self, seen: Sequence[Observation], model: Model, rng: np.random.Generator) -> Values:
+        """Unit-cube points [n, d] around the front, as it is predicted for the end of training."""
+        done = any(o.state == "completed" for o in seen)
+        alive = [o for o in seen if o.state != "failed" and (o.state != "paused" or not done)]
+        ends = self._learner.ends(alive)
+        means, gains = predicted(model.objectives, ends)[0], model.gains(ends).mean(1)
+        front = np.flatnonzero(nondominated(means))
+        front = front[np.argsort(-gains[front], kind="stable")][:PARENTS]
+        parents = np.array([self._cube(alive[i].params, rng) for i in front])
+        return mutated(parents, max(1, DRAWN // len(parents)), NEAR, rng)
+
+    def _climbed(self, cubes: Values, model: Model, best: Values, rng: np.random.Generator) -> Point | None:
+        """The best of the cubes [n, d] after rounds of mutation; None where the space takes none."""
+        cubes, worth = self._judged(cubes, model, best)
+        for step in STEPS if len(cubes) else ():
+            order = np.argsort(-worth, kind="stable")[:CLIMBERS]
+            children, theirs = self._judged(mutated(cubes[order], CHILDREN, step, rng), model, best)
+            cubes = np.concatenate([cubes[order], children])
+            worth = np.concatenate([worth[order], theirs])
+        return Point(point_at(self._space.dimensions, cubes[int(np.argmax(worth))])) if len(cubes) else None
+
+    def _judged(self, cubes: Values, model: Model, best: Values) -> tuple[Values, Values]:
+        """Those of the cubes [n, d] that the space takes, and their worth."""
+        points = [point_at(self._space.dimensions, cube) for cube in cubes.tolist()]
+        taken = [i for i, params in enumerate(points) if not self._space.refusal(params)]
+        if not taken:
+            return cubes[:0], np.empty(0)
+        inputs = self._learner.inputs([(points[i], 1.0) for i in taken])
+        return cubes[taken], model.worth(inputs, best)
+
+    def _cube(self, params: Params, rng: np.random.Generator) -> list[float]:
+        """The unit-cube point [d] of parameters; inactive ones anywhere."""
+        return [d.unit(params[d.name]) if d.name in params else rng.random() for d in self._space.dimensions]
+
+
+def mutated(parents: Values, children: int, step: float, rng: np.random.Generator) -> Values:
+    """Normal steps from each parent [p, d] in a few coordinates, at least one: [p * children, d]."""
+    many = np.repeat(parents, children, axis=0)
+    count, dimension = many.shape
+    moves = rng.random(many.shape) < max(0.25, 2 / dimension)
+    moves[np.arange(count), rng.integers(dimension, size=count)] = True
+    return np.asarray(np.clip(many + moves * step * rng.standard_normal(many.shape), 0, 1))

@@ -1,0 +1,38 @@
+"""What trials will reach at the end of their training, from all that was seen of all of them."""
+
+from collections.abc import Mapping
+from platform import gaussian
+from platform.learner import Learner, fitted, predicted
+from platform.observed import Observation, SearchSpace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+FEWEST = 6
+"""Trials that must have reported before anything is forecast."""
+GROWTH = 1.15
+"""Length scales are fitted again when the rungs have grown by so much."""
+
+
+class Forecaster:
+    """Gaussian processes over parameters and training share, conditioned on every rung."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._learner = Learner(space)
+        self._fitted: list[gaussian.Process] = []
+        self._rungs = 0
+
+    def ends(self, seen: Mapping[int, Observation]) -> dict[int, Values]:
+        """Expected objectives [1, m], minimised, of every trial that has reported; none with too few."""
+        told = {number: o for number, o in seen.items() if o.rungs and o.state != "failed"}
+        if len(told) < FEWEST:
+            return {}
+        data = self._learner.data(list(seen.values()))
+        if len(data.inputs) > GROWTH * self._rungs:
+            self._fitted, self._rungs = fitted(data.inputs, data.objectives), len(data.inputs)
+        pairs = zip(self._fitted, data.objectives.T, strict=True)
+        now = [process.conditioned(data.inputs, column) for process, column in pairs]
+        means, _ = predicted(now, self._learner.ends(list(told.values())))
+        return {number: mean[None] for number, mean in zip(told, means, strict=True)}

@@ -1,0 +1,83 @@
+"""Observations as Gaussian processes take them: rungs in, predictions for the end of training out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from platform import gaussian
+from platform.domains import Choice
+from platform.observed import Observation, Params, SearchSpace
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.float64]
+
+LARGEST = 400
+"""Rungs from which a process learns: the newest."""
+BEYOND = 0.5
+"""Of the way from the best value to the corner, the most that a value counts as beyond the corner."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs [n, d], objectives [n, m], violations [n, c]."""
+
+    inputs: Values
+    objectives: Values
+    violations: Values
+
+
+class Learner:
+    """Parameters and training shares as inputs, rungs as outputs."""
+
+    def __init__(self, space: SearchSpace) -> None:
+        self._space = space
+
+    def data(self, seen: Sequence[Observation]) -> Data:
+        """The rungs; at least one.
+
+        What lies far beyond the corner is drawn near it, else it would drown the differences that count; a
+        trial that failed counts as that bad.
+        """
+        corner = np.array(self._space.reference)
+        rungs = [(o.params, rung) for o in seen for rung in o.rungs][-LARGEST:]
+        failed = [(o.params, 1.0) for o in seen if o.state == "failed"]
+        values = np.array([rung.values for _, rung in rungs])
+        worst = corner + BEYOND * np.maximum(corner - values.min(0), 1e-12)
+        violations = np.array([rung.violations for _, rung in rungs])
+        broken = violations.max(0, initial=0.0)
+        return Data(
+            self.inputs([(params, rung.share) for params, rung in rungs] + failed),
+            np.concatenate([np.minimum(values, worst), np.tile(worst, (len(failed), 1))]),
+            np.concatenate([violations, np.tile(broken, (len(failed), 1))]),
+        )
+
+    def ends(self, seen: Sequence[Observation]) -> Values:
+        """Inputs [n, d] of the ends of the trials' training."""
+        return self.inputs([(o.params, 1.0) for o in seen])
+
+    def inputs(self, points: Sequence[tuple[Params, float]]) -> Values:
+        """Parameters and training shares as inputs [n, d]; choices one-hot, inactive ones in the middle."""
+        rows = []
+        for params, share in points:
+            row = [1 + np.log(share) / 4]
+            for dimension in self._space.dimensions:
+                here = dimension.name in params
+                if isinstance(dimension, Choice):
+                    row += [float(here and params[dimension.name] == value) for value in dimension.values]
+                else:
+                    row.append(dimension.unit(params[dimension.name]) if here else 0.5)
+            rows.append(row)
+        return np.array(rows, dtype=np.float64)
+
+
+def fitted(inputs: Values, outputs: Values) -> list[gaussian.Process]:
+    """A process for each column of outputs [n, m]."""
+    return [gaussian.fit(inputs, column) for column in outputs.T]
+
+
+def predicted(processes: Sequence[gaussian.Process], inputs: Values) -> tuple[Values, Values]:
+    """Means and deviations [n, m] of the processes at inputs [n, d]."""
+    means, deviations = np.empty((2, len(inputs), len(processes)))
+    for column, process in enumerate(processes):
+        means[:, column], deviations[:, column] = process.predict(inputs)
+    return means, deviations
