@@ -41,18 +41,9 @@ def _require_grid(document: Document, study: Study) -> None:
 
 def _require_grace(document: Document, study: Study) -> None:
     grace = study.scheduler.grace
-    if grace and grace >= (shortest := min(_steps(study))):
+    if grace and grace >= (shortest := min(study.steps)):
         allowed = f"below {shortest}, the steps of the shortest trial"
         raise document.refusal(("scheduler", "grace"), grace, allowed)
-
-
-def _steps(study: Study) -> Iterator[int]:
-    """The least steps that are searched, and each method's where they are not searched, or not always."""
-    searched = [dimension for dimension in study.search if dimension.name == "steps"]
-    for dimension in searched:
-        yield min(dimension.values) if isinstance(dimension, Choice) else int(dimension.low)
-    if not searched or searched[0].when:
-        yield from (study.point({METHOD: method}).steps for method in study.methods)
 
 
 def _require_feasible(document: Document, study: Study, method: str) -> None:

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass
 from platform.conductor import Conductor
+from platform.ledger import OVER
 from platform.panels import number
 from typing import Any, Protocol
 
@@ -71,7 +72,7 @@ class StudyView:
 
     def ended(self) -> int:
         """How many trials are over."""
-        return len(self.conductor.ledger.of_status("completed", "diverged", "failed"))
+        return len(self.conductor.ledger.of_status(*OVER))
 
     def table(self) -> Group:
         """The newest trials with their objectives."""
@@ -101,10 +102,17 @@ def render(conductor: Conductor) -> Group:
 def status_line(conductor: Conductor) -> str:
     """Counts, front, hypervolume, elapsed and remaining time."""
     ledger, budget = conductor.ledger, conductor.study.budget
-    done, bad = len(ledger.of_status("completed")), len(ledger.of_status("diverged", "failed"))
+    done = len(ledger.of_status("completed"))
+    bad, waiting = (
+        f", {count} {word}" if count else ""
+        for count, word in (
+            (len(ledger.of_status("diverged", "failed")), "not"),
+            (len(ledger.of_status("paused")), "waiting"),
+        )
+    )
     volumes = conductor.hypervolumes()
     parts = [
-        f"{done}/{budget.trials} trials completed" + (f", {bad} not" if bad else ""),
+        f"{done}/{budget.trials} trials completed{bad}{waiting}",
         f"front {len(conductor.front().members)}",
         f"hypervolume {number(volumes[-1]) if volumes else '-'}",
         f"elapsed {clock(conductor.elapsed)}",
@@ -115,7 +123,7 @@ def status_line(conductor: Conductor) -> str:
 
 def remaining(conductor: Conductor) -> float | None:
     """Seconds to go at the pace of the finished trials; None before the first, at most the hours left."""
-    finished = conductor.ledger.of_status("completed", "diverged", "failed")
+    finished = conductor.ledger.of_status(*OVER, "paused")
     if not finished:
         return None
     budget = conductor.study.budget

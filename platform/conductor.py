@@ -1,24 +1,27 @@
 """A study being run: what is proposed, what came back, what the front is now.
 
-Everything enters the ledger first; sampler, MLflow and screen hear of it afterwards. Started on a study that
-was interrupted, it first tells them what they missed, then hands out what was left open; each such trial goes
-on from its own last checkpoint.
+Everything enters the ledger first; MLflow and screen hear of it afterwards, and every decision follows from
+it. Started on a study that was interrupted, it first hands out what was left open; each such trial goes on
+from its own last checkpoint, as does one that has waited at a rung.
 """
 
 import logging
-import math
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from platform import front, tracking
-from platform.ledger import Ledger, Status, Trial
-from platform.sampler import Proposal, Sampler
+from platform import tracking
+from platform.front import Candidate, Front, candidates
+from platform.heard import flat_metrics, heard, not_finite, plain, run_status
+from platform.ledger import OVER, Ledger, Status, Trial
+from platform.sampler import Sampler
 from platform.samples import draw_samples
+from platform.spending import Spent, plateau
 from platform.storage import Storage
 from platform.study import Resources, Study
-from typing import Any
+from platform.terms import Terms
+from platform.triage import Triage
 
 from trainers.loop import Report, Task
 
@@ -34,20 +37,23 @@ class Conductor:
         storage: Storage,
         cohort: Path,
         references: Path,
-        reference_point: Mapping[str, float],
+        terms: Terms,
         recorder: tracking.Recorder,
         ledger: Ledger,
+        slots: int = 1,
     ) -> None:
-        self.study, self.storage, self.ledger = study, storage, ledger
-        self.cohort, self.references, self.reference_point = cohort, references, reference_point
-        self.recorder = recorder
-        self.folder = storage.study(study.name)
-        self.sampler = Sampler(study, self.folder)
+        """``slots``: how many trials run at a time; a deterministic study is dealt out in such waves."""
+        self.study, self.storage, self.ledger, self.terms = study, storage, ledger, terms
+        self.cohort, self.references, self.recorder = cohort, references, recorder
+        self.folder, self.slots = storage.study(study.name), slots
+        self.sampler = Sampler(study, self.judged(()).corner.tolist(), terms.seen(study.objectives))
+        self.triage = Triage(study, self.sampler.space, self.judged)
         self.started = time.monotonic()
         self.driver_seconds = 0.0
         """Spent on proposing and recording, all trials together."""
         self.handed_out = 0
         self.running: set[int] = set()
+        self._exhausted = False
         self._artist = ThreadPoolExecutor(1)
         self._curve: list[float] = []
         self._waiting = deque(self._reconcile())
@@ -63,100 +69,176 @@ class Conductor:
         return self.ledger.elapsed + time.monotonic() - self.started
 
     @property
-    def exhausted(self) -> bool:
-        """Whether no further trial is to be proposed."""
-        budget = self.study.budget
-        late = budget.hours > 0 and self.elapsed > 3600 * budget.hours
-        return late or len(self.ledger.trials) >= budget.trials
+    def spent(self) -> Spent:
+        """What the study has used up."""
+        seconds = sum(trial.seconds for trial in self.ledger.trials.values())
+        return Spent(self.elapsed / 3600, seconds * self.study.resources.gpus / 3600)
+
+    @property
+    def ending(self) -> str:
+        """The limit that ends the study before its trials do, in words; empty: none does."""
+        since = self.hypervolumes()[self.terms.extended_at :]
+        return self.spent.ends(self.study.budget) or plateau(since, self.study.budget)
+
+    @property
+    def over(self) -> bool:
+        """Whether no trial will be handed out any more."""
+        if self._waiting or (self.running and not self.ending):
+            return False
+        return bool(self.ending) or (self._no_more and self.triage.resumable(self.ledger.trials) is None)
 
     def next(self) -> tuple[int, Task] | None:
-        """The next trial to run: one left open by an earlier driver, else a new proposal; None: no more."""
-        started = time.perf_counter()
-        if self._waiting:
-            trial = self._waiting.popleft()
-        elif self.exhausted:
-            return None
-        else:
-            trial = self._enter(self.sampler.ask())
-        task = self._task(trial)
-        self.recorder.trial(trial.number, trial.params, {"method": self.study.method, "status": "running"})
-        self.running.add(trial.number)
-        self.handed_out += 1
-        self.driver_seconds += time.perf_counter() - started
-        return trial.number, task
+        """The next trial: one left open by an earlier driver, a paused one whose turn it is, a new one.
 
-    def reported(self, number: int, report: Report) -> None:
-        """A rung of a trial; one with a score that is not finite ends it, and what comes after is ignored."""
-        if self.ledger.trials[number].status != "open":
-            return
+        None: not now, or, if :attr:`over`, never.
+        """
+        started = time.perf_counter()
+        if not self._waiting and self.study.deterministic:
+            self._deal_wave()
+        trial = self._waiting.popleft() if self._waiting else None
+        if trial is None and not self.study.deterministic:
+            trial = self._chosen(wait=not self.running)
+        task = self._hand_out(trial) if trial else None
+        self.driver_seconds += time.perf_counter() - started
+        return (trial.number, task) if trial and task else None
+
+    def reported(self, number: int, report: Report) -> bool:
+        """A rung of a trial; returns whether it trains on.
+
+        One with a score that is not finite ends it; what comes after an end or a pause is ignored.
+        """
+        trial = self.ledger.trials[number]
+        if trial.status != "open":
+            return False
         if wrong := not_finite(report):
             self.recorder.metrics(number, flat_metrics(report), report.step)
             self.ended(number, "diverged", wrong)
-            return
+            return False
         self.ledger.reported(number, plain(report))
         self.recorder.metrics(number, flat_metrics(report), report.step)
         if report.done:
             self.ended(number, "completed")
+        elif not self._goes_on(trial, report.step):
+            self._pause(trial)
+        return trial.status == "open"
 
     def ended(self, number: int, status: Status, reason: str = "") -> None:
-        """A trial is over; a second call for the same trial is ignored."""
+        """A trial is over; a second call for the same trial, or one of a trial that waits, is ignored."""
         trial = self.ledger.trials[number]
         if trial.status != "open":
             return
         started = time.perf_counter()
         self.ledger.ended(number, status, reason)
-        self._tell(trial)
+        self.triage.ended(trial)
         self.running.discard(number)
         self._record_end(trial)
         self._artist.submit(self._picture, trial)
         self.driver_seconds += time.perf_counter() - started
 
-    def front(self) -> front.Front:
+    def judged(self, found: Sequence[Candidate]) -> Front:
+        """Candidates on the study's terms."""
+        return self.terms.front(self.study.objectives, found)
+
+    def front(self) -> Front:
         """The front of the completed trials."""
-        done = self.ledger.of_status("completed")
-        return front.Front(self.study.objectives, self.reference_point, front.candidates(done))
+        return self.judged(candidates(self.ledger.of_status("completed")))
 
     def hypervolumes(self) -> list[float]:
         """Hypervolume after each completed trial, in the order of completion."""
         done = sorted(self.ledger.of_status("completed"), key=lambda trial: trial.ended_at)
         for count in range(len(self._curve) + 1, len(done) + 1):
-            found = front.candidates(done[:count])
-            self._curve.append(front.Front(self.study.objectives, self.reference_point, found).hypervolume)
+            self._curve.append(self.judged(candidates(done[:count])).hypervolume)
         return self._curve
 
+    def close(self) -> None:
+        """Draw what an interrupted driver left undrawn; tell MLflow which trials were stopped for good."""
+        self.sampler.close()
+        for trial in self.ledger.of_status("completed"):
+            self._artist.submit(self._picture, trial)
+        for trial in self.ledger.of_status("paused"):
+            self.recorder.finish(trial.number, "KILLED", {"status": "stopped", "reason": self._halted(trial)})
+        self._artist.shutdown()
+
+    @property
+    def _no_more(self) -> bool:
+        """Whether nothing new is to be proposed."""
+        return self._exhausted or len(self.ledger.trials) >= self.study.budget.trials
+
+    def _chosen(self, wait: bool) -> Trial | None:
+        """The paused trial whose turn it is, else a new one, once its proposal is ready."""
+        if self.ending:
+            return None
+        number = self.triage.resumable(self.ledger.trials)
+        if number is not None:
+            return self._resume(self.ledger.trials[number])
+        if self._no_more:
+            return None
+        seen = self.triage.observations(self.ledger.trials)
+        if not self.sampler.ready(seen) and not wait:
+            return None
+        point = self.sampler.take()
+        if point is None:
+            self._exhausted = True
+            return None
+        number = max(self.ledger.trials, default=-1) + 1
+        self.ledger.proposed(number, point.params, point.memory)
+        if not self._no_more and not self.study.deterministic:
+            self.sampler.begin(self.triage.observations(self.ledger.trials))
+        return self.ledger.trials[number]
+
+    def _deal_wave(self) -> None:
+        """Choose as many trials as run at a time, once all of the last wave have come back."""
+        while not self.running and len(self._waiting) < self.slots:
+            trial = self._chosen(wait=True)
+            if trial is None:
+                break
+            self._waiting.append(trial)
+
+    def _resume(self, trial: Trial) -> Trial:
+        assert trial.last is not None
+        step = int(trial.last["step"])
+        self.ledger.resumed(trial.number, step)
+        self.triage.went_on(trial.number, step)
+        return trial
+
+    def _goes_on(self, trial: Trial, step: int) -> bool:
+        """Whether a trial trains on; a deterministic study decides between its waves."""
+        on = self.triage.goes_on(trial, step, self.ledger.trials)
+        if step not in self.study.levels or step <= trial.passed:
+            return True
+        if on := on and not self.ending and not self.study.deterministic:
+            self.triage.went_on(trial.number, step)
+        return on
+
+    def _pause(self, trial: Trial) -> None:
+        self.ledger.paused(trial.number)
+        self.running.discard(trial.number)
+        self.recorder.finish(trial.number, "SCHEDULED", {"status": "paused", "reason": self._halted(trial)})
+
+    def _halted(self, trial: Trial) -> str:
+        assert trial.last is not None
+        return f"waits at step {trial.last['step']} of {trial.last['steps']}: others did better there"
+
+    def _hand_out(self, trial: Trial) -> Task:
+        method, levels = self.study.method_of(trial.params), self.study.levels
+        self.recorder.trial(trial.number, trial.params, {"method": method, "status": "running"})
+        self.running.add(trial.number)
+        self.handed_out += 1
+        folder = self.storage.trial(self.study.name, trial.number)
+        config = self.study.point(trial.params)
+        return Task(method, config, self.cohort, self.references, folder, levels)
+
     def _reconcile(self) -> list[Trial]:
-        """Make ledger, sampler and MLflow agree after an interruption; the trials left open, oldest first."""
-        over = self.ledger.of_status("completed", "diverged", "failed")
+        """Make MLflow and scheduler agree with the ledger after an interruption; returns what was open."""
+        over = self.ledger.of_status(*OVER)
         for trial in over:
-            self._tell(trial)
             if trial.ended_at == max(t.ended_at for t in over):  # all before it have come to MLflow
                 self._record_end(trial)
-        for proposal in self.sampler.unfinished():
-            if proposal.number not in self.ledger.trials:
-                self._enter(proposal)
+        self.triage.restore(self.ledger.trials)
         for trial in self.ledger.of_status("open"):
             if trial.last and (report := heard(trial.last)).done:
                 self.reported(trial.number, report)
         return self.ledger.of_status("open")
-
-    def _enter(self, proposal: Proposal) -> Trial:
-        self.ledger.proposed(proposal.number, proposal.params)
-        return self.ledger.trials[proposal.number]
-
-    def _tell(self, trial: Trial) -> None:
-        completed = trial.status == "completed" and trial.last is not None
-        values = front.best_values(trial, self.study.objectives, self.reference_point) if completed else None
-        self.sampler.tell(trial.number, values)
-
-    def _task(self, trial: Trial) -> Task:
-        folder = self.storage.trial(self.study.name, trial.number)
-        return Task(self.study.method, self.study.point(trial.params), self.cohort, self.references, folder)
-
-    def finish_pictures(self) -> None:
-        """Draw what an interrupted driver left undrawn and wait for it."""
-        for trial in self.ledger.of_status("completed"):
-            self._artist.submit(self._picture, trial)
-        self._artist.shutdown()
 
     def _picture(self, trial: Trial) -> None:
         """Sample slices of a trial, drawn once, beside the driver's work."""
@@ -177,36 +259,3 @@ class Conductor:
         if volumes:
             found = {"hypervolume": volumes[-1], "front_size": len(self.front().members)}
             self.recorder.study_metrics(found, len(volumes))
-
-
-def plain(report: Report) -> dict[str, Any]:
-    """A report as the ledger keeps it."""
-    scores = {str(count): dict(scores) for count, scores in report.scores.items()}
-    return {**vars(report), "scores": scores, "losses": dict(report.losses)}
-
-
-def heard(kept: Mapping[str, Any]) -> Report:
-    """The report that the ledger keeps as ``plain``."""
-    return Report(**{**kept, "scores": {int(count): scores for count, scores in kept["scores"].items()}})
-
-
-def run_status(status: Status) -> tracking.Status:
-    """What MLflow calls the end of a trial."""
-    return "FINISHED" if status == "completed" else "FAILED"
-
-
-def not_finite(report: Report) -> str:
-    """Which score is not finite, or nothing."""
-    for count, scores in sorted(report.scores.items()):
-        for name, value in scores.items():
-            if not math.isfinite(value):
-                return f"diverged at step {report.step}: {name} at {count} refinement steps is {value}"
-    return ""
-
-
-def flat_metrics(report: Report) -> dict[str, float]:
-    """A report as MLflow metrics: ``fid/3`` is the FID at three refinement steps, ``fid`` at the most."""
-    metrics = {f"loss/{name}": value for name, value in report.losses.items()} | {"seconds": report.seconds}
-    for count, values in report.scores.items():
-        metrics |= {f"{name}/{count}": value for name, value in values.items()}
-    return metrics | dict(report.scores[max(report.scores)])

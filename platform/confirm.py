@@ -14,12 +14,12 @@ from platform.confirmation import Finalist, Scoring, SeedKey, confirm, flat, mea
 from platform.evaluations import evaluate_all
 from platform.finalists import Key, choose, saved_front
 from platform.front import Front
+from platform.frozen import load_saved
 from platform.ledger import Ledger
 from platform.promote import CONFIRMED
 from platform.results import report_points
 from platform.retraining import FOLDER, Outcome, entries, outcome
 from platform.roster import Roster, trained
-from platform.search import load_saved
 from platform.session import FLUSH_SECONDS
 from platform.storage import Storage
 from platform.study import Study

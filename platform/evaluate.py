@@ -18,8 +18,8 @@ from platform.curse import Row
 from platform.evaluations import evaluate_all, is_done
 from platform.finalists import Key, saved_front
 from platform.front import Front
+from platform.frozen import load_saved
 from platform.retraining import FOLDER, Checkpoint, Outcome, outcome
-from platform.search import load_saved
 from platform.storage import Storage
 from platform.study import Study
 from typing import Any

@@ -15,6 +15,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 ATTEMPTS = 1000
 """Proposals drawn in search of one that the space takes."""
 POPULATION = 16
+GENERATION = NSGAIIISampler._get_generation_key()
+"""What NSGA-III remembers of a proposal; points of other hands are of its first generation."""
 
 _STATES = {
     "running": TrialState.RUNNING,
@@ -26,7 +28,8 @@ _STATES = {
 
 class Evolutionary:
     """TPE (Ozaki et al. 2022) or NSGA-III (Deb & Jain 2014): a trial that was not trained to its end is no
-    result to them, and TPE keeps away from it."""  # noqa: D205
+    result to them, and TPE keeps away from it.
+    """
 
     def __init__(self, space: SearchSpace, kind: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -50,7 +53,7 @@ class Evolutionary:
                 if is_active(dimension, params):
                     params[dimension.name] = trial._suggest(dimension.name, distribution(dimension))
             if not self._space.refusal(params):
-                return Point(params, dict(trial.system_attrs))
+                return Point(params, dict(study.get_trials(deepcopy=False)[-1].system_attrs))
         return None
 
     def _sampler(self, seen: int) -> BaseSampler:
@@ -67,7 +70,7 @@ class Evolutionary:
             params=dict(o.params),
             distributions=known,
             values=list(o.last.values) if done and o.last else None,
-            system_attrs=dict(o.memory),
+            system_attrs={GENERATION: 0, **o.memory},
             constraints=_constraints(o),
         )
 

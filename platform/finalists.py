@@ -9,6 +9,7 @@ from platform import pareto
 from platform.front import Front, candidates
 from platform.ledger import of_status, read_trials
 from platform.study import Study
+from platform.terms import Terms
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ def saved_front(folder: Path, study: Study, saved: Mapping[str, Any]) -> Front:
     if not done:
         missing = f"no trial of {study.name!r} has completed"
         raise InputError(f"study: {missing}; allowed: a study with a completed trial")
-    return Front(study.objectives, saved["reference_point"], done)
+    return Terms.from_plain(saved).front(study.objectives, done)
 
 
 def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:

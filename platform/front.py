@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from platform import pareto
 from platform.ledger import Trial
-from platform.study import Objective
+from platform.study import Constraint, Objective
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 SLOWEST = 60.0
 """Seconds per volume beyond which a translator is worth nothing to the front."""
@@ -26,15 +27,36 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """An outcome constraint in numbers: ``metric`` is to be at least ("min") or at most ("max") ``value``."""
+
+    metric: str
+    bound: str
+    value: float
+
+    def violation(self, values: Mapping[str, float]) -> float:
+        """By how much scores break it, in shares of its value; kept at 0 or below."""
+        sign = 1 if self.bound == "min" else -1
+        return sign * (self.value - values[self.metric]) / max(abs(self.value), 1e-12)
+
+
+@dataclass(frozen=True)
 class Front:
     """Candidates judged by the study's objectives against a fixed reference point."""
 
     objectives: Sequence[Objective]
     reference: Mapping[str, float]
     candidates: Sequence[Candidate]
+    bounds: Sequence[Bound] = ()
+    """Candidates that break one are on no front."""
 
     @cached_property
-    def minimised(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def feasible(self) -> NDArray[np.bool_]:
+        """Which candidates keep every bound, [n]."""
+        return np.array([not any(v > 0 for v in self.violations(c)) for c in self.candidates], dtype=bool)
+
+    @cached_property
+    def minimised(self) -> NDArray[np.float64]:
         """Objective values [n, m], signs turned so that less is better."""
         rows = np.array([[c.values[o.name] for o in self.objectives] for c in self.candidates])
         directions = [o.direction for o in self.objectives]
@@ -43,13 +65,15 @@ class Front:
     @cached_property
     def members(self) -> list[Candidate]:
         """The non-dominated candidates, best first in the first objective."""
-        inside = np.flatnonzero(pareto.nondominated(self.minimised)).tolist() if self.candidates else []
+        rows = np.flatnonzero(self.feasible)
+        inside = rows[pareto.nondominated(self.minimised[rows])].tolist() if len(rows) else []
         return [self.candidates[i] for i in sorted(inside, key=lambda i: float(self.minimised[i, 0]))]
 
     @cached_property
     def hypervolume(self) -> float:
         """Volume that the front dominates, up to the reference point."""
-        return pareto.hypervolume(self.minimised, self._corner) if self.candidates else 0.0
+        kept = self.minimised[self.feasible]
+        return pareto.hypervolume(kept, self.corner) if len(kept) else 0.0
 
     @cached_property
     def knee(self) -> Candidate | None:
@@ -61,29 +85,41 @@ class Front:
 
     def own_volume(self, index: int) -> float:
         """Hypervolume of one candidate by itself."""
-        return pareto.hypervolume(self.minimised[index : index + 1], self._corner)
+        return pareto.hypervolume(self.minimised[index : index + 1], self.corner)
+
+    def violations(self, candidate: Candidate) -> tuple[float, ...]:
+        """By how much a candidate breaks each bound."""
+        return tuple(bound.violation(candidate.values) for bound in self.bounds)
 
     @property
-    def _corner(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def best(self) -> int:
+        """Index of the candidate that breaks the bounds least and alone dominates most."""
+        worth = [(-self.broken(i), self.own_volume(i)) for i in range(len(self.candidates))]
+        return worth.index(max(worth))
+
+    def broken(self, index: int) -> float:
+        """By how much a candidate breaks the bounds in all; 0: by nothing."""
+        return sum(max(0.0, v) for v in self.violations(self.candidates[index]))
+
+    @property
+    def corner(self) -> NDArray[np.float64]:
         point = np.array([[self.reference[o.name] for o in self.objectives]])
         return np.asarray(pareto.minimised(point, [o.direction for o in self.objectives])[0])
 
 
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     """Every refinement step count of every trial's newest report."""
+    return [found for trial in trials if trial.reports for found in candidates_at(trial, max(trial.reports))]
+
+
+def candidates_at(trial: Trial, step: int) -> list[Candidate]:
+    """Every refinement step count of one report of a trial."""
+    report = trial.reports[step]
+    counts = sorted((int(count), values) for count, values in report["scores"].items())
     return [
-        Candidate(trial.number, steps, values, trial.params, str(trial.last["checkpoint"]))
-        for trial in trials
-        if trial.last
-        for steps, values in sorted(trial.scores.items())
+        Candidate(trial.number, count, values, trial.params, str(report["checkpoint"]))
+        for count, values in counts
     ]
-
-
-def best_values(trial: Trial, objectives: Sequence[Objective], reference: Mapping[str, float]) -> list[float]:
-    """What the sampler is told of a trial: the values at the step count that alone dominates most."""
-    front = Front(objectives, reference, candidates([trial]))
-    best = max(range(len(front.candidates)), key=front.own_volume)
-    return [front.candidates[best].values[o.name] for o in objectives]
 
 
 def reference_point(baseline: Mapping[str, float], objectives: Sequence[Objective]) -> dict[str, float]:
@@ -104,3 +140,11 @@ def _corner_value(name: str, baseline: Mapping[str, float]) -> float:
     if name.startswith("ms_ssim"):
         return value - 0.5 * (1 - value)
     return value + 0.5 * abs(value)
+
+
+def bounds(constraints: Sequence[Constraint], baseline: Mapping[str, float]) -> tuple[Bound, ...]:
+    """Constraints with the untouched input's values, ``baseline``, put in."""
+    return tuple(
+        Bound(c.metric, c.bound, float(baseline[c.metric] if c.value == "input" else c.value))
+        for c in constraints
+    )

@@ -8,6 +8,7 @@ add most hypervolume to the ones chosen before them, so that a front keeps its w
 Everything here follows from the results and from which trials went on: there is no other state to lose.
 """
 
+import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from platform.pareto import hypervolume, nondominated_sort
@@ -24,6 +25,8 @@ PATIENCE = 80
 """Trials after which a level keeps its whole share; before, less, as few results tell little."""
 SLACK = 0.1
 """Of the range, by which the corner of a level's hypervolume lies beyond its worst values."""
+DIGITS = 12
+"""Of a volume, to which two sets may add the same."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +75,9 @@ class Halving:
 
     def went_on(self, trial: int, step: int) -> None:
         """A trial trains beyond its step."""
-        level = self.level_at(step)
-        for passed in self.levels if level is not None else ():
-            if level is not None and passed <= level:
-                self.passed.setdefault(passed, set()).add(trial)
+        for level in self.levels:
+            if level <= step:
+                self.passed.setdefault(level, set()).add(trial)
 
     def lost(self, trial: int) -> None:
         """A trial failed: nobody is measured by it any more, and it takes nobody's place."""
@@ -101,8 +103,8 @@ class Halving:
 
     def survivors(self, level: int) -> list[int]:
         """The trials that a level's results let go on and that have not gone on yet, best first."""
-        results, passed = self.results.get(level, {}), self.passed.get(level, set())
-        trials = sorted(results)
+        results = self.results.get(level, {})
+        trials, passed = sorted(results), self.passed.get(level, set()) & results.keys()
         if len(trials) < self.min_results:
             return [trial for trial in trials if trial not in passed]
         keep = self.quota(level, len(trials))
@@ -159,18 +161,19 @@ def greedy(sets: Mapping[int, Values], keep: int) -> list[int]:
     The volume of the whole is within 1 - 1/e of the best choice's (Nemhauser et al. 1978). Of sets that add
     nothing the one nearest to the ideal is first.
     """
-    left = dict(sets)
+    corner = np.ones(next(iter(sets.values())).shape[1])
     chosen: list[int] = []
-    covered = np.concatenate([points[:0] for points in left.values()])
-    corner = np.ones(covered.shape[1])
-    while left and len(chosen) < keep:
-        gains = {
-            key: (hypervolume(np.concatenate([covered, points]), corner), -points.max(1).min(), -key)
-            for key, points in left.items()
-        }
-        key = max(left, key=lambda k: gains[k])
-        covered = np.concatenate([covered, left.pop(key)])
-        chosen.append(key)
+    covered, volume = np.empty((0, len(corner))), 0.0
+    queue = [(-hypervolume(points, corner), points.max(1).min(), key, 0) for key, points in sets.items()]
+    heapq.heapify(queue)
+    while queue and len(chosen) < keep:
+        gain, nearest, key, since = heapq.heappop(queue)
+        if since == len(chosen):
+            chosen.append(key)
+            covered, volume = np.concatenate([covered, sets[key]]), volume - gain
+        else:  # what a set adds only shrinks: those behind need no new look unless it falls behind them
+            gain = round(volume - hypervolume(np.concatenate([covered, sets[key]]), corner), DIGITS)
+            heapq.heappush(queue, (gain, nearest, key, len(chosen)))
     return chosen
 
 
@@ -178,7 +181,9 @@ def scaled(values: Values, reference: Values, forecast: bool) -> Values:
     """Values [n, m] on a scale from their ideal (0) to a little beyond the study's reference point (1).
 
     Values of an early level, before the end of training is forecast, lie anywhere: theirs is the scale of
-    their own lower nine tenths, as outliers set no scale.
+    their own lower nine tenths, as outliers set no scale. So it is where none is better than the reference.
     """
-    low, high = values.min(0), reference if forecast else np.quantile(values, 0.9, axis=0)
+    low, high = values.min(0), np.quantile(values, 0.9, axis=0)
+    if forecast:
+        high = np.where(low < reference, reference, high)
     return np.asarray((values - low) / np.where(high > low, (1 + SLACK) * (high - low), 1))

@@ -31,18 +31,20 @@ class Learner:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
+        self._width = 1 + sum(d.size if isinstance(d, Choice) else 1 for d in space.dimensions)
 
     def data(self, seen: Sequence[Observation]) -> Data:
         """The rungs; at least one.
 
-        What lies far beyond the corner is drawn near it, else it would drown the differences that count; a
-        trial that failed counts as that bad.
+        What lies far beyond the corner is drawn near it, else it would drown the differences that count: in
+        an objective that is nowhere better than the corner, the worse half. A failed trial counts as that bad.
         """
         corner = np.array(self._space.reference)
         rungs = [(o.params, rung) for o in seen for rung in o.rungs][-LARGEST:]
         failed = [(o.params, 1.0) for o in seen if o.state == "failed"]
         values = np.array([rung.values for _, rung in rungs])
-        worst = corner + BEYOND * np.maximum(corner - values.min(0), 1e-12)
+        inside = corner - values.min(0)
+        worst = np.where(inside > 0, corner + BEYOND * inside, np.median(values, axis=0))
         violations = np.array([rung.violations for _, rung in rungs])
         broken = violations.max(0, initial=0.0)
         return Data(
@@ -67,7 +69,7 @@ class Learner:
                 else:
                     row.append(dimension.unit(params[dimension.name]) if here else 0.5)
             rows.append(row)
-        return np.array(rows, dtype=np.float64)
+        return np.array(rows, dtype=np.float64).reshape(len(rows), self._width)
 
 
 def fitted(inputs: Values, outputs: Values) -> list[gaussian.Process]:

@@ -15,7 +15,8 @@ from typing import Any, Literal
 from trainers.errors import InputError
 
 FILE = "ledger.jsonl"
-Status = Literal["open", "completed", "diverged", "failed"]
+Status = Literal["open", "paused", "completed", "diverged", "failed"]
+OVER: tuple[Status, ...] = ("completed", "diverged", "failed")
 
 
 @dataclass
@@ -28,6 +29,10 @@ class Trial:
     reason: str = ""
     ended_at: float = 0.0
     """Seconds since the epoch; 0 while open."""
+    passed: int = 0
+    """Steps beyond which it was let after a pause."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """What the sampler noted beside the proposal."""
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
     """Reports by optimiser step, as the trial sent them."""
 
@@ -60,13 +65,24 @@ class Ledger:
         """Seconds that earlier drivers have spent on the study."""
         self._session = f"{time.time():.3f}"
 
-    def proposed(self, number: int, params: Mapping[str, Any]) -> None:
+    def proposed(
+        self, number: int, params: Mapping[str, Any], memory: Mapping[str, Any] | None = None
+    ) -> None:
         """A trial exists from here on."""
-        self._record({"event": "proposed", "trial": number, "params": dict(params)})
+        noted = {"memory": dict(memory)} if memory else {}
+        self._record({"event": "proposed", "trial": number, "params": dict(params), **noted})
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         """A rung of a trial; the same rung again replaces itself."""
         self._record({"event": "reported", "trial": number, "report": dict(report)})
+
+    def paused(self, number: int) -> None:
+        """A trial waits at its newest rung, maybe for ever."""
+        self._record({"event": "paused", "trial": number})
+
+    def resumed(self, number: int, step: int) -> None:
+        """A paused trial goes on beyond a step."""
+        self._record({"event": "resumed", "trial": number, "step": step})
 
     def ended(self, number: int, status: Status, reason: str = "") -> None:
         """A trial is over for good."""
@@ -109,10 +125,14 @@ def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
     """Bring the trials up to one more entry; one of a trial whose proposal is unreadable changes nothing."""
     number = entry["trial"]
     if entry["event"] == "proposed":
-        trials[number] = Trial(number, entry["params"])
+        trials[number] = Trial(number, entry["params"], memory=entry.get("memory", {}))
     trial = trials.get(number)
     if trial is not None and entry["event"] == "reported":
         trial.reports[entry["report"]["step"]] = entry["report"]
+    if trial is not None and entry["event"] == "paused":
+        trial.status = "paused"
+    if trial is not None and entry["event"] == "resumed":
+        trial.status, trial.passed = "open", entry["step"]
     if trial is not None and entry["event"] == "ended":
         trial.status, trial.reason, trial.ended_at = entry["status"], entry["reason"], entry["time"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from platform import cli, preflight, preparation
 from platform.acquire import acquire
 from platform.cli import console
-from platform.search import load_saved
+from platform.frozen import load_saved
 from platform.space import find_space, load_study, profile_choices
 from platform.storage import Storage
 from platform.study import Cohort as CohortChoice

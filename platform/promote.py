@@ -9,8 +9,8 @@ from platform import cli, registry, tracking
 from platform.cli import console
 from platform.finalists import saved_front
 from platform.front import Candidate, Front
+from platform.frozen import load_saved
 from platform.replay import Replayer
-from platform.search import load_saved
 from platform.storage import Storage
 from platform.study import Study
 from typing import Any

@@ -44,10 +44,24 @@ def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folde
     overhead = 1000 * conductor.driver_seconds / started
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in bad]
+    lines += saved_work(conductor)
+    if conductor.ending:
+        lines.append(f"ended by its budget: {conductor.ending}; --resume NAME --extend adds to it")
     name = conductor.study.name
     lines.append(f"report: {folder}")
     lines.append(f"next: python -m platform.promote {name} --storage {conductor.storage.root}")
     return "\n".join(lines)
+
+
+def saved_work(conductor: Conductor) -> list[str]:
+    """How much training the scheduler has spared; nothing without one."""
+    halted = conductor.ledger.of_status("paused")
+    ends = [trial.last for trial in conductor.ledger.trials.values() if trial.last]
+    trained, whole = sum(end["step"] for end in ends), sum(end["steps"] for end in ends)
+    if not conductor.study.levels or not whole:
+        return []
+    share = f"{trained} of {whole} steps ({100 * trained / whole:.0f} %) were trained"
+    return [f"{len(halted)} of {len(ends)} trials were stopped early: {share}"]
 
 
 def report_points(front: Front) -> list[Point]:

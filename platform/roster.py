@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform.board import Board, clock
 from platform.cli import console
-from platform.conductor import flat_metrics, heard, not_finite, plain, run_status
 from platform.contest import Entrant
+from platform.heard import flat_metrics, heard, not_finite, plain, run_status
 from platform.ledger import Ledger, Status, Trial
 from platform.panels import number as shown
 from platform.session import session
@@ -84,18 +84,24 @@ class Roster:
         checkpoints = self.folder / "trials" / f"{number:05d}"
         return number, Task(entry.method, entry.config, self.cohort, self.references, checkpoints)
 
-    def reported(self, number: int, report: Report) -> None:
+    @property
+    def over(self) -> bool:
+        """Whether every training was handed out."""
+        return not self._waiting
+
+    def reported(self, number: int, report: Report) -> bool:
         """A rung of a training; one with a score that is not finite ends it, what comes after is ignored."""
         if self.ledger.trials[number].status != "open":
-            return
+            return False
         if wrong := not_finite(report):
             self.recorder.metrics(number, flat_metrics(report), report.step)
             self.ended(number, "diverged", wrong)
-            return
+            return False
         self.ledger.reported(number, plain(report))
         self.recorder.metrics(number, flat_metrics(report), report.step)
         if report.done:
             self.ended(number, "completed")
+        return not report.done
 
     def ended(self, number: int, status: Status, reason: str = "") -> None:
         """A training is over; a second call for the same one is ignored."""

@@ -6,25 +6,23 @@ copy, finishes what was left open from each trial's last checkpoint, and goes on
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from platform import cli, preflight, preparation, results, tracking
+from platform import cli, confirm, preflight, preparation, results, spending, tracking, warm
 from platform.board import Board, StudyView
 from platform.cli import console
 from platform.conductor import Conductor
-from platform.front import reference_point
-from platform.ledger import Ledger
+from platform.front import bounds, reference_point
+from platform.frozen import FILE, extend, freeze, load_saved
+from platform.ledger import Ledger, of_status, read_trials
 from platform.session import session
 from platform.space import find_space, load_study, profile_choices, require_name
 from platform.storage import Storage
 from platform.study import Study
 from platform.summary import describe, environment
-from typing import Any
+from platform.terms import Terms
 
 from trainers.cohorts.store import Cohort
 from trainers.errors import InputError
-from trainers.files import write_text
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
 
@@ -38,9 +36,14 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--resume", metavar="NAME", help="go on with an interrupted study")
+    more = "add to the budget of a study that is resumed: trials=20 hours=2 gpu_hours=50 cost=100"
+    parser.add_argument("--extend", metavar="LIMIT=MORE", nargs="+", help=more)
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
     parser.add_argument("--trials", type=int, help="trials, instead of the space's budget")
     parser.add_argument("--name", help="the study's name, instead of the space's")
+    confirm = "retrain this many trials of the front with new seeds afterwards (default: 3)"
+    parser.add_argument("--confirm", type=int, nargs="?", const=3, metavar="TOP", help=confirm)
+    parser.add_argument("--seeds", type=int, default=2, help="new seeds of --confirm (default: 2)")
     cli.add_places(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the study and its estimated cost only")
     return parser.parse_args(argv)
@@ -49,6 +52,10 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options, machine = arguments(argv), preflight.Machine.here()
+    if options.confirm is not None:
+        confirm.require_counts(options.confirm, options.seeds)
+    if options.extend and not options.resume:
+        raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
     preflight.require_same_crop(study)
     console.print(describe(study))
@@ -63,6 +70,9 @@ def main(argv: Sequence[str]) -> None:
         cure = f"allowed: --resume {study.name}, or another --name"
         raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
     search(study, storage, tracking_uri or storage.tracking, options.address)
+    if options.confirm is not None:
+        uri = tracking_uri or storage.tracking
+        confirm.run(storage, study.name, uri, options.confirm, options.seeds, options.address)
 
 
 def resume(options: argparse.Namespace) -> tuple[Study, str]:
@@ -71,7 +81,13 @@ def resume(options: argparse.Namespace) -> tuple[Study, str]:
         if (value := getattr(options, name)) is not None:
             cure = "allowed: --resume without it, as a study goes on as it was begun"
             raise InputError(f"--{name}: {value!r} is not allowed with --resume; {cure}")
-    study, saved = load_saved(Storage.open(options.storage).existing(options.resume))
+    folder = Storage.open(options.storage).existing(options.resume)
+    study, saved = load_saved(folder)
+    if options.extend:
+        more = spending.parse_extension(options.extend)
+        study = dataclasses.replace(study, budget=spending.extended(study.budget, more))
+        if not options.dry_run:
+            extend(folder, study, len(of_status(read_trials(folder), "completed")))
     return study, options.tracking or saved["tracking"]
 
 
@@ -89,12 +105,6 @@ def resolve(options: argparse.Namespace, machine: preflight.Machine) -> Study:
     return study
 
 
-def load_saved(folder: Path) -> tuple[Study, Mapping[str, Any]]:
-    """A study's frozen copy, and what else was fixed at its start."""
-    saved = json.loads((folder / "study.json").read_text())
-    return Study.from_json(saved["study"]), saved
-
-
 def search(study: Study, storage: Storage, tracking_uri: str, address: str | None) -> None:
     """Prepare what is missing, run the trials that remain, print and record the front."""
     from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
@@ -103,49 +113,55 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     folder = storage.study(study.name)
     ledger = Ledger(folder)
     tuning.start_ray(address, study.resources)
-    begun = load_saved(folder)[1] if (folder / "study.json").exists() else {}
+    begun = load_saved(folder)[1] if (folder / FILE).exists() else {}
     cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
-    require_measurable(study, judge)
-    point = reference_point(judge.baselines["input"], study.objectives)
-    point = freeze(folder, study, tracking_uri, point, cohort.hash)
+    if not begun:
+        study = begin(study, storage, judge.baselines["input"], tracking_uri, cohort.hash)
+    terms = Terms.from_plain(load_saved(folder)[1])
     recorder = tracking.Recorder(tracking_uri, experiment, study.name, folder)
     facts = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
-    recorder.study({"method": study.method, "sampler": study.sampler}, facts)
-    conductor = Conductor(study, storage, cohort_path, reference_path, point, recorder, ledger)
+    means = {"method": study.method, "sampler": study.sampler, "scheduler": study.scheduler.name}
+    recorder.study(means, facts)
+    slots = tuning.concurrency(study.resources)
+    conductor = Conductor(study, storage, cohort_path, reference_path, terms, recorder, ledger, slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
     cure = f"to go on: python -m platform.search --resume {study.name} --storage {storage.root}"
     with session(folder, board, recorder, ledger, cure):
         tuning.run(conductor, [board])
         board.stop()
-        conductor.finish_pictures()
+        conductor.close()
         results.publish(conductor, judge, cohort, console)
 
 
-def require_measurable(study: Study, judge: Judge) -> None:
-    """Raises InputError for an objective that needs pairs where there are none."""
-    known = {*judge.baselines["input"], "seconds_per_volume"}
-    for objective in study.objectives:
-        if objective.name not in known:
+def begin(
+    study: Study, storage: Storage, baseline: Mapping[str, float], tracking_uri: str, cohort: str
+) -> Study:
+    """Freeze a new study, with what an earlier one teaches it; an InputError if it cannot be measured."""
+    require_measurable(study, baseline)
+    learned = warm.Warm()
+    if study.warm:
+        learned = warm.read(storage.existing(study.warm), study, cohort)
+        study = warm.started(study, learned.points)
+        console.print("\n".join(learned.told), markup=False)
+    point = reference_point(baseline, study.objectives)
+    terms = Terms(point, bounds(study.constraints, baseline), learned.known)
+    freeze(storage.study(study.name), study, terms, tracking_uri, cohort)
+    return study
+
+
+def require_measurable(study: Study, baseline: Mapping[str, float]) -> None:
+    """Raises InputError for an objective or constraint that needs pairs where there are none."""
+    known = {*baseline, "seconds_per_volume"}
+    asked = [("objectives", o.name) for o in study.objectives]
+    for section, name in asked + [("constraints", c.metric) for c in study.constraints]:
+        if name not in known:
             reason = "needs paired validation subjects, which this cohort has not"
-            raise InputError(
-                f"{study.path}: objectives: {objective.name} {reason}; allowed: {', '.join(sorted(known))}"
-            )
-
-
-def freeze(
-    folder: Path, study: Study, tracking_uri: str, point: Mapping[str, float], cohort: str
-) -> dict[str, float]:
-    """Write ``study.json``, once; returns its reference point, which a resumed study keeps."""
-    path = folder / "study.json"
-    if not path.exists():
-        kept = {"study": study.to_json(), "tracking": tracking_uri, "cohort": cohort}
-        plain = {**kept, "reference_point": point}
-        write_text(path, json.dumps(plain, indent=1))
-    return dict(json.loads(path.read_text())["reference_point"])
+            told = f"{study.path}: {section}: {name} {reason}"
+            raise InputError(f"{told}; allowed: {', '.join(sorted(known))}")
 
 
 if __name__ == "__main__":

@@ -235,6 +235,20 @@ class Study:
         """The first method's configuration class."""
         return self.configs[0]
 
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Steps at which the scheduler decides on a trial that trains longer; none without a scheduler."""
+        return self.scheduler.rungs(max(self.steps))[:-1]
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The least and most steps that are searched, and each method's where they are not, or not always."""
+        searched = [dimension for dimension in self.search if dimension.name == "steps"]
+        found = [int(value) for dimension in searched for value in extremes(dimension)]
+        if not searched or searched[0].when:
+            found += [self.point({METHOD: method}).steps for method in self.methods]
+        return tuple(found)
+
     def method_of(self, params: Mapping[str, Any]) -> str:
         """The method that a point trains."""
         return str(params.get(METHOD, self.methods[0]))
@@ -284,6 +298,12 @@ class Study:
             cohort=Cohort(source, build(classes.cohort(source), plain["cohort"]["config"])),
             references=typed((classes.references(),), plain["references"]),
         )
+
+
+def extremes(dimension: Dimension) -> tuple[Any, Any]:
+    """The least and the greatest of a numeric field's values."""
+    values = dimension.values if isinstance(dimension, Choice) else (dimension.at(0.0), dimension.at(1.0))
+    return min(values), max(values)
 
 
 def union(configs: Sequence[type]) -> dict[str, FieldType]:

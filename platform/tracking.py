@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 EXPERIMENT = "64mT-to-3T"
 """All studies share one experiment, so that MLflow's UI can compare their runs."""
 
-Status = Literal["FINISHED", "FAILED", "KILLED"]
+Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
 
 ANSWER_SECONDS = 5
 """How long a server may take to answer before it counts as unreachable."""

@@ -1,29 +1,24 @@
 """Ray Tune as the executor: it places trials and restarts them where a node dies."""
 
-import json
 import logging
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from platform import preflight
-from platform.ledger import Status
 from platform.preflight import Machine
+from platform.proposals import RETRIES, Proposals, Source
+from platform.scheduler import RungScheduler
 from platform.study import Resources
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray import tune
 from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 from ray.tune.error import TuneError
-from ray.tune.search import Searcher
 
 from trainers import trial
 from trainers.errors import InputError
-from trainers.loop import Report, Task
-
-RETRIES = 3
-"""Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""
 
 DRIVER_SHARE = {"memory": 1}
 """A byte: Ray refuses to reserve nothing, and a share of a core would keep the workers from fitting."""
@@ -38,27 +33,6 @@ _ENVIRONMENT = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
-
-
-class Source(Protocol):
-    """Where trials come from and their results go: a search's conductor, a comparison's roster."""
-
-    @property
-    def resources(self) -> Resources:
-        """What one trial takes."""
-
-    @property
-    def folder(self) -> Path:
-        """Where everything of the study lies."""
-
-    def next(self) -> tuple[int, Task] | None:
-        """The next trial's number and task; None: no more."""
-
-    def reported(self, number: int, report: Report) -> None:
-        """A rung of a trial."""
-
-    def ended(self, number: int, status: Status, reason: str = "") -> None:
-        """A trial is over."""
 
 
 def start_ray(address: str | None, resources: Resources) -> None:
@@ -77,76 +51,15 @@ def start_ray(address: str | None, resources: Resources) -> None:
     signal.signal(signal.SIGTERM, terminate)  # Ray has put its own, which exits with 15
 
 
-class Proposals(Searcher):  # type: ignore[misc]
-    """Tune's view of a source; Tune pickles its searcher, so the copy it keeps holds nothing."""
-
-    def __init__(self, source: Source | None) -> None:
-        super().__init__()
-        self._source = source
-        self._numbers: dict[str, int] = {}
-
-    def suggest(self, trial_id: str) -> dict[str, Any] | str:
-        """The next task as a Tune configuration."""
-        found = self._required.next()
-        if found is None:
-            return str(Searcher.FINISHED)
-        number, task = found
-        self._numbers[trial_id] = number
-        placement = self._required.resources
-        return {
-            "task": trial.encode(task),
-            "workers": placement.workers,
-            "gpu": placement.gpus > 0,
-            "cpus": placement.cpus / placement.workers,
-        }
-
-    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A rung, or the end of a diverged trial."""
-        number = self._numbers[trial_id]
-        if "diverged" in result:
-            self._required.ended(number, "diverged", result["diverged"])
-        elif "report" in result:
-            self._required.reported(number, trial.decode_report(result["report"]))
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """The trial has left Tune; if no report ended it, its worker failed beyond the retries."""
-        if result:
-            self.on_trial_result(trial_id, result)
-        reason = self._error(trial_id) if error else "it ended without its last report"
-        self._required.ended(self._numbers[trial_id], "failed", reason)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the ledger is the memory."""
-        Path(checkpoint_path).write_text(json.dumps({}))
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the source, which holds a database and threads."""
-        return {**self.__dict__, "_source": None}
-
-    def _error(self, trial_id: str) -> str:
-        """The last line of the traceback that Tune kept, and where the whole of it is."""
-        for file in self._required.folder.glob(f"tune/*{trial_id}*/error.txt"):
-            return f"{file.read_text().strip().splitlines()[-1]} ({file})"
-        return f"its worker died {RETRIES + 1} times"
-
-    @property
-    def _required(self) -> Source:
-        assert self._source is not None
-        return self._source
-
-
 def run(source: Source, callbacks: list[tune.Callback]) -> None:
     """Run the source's trials until it has no more; an InputError of ours is raised plainly."""
+    proposals = Proposals(source)
     tuner = tune.Tuner(
         placed(source.resources),
         tune_config=tune.TuneConfig(
             num_samples=-1,
-            search_alg=Proposals(source),
+            search_alg=proposals,
+            scheduler=RungScheduler(proposals),
             max_concurrent_trials=concurrency(source.resources),
             reuse_actors=source.resources.workers == 1,
         ),

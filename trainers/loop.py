@@ -38,6 +38,8 @@ class Task:
     references: Path
     folder: Path
     """Where the trial's checkpoints are published."""
+    milestones: tuple[int, ...] = ()
+    """Steps at which it reports, beside the rungs of its settings."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class Loop:
             yield stored_report(self.found)
         while self.step < self.config.steps:
             started, scalars = time.perf_counter(), RunningMeans()
-            target = next_rung(self.step, self.config)
+            target = next_rung(self.step, self.config, self.task.milestones)
             while self.step < target:
                 scalars.add(self.optimise())
                 if self.step % CHECK_EVERY == 0 or self.step == target:
@@ -203,13 +205,10 @@ def trial_key(task: Task, cohort: Cohort, references: References) -> str:
     return digest(task.method, canonical(task.config), cohort.hash, references.hash)
 
 
-def next_rung(step: int, config: TrialConfig) -> int:
-    """The first rung after ``step``; rungs stand at equal distances and at the end."""
-    return next(
-        rung
-        for i in range(1, config.rungs + 1)
-        if (rung := math.ceil(i * config.steps / config.rungs)) > step
-    )
+def next_rung(step: int, config: TrialConfig, milestones: Sequence[int] = ()) -> int:
+    """The first rung after ``step``; rungs stand at equal distances, at the end, and at the milestones."""
+    rungs = {math.ceil(i * config.steps / config.rungs) for i in range(1, config.rungs + 1)}
+    return min(rung for rung in {*rungs, *milestones} if step < rung <= config.steps)
 
 
 def learning_rate(step: int, config: TrialConfig) -> float:

@@ -93,16 +93,16 @@ def call(function: Callable[[Any], Any], item: Any) -> Any:
 def encode(task: Task) -> str:
     """A task as JSON text."""
     paths = {"cohort": str(task.cohort), "references": str(task.references), "folder": str(task.folder)}
-    return json.dumps({"method": task.method, "config": json.loads(canonical(task.config)), **paths})
+    plain = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
+    return json.dumps({**plain, "milestones": task.milestones})
 
 
 def decode(text: str) -> Task:
     """The task that :func:`encode` wrote."""
     plain = json.loads(text)
     config = build(find_method(plain["method"]).Config, plain["config"])
-    return Task(
-        plain["method"], config, Path(plain["cohort"]), Path(plain["references"]), Path(plain["folder"])
-    )
+    cohort, references, folder = (Path(plain[name]) for name in ("cohort", "references", "folder"))
+    return Task(plain["method"], config, cohort, references, folder, tuple(plain["milestones"]))
 
 
 def decode_report(text: str) -> Report:

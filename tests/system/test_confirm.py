@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from platform import evaluate
 from platform.finalists import saved_front
-from platform.search import load_saved
+from platform.frozen import load_saved
 from typing import Any
 
 import pytest

@@ -1,0 +1,80 @@
+"""Which trials of a study train on and which wait: halving over the ledger's trials."""
+
+from collections.abc import Mapping
+from platform.forecast import Forecaster
+from platform.halving import Halving
+from platform.ledger import OVER, Trial
+from platform.observed import Observation, SearchSpace
+from platform.standing import Judged, observation, result
+from platform.study import Study
+
+import numpy as np
+
+
+class Triage:
+    """Observations of the trials, and the scheduler's decisions on them."""
+
+    def __init__(self, study: Study, space: SearchSpace, judged: Judged) -> None:
+        self.levels = study.levels
+        self._judged = judged
+        self._forecaster = Forecaster(space)
+        self._seen: dict[int, tuple[tuple[str, int], Observation]] = {}
+        self._rungs, self._lost = 0, 0
+        self._asked: tuple[tuple[int, int, int], int | None] = (-1, -1, -1), None
+        self._halving = Halving(
+            self.levels,
+            space.trials,
+            np.array(space.reference),
+            study.scheduler.reduction,
+            study.scheduler.brackets,
+            study.scheduler.min_results or study.scheduler.reduction,
+        )
+
+    def restore(self, trials: Mapping[int, Trial]) -> None:
+        """Take in what earlier drivers have heard and decided."""
+        for number in sorted(trials):
+            trial = trials[number]
+            for step in sorted(trial.reports):
+                self._halving.reported(number, step, result(trial, step, self._judged))
+            if trial.passed:
+                self._halving.went_on(number, trial.passed)
+            self.ended(trial)
+
+    def observations(self, trials: Mapping[int, Trial]) -> dict[int, Observation]:
+        """Every trial, as samplers take it."""
+        for number, trial in trials.items():
+            key = (trial.status, len(trial.reports))
+            if number not in self._seen or self._seen[number][0] != key:
+                self._seen[number] = key, observation(trial, self.levels, self._judged)
+        return {number: self._seen[number][1] for number in trials}
+
+    def goes_on(self, trial: Trial, step: int, trials: Mapping[int, Trial]) -> bool:
+        """Whether a trial that has just reported trains on now."""
+        self._halving.reported(trial.number, step, result(trial, step, self._judged))
+        self._foresee(trials)
+        return self._halving.goes_on(trial.number, step)
+
+    def resumable(self, trials: Mapping[int, Trial]) -> int | None:
+        """The paused trial that is to go on now, if any."""
+        paused = {t.number: max(t.reports) for t in trials.values() if t.status == "paused"}
+        key = sum(len(trial.reports) for trial in trials.values()), len(paused), self._lost
+        if key != self._asked[0]:  # asked again and again while nothing has changed
+            self._foresee(trials)
+            self._asked = key, self._halving.next(paused) if paused else None
+        return self._asked[1]
+
+    def went_on(self, number: int, step: int) -> None:
+        """A trial trains beyond its step."""
+        self._halving.went_on(number, step)
+
+    def ended(self, trial: Trial) -> None:
+        """A trial is over; one that went wrong is no measure for others."""
+        if trial.status in OVER and trial.status != "completed":
+            self._halving.lost(trial.number)
+            self._lost += 1
+
+    def _foresee(self, trials: Mapping[int, Trial]) -> None:
+        rungs = sum(len(trial.reports) for trial in trials.values())
+        if self.levels and rungs != self._rungs:
+            self._rungs = rungs
+            self._halving.forecasts = self._forecaster.ends(self.observations(trials))

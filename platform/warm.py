@@ -1,0 +1,104 @@
+"""Starting from an earlier study: its finished trials are known, or its best points are tried first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from platform.domains import active
+from platform.front import candidates
+from platform.frozen import load_saved
+from platform.ledger import Trial, of_status, read_trials
+from platform.sampler import refusal
+from platform.study import Study
+from platform.terms import Known, Terms
+from typing import Any
+
+from trainers.errors import InputError
+
+ASIDE = ("seed", "rungs")
+"""Fields that change no result that could be compared."""
+
+
+@dataclass(frozen=True)
+class Warm:
+    """What an earlier study teaches."""
+
+    known: tuple[Known, ...] = ()
+    """Trials whose settings and scores are valid here."""
+    points: tuple[dict[str, Any], ...] = ()
+    """Of its front, where scores are not valid here: to be tried first."""
+    told: list[str] = field(default_factory=list)
+    """What was used and what not, a line each."""
+
+
+def read(folder: Path, study: Study, cohort: str) -> Warm:
+    """What the earlier study in ``folder`` teaches a study on the cohort of that hash."""
+    earlier, saved = load_saved(folder)
+    done = of_status(read_trials(folder), "completed")
+    told, known, points = [], [], []
+    foreign = differences(study, earlier, saved["cohort"], cohort)
+    front = {c.trial for c in Terms.from_plain(saved).front(earlier.objectives, candidates(done)).members}
+    reasons: dict[str, int] = {}
+    for trial in done:
+        try:
+            params = translated(study, earlier, trial)
+        except InputError as error:
+            reasons[str(error)] = reasons.get(str(error), 0) + 1
+            continue
+        changed = foreign or unlike(study, earlier, trial, params)
+        if not changed and scored(study, trial):
+            known.append({"params": params, "scores": {str(k): dict(v) for k, v in trial.scores.items()}})
+        elif trial.number in front and params not in points:
+            points.append(params)
+        if changed := changed or ("" if scored(study, trial) else "an objective was not measured there"):
+            reasons[changed] = reasons.get(changed, 0) + 1
+    told.append(f"warm start: {len(known)} of {len(done)} finished trials of {earlier.name!r} are known")
+    told += [f"warm start: {count} not: {reason}" for reason, count in reasons.items()]
+    if points:
+        told.append(f"warm start: {len(points)} points of its front are tried first instead")
+    return Warm(tuple(known), tuple(points), told)
+
+
+def differences(study: Study, earlier: Study, theirs: str, ours: str) -> str:
+    """Why no score of the earlier study can be compared; empty: they can."""
+    if theirs != ours:
+        return "another cohort"
+    return "other references" if study.references != earlier.references else ""
+
+
+def translated(study: Study, earlier: Study, trial: Trial) -> dict[str, Any]:
+    """A trial's settings as parameters of this study; raises InputError for what does not fit."""
+    method = earlier.method_of(trial.params)
+    if method not in study.methods:
+        raise InputError(f"method {method} is not searched here")
+    settings = {"method": method, **asdict(earlier.point(trial.params))}
+    params: dict[str, Any] = {}
+    for dimension in study.search:
+        if dimension not in active(study.search, params):
+            continue
+        if dimension.name not in settings:
+            raise InputError(f"{dimension.name} is not set there")
+        if not dimension.holds(settings[dimension.name]):
+            raise InputError(f"{dimension.name} lies outside {dimension}")
+        params[dimension.name] = settings[dimension.name]
+    if refused := refusal(study, params):
+        raise InputError(refused)
+    return params
+
+
+def unlike(study: Study, earlier: Study, trial: Trial, params: Mapping[str, Any]) -> str:
+    """Which fields that are not searched here were set otherwise there; empty: none."""
+    ours, theirs = asdict(study.point(params)), asdict(earlier.point(trial.params))
+    other = [k for k in ours if k not in ASIDE and ours[k] != theirs[k]]
+    return ", ".join(f"{k} {theirs[k]} there, {ours[k]} here" for k in other)
+
+
+def scored(study: Study, trial: Trial) -> bool:
+    """Whether every objective and constrained metric was measured."""
+    wanted = {o.name for o in study.objectives} | {c.metric for c in study.constraints}
+    return all(wanted <= scores.keys() for scores in trial.scores.values())
+
+
+def started(study: Study, points: Sequence[dict[str, Any]]) -> Study:
+    """The study with points to try first after its own."""
+    new = [point for point in points if point not in study.start]
+    return replace(study, start=(*study.start, *new))
