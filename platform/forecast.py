@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-FEWEST = 6
-"""Trials that must have reported before anything is forecast."""
+FEWEST = 5
+"""Trials that must have completed before anything is forecast: else the prior alone leads to the end."""
 GROWTH = 1.15
 """Length scales are fitted again when the rungs have grown by so much."""
 
@@ -25,9 +25,9 @@ class Forecaster:
         self._rungs = 0
 
     def ends(self, seen: Mapping[int, Observation]) -> dict[int, Values]:
-        """Expected objectives [1, m], minimised, of every trial that has reported; none with too few."""
+        """Expected objectives [1, m], minimised, of every trial that has reported; none with too few ends."""
         told = {number: o for number, o in seen.items() if o.rungs and o.state != "failed"}
-        if len(told) < FEWEST:
+        if sum(o.state == "completed" for o in told.values()) < FEWEST:
             return {}
         data = self._learner.data(list(seen.values()))
         if len(data.inputs) > GROWTH * self._rungs:
