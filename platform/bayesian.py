@@ -4,7 +4,7 @@ Early rungs teach too: the share of the training is an input of the processes, a
 end. Points that run are taken at their predicted values (Kriging believer, Ginsbourger et al. 2010).
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from platform import gaussian, improvement
 from platform.designs import Sobol
@@ -12,6 +12,7 @@ from platform.domains import point_at
 from platform.learner import Learner, fitted, predicted
 from platform.observed import Observation, Params, Point, SearchSpace
 from platform.pareto import nondominated
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,12 +47,21 @@ class Model:
         return np.asarray(self.gauge.scalarised(predicted(self.objectives, inputs)[0]) * feasible[:, None])
 
 
+@dataclass(frozen=True)
+class Goal:
+    """What a proposal is to improve: scalarised values ``best`` [l], at none of the points tried."""
+
+    model: Model
+    best: Values
+    tried: Set[frozenset[tuple[str, Any]]]
+
+
 class Bayesian:
     """Sobol points until enough trials have reported, then expected hypervolume improvement."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space, self._design, self._learner = space, Sobol(space), Learner(space)
-        self._startup = min(10, max(2, space.trials // 4))
+        self._startup = min(10, max(4, space.trials // 3))
 
     def propose(self, seen: Sequence[Observation]) -> Point | None:
         """The point of most expected improvement, of those found; None: the space takes none."""
@@ -64,7 +74,8 @@ class Bayesian:
         cubes = self._around(seen, model, rng)
         if len(seen) % GLOBAL_EVERY == 0:
             cubes = np.concatenate([cubes, qmc.Sobol(cubes.shape[1], rng=rng).random(DRAWN)])
-        return self._climbed(cubes, model, gains.max(0, initial=0.0), rng) or self._design.propose(seen)
+        goal = Goal(model, gains.max(0, initial=0.0), {key(o.params) for o in seen})
+        return self._climbed(cubes, goal, rng) or self._design.propose(seen)
 
     def _model(self, seen: Sequence[Observation], rng: np.random.Generator) -> Model:
         data, corner = self._learner.data(seen), np.array(self._space.reference)
@@ -86,28 +97,34 @@ class Bayesian:
         parents = np.array([self._cube(alive[i].params, rng) for i in front])
         return mutated(parents, max(1, DRAWN // len(parents)), NEAR, rng)
 
-    def _climbed(self, cubes: Values, model: Model, best: Values, rng: np.random.Generator) -> Point | None:
+    def _climbed(self, cubes: Values, goal: Goal, rng: np.random.Generator) -> Point | None:
         """The best of the cubes [n, d] after rounds of mutation; None where the space takes none."""
-        cubes, worth = self._judged(cubes, model, best)
+        cubes, worth = self._judged(cubes, goal)
         for step in STEPS if len(cubes) else ():
             order = np.argsort(-worth, kind="stable")[:CLIMBERS]
-            children, theirs = self._judged(mutated(cubes[order], CHILDREN, step, rng), model, best)
+            children, theirs = self._judged(mutated(cubes[order], CHILDREN, step, rng), goal)
             cubes = np.concatenate([cubes[order], children])
             worth = np.concatenate([worth[order], theirs])
         return Point(point_at(self._space.dimensions, cubes[int(np.argmax(worth))])) if len(cubes) else None
 
-    def _judged(self, cubes: Values, model: Model, best: Values) -> tuple[Values, Values]:
-        """Those of the cubes [n, d] that the space takes, and their worth."""
+    def _judged(self, cubes: Values, goal: Goal) -> tuple[Values, Values]:
+        """Those of the cubes [n, d] that the space takes and that are new, and their worth."""
         points = [point_at(self._space.dimensions, cube) for cube in cubes.tolist()]
-        taken = [i for i, params in enumerate(points) if not self._space.refusal(params)]
+        new = [i for i, params in enumerate(points) if key(params) not in goal.tried]
+        taken = [i for i in new if not self._space.refusal(points[i])]
         if not taken:
             return cubes[:0], np.empty(0)
         inputs = self._learner.inputs([(points[i], 1.0) for i in taken])
-        return cubes[taken], model.worth(inputs, best)
+        return cubes[taken], goal.model.worth(inputs, goal.best)
 
     def _cube(self, params: Params, rng: np.random.Generator) -> list[float]:
         """The unit-cube point [d] of parameters; inactive ones anywhere."""
         return [d.unit(params[d.name]) if d.name in params else rng.random() for d in self._space.dimensions]
+
+
+def key(params: Params) -> frozenset[tuple[str, Any]]:
+    """Parameters as a set holds them."""
+    return frozenset(params.items())
 
 
 def mutated(parents: Values, children: int, step: float, rng: np.random.Generator) -> Values:

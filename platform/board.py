@@ -115,10 +115,19 @@ def status_line(conductor: Conductor) -> str:
         f"{done}/{budget.trials} trials completed{bad}{waiting}",
         f"front {len(conductor.front().members)}",
         f"hypervolume {number(volumes[-1]) if volumes else '-'}",
+        *limits(conductor),
         f"elapsed {clock(conductor.elapsed)}",
         f"remaining {clock(remaining(conductor))}",
     ]
     return "  ".join(parts)
+
+
+def limits(conductor: Conductor) -> list[str]:
+    """GPU-hours and cost so far, where they are limited."""
+    spent, budget = conductor.spent.gpu_hours, conductor.study.budget
+    cost = f"cost {number(spent * budget.cost_per_gpu_hour)}/{budget.cost:g}"
+    used = f"GPU-hours {number(spent)}/{budget.gpu_hours:g}"
+    return [text for text, limit in ((used, budget.gpu_hours), (cost, budget.cost)) if limit]
 
 
 def remaining(conductor: Conductor) -> float | None:

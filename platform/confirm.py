@@ -50,7 +50,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options, machine = arguments(argv), preflight.Machine.here()
-    require_counts(options.top, options.seeds)
+    require_counts(top=options.top, seeds=options.seeds)
     storage = Storage.open(options.storage)
     study, saved = load_saved(storage.existing(options.study))
     saved_front(storage.study(study.name), study, saved)
@@ -60,9 +60,9 @@ def main(argv: Sequence[str]) -> None:
     run(storage, study.name, uri, options.top, options.seeds, options.address)
 
 
-def require_counts(top: int, seeds: int) -> None:
-    """Raises InputError for a number that asks for nothing."""
-    for name, value in (("top", top), ("seeds", seeds)):
+def require_counts(**counts: int) -> None:
+    """Raises InputError for an option's number that asks for nothing."""
+    for name, value in counts.items():
         if value < 1:
             raise InputError(f"--{name}: {value} is not allowed; allowed: 1 or more")
 

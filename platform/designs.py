@@ -65,6 +65,18 @@ class Random(_Design):
 class Grid(_Design):
     """Every combination of values once, in an order that soon spreads over the grid; inactive ones merge."""
 
+    def propose(self, seen: Sequence[Observation]) -> Point | None:
+        """The next point that nobody has proposed, a start point or an earlier study's among them."""
+        known = {frozenset(o.params.items()) for o in seen}
+        for params in self._known:
+            if frozenset(params.items()) not in known:
+                return Point(params)
+        for params in self._points:
+            self._known.append(params)
+            if frozenset(params.items()) not in known:
+                return Point(params)
+        return None
+
     def _sequence(self) -> Iterator[dict[str, Any]]:
         sizes = [dimension.size for dimension in self._space.dimensions]
         total = math.prod(size for size in sizes if size)

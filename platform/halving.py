@@ -136,6 +136,16 @@ class Halving:
         return [names[i] for i in [*(feasible[j] for j in chosen), *broken][:keep]]
 
 
+def expected_share(levels: Sequence[int], trials: int, reduction: int, steps: int) -> float:
+    """Share of all training that halving is expected to do, if no trial ends by itself."""
+    halving = Halving(tuple(levels), trials, np.empty(0), reduction)
+    count, before, trained = trials, 0, 0
+    for level in levels:
+        trained += count * (level - before)
+        count, before = halving.quota(level, count), level
+    return (trained + count * (steps - before)) / (trials * steps)
+
+
 def ranked(sets: Sequence[Values], keep: int, reference: Values, forecast: bool) -> list[int]:
     """Indices of ``keep`` point sets [k, m], front by front, each front by greedy hypervolume.
 

@@ -7,6 +7,7 @@ m objectives, l directions, s samples.
 
 import math
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +51,9 @@ class Gauge:
     def scalarised(self, values: Values) -> Values:
         """min_i max(0, (corner_i - y_i) / along_i)^m of values [..., m]: [..., l]."""
         gains = np.clip(self.corner - values, 0, None)
-        return np.asarray((gains[..., None, :] / self.along).min(-1) ** len(self.corner))
+        # Objective by objective: numpy's minimum over a short axis, and powers, take several times as long.
+        least = reduce(np.minimum, (gains[..., j, None] / along for j, along in enumerate(self.along.T)))
+        return np.asarray(reduce(np.multiply, [least] * len(self.corner)))
 
     def volume(self, best: Values) -> Values:
         """Hypervolume [...], in units of the box from ideal to corner, of scalarised values [..., l]."""

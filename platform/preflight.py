@@ -3,6 +3,7 @@
 import math
 import os
 from dataclasses import dataclass
+from platform.halving import expected_share
 from platform.study import Resources, Study
 
 import torch
@@ -61,7 +62,27 @@ def estimated_seconds(study: Study, machine: Machine) -> float:
     operations = step_flops(study.method_of(first), config, references)
     work: float = operations * config.steps * study.resources.workers
     waves = math.ceil(study.budget.trials / concurrency(study.resources, machine))
-    return work / rate(study.resources) * waves
+    return work / rate(study.resources) * waves * trained_share(study)
+
+
+def estimate(study: Study, machine: Machine) -> str:
+    """What the trials will take, in words."""
+    hours = estimated_seconds(study, machine) / 3600
+    told = f"estimated cost: about {hours:.2g} h on this machine, cohort and references apart"
+    if study.resources.gpus:
+        gpu_hours = hours * study.resources.gpus * concurrency(study.resources, machine)
+        told += f"; {gpu_hours:.2g} GPU-hours"
+        if price := study.budget.cost_per_gpu_hour:
+            told += f", a cost of {gpu_hours * price:.2g}"
+    if study.levels:
+        told += f"; early stopping spares about {100 * (1 - trained_share(study)):.0f} % of the training"
+    return told
+
+
+def trained_share(study: Study) -> float:
+    """Share of its trials' training that the scheduler is expected to let happen."""
+    trials, reduction = study.budget.trials, study.scheduler.reduction
+    return expected_share(study.levels, trials, reduction, max(study.steps))
 
 
 def rate(resources: Resources) -> float:

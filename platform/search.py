@@ -53,15 +53,14 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options, machine = arguments(argv), preflight.Machine.here()
     if options.confirm is not None:
-        confirm.require_counts(options.confirm, options.seeds)
+        confirm.require_counts(confirm=options.confirm, seeds=options.seeds)
     if options.extend and not options.resume:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
     preflight.require_same_crop(study)
     console.print(describe(study))
     if options.dry_run:
-        hours = preflight.estimated_seconds(study, machine) / 3600
-        console.print(f"estimated cost: about {hours:.2g} h on this machine, cohort and references apart")
+        console.print(preflight.estimate(study, machine))
         return
     if not options.address:
         preflight.require_fit(study, machine)
@@ -69,6 +68,8 @@ def main(argv: Sequence[str]) -> None:
     if not options.resume and (storage.study(study.name) / "study.json").exists():
         cure = f"allowed: --resume {study.name}, or another --name"
         raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
+    if study.warm and not options.resume:
+        storage.existing(study.warm)  # told before cohort and references are made
     search(study, storage, tracking_uri or storage.tracking, options.address)
     if options.confirm is not None:
         uri = tracking_uri or storage.tracking
