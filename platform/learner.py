@@ -37,7 +37,7 @@ class Learner:
         """The rungs; at least one.
 
         What lies far beyond the corner is drawn near it, else it would drown the differences that count: in
-        an objective that is nowhere better than the corner, the worse half. A failed trial counts as that bad.
+        an objective that is nowhere better than the corner, its worse half. A failed trial is that bad.
         """
         corner = np.array(self._space.reference)
         rungs = [(o.params, rung) for o in seen for rung in o.rungs][-LARGEST:]
