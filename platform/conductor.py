@@ -42,7 +42,7 @@ class Conductor:
         ledger: Ledger,
         slots: int = 1,
     ) -> None:
-        """``slots``: how many trials run at a time; a deterministic study is dealt out in such waves."""
+        """``slots``: how many trials a wave of a deterministic study has."""
         self.study, self.storage, self.ledger, self.terms = study, storage, ledger, terms
         self.cohort, self.references, self.recorder = cohort, references, recorder
         self.folder, self.slots = storage.study(study.name), slots
@@ -54,9 +54,13 @@ class Conductor:
         self.handed_out = 0
         self.running: set[int] = set()
         self._exhausted = False
+        self._ending = ""
         self._artist = ThreadPoolExecutor(1)
+        self._order: list[int] = []
         self._curve: list[float] = []
         self._waiting = deque(self._reconcile())
+        if study.deterministic and ledger.newest.get("event") in ("proposed", "went_on"):
+            self._deal_wave()  # an earlier driver may have died before the wave was whole
 
     @property
     def resources(self) -> Resources:
@@ -76,9 +80,15 @@ class Conductor:
 
     @property
     def ending(self) -> str:
-        """The limit that ends the study before its trials do, in words; empty: none does."""
-        since = self.hypervolumes()[self.terms.extended_at :]
-        return self.spent.ends(self.study.budget) or plateau(since, self.study.budget)
+        """The limit that ends the study before its trials do, in words; empty: none does.
+
+        A study that has ended stays so: what still runs may lift its hypervolume off a plateau.
+        """
+        budget, volumes = self.study.budget, self.hypervolumes()
+        self._ending = (
+            self._ending or self.spent.ends(budget) or plateau(volumes[self.terms.extended_at :], budget)
+        )
+        return self._ending
 
     @property
     def over(self) -> bool:
@@ -116,10 +126,11 @@ class Conductor:
             return False
         self.ledger.reported(number, plain(report))
         self.recorder.metrics(number, flat_metrics(report), report.step)
+        self.triage.reported(trial, report.step)
         if report.done:
             self.ended(number, "completed")
         elif not self._goes_on(trial, report.step):
-            self._pause(trial)
+            self._pause(trial, report)
         return trial.status == "open"
 
     def ended(self, number: int, status: Status, reason: str = "") -> None:
@@ -144,8 +155,16 @@ class Conductor:
         return self.judged(candidates(self.ledger.of_status("completed")))
 
     def hypervolumes(self) -> list[float]:
-        """Hypervolume after each completed trial, in the order of completion."""
-        done = sorted(self.ledger.of_status("completed"), key=lambda trial: trial.ended_at)
+        """Hypervolume after each completed trial, in the order of completion.
+
+        That order differs when a deterministic study is repeated: there it is that of their numbers.
+        """
+        done = self.ledger.of_status("completed")
+        if not self.study.deterministic:
+            done.sort(key=lambda trial: trial.ended_at)
+        if self._order != (order := [trial.number for trial in done])[: len(self._order)]:
+            self._curve = []
+        self._order = order
         for count in range(len(self._curve) + 1, len(done) + 1):
             self._curve.append(self.judged(candidates(done[:count])).hypervolume)
         return self._curve
@@ -156,7 +175,7 @@ class Conductor:
         for trial in self.ledger.of_status("completed"):
             self._artist.submit(self._picture, trial)
         for trial in self.ledger.of_status("paused"):
-            self.recorder.finish(trial.number, "KILLED", {"status": "stopped", "reason": self._halted(trial)})
+            self.recorder.finish(trial.number, "KILLED", {"status": "stopped", "reason": trial.reason})
         self._artist.shutdown()
 
     @property
@@ -170,7 +189,9 @@ class Conductor:
             return None
         number = self.triage.resumable(self.ledger.trials)
         if number is not None:
-            return self._resume(self.ledger.trials[number])
+            trial = self.ledger.trials[number]
+            self._let_on(trial, max(trial.reports))
+            return trial
         if self._no_more:
             return None
         seen = self.triage.observations(self.ledger.trials)
@@ -194,30 +215,24 @@ class Conductor:
                 break
             self._waiting.append(trial)
 
-    def _resume(self, trial: Trial) -> Trial:
-        assert trial.last is not None
-        step = int(trial.last["step"])
-        self.ledger.resumed(trial.number, step)
-        self.triage.went_on(trial.number, step)
-        return trial
-
     def _goes_on(self, trial: Trial, step: int) -> bool:
-        """Whether a trial trains on; a deterministic study decides between its waves."""
+        """Whether a trial trains on; a deterministic study ends between its waves."""
+        if self.ending and not self.study.deterministic:
+            return False
         on = self.triage.goes_on(trial, step, self.ledger.trials)
-        if step not in self.study.levels or step <= trial.passed:
-            return True
-        if on := on and not self.ending and not self.study.deterministic:
-            self.triage.went_on(trial.number, step)
+        if on and self.triage.undecided(trial, step):
+            self._let_on(trial, step)
         return on
 
-    def _pause(self, trial: Trial) -> None:
-        self.ledger.paused(trial.number)
-        self.running.discard(trial.number)
-        self.recorder.finish(trial.number, "SCHEDULED", {"status": "paused", "reason": self._halted(trial)})
+    def _let_on(self, trial: Trial, step: int) -> None:
+        self.ledger.went_on(trial.number, step)
+        self.triage.went_on(trial.number, step)
 
-    def _halted(self, trial: Trial) -> str:
-        assert trial.last is not None
-        return f"waits at step {trial.last['step']} of {trial.last['steps']}: others did better there"
+    def _pause(self, trial: Trial, report: Report) -> None:
+        why = self.ending or "others did better there"
+        self.ledger.paused(trial.number, f"waits at step {report.step} of {report.steps}: {why}")
+        self.running.discard(trial.number)
+        self._record_pause(trial)
 
     def _hand_out(self, trial: Trial) -> Task:
         method, levels = self.study.method_of(trial.params), self.study.levels
@@ -229,16 +244,22 @@ class Conductor:
         return Task(method, config, self.cohort, self.references, folder, levels)
 
     def _reconcile(self) -> list[Trial]:
-        """Make MLflow and scheduler agree with the ledger after an interruption; returns what was open."""
+        """Make MLflow and scheduler agree with the ledger after an interruption; returns what is open."""
+        if self.ledger.newest.get("event") == "paused":
+            self._record_pause(self.ledger.trials[self.ledger.newest["trial"]])
         over = self.ledger.of_status(*OVER)
         for trial in over:
             if trial.ended_at == max(t.ended_at for t in over):  # all before it have come to MLflow
                 self._record_end(trial)
         self.triage.restore(self.ledger.trials)
         for trial in self.ledger.of_status("open"):
-            if trial.last and (report := heard(trial.last)).done:
+            if trial.last and self._unanswered(trial, report := heard(trial.last)):
                 self.reported(trial.number, report)
         return self.ledger.of_status("open")
+
+    def _unanswered(self, trial: Trial, report: Report) -> bool:
+        """Whether a report was heard by a driver that was killed before it said what follows from it."""
+        return report.done or self.triage.undecided(trial, report.step)
 
     def _picture(self, trial: Trial) -> None:
         """Sample slices of a trial, drawn once, beside the driver's work."""
@@ -249,6 +270,9 @@ class Conductor:
             self.recorder.artifact(trial.number, draw_samples(trial, path))
         except Exception as error:  # a picture is not worth a study
             log.warning("trial %d: its samples cannot be drawn: %s", trial.number, error)
+
+    def _record_pause(self, trial: Trial) -> None:
+        self.recorder.finish(trial.number, "SCHEDULED", {"status": "paused", "reason": trial.reason})
 
     def _record_end(self, trial: Trial) -> None:
         tags = {"status": trial.status, "reason": trial.reason, "seconds": f"{trial.seconds:.1f}"}

@@ -35,9 +35,9 @@ class Bound:
     value: float
 
     def violation(self, values: Mapping[str, float]) -> float:
-        """By how much scores break it, in shares of its value; kept at 0 or below."""
+        """By how much scores break it, in shares of its value, unless that is 0; kept at 0 or below."""
         sign = 1 if self.bound == "min" else -1
-        return sign * (self.value - values[self.metric]) / max(abs(self.value), 1e-12)
+        return sign * (self.value - values[self.metric]) / (abs(self.value) or 1.0)
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ class Front:
 
     @property
     def corner(self) -> NDArray[np.float64]:
+        """The reference point [m], minimised."""
+        """The reference point, minimised [m]."""
         point = np.array([[self.reference[o.name] for o in self.objectives]])
         return np.asarray(pareto.minimised(point, [o.direction for o in self.objectives])[0])
 

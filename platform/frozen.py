@@ -18,11 +18,11 @@ def load_saved(folder: Path) -> tuple[Study, Mapping[str, Any]]:
     return Study.from_json(saved["study"]), saved
 
 
-def freeze(folder: Path, study: Study, terms: Terms, tracking_uri: str, cohort: str) -> Terms:
-    """Write it, once; returns the terms on which the study was begun."""
+def freeze(folder: Path, study: Study, terms: Terms, **facts: str | int) -> Terms:
+    """Write it, once, with other facts of its start; returns the terms on which the study was begun."""
     path = folder / FILE
     if not path.exists():
-        plain = {"study": study.to_json(), "tracking": tracking_uri, "cohort": cohort, **terms.plain()}
+        plain = {"study": study.to_json(), **facts, **terms.plain()}
         write_text(path, json.dumps(plain, indent=1))
     return Terms.from_plain(json.loads(path.read_text()))
 

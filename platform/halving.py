@@ -2,8 +2,8 @@
 
 Levels are optimiser steps, each ``reduction`` times the one before. At a level a trial waits until it is
 among the survivors of all that have come so far: the best non-dominated ranks, and of equal ranks those that
-add most hypervolume to the ones chosen before them, so that a front keeps its whole extent (Schmucker et al.
-2021 take an epsilon-net there). Where a forecast of the end of training is known, a trial is ranked by it.
+add most hypervolume to the ones chosen before them, so that they spread over the front (Schmucker et al. 2021
+take an epsilon-net there). Where a forecast of the end of training is known, a trial is ranked by it.
 
 Everything here follows from the results and from which trials went on: there is no other state to lose.
 """
@@ -69,7 +69,8 @@ class Halving:
         """A result; it counts for the highest level reached, where the first one stands."""
         level = self.level_at(step)
         if level is not None:
-            self.results.setdefault(level, {}).setdefault(trial, result)
+            if not self.passes(trial, level):
+                self.results.setdefault(level, {}).setdefault(trial, result)
             for below in self.levels[: self.levels.index(level)]:
                 self.passed.setdefault(below, set()).add(trial)
 
@@ -90,7 +91,11 @@ class Halving:
         level = self.level_at(step)
         if level is None or trial in self.passed.get(level, ()):
             return True
-        return self.levels.index(level) < self.bracket(trial) or trial in self.survivors(level)
+        return self.passes(trial, level) or trial in self.survivors(level)
+
+    def passes(self, trial: int, level: int) -> bool:
+        """Whether a trial's bracket lets it beyond a level without waiting, out of competition there."""
+        return self.levels.index(level) < self.bracket(trial)
 
     def next(self, paused: Mapping[int, int]) -> int | None:
         """Of paused trials, with their steps, the one to go on: of the highest level, its best first."""

@@ -1,6 +1,6 @@
-"""The study's memory: every proposal, report and end, appended before anyone else hears of it.
+"""The study's memory: every proposal, report, decision and end, appended before anyone else hears of it.
 
-With the sampler's storage it is the single truth of a study; Tune, MLflow and the screen only repeat it.
+It is the single truth of a study: sampler and scheduler follow from it; Tune, MLflow and screen repeat it.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ class Trial:
     ended_at: float = 0.0
     """Seconds since the epoch; 0 while open."""
     passed: int = 0
-    """Steps beyond which it was let after a pause."""
+    """Steps beyond which the scheduler let it."""
     memory: dict[str, Any] = field(default_factory=dict)
     """What the sampler noted beside the proposal."""
     reports: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -63,6 +63,8 @@ class Ledger:
         self.trials = fold(entries)
         self.elapsed = spent(entries)
         """Seconds that earlier drivers have spent on the study."""
+        self.newest: Mapping[str, Any] = entries[-1] if entries else {}
+        """The last that an earlier driver wrote; its trial may be all that others have not heard of."""
         self._session = f"{time.time():.3f}"
 
     def proposed(
@@ -76,13 +78,13 @@ class Ledger:
         """A rung of a trial; the same rung again replaces itself."""
         self._record({"event": "reported", "trial": number, "report": dict(report)})
 
-    def paused(self, number: int) -> None:
+    def paused(self, number: int, reason: str = "") -> None:
         """A trial waits at its newest rung, maybe for ever."""
-        self._record({"event": "paused", "trial": number})
+        self._record({"event": "paused", "trial": number, "reason": reason})
 
-    def resumed(self, number: int, step: int) -> None:
-        """A paused trial goes on beyond a step."""
-        self._record({"event": "resumed", "trial": number, "step": step})
+    def went_on(self, number: int, step: int) -> None:
+        """The scheduler lets a trial, paused or not, train beyond a step."""
+        self._record({"event": "went_on", "trial": number, "step": step})
 
     def ended(self, number: int, status: Status, reason: str = "") -> None:
         """A trial is over for good."""
@@ -130,9 +132,9 @@ def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
     if trial is not None and entry["event"] == "reported":
         trial.reports[entry["report"]["step"]] = entry["report"]
     if trial is not None and entry["event"] == "paused":
-        trial.status = "paused"
-    if trial is not None and entry["event"] == "resumed":
-        trial.status, trial.passed = "open", entry["step"]
+        trial.status, trial.reason = "paused", entry["reason"]
+    if trial is not None and entry["event"] == "went_on":
+        trial.status, trial.reason, trial.passed = "open", "", entry["step"]
     if trial is not None and entry["event"] == "ended":
         trial.status, trial.reason, trial.ended_at = entry["status"], entry["reason"], entry["time"]
 

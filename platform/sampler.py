@@ -32,7 +32,7 @@ class Sampler:
         self._proposer = make_proposer(study.sampler, self.space)
         self._thread = ThreadPoolExecutor(1)
         self._ahead: Future[tuple[Point | None, float]] | None = None
-        self._results = -1
+        self._results, self._renewed = 0, False
 
     def propose(self, seen: Mapping[int, Observation]) -> Point | None:
         """The next point; None: the space has no more. Raises InputError where none of many is taken."""
@@ -47,16 +47,21 @@ class Sampler:
     def begin(self, seen: Mapping[int, Observation]) -> Future[tuple[Point | None, float]]:
         """Make the next proposal in a thread, unless that is under way."""
         if self._ahead is None:
-            self._results = results(seen)
+            self._results, self._renewed = results(seen), False
             self._ahead = self._thread.submit(self._timed, dict(seen))
         return self._ahead
 
     def ready(self, seen: Mapping[int, Observation]) -> bool:
-        """Whether :meth:`take` has a proposal at once; a quick one is begun again when results have come."""
+        """Whether :meth:`take` has a proposal at once; a quick one is begun again when results have come.
+
+        Once alone, as results may come faster than proposals.
+        """
         ahead = self.begin(seen)
-        if ahead.done() and results(seen) > self._results and ahead.result()[1] < PROMPT:
+        stale = results(seen) > self._results and not self._renewed
+        if ahead.done() and stale and ahead.result()[1] < PROMPT:
             self._ahead = None
             ahead = self.begin(seen)
+            self._renewed = True
         return ahead.done()
 
     def take(self) -> Point | None:

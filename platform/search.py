@@ -7,19 +7,21 @@ copy, finishes what was left open from each trial's last checkpoint, and goes on
 import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from platform import cli, confirm, preflight, preparation, results, spending, tracking, warm
 from platform.board import Board, StudyView
 from platform.cli import console
 from platform.conductor import Conductor
 from platform.front import bounds, reference_point
 from platform.frozen import FILE, extend, freeze, load_saved
-from platform.ledger import Ledger, of_status, read_trials
+from platform.ledger import Ledger
 from platform.session import session
 from platform.space import find_space, load_study, profile_choices, require_name
 from platform.storage import Storage
 from platform.study import Study
 from platform.summary import describe, environment
 from platform.terms import Terms
+from typing import Any
 
 from trainers.cohorts.store import Cohort
 from trainers.errors import InputError
@@ -65,11 +67,11 @@ def main(argv: Sequence[str]) -> None:
     if not options.address:
         preflight.require_fit(study, machine)
     storage = Storage.open(options.storage)
-    if not options.resume and (storage.study(study.name) / "study.json").exists():
+    if not options.resume and study.warm:
+        storage.existing(study.warm)
+    if not options.resume and (storage.study(study.name) / FILE).exists():
         cure = f"allowed: --resume {study.name}, or another --name"
         raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
-    if study.warm and not options.resume:
-        storage.existing(study.warm)  # told before cohort and references are made
     search(study, storage, tracking_uri or storage.tracking, options.address)
     if options.confirm is not None:
         uri = tracking_uri or storage.tracking
@@ -87,8 +89,6 @@ def resume(options: argparse.Namespace) -> tuple[Study, str]:
     if options.extend:
         more = spending.parse_extension(options.extend)
         study = dataclasses.replace(study, budget=spending.extended(study.budget, more))
-        if not options.dry_run:
-            extend(folder, study, len(of_status(read_trials(folder), "completed")))
     return study, options.tracking or saved["tracking"]
 
 
@@ -113,20 +113,25 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     experiment = tracking.prepare(tracking_uri, tracking.EXPERIMENT, storage.artifacts)
     folder = storage.study(study.name)
     ledger = Ledger(folder)
+    begun = begun_as(folder, study, ledger)
     tuning.start_ray(address, study.resources)
-    begun = load_saved(folder)[1] if (folder / FILE).exists() else {}
     cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
     if not begun:
-        study = begin(study, storage, judge.baselines["input"], tracking_uri, cohort.hash)
-    terms = Terms.from_plain(load_saved(folder)[1])
+        facts = {
+            "tracking": tracking_uri,
+            "cohort": cohort.hash,
+            "slots": tuning.concurrency(study.resources),
+        }
+        study = begin(study, storage, judge.baselines["input"], facts)
+        begun = load_saved(folder)[1]
     recorder = tracking.Recorder(tracking_uri, experiment, study.name, folder)
-    facts = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
+    tags = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
     means = {"method": study.method, "sampler": study.sampler, "scheduler": study.scheduler.name}
-    recorder.study(means, facts)
-    slots = tuning.concurrency(study.resources)
+    recorder.study(means, tags)
+    terms, slots = Terms.from_plain(begun), begun["slots"]
     conductor = Conductor(study, storage, cohort_path, reference_path, terms, recorder, ledger, slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
@@ -138,19 +143,29 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
         results.publish(conductor, judge, cohort, console)
 
 
-def begin(
-    study: Study, storage: Storage, baseline: Mapping[str, float], tracking_uri: str, cohort: str
-) -> Study:
+def begun_as(folder: Path, study: Study, ledger: Ledger) -> Mapping[str, Any]:
+    """What was fixed when the study was begun, nothing for a new one; an extended budget is fixed now.
+
+    The ledger is ours by now: no other driver reads the file meanwhile.
+    """
+    if not (folder / FILE).exists():
+        return {}
+    if load_saved(folder)[0].budget != study.budget:
+        extend(folder, study, len(ledger.of_status("completed")))
+    return load_saved(folder)[1]
+
+
+def begin(study: Study, storage: Storage, baseline: Mapping[str, float], facts: Mapping[str, Any]) -> Study:
     """Freeze a new study, with what an earlier one teaches it; an InputError if it cannot be measured."""
     require_measurable(study, baseline)
     learned = warm.Warm()
     if study.warm:
-        learned = warm.read(storage.existing(study.warm), study, cohort)
+        learned = warm.read(storage.existing(study.warm), study, facts["cohort"])
         study = warm.started(study, learned.points)
         console.print("\n".join(learned.told), markup=False)
     point = reference_point(baseline, study.objectives)
     terms = Terms(point, bounds(study.constraints, baseline), learned.known)
-    freeze(storage.study(study.name), study, terms, tracking_uri, cohort)
+    freeze(storage.study(study.name), study, terms, **facts)
     return study
 
 

@@ -1,9 +1,10 @@
 """When a study is over: trials, hours, GPU-hours, cost, or a hypervolume that no longer grows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from platform.study import Budget
 
+from trainers.config import build
 from trainers.errors import InputError
 
 
@@ -43,13 +44,15 @@ EXTENSIBLE = ("trials", "hours", "gpu_hours", "cost")
 
 
 def extended(budget: Budget, more: Mapping[str, float]) -> Budget:
-    """A budget with more of some limits; what has none stays without."""
+    """A budget with more of some limits; raises InputError for what has none, or would be too much."""
     for name in more:
         if name != "trials" and not getattr(budget, name):
             limited = ", ".join(each for each in EXTENSIBLE if getattr(budget, each))
             raise InputError(f"--extend: {name} has no limit in this study; allowed: {limited}")
-    return replace(budget, **{name: type(getattr(budget, name))(getattr(budget, name) + value)
-                              for name, value in more.items()})  # fmt: skip
+    sums = {name: getattr(budget, name) + value for name, value in more.items()}
+    if "trials" in sums:
+        sums["trials"] = int(sums["trials"])
+    return build(Budget, asdict(budget) | sums)
 
 
 def parse_extension(words: Sequence[str]) -> dict[str, float]:
@@ -59,6 +62,8 @@ def parse_extension(words: Sequence[str]) -> dict[str, float]:
         name, _, text = word.partition("=")
         if name not in EXTENSIBLE:
             raise InputError(f"--extend: {word!r} is not allowed; allowed: {'=N, '.join(EXTENSIBLE)}=N")
+        if name in more:
+            raise InputError(f"--extend: {word!r}: {name} is there twice; allowed: once")
         try:
             value = float(text)
         except ValueError:

@@ -16,14 +16,14 @@ class Triage:
 
     def __init__(self, study: Study, space: SearchSpace, judged: Judged) -> None:
         self.levels = study.levels
-        self._judged = judged
+        self._study, self._space, self._judged = study, space, judged
         self._forecaster = Forecaster(space)
         self._seen: dict[int, tuple[tuple[str, int], Observation]] = {}
         self._rungs, self._lost = 0, 0
         self._asked: tuple[tuple[int, int, int], int | None] = (-1, -1, -1), None
         self._halving = Halving(
             self.levels,
-            space.trials,
+            study.budget.trials,
             np.array(space.reference),
             study.scheduler.reduction,
             study.scheduler.brackets,
@@ -48,19 +48,31 @@ class Triage:
                 self._seen[number] = key, observation(trial, self.levels, self._judged)
         return {number: self._seen[number][1] for number in trials}
 
-    def goes_on(self, trial: Trial, step: int, trials: Mapping[int, Trial]) -> bool:
-        """Whether a trial that has just reported trains on now."""
+    def reported(self, trial: Trial, step: int) -> None:
+        """A trial has reported."""
         self._halving.reported(trial.number, step, result(trial, step, self._judged))
+
+    def undecided(self, trial: Trial, step: int) -> bool:
+        """Whether the scheduler still has to let a trial beyond a step."""
+        return step in self.levels and step > trial.passed
+
+    def goes_on(self, trial: Trial, step: int, trials: Mapping[int, Trial]) -> bool:
+        """Whether a trial that has just reported trains on now; a deterministic study decides later."""
+        if self._free(trial, step) or self._study.deterministic:
+            return self._free(trial, step)
         self._foresee(trials)
         return self._halving.goes_on(trial.number, step)
 
     def resumable(self, trials: Mapping[int, Trial]) -> int | None:
-        """The paused trial that is to go on now, if any."""
+        """The paused trial that is to go on now, if any: one that only the budget stopped before others."""
         paused = {t.number: max(t.reports) for t in trials.values() if t.status == "paused"}
         key = sum(len(trial.reports) for trial in trials.values()), len(paused), self._lost
         if key != self._asked[0]:  # asked again and again while nothing has changed
-            self._foresee(trials)
-            self._asked = key, self._halving.next(paused) if paused else None
+            free = (number for number in sorted(paused) if self._free(trials[number], paused[number]))
+            self._asked = key, next(free, None)
+            if paused and self._asked[1] is None:
+                self._foresee(trials)
+                self._asked = key, self._halving.next(paused)
         return self._asked[1]
 
     def went_on(self, number: int, step: int) -> None:
@@ -73,8 +85,14 @@ class Triage:
             self._halving.lost(trial.number)
             self._lost += 1
 
+    def _free(self, trial: Trial, step: int) -> bool:
+        """Whether a trial need not wait at a step, whatever the others do."""
+        return not self.undecided(trial, step) or self._halving.passes(trial.number, step)
+
     def _foresee(self, trials: Mapping[int, Trial]) -> None:
+        """Forecast anew; in a deterministic study from the trials alone, not from earlier fits."""
         rungs = sum(len(trial.reports) for trial in trials.values())
         if self.levels and rungs != self._rungs:
             self._rungs = rungs
-            self._halving.forecasts = self._forecaster.ends(self.observations(trials))
+            forecaster = Forecaster(self._space) if self._study.deterministic else self._forecaster
+            self._halving.forecasts = forecaster.ends(self.observations(trials))

@@ -1,6 +1,6 @@
 """Starting from an earlier study: its finished trials are known, or its best points are tried first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from platform.domains import active
@@ -8,10 +8,11 @@ from platform.front import candidates
 from platform.frozen import load_saved
 from platform.ledger import Trial, of_status, read_trials
 from platform.sampler import refusal
-from platform.study import Study
+from platform.study import Study, reference_config
 from platform.terms import Known, Terms
 from typing import Any
 
+from trainers.config import build
 from trainers.errors import InputError
 
 ASIDE = ("seed", "rungs")
@@ -35,7 +36,7 @@ def read(folder: Path, study: Study, cohort: str) -> Warm:
     earlier, saved = load_saved(folder)
     done = of_status(read_trials(folder), "completed")
     told, known, points = [], [], []
-    foreign = differences(study, earlier, saved["cohort"], cohort)
+    foreign = differences(study, earlier, {saved["cohort"], cohort})
     front = {c.trial for c in Terms.from_plain(saved).front(earlier.objectives, candidates(done)).members}
     reasons: dict[str, int] = {}
     for trial in done:
@@ -58,11 +59,13 @@ def read(folder: Path, study: Study, cohort: str) -> Warm:
     return Warm(tuple(known), tuple(points), told)
 
 
-def differences(study: Study, earlier: Study, theirs: str, ours: str) -> str:
+def differences(study: Study, earlier: Study, cohorts: Set[str]) -> str:
     """Why no score of the earlier study can be compared; empty: they can."""
-    if theirs != ours:
+    if len(cohorts) > 1:
         return "another cohort"
-    return "other references" if study.references != earlier.references else ""
+    config = reference_config()
+    same: bool = build(config, study.references) == build(config, earlier.references)
+    return "" if same else "other references"
 
 
 def translated(study: Study, earlier: Study, trial: Trial) -> dict[str, Any]:

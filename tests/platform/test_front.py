@@ -2,9 +2,18 @@
 
 from collections.abc import Mapping
 from itertools import product
-from platform.front import SLOWEST, Candidate, Front, best_values, candidates, reference_point
+from platform.front import (
+    SLOWEST,
+    Bound,
+    Candidate,
+    Front,
+    bounds,
+    candidates,
+    candidates_at,
+    reference_point,
+)
 from platform.ledger import Trial
-from platform.study import Objective
+from platform.study import Constraint, Objective
 from typing import Any
 
 import numpy as np
@@ -114,20 +123,97 @@ def test_candidates_are_every_step_count_of_the_newest_report() -> None:
         Candidate(4, 1, one, {"lr": 0.1}, "/c/4/10"),
         Candidate(4, 2, two, {"lr": 0.1}, "/c/4/10"),
     ]
+    assert candidates_at(known, 5) == [Candidate(4, 1, {"fid": 0.0}, {"lr": 0.1}, "/c/old")]
 
 
-def test_the_sampler_is_told_the_step_count_that_alone_dominates_most() -> None:
+def test_the_best_is_the_step_count_that_alone_dominates_most() -> None:
     scores = {
         1: {"fid": 1.0, "ms_ssim": 0.1, "psnr": 11.0},  # 9 x 0.1 x 1
         2: {"fid": 5.0, "ms_ssim": 0.5, "psnr": 15.0},  # 5 x 0.5 x 5
         3: {"fid": 9.0, "ms_ssim": 0.9, "psnr": 19.0},  # 1 x 0.9 x 9
     }
-    assert best_values(trial(0, scores), (PSNR, FID, SSIM), REFERENCE) == [15.0, 5.0, 0.5]
+    judged = front(*candidates([trial(0, scores)]), objectives=(PSNR, FID, SSIM))
+    assert judged.best == 1 and judged.minimised[judged.best].tolist() == [-15.0, 5.0, -0.5]
 
 
-def test_a_trial_worse_than_the_reference_is_told_all_the_same() -> None:
-    scores = {1: {"fid": 99.0, "ms_ssim": 0.1, "psnr": 5.0}}
-    assert best_values(trial(0, scores), (FID, SSIM, PSNR), REFERENCE) == [99.0, 0.1, 5.0]
+def test_one_is_the_best_of_those_that_all_dominate_nothing() -> None:
+    rows = (99.0, 0.1, 5.0), (98.0, 0.1, 5.0)
+    assert front(*(candidate(n, *row) for n, row in enumerate(rows))).best == 0
+
+
+# Outcome constraints
+
+AT_LEAST, AT_MOST = Bound("psnr", "min", 20.0), Bound("fid", "max", 4.0)
+
+
+def test_a_bound_is_broken_by_a_share_of_its_value() -> None:
+    assert AT_LEAST.violation({"psnr": 15.0}) == pytest.approx(0.25)
+    assert AT_LEAST.violation({"psnr": 25.0}) == pytest.approx(-0.25)
+    assert AT_MOST.violation({"fid": 5.0}) == pytest.approx(0.25)
+    assert AT_MOST.violation({"fid": 1.0}) == pytest.approx(-0.75)
+    assert AT_LEAST.violation({"psnr": 20.0}) == AT_MOST.violation({"fid": 4.0}) == 0
+    negative = Bound("kid", "max", -0.5)
+    assert negative.violation({"kid": -0.25}) == pytest.approx(0.5)
+    assert negative.violation({"kid": -1.0}) == pytest.approx(-1.0)
+    assert Bound("kid", "max", 0.0).violation({"kid": 0.003}) == pytest.approx(0.003)
+
+
+def test_the_untouched_inputs_value_is_put_in() -> None:
+    asked = (
+        Constraint("psnr", "min", "input"),
+        Constraint("fid", "max", 0.5),
+        Constraint("kid", "max", "input"),
+    )
+    baseline = {"psnr": 20.25, "fid": 2.0, "kid": -0.01}
+    assert bounds(asked, baseline) == (
+        Bound("psnr", "min", 20.25),
+        Bound("fid", "max", 0.5),
+        Bound("kid", "max", -0.01),
+    )
+
+
+def constrained(*found: Candidate) -> Front:
+    return Front((FID, SSIM, PSNR), REFERENCE, found, (AT_LEAST, AT_MOST))
+
+
+def test_what_breaks_a_bound_is_on_no_front_and_adds_no_volume() -> None:
+    """The first dominates the second; the third is on the front of those that are left."""
+    found = [candidate(0, 1.0, 0.9, 19.9), candidate(1, 2.0, 0.8, 20.0), candidate(2, 4.0, 0.9, 21.0)]
+    found.append(candidate(3, 4.1, 0.99, 30.0))
+    judged, rest = constrained(*found), front(*found[1:3])
+    assert judged.feasible.tolist() == [False, True, True, False]
+    assert [c.trial for c in judged.members] == [1, 2] == [c.trial for c in rest.members]
+    assert judged.hypervolume == pytest.approx(rest.hypervolume)
+    assert judged.hypervolume < front(*found).hypervolume
+    assert judged.knee in found[1:3]
+    assert judged.best in (1, 2) and front(*found).best in (0, 3)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_constrained_front_is_that_of_the_feasible(seed: int) -> None:
+    found = [
+        Candidate(c.trial, c.steps, {**c.values, "psnr": c.values["psnr"] + 4}, c.params, c.checkpoint)
+        for c in random_candidates(seed, 40)
+    ]
+    kept = [c for c in found if c.values["psnr"] >= 20 and c.values["fid"] <= 4]
+    judged, rest = constrained(*found), front(*kept)
+    assert 0 < len(kept) < 40
+    assert judged.members == rest.members and judged.knee == rest.knee
+    assert judged.hypervolume == pytest.approx(rest.hypervolume)
+    assert judged.best == found.index(kept[rest.best])
+
+
+def test_where_all_break_bounds_the_best_breaks_them_least() -> None:
+    found = [candidate(0, 5.0, 0.9, 10.0), candidate(1, 9.0, 0.1, 19.0), candidate(2, 4.4, 0.1, 19.0)]
+    judged = constrained(*found)
+    assert [judged.broken(i) for i in range(3)] == pytest.approx([0.25 + 0.5, 1.25 + 0.05, 0.1 + 0.05])
+    assert judged.best == 2
+    assert (judged.members, judged.hypervolume, judged.knee) == ([], 0.0, None)
+
+
+def test_an_empty_constrained_front_is_no_error() -> None:
+    judged = constrained()
+    assert (judged.members, judged.hypervolume, judged.knee, judged.feasible.tolist()) == ([], 0.0, None, [])
 
 
 def test_the_reference_is_somewhat_worse_than_the_untouched_input() -> None:

@@ -65,6 +65,36 @@ def test_a_study_folds_into_its_trials(ledger: Ledger, tmp_path: Path) -> None:
     assert read_trials(tmp_path) == ledger.trials
 
 
+def test_a_trial_waits_goes_on_and_waits_again(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.proposed(0, {"lr": 0.1}, {"generation": [1, 2]})
+    ledger.reported(0, report(3))
+    ledger.paused(0, "others did better")
+    assert ledger.trials[0].reason == "others did better"
+    assert [trial.number for trial in ledger.of_status("paused")] == [0] and ledger.trials[0].passed == 0
+    assert ledger.trials[0].ended_at == 0
+    ledger.went_on(0, 3)
+    assert (ledger.trials[0].status, ledger.trials[0].passed, ledger.trials[0].reason) == ("open", 3, "")
+    ledger.reported(0, report(9))
+    ledger.went_on(0, 9)
+    ledger.reported(0, report(12))
+    ledger.paused(0)
+    trial = read_trials(tmp_path)[0]
+    assert trial == ledger.trials[0]
+    assert (trial.status, trial.passed, list(trial.reports)) == ("paused", 9, [3, 9, 12])
+    assert trial.memory == {"generation": [1, 2]}
+
+
+def test_what_was_written_last_is_known_to_the_next_driver(ledger: Ledger, tmp_path: Path) -> None:
+    assert ledger.newest == {}
+    ledger.proposed(0, {})
+    ledger.paused(0)
+    assert ledger.newest == {}, "it is the earlier driver's"
+    ledger.close()
+    again = Ledger(tmp_path)
+    assert (again.newest["event"], again.newest["trial"]) == ("paused", 0)
+    again.close()
+
+
 def test_reopening_tells_the_same(ledger: Ledger, tmp_path: Path) -> None:
     ledger.proposed(0, {"lr": 1e-4, "norm": None, "big": 2**40})
     ledger.reported(0, report(3))

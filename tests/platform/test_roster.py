@@ -134,8 +134,23 @@ def test_a_score_that_is_not_finite_is_a_divergence(open_roster: Open) -> None:
 def test_an_earlier_rung_ends_nothing(open_roster: Open) -> None:
     roster = open_roster("cut")
     number = drain(roster)[0]
-    roster.reported(number, report(step=2))
+    assert roster.reported(number, report(step=2)), "it trains on"
     assert roster.count_ended() == 0 and drain(open_roster("cut")) == [number]
+
+
+def test_a_training_that_is_over_does_not_train_on(open_roster: Open) -> None:
+    roster = open_roster("cut", "unsb")
+    first, second = drain(roster)
+    assert not roster.reported(first, report()) and not roster.reported(first, report(step=2))
+    assert not roster.reported(second, report(fid=float("nan")))
+    assert [trial.status for _, trial in roster.trials()] == ["completed", "diverged"]
+
+
+def test_it_is_over_when_all_are_handed_out(open_roster: Open) -> None:
+    roster = open_roster("cut", "unsb")
+    assert not roster.over and roster.next() is not None
+    assert not roster.over and roster.next() is not None
+    assert roster.over and roster.next() is None
 
 
 def test_mlflow_hears_of_begin_metrics_and_end(open_roster: Open) -> None:

@@ -1,11 +1,16 @@
 """The search command up to where Ray would start: what it refuses, what it prints, what it freezes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from platform import search
 from platform.cli import console
+from platform.front import Bound
+from platform.frozen import freeze, load_saved
+from platform.ledger import Ledger
 from platform.storage import Storage
-from platform.study import Study
+from platform.study import Constraint, Objective, Study
+from platform.terms import Terms
 from typing import Any
 
 import pytest
@@ -24,20 +29,44 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def begin(study: Study, root: Path) -> Path:
     folder = Storage.open(root).study(study.name)
     folder.mkdir(parents=True)
-    search.freeze(folder, study, "sqlite:////somewhere.db", {"fid": 0.1 + 0.2}, "a hash")
+    freeze(
+        folder, study, Terms({"fid": 0.1 + 0.2}), tracking="sqlite:////somewhere.db", cohort="a hash", slots=2
+    )
     return folder
 
 
-def test_a_frozen_study_keeps_its_copy_and_its_reference_point(smoke: Study, tmp_path: Path) -> None:
-    folder = begin(smoke, tmp_path)
-    before = (folder / "study.json").read_bytes()
-    assert search.freeze(folder, smoke, "sqlite:////elsewhere.db", {"fid": 99.0}, "another") == {
-        "fid": 0.1 + 0.2
-    }
-    assert (folder / "study.json").read_bytes() == before
-    study, saved = search.load_saved(folder)
-    assert study == smoke and (saved["tracking"], saved["cohort"]) == ("sqlite:////somewhere.db", "a hash")
-    assert [path.name for path in folder.iterdir()] == ["study.json"]
+BASELINE = {"fid": 2.0, "ms_ssim": 0.8, "psnr": 20.25}
+FACTS = {"tracking": "sqlite:////somewhere.db", "cohort": "a hash", "slots": 3}
+
+
+def test_a_study_begins_with_its_terms_in_numbers(smoke: Study, tmp_path: Path) -> None:
+    study = replace(smoke, constraints=(Constraint("psnr", "min", "input"), Constraint("fid", "max", 1.0)))
+    storage = Storage.open(tmp_path)
+    storage.study("smoke").mkdir(parents=True)
+    assert search.begin(study, storage, BASELINE, FACTS) == study
+    found, saved = load_saved(storage.study("smoke"))
+    assert found == study and {key: saved[key] for key in FACTS} == FACTS
+    terms = Terms.from_plain(saved)
+    assert terms.bounds == (Bound("psnr", "min", 20.25), Bound("fid", "max", 1.0))
+    assert terms.reference_point == pytest.approx({"fid": 3.0, "ms_ssim": 0.7, "psnr": 17.25})
+    assert (terms.known, terms.extended_at) == ((), 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"objectives": (Objective("psnr", "maximize"),)}, "objectives: psnr needs paired"),
+        ({"constraints": (Constraint("ms_ssim", "min", 0.5),)}, "constraints: ms_ssim needs paired"),
+    ],
+)
+def test_what_the_cohort_cannot_measure_is_refused_before_anything_is_frozen(
+    smoke: Study, tmp_path: Path, changes: Any, told: str
+) -> None:
+    study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),)} | changes)
+    with pytest.raises(InputError) as refused:
+        search.begin(study, Storage.open(tmp_path), {"fid": 2.0}, FACTS)
+    assert told in str(refused.value) and "allowed: fid, seconds_per_volume" in str(refused.value)
+    assert not (tmp_path / "studies/smoke/study.json").exists()
 
 
 def test_a_resumed_study_goes_on_as_it_was_begun(
@@ -46,6 +75,86 @@ def test_a_resumed_study_goes_on_as_it_was_begun(
     begin(smoke, tmp_path)
     search.main(["--resume", "smoke", "--storage", str(tmp_path)])
     assert ran == [(smoke, Storage.open(tmp_path), "sqlite:////somewhere.db", None)]
+
+
+def test_an_extended_study_runs_with_more(
+    smoke: Study, tmp_path: Path, ran: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(smoke, tmp_path)
+    monkeypatch.setattr(search.preflight, "estimated_seconds", lambda study, machine: 3600.0)
+    words = ["--resume", "smoke", "--storage", str(tmp_path), "--extend", "trials=20"]
+    search.main([*words, "--dry-run"])
+    assert ran == []
+    search.main(words)
+    assert [study.budget.trials for study, *_ in ran] == [smoke.budget.trials + 20]
+
+
+def test_an_extension_is_kept_by_the_driver_that_has_the_study(
+    smoke: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another that came while it ran must not change its budget; the next adds to what there is."""
+    folder = begin(smoke, tmp_path)
+    monkeypatch.setattr(search.tracking, "prepare", lambda *arguments: "0")
+    longer = replace(smoke, budget=replace(smoke.budget, trials=24))
+    ledger = Ledger(folder)
+    for number in range(2):
+        ledger.proposed(number, {})
+        ledger.ended(number, "completed")
+    with pytest.raises(InputError, match="another process runs this study"):
+        search.search(longer, Storage.open(tmp_path), f"sqlite:///{tmp_path / 'm.db'}", None)
+    assert load_saved(folder)[0] == smoke
+    assert search.begun_as(folder, smoke, ledger)["extended_at"] == 0
+    begun = search.begun_as(folder, longer, ledger)
+    assert (begun["extended_at"], begun["cohort"]) == (2, "a hash")
+    assert load_saved(folder)[0] == longer
+    ledger.ended(1, "completed")
+    ledger.proposed(2, {})
+    ledger.ended(2, "completed")
+    assert search.begun_as(folder, longer, ledger)["extended_at"] == 2, "a resumption is no extension"
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--extend", "trails=2"], "'trails=2' is not allowed; allowed: trials=N"),
+        (["--extend", "trials=none"], "allowed: trials= a whole number above 0"),
+        (["--extend", "hours=2"], "hours has no limit in this study; allowed: trials"),
+        (["--extend", "trials=1", "trials=2"], "trials is there twice"),
+    ],
+)
+def test_an_extension_that_means_nothing_is_refused_in_one_line(
+    smoke: Study, tmp_path: Path, ran: list[tuple[Any, ...]], words: list[str], told: str
+) -> None:
+    folder = begin(smoke, tmp_path)
+    before = (folder / "study.json").read_bytes()
+    with pytest.raises(InputError) as refused:
+        search.main(["--resume", "smoke", "--storage", str(tmp_path), *words])
+    assert str(refused.value).startswith("--extend: ") and told in str(refused.value)
+    assert "\n" not in str(refused.value) and ran == []
+    assert (folder / "study.json").read_bytes() == before
+
+
+def test_a_new_study_has_nothing_to_extend(smoke: Study, tmp_path: Path, ran: list[tuple[Any, ...]]) -> None:
+    with pytest.raises(InputError, match="--extend: there is nothing to extend; allowed: with --resume NAME"):
+        search.main(["--space", smoke.path, "--storage", str(tmp_path), "--extend", "trials=2"])
+    assert ran == []
+
+
+def test_an_earlier_study_that_is_not_there_is_told_at_once(
+    smoke: Study, tmp_path: Path, ran: list[tuple[Any, ...]]
+) -> None:
+    space = tmp_path / "warm.yaml"
+    text = (
+        Path(smoke.path)
+        .read_text()
+        .replace("start_from: [{refinement_steps: 2}]", "start_from: {study: nobody}")
+    )
+    space.write_text(text)
+    begin(smoke, tmp_path / "runs")
+    with pytest.raises(InputError, match=r"'nobody' is not in .*; allowed: smoke"):
+        search.main(["--space", str(space), "--storage", str(tmp_path / "runs")])
+    assert ran == []
 
 
 @pytest.mark.parametrize("option", [("--trials", "9"), ("--name", "other"), ("--profile", "laptop")])

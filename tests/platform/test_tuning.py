@@ -1,4 +1,4 @@
-"""The Tune side of the driver without a Ray cluster: signals, wrapped errors, what a searcher passes on."""
+"""The Tune side of the driver: signals, wrapped errors, what a searcher passes on; one study through Ray."""
 
 import json
 import pickle
@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from platform import tuning
-from platform.study import Resources, Study
-from platform.tuning import Proposals
+from platform.domains import Log, Uniform
+from platform.ledger import read_trials
+from platform.proposals import Proposals
+from platform.storage import Storage
+from platform.study import Budget, Resources, Scheduler, Study
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
+from ray import tune
 from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
+from tests.platform.world import World, proposals_at_once
 from trainers import trial
 from trainers.errors import InputError
 from trainers.loop import Report, Task
@@ -30,12 +36,14 @@ class Conductor:
         self.study, self.folder, self.resources = study, folder, study.resources
         self.tasks = [(7, Task("unsb", study.point(study.start[0]), Path("c"), Path("r"), folder))]
         self.told: list[tuple[Any, ...]] = []
+        self.over, self.goes_on = True, True
 
     def next(self) -> tuple[int, Task] | None:
         return self.tasks.pop() if self.tasks else None
 
-    def reported(self, *arguments: Any) -> None:
+    def reported(self, *arguments: Any) -> bool:
         self.told.append(("reported", *arguments))
+        return self.goes_on
 
     def ended(self, *arguments: Any) -> None:
         self.told.append(("ended", *arguments))
@@ -81,14 +89,21 @@ def test_a_suggestion_is_the_task_with_its_share(conductor: Any) -> None:
         "cpus": 1,
     }
     assert searcher.suggest("tune-2") == Searcher.FINISHED
+    conductor.over = False  # what runs may let a paused trial go on
+    assert searcher.suggest("tune-2") is None
 
 
 def test_results_reach_the_source_under_its_own_number(conductor: Any) -> None:
     searcher = Proposals(conductor)
     searcher.suggest("tune-1")
-    searcher.on_trial_result("tune-1", {"report": json.dumps(asdict(REPORT)), "done": False})
+    heard = {"report": json.dumps(asdict(REPORT)), "done": False}
+    assert searcher.hear("tune-1", heard)
+    conductor.goes_on = False
+    assert not searcher.hear("tune-1", heard)
+    assert not searcher.hear("tune-1", {"done": True}), "Tune's own word of an end"
     searcher.on_trial_complete("tune-1", {"diverged": "loss is nan", "done": True})
     assert conductor.told == [
+        ("reported", 7, REPORT),
         ("reported", 7, REPORT),
         ("ended", 7, "diverged", "loss is nan"),
         ("ended", 7, "failed", "it ended without its last report"),  # ignored: the trial is over
@@ -159,3 +174,75 @@ def test_trials_at_a_time_follow_the_cluster(monkeypatch: pytest.MonkeyPatch) ->
     assert tuning.concurrency(Resources(cpus=2, gpus=2, workers=2)) == 2
     cluster.found = {}
     assert tuning.concurrency(Resources()) == 1
+
+
+def fake_trainable(published: Path, steps: tuple[int, ...]) -> type:
+    """A trial that costs nothing and repeats first what it published; made here, Ray ships it by value."""
+
+    class Fake(tune.Trainable):  # type: ignore[misc]
+        def setup(self, config: dict[str, Any]) -> None:
+            task = json.loads(config["task"])
+            self.name, self.weight = Path(task["folder"]).name, task["config"]["weight"]
+            kept = sorted(int(path.name.split("-")[1]) for path in published.glob(f"{self.name}-*"))
+            self.left = kept[-1:] + [step for step in steps if not kept or step > kept[-1]]
+
+        def step(self) -> dict[str, Any]:
+            step = self.left.pop(0)
+            with (published / f"{self.name}-{step}").open("a") as file:
+                file.write("x")
+            scores = {"1": {"fid": self.weight / step, "ms_ssim": 0.5}}
+            report = {"step": step, "steps": steps[-1], "scores": scores, "losses": {}, "seconds": 0.1}
+            return {"report": json.dumps({**report, "checkpoint": "/c"}), "done": step == steps[-1]}
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.setup(new_config)
+            return True
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            pass
+
+        def load_checkpoint(self, checkpoint: Any) -> None:
+            pass
+
+    return Fake
+
+
+@pytest.fixture
+def local_ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ray with two cores, as a search starts it."""
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+def test_a_pause_and_a_resumption_through_tune(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local_ray: None
+) -> None:
+    proposals_at_once(monkeypatch)
+    for key, value in tuning._ENVIRONMENT.items():
+        monkeypatch.setenv(key, value)
+    published = tmp_path / "published"
+    published.mkdir()
+    monkeypatch.setattr(tuning.trial, "Trial", fake_trainable(published, (3, 9, 24)))
+    study = toy(
+        search=(Log("weight", 0.1, 100.0), Uniform("edge", 0.0, 1.0)),
+        fixed={"steps": 24, "limit": 2.0},
+        scheduler=Scheduler(name="asha", grace=3, min_results=2),
+        budget=Budget(trials=10),
+    )
+    world = World(study, Storage.open(tmp_path))
+    conductor = world.open()
+    tuning.run(conductor, [])
+    conductor.ledger.close()
+    trials = read_trials(world.folder)
+    assert len(trials) == 10 and {t.status for t in trials.values()} == {"completed", "paused"}
+    assert conductor.over and not conductor.running
+    reported = [(e["trial"], e["report"]["step"]) for e in world.entries if e["event"] == "reported"]
+    repeated = {pair for pair in reported if reported.count(pair) == 2}
+    assert repeated, "no paused trial went on"
+    for number, trial_ in trials.items():
+        written = {path.name: len(path.read_text()) for path in published.glob(f"{number:05d}-*")}
+        assert set(written) == {f"{number:05d}-{step}" for step in trial_.reports}
+        assert all(
+            count == 1 + ((number, int(name.split("-")[1])) in repeated) for name, count in written.items()
+        )

@@ -1,4 +1,4 @@
-"""search, kill, resume, promote, translate: the main job end to end, on real Ray, Optuna and MLflow."""
+"""search, kill, resume, promote, translate: the main job end to end, on real Ray and MLflow."""
 
 import json
 import os

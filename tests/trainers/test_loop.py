@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,54 @@ def test_rungs_stand_at_equal_distances_and_at_the_end() -> None:
         step = next_rung(step, config)
         rungs.append(step)
     assert rungs == [4, 7, 10]
+
+
+def test_milestones_stand_among_the_rungs() -> None:
+    config = Config(steps=10, rungs=2)
+
+    def rungs(*milestones: int) -> list[int]:
+        found, step = [], 0
+        while step < config.steps:
+            step = next_rung(step, config, milestones)
+            found.append(step)
+        return found
+
+    assert rungs() == [5, 10]
+    assert rungs(1, 3, 9) == [1, 3, 5, 9, 10]
+    assert rungs(5, 10) == [5, 10], "a rung is one report, whoever asks for it"
+    assert rungs(9, 3) == [3, 5, 9, 10] and rungs(11, 64) == [5, 10], "those beyond the end are not its own"
+    assert next_rung(3, config, (3,)) == 5
+
+
+def test_a_milestone_changes_no_weight_and_is_published(tiny: Any, tmp_path: Path) -> None:
+    plain = loop_of(tiny, tmp_path / "plain", refinement_steps=1)
+    task = replace(plain.task, milestones=(1, 3), folder=tmp_path / "asked")
+    asked = Loop(task, tiny.cohort, tiny.references, tiny.judge)
+    ends = [report.step for report in plain.reports()]
+    told = [(report.step, Path(report.checkpoint).is_dir()) for report in asked.reports()]
+    assert ends == [2, 4] and told == [(1, True), (2, True), (3, True), (4, True)]
+    for one, other in zip(plain.method.networks.values(), asked.method.networks.values(), strict=True):
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_a_trial_that_waited_goes_on_as_if_it_had_not(tiny: Any, tmp_path: Path) -> None:
+    """It left at a milestone; another worker repeats that report and ends with the same weights."""
+    whole = loop_of(tiny, tmp_path / "whole", refinement_steps=1)
+    through = Loop(replace(whole.task, milestones=(1,)), tiny.cohort, tiny.references, tiny.judge)
+    reports = list(through.reports())
+    task = replace(whole.task, milestones=(1,), folder=tmp_path / "torn")
+    first = next(Loop(task, tiny.cohort, tiny.references, tiny.judge).reports())
+    again = Loop(task, tiny.cohort, tiny.references, tiny.judge)
+    told = list(again.reports())
+    assert told[0] == first and [report.step for report in told] == [1, 2, 4]
+    pairs = [(one.scores, other.scores) for one, other in zip(reports, told, strict=True)]
+    for ours, theirs in pairs:
+        for count in ours:
+            assert ours[count]["fid"] == theirs[count]["fid"]
+    for one, other in zip(through.method.networks.values(), again.method.networks.values(), strict=True):
+        for a, b in zip(one.parameters(), other.parameters(), strict=True):
+            assert torch.equal(a, b)
 
 
 def test_learning_rate_is_constant_for_half_then_linear_to_zero() -> None:

@@ -1,5 +1,6 @@
 """What crosses to a worker and back as text, what a batch is, what a step costs."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,22 @@ from trainers.loop import Report, Task
 from trainers.methods.unsb import Config
 from trainers.references.config import ReferenceConfig
 
+SMALL: dict[str, Any] = {
+    "generator_width": 4,
+    "generator_blocks": 1,
+    "discriminator_width": 4,
+    "latent": 8,
+    "nce_patches": 16,
+}
+
 
 def test_a_task_crosses_as_text_unchanged() -> None:
     task = Task(
         "unsb", Config(lambda_SB=0.1, crop=64), Path("/a/cohort"), Path("/a/references"), Path("/a/trial")
     )
     assert trial.decode(trial.encode(task)) == task
+    asked = replace(task, milestones=(3, 9, 27))
+    assert trial.decode(trial.encode(asked)) == asked and task.milestones == ()
 
 
 def test_a_report_crosses_as_text_unchanged() -> None:
@@ -31,15 +42,24 @@ def test_a_report_crosses_as_text_unchanged() -> None:
     assert trial.decode_report(json.dumps(asdict(report))) == report
 
 
+def test_a_tune_trial_reports_at_its_milestones_and_takes_another_task(tiny: Any, tmp_path: Path) -> None:
+    """Stopped at a milestone, the actor is given the next task; given the first again, it goes on there."""
+    config = Config(steps=4, rungs=1, batch_size=2, crop=32, refinement_steps=1, **SMALL)
+    tasks = [Task("unsb", config, tiny.cohort.path, tiny.folder, tmp_path / name, (1, 2)) for name in "ab"]
+    found = object.__new__(trial.Trial)
+    found.setup({"task": trial.encode(tasks[0])})
+
+    def step() -> int:
+        return trial.decode_report(found.step()["report"]).step
+
+    assert step() == 1
+    assert found.reset_config({"task": trial.encode(tasks[1])}) and (step(), step()) == (1, 2)
+    found.reset_config({"task": trial.encode(tasks[0])})
+    assert [step(), step(), step()] == [1, 2, 4]
+
+
 def test_results_of_a_task_end_with_the_last_rung(tiny: Any, tmp_path: Path) -> None:
-    small = {
-        "generator_width": 4,
-        "generator_blocks": 1,
-        "discriminator_width": 4,
-        "latent": 8,
-        "nce_patches": 16,
-    }
-    config = Config(steps=2, rungs=2, batch_size=2, crop=32, **small)
+    config = Config(steps=2, rungs=2, batch_size=2, crop=32, **SMALL)
     task = Task("unsb", config, tiny.cohort.path, tiny.folder, tmp_path)
     results = list(trial.results(task))
     assert [result["done"] for result in results] == [False, True]

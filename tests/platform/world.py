@@ -1,0 +1,223 @@
+"""A study driven without Ray: trainings that cost nothing, reports in a chosen order, drivers that die."""
+
+import json
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from platform import conductor as module
+from platform import sampler
+from platform.conductor import Conductor
+from platform.ledger import FILE, Ledger, Trial, read_trials
+from platform.sampler import Sampler
+from platform.storage import Storage
+from platform.study import Study
+from platform.terms import Terms
+from typing import Any
+
+import pytest
+
+from trainers.loop import Report, Task
+
+REFERENCE = {"fid": 10.0, "ms_ssim": 0.0}
+Scores = Mapping[int, Mapping[str, float]]
+
+
+class Killed(BaseException):
+    """The driver dies here."""
+
+
+class AtOnce:
+    """An executor whose work is done as soon as it is given: no proposal is late."""
+
+    def __init__(self, workers: int) -> None:
+        assert workers == 1
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        try:
+            done.set_result(function(*arguments))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+    def shutdown(self) -> None:
+        pass
+
+
+def proposals_at_once(patch: pytest.MonkeyPatch) -> None:
+    """No threads in samplers, no pictures of what was never trained."""
+    patch.setattr(sampler, "ThreadPoolExecutor", AtOnce)
+    patch.setattr(module, "draw_samples", draw)
+
+
+def draw(trial: Trial, path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"trial {trial.number}")
+    return path
+
+
+def fair(step: int, steps: int, config: Any) -> Scores:
+    """Better with training; low ``edge`` is for FID, high for MS-SSIM, low ``weight`` for both."""
+    left = 1 + 2 * (1 - step / steps)
+    return {
+        n: {
+            "fid": (1 + 4 * config.edge) * left + config.weight / 100 + n / 10,
+            "ms_ssim": (0.5 + config.edge / 2) / left - config.weight / 1000 - n / 100,
+            "psnr": 20.0,
+        }
+        for n in (1, 2)
+    }
+
+
+@dataclass
+class Recorder:
+    """MLflow's place: remembers every call as (name, trial, ...)."""
+
+    calls: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+    def of(self, name: str) -> list[tuple[Any, ...]]:
+        return [call[1:] for call in self.calls if call[0] == name]
+
+
+@dataclass
+class World:
+    """What outlives the driver: the disk, MLflow, and the trials' own checkpoints."""
+
+    study: Study
+    storage: Storage
+    terms: Terms = field(default_factory=lambda: Terms(REFERENCE))
+    slots: int = 2
+    rungs: tuple[int, ...] = (12, 24)
+    """Of every trial, beside the milestones that it is given."""
+    scores: Callable[[int, int, Any], Scores] = fair
+    crashes: set[tuple[int, int]] = field(default_factory=set)
+    """Trials whose workers die on their way to a step."""
+    seconds: float = 1.5
+    recorder: Recorder = field(default_factory=Recorder)
+    published: dict[int, Report] = field(default_factory=dict)
+    trained: Counter[tuple[int, int]] = field(default_factory=Counter)
+    handed_out: list[int] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        return self.storage.study(self.study.name)
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        """The ledger, line by line."""
+        return [json.loads(line) for line in (self.folder / FILE).read_text().splitlines()]
+
+    def open(self) -> Conductor:
+        """A new driver."""
+        ledger = Ledger(self.folder)
+        recorder: Any = self.recorder
+        paths = Path("c"), Path("r")
+        try:
+            return Conductor(self.study, self.storage, *paths, self.terms, recorder, ledger, self.slots)
+        except Killed:
+            ledger.close()
+            raise
+
+    def report(self, number: int, step: int, config: Any) -> Report:
+        scores, steps = self.scores(step, self.rungs[-1], config), self.rungs[-1]
+        return Report(step, steps, scores, {"gan": 0.25}, self.seconds, f"/checkpoints/{number}/{step}")
+
+    def work(self, number: int, task: Task) -> Iterator[Report | None]:
+        """A trial as the loop runs it: its stored report again, then each rung, published first; or None."""
+        self.handed_out.append(number)
+        if number in self.published:
+            yield self.published[number]
+        for step in sorted({*self.rungs, *task.milestones}):
+            if number not in self.published or self.published[number].step < step:
+                if (number, step) in self.crashes:
+                    yield None
+                self.trained[number, step] += 1
+                self.published[number] = self.report(number, step, task.config)
+                yield self.published[number]
+
+    def drive(self, conductor: Conductor, order: random.Random | None = None) -> None:
+        """Run the study to its end, or to the driver's; trials report in turn, or in a random ``order``."""
+        running: dict[int, Iterator[Report | None]] = {}
+        try:
+            while True:
+                while len(running) < self.slots and (found := conductor.next()):
+                    assert found[0] not in running, "handed out twice at once"
+                    running[found[0]] = self.work(*found)
+                assert conductor.running == running.keys()
+                if not running:
+                    assert conductor.over and conductor.next() is None
+                    return
+                for number in [order.choice(list(running))] if order else list(running):
+                    if not self.advance(conductor, number, next(running[number])):
+                        del running[number]
+        finally:
+            conductor.ledger.close()
+
+    @staticmethod
+    def advance(conductor: Conductor, number: int, report: Report | None) -> bool:
+        """Tell a report, or a death; whether the trial trains on."""
+        if report is None:
+            conductor.ended(number, "failed", "its worker died 4 times")
+            return False
+        return conductor.reported(number, report)
+
+    def outcome(self) -> dict[int, Any]:
+        """What a study comes to, whenever it was told."""
+        return {
+            n: (trial.params, trial.status, sorted(trial.reports), trial.passed)
+            for n, trial in sorted(read_trials(self.folder).items())
+        }
+
+
+class Death:
+    """Kills the driver at its n-th step; a step lies before and after each thing that leaves a trace."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.left = -1
+        names = ("proposed", "reported", "paused", "went_on", "ended")
+        for owner, name in [(Sampler, "take"), *((Ledger, name) for name in names)]:
+            patch.setattr(owner, name, self._around(getattr(owner, name)))
+        for name in ("trial", "metrics", "finish", "study_metrics"):
+            patch.setattr(Recorder, name, self._around(self._recording(name)), raising=False)
+
+    def tick(self) -> None:
+        self.left -= 1
+        if self.left == -1:
+            raise Killed
+
+    def live(self, world: World, steps: int, order: random.Random | None = None) -> bool:
+        """One driver's life; whether it came to the study's end."""
+        self.left = steps
+        try:
+            world.drive(world.open(), order)
+        except Killed:
+            return False
+        finally:
+            self.left = -1
+        return True
+
+    def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any) -> Any:
+            self.tick()
+            result = function(*arguments)
+            self.tick()
+            return result
+
+        return wrapped
+
+    @staticmethod
+    def _recording(name: str) -> Callable[..., None]:
+        return lambda recorder, *arguments: recorder.calls.append((name, *arguments))
+
+
+def extended(world: World, **more: Any) -> World:
+    """The same world, its study with another budget, extended now."""
+    done = sum(trial.status == "completed" for trial in read_trials(world.folder).values())
+    study = replace(world.study, budget=replace(world.study.budget, **more))
+    return replace(world, study=study, terms=replace(world.terms, extended_at=done))
