@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test units system lint bench ui clean
+.PHONY: search compare test units system lint bench bench-search ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -30,6 +30,10 @@ lint: .venv/test.done
 bench: .venv/test.done
 	PYTHONPATH=. $(BIN)/python tests/trainers/methods/bench_inr.py
 
+# The search against others on a simulated clock; hours for all of it (ARGS="--quick": a minute), goes on where it was.
+bench-search: .venv/bench.done
+	OMP_NUM_THREADS=1 PYTHONPATH=.:.venv/bench $(BIN)/python -m tests.bench.main $(ARGS)
+
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1
 
@@ -40,6 +44,10 @@ ui: .venv/run.done
 
 .venv/test.done: .venv/run.done tests/requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock -r tests/requirements.lock
+	touch $@
+
+.venv/bench.done: .venv/test.done tests/bench/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/bench -r tests/bench/requirements.txt
 	touch $@
 
 clean:

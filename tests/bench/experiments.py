@@ -1,0 +1,143 @@
+"""What is run: problems, contenders, trials and budgets of each table."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tests.bench.foreign import halvings, samplers
+from tests.bench.lineup import AUTO, FORECAST, HALVED, KINDS, NO_STOPPING, RAW, TPE, chosen, entries, problems
+
+THIRD = 1 / 3
+HALF = 0.5
+"""Of plain TPE's cost: searches that halve are run until then."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run: what it comes to is a function of this, but for its seconds."""
+
+    problem: str
+    contender: str
+    seed: int
+    trials: int
+    budget: float = math.inf
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is run."""
+
+    seeds: int
+    counts: tuple[int, ...] = (50, 100, 200)
+    """Trials after which searches at full fidelity are compared."""
+    configurations: int = 81
+    """Full trainings of plain TPE, and the random configurations that stopping rules share."""
+    quick: bool = False
+    """Only some problems and nobody slow."""
+
+
+QUICK = Scale(2, (8, 16), 18, True)
+FAMILIES = ("zdt", "dtlz", "wfg", "hpo")
+LEARNING = {"B": ("fidelity",), "C": ("recorded", "surrogate")}
+"""Families with learning curves, by the letter of their tables: 1 of stopping rules, 2 of searches."""
+SOME = ("zdt1", "dtlz2", "wfg4", "hpo", "hpo-fidelity", "zdt1-fidelity", "recorded", "surrogate")
+WHOLE = (TPE, "Ray OptunaSearch", NO_STOPPING, "Syne Tune MO-REA, 16", "ours gp")
+"""Whom searches that halve are compared with: each trial is trained to its end."""
+HALVING = ("Syne Tune MOASHA", "Syne Tune MOASHA, mended", "ours tpe + halving", HALVED)
+
+
+def of_family(scale: Scale, *families: str) -> list[str]:
+    """Problems by name."""
+    found = [name for name, problem in problems().items() if problem.family in families]
+    return [name for name in found if not scale.quick or name in SOME]
+
+
+def searchers(scale: Scale) -> list[str]:
+    """Contenders of table A."""
+    names = [AUTO, *(f"ours {kind}" for kind in KINDS), *samplers()]
+    return [name for name in names if not scale.quick or entries()[name].seeds > scale.seeds + 1]
+
+
+def rules() -> list[str]:
+    """Contenders that share their configurations."""
+    return [*halvings(), RAW, FORECAST]
+
+
+def has_pool(problem: str) -> bool:
+    """Whether only some configurations may be asked."""
+    return getattr(problems()[problem], "pool", None) is not None
+
+
+def full_cost(problem: str, trials: int) -> float:
+    """Of training so many trials to their end."""
+    return trials * problems()[problem].levels[-1]
+
+
+def configurations(problem: str, scale: Scale) -> int:
+    """How many there are: a pool may have fewer."""
+    pool = getattr(problems()[problem], "pool", None)
+    return scale.configurations if pool is None else min(len(pool), scale.configurations)
+
+
+def searched(problem: str, contender: str, count: int, seed: int, scale: Scale) -> Job | None:
+    """The run whose first ``count`` trials are the contender's; None beyond its seeds or trials.
+
+    Only ``auto`` may do otherwise for another number of trials to come; where it is another contender, that
+    one's run serves.
+    """
+    if contender == AUTO:
+        contender = chosen(problems()[problem], count)
+    entry = entries()[contender]
+    if seed >= entry.seeds or count > entry.trials:
+        return None
+    trials = count if contender == AUTO else min(max(scale.counts), entry.trials)
+    return Job(problem, contender, seed, trials)
+
+
+def ruled(problem: str, contender: str, seed: int, scale: Scale) -> Job:
+    """A stopping rule over the common configurations."""
+    return Job(problem, contender, seed, configurations(problem, scale))
+
+
+def equal(problem: str, contender: str, seed: int, scale: Scale) -> Job:
+    """A stopping rule with configurations without end, until a third of what all would cost."""
+    if contender == NO_STOPPING:
+        return ruled(problem, contender, seed, scale)
+    cost = full_cost(problem, scale.configurations)
+    return Job(problem, contender, seed, 9 * scale.configurations, THIRD * cost)
+
+
+def raced(problem: str, contender: str, seed: int, scale: Scale) -> Job:
+    """A search with the budget of plain TPE, or with half of it and trials without end where it halves."""
+    if contender in WHOLE:
+        return Job(problem, contender, seed, scale.configurations)
+    cost = full_cost(problem, scale.configurations)
+    return Job(problem, contender, seed, 3 * scale.configurations, HALF * cost)
+
+
+def racers() -> list[str]:
+    """Those of table B2 that are there."""
+    return [name for name in (*WHOLE, *HALVING) if name in entries()]
+
+
+def jobs(only: Sequence[str], scale: Scale) -> list[Job]:
+    """All runs of the tables named, without repetition, by seed."""
+    found = {job: None for seed in range(scale.seeds) for job in _of_seed(only, seed, scale)}
+    return list(found)
+
+
+def _of_seed(only: Sequence[str], seed: int, scale: Scale) -> Iterator[Job]:
+    if "A" in only:
+        for problem in of_family(scale, *FAMILIES):
+            for name in searchers(scale):
+                for count in scale.counts:
+                    if job := searched(problem, name, count, seed, scale):
+                        yield job
+    for letter, families in LEARNING.items():
+        for problem in of_family(scale, *families):
+            pool = has_pool(problem)
+            if f"{letter}1" in only:
+                yield from (ruled(problem, name, seed, scale) for name in rules())
+                yield from (equal(problem, name, seed, scale) for name in rules() if not pool)
+            if f"{letter}2" in only and not pool:
+                yield from (raced(problem, name, seed, scale) for name in racers())

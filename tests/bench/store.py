@@ -1,0 +1,114 @@
+"""Runs, each kept in a file under what it depends on, so that an interrupted bench goes on."""
+
+import ast
+import json
+import logging
+import math
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import get_context
+from pathlib import Path
+
+from tests.bench.experiments import Job
+from tests.bench.lineup import THEIRS, entries, problems
+from tests.bench.simulator import Run, simulate
+
+ROOT = Path(__file__).parents[2]
+COMMON = (
+    *(f"tests/bench/{name}.py" for name in ("problems", "landscapes", "cube", "contender", "simulator")),
+    "platform/domains.py",
+    "platform/pareto.py",
+)
+RECORDED = ("tests/bench/recorded.py", "tests/bench/recorded.json")
+LIBRARIES = ("optuna", "ray", "syne-tune", "botorch")
+
+
+def run(job: Job) -> Run:
+    """The run itself."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    problem = problems()[job.problem]
+    contender = entries()[job.contender].make(problem, job.seed, job.trials)
+    return simulate(problem, contender, job.seed, job.trials, budget=job.budget)
+
+
+def run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Run]]:
+    """Each as soon as it is there."""
+    if processes == 1:
+        yield from ((job, run(job)) for job in jobs)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        futures = {pool.submit(run, job): job for job in jobs}
+        yield from ((futures[future], future.result()) for future in as_completed(futures))
+
+
+class Store:
+    """A folder of runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def load(self, job: Job) -> Run | None:
+        """A run that was kept; None where there is none, or where code that it depends on has changed."""
+        path = self._path(job)
+        return Run(**json.loads(path.read_text())["run"]) if path.exists() else None
+
+    def keep(self, job: Job, run: Run) -> None:
+        """A run, written whole or not at all."""
+        path = self._path(job)
+        half = path.with_suffix(f".{os.getpid()}")
+        half.write_text(json.dumps({"job": _plain(job), "run": asdict(run)}))
+        half.replace(path)
+
+    def _path(self, job: Job) -> Path:
+        key = json.dumps([_plain(job), depends(job)], sort_keys=True)
+        return self._folder / f"{blake2b(key.encode(), digest_size=12).hexdigest()}.json"
+
+
+def _plain(job: Job) -> dict[str, object]:
+    return {**asdict(job), "budget": None if math.isinf(job.budget) else job.budget}
+
+
+def depends(job: Job) -> dict[str, str]:
+    """What decides a run beside the job itself: code, recorded trials, versions of libraries."""
+    sources = entries()[job.contender].sources
+    ours = () if sources == THEIRS else ("tests/bench/ours.py",)
+    recorded = RECORDED if problems()[job.problem].family in ("recorded", "surrogate") else ()
+    found = {name: code(ROOT / name) for name in (*COMMON, *sources, *ours, *recorded)}
+    return found if ours else {**found, **versions()}
+
+
+@cache
+def code(path: Path) -> str:
+    """A digest of a file; of Python without its comments, its layout and its docstrings."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".py":
+        tree = ast.parse(text)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
+        text = ast.unparse(tree)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of the libraries by other hands."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = ""
+    return found
