@@ -17,6 +17,7 @@ from platform.retraining import FOLDER, Checkpoint, Outcome, entries, new_seeds,
 from platform.standings import Score
 from platform.storage import Storage
 from platform.study import Objective, Study
+from platform.terms import Terms
 from typing import Annotated, Any
 
 import numpy as np
@@ -288,7 +289,7 @@ def begin(study: Study, root: Path, *statuses: str) -> Path:
         "study": study.to_json(),
         "tracking": "sqlite:////nowhere.db",
         "cohort": "c",
-        "reference_point": CORNER,
+        **Terms(CORNER).plain(),
     }
     (folder / "study.json").write_text(json.dumps(kept))
     for number, status in enumerate(statuses):
@@ -320,14 +321,14 @@ def test_a_study_without_a_completed_trial_cannot_be_confirmed(smoke: Study, tmp
 def test_only_completed_trials_are_candidates(smoke: Study, tmp_path: Path) -> None:
     study = replace(smoke, objectives=OBJECTIVES)
     folder = begin(study, tmp_path, "diverged", "completed", "completed")
-    found = saved_front(folder, study, {"reference_point": CORNER})
+    found = saved_front(folder, study, Terms(CORNER).plain())
     assert {(c.trial, c.steps) for c in found.candidates} == {(1, 1), (1, 2), (2, 1), (2, 2)}
 
 
 def test_promote_takes_the_first_of_the_confirmed_ranking(smoke: Study, tmp_path: Path) -> None:
     study = replace(smoke, objectives=OBJECTIVES)
     folder = begin(study, tmp_path, "completed", "completed")
-    judged = saved_front(folder, study, {"reference_point": CORNER})
+    judged = saved_front(folder, study, Terms(CORNER).plain())
     with pytest.raises(InputError, match=r"'smoke' was never confirmed; allowed: it after"):
         promote.pick("confirmed", judged, folder)
     path = folder / promote.CONFIRMED
