@@ -98,11 +98,14 @@ def _taken(seconds: Sequence[float]) -> tuple[str, str]:
 
 
 def _against(told: Volumes, count: int, best: bool) -> tuple[float, str]:
-    """The ratio of ``auto`` to the best other, or to random, over common seeds; that other's name."""
+    """The ratio of ``auto`` to the best other, or to random, over common seeds; that other's name.
+
+    Whoever comes to the very same is whom ``auto`` has chosen.
+    """
     own, ratios = told.get((AUTO, count), {}), {}
     for (name, trials), theirs in told.items():
         common = sorted(set(own) & set(theirs))
-        if trials == count and name != AUTO and common and (best or name == RANDOM):
+        if trials == count and theirs != own and common and (best or name == RANDOM):
             ratios[name] = sum(own[s] for s in common) / sum(theirs[s] for s in common)
     return min(((ratio, name) for name, ratio in ratios.items()), default=(math.nan, "nobody"))
 

@@ -234,6 +234,7 @@ def test_intervals_are_students_and_what_was_not_reached_is_said() -> None:
 def test_auto_is_measured_on_the_seeds_that_both_have() -> None:
     told = {
         (AUTO, 50): {0: 0.8, 1: 0.6},
+        ("ours gp", 50): {0: 0.8, 1: 0.6},
         (RANDOM, 50): {0: 0.4, 1: 0.3},
         ("few", 50): {1: 0.75},
         ("few", 100): {0: 9.0},
