@@ -4,15 +4,13 @@ A trial is retrained as a whole; all of its step counts that are on the front ar
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from platform import pareto
 from platform.front import Front, candidates
 from platform.ledger import of_status, read_trials
 from platform.study import Study
 from platform.terms import Terms
 from typing import Any
-
-import numpy as np
 
 from trainers.errors import InputError
 
@@ -49,8 +47,4 @@ def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
 
 def kept_volume(front: Front, trials: Sequence[int]) -> float:
     """Hypervolume of the front's members of some trials alone."""
-    directions = [o.direction for o in front.objectives]
-    rows = [[c.values[o.name] for o in front.objectives] for c in front.members if c.trial in trials]
-    corner = pareto.minimised([[front.reference[o.name] for o in front.objectives]], directions)[0]
-    values = pareto.minimised(np.array(rows).reshape(-1, len(directions)), directions)
-    return pareto.hypervolume(values, corner) if rows else 0.0
+    return replace(front, candidates=[c for c in front.members if c.trial in trials]).hypervolume

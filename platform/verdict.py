@@ -61,8 +61,7 @@ def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mappin
     """The refinement step count that alone dominates most on VALIDATION, as in a search."""
     known = [objective for objective in objectives if objective.name in baseline]
     judged = front.Front(known, front.reference_point(baseline, known), front.candidates([trial]))
-    best = max(range(len(judged.candidates)), key=judged.own_volume)
-    return judged.candidates[best].steps
+    return judged.candidates[judged.best].steps
 
 
 def evaluated(roster: Roster, counts: Mapping[int, int], paired: bool, console: Console) -> dict[str, Path]:

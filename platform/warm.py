@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from platform.domains import active
+from platform.domains import is_active
 from platform.front import candidates
 from platform.frozen import load_saved
 from platform.ledger import Trial, of_status, read_trials
@@ -76,7 +76,7 @@ def translated(study: Study, earlier: Study, trial: Trial) -> dict[str, Any]:
     settings = {"method": method, **asdict(earlier.point(trial.params))}
     params: dict[str, Any] = {}
     for dimension in study.search:
-        if dimension not in active(study.search, params):
+        if not is_active(dimension, params):
             continue
         if dimension.name not in settings:
             raise InputError(f"{dimension.name} is not set there")

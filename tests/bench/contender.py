@@ -74,6 +74,6 @@ def configurations(problem: Problem, seed: int) -> Iterator[Params]:
 
 
 def best_of(values: Array, reference: tuple[float, ...]) -> Array:
-    """The point [m] of [k, m] that alone dominates most, as ``platform.front.best_values`` chooses."""
+    """The point [m] of [k, m] that alone dominates most, as ``platform.front.Front.best`` chooses."""
     volumes = [hypervolume(point[None], reference) for point in values]
     return np.asarray(values[int(np.argmax(volumes))])
