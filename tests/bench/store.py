@@ -31,21 +31,21 @@ LIBRARIES = ("optuna", "ray", "syne-tune", "botorch")
 
 def run(job: Job) -> Run:
     """The run itself."""
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     problem = problems()[job.problem]
     contender = entries()[job.contender].make(problem, job.seed, job.trials)
     return simulate(problem, contender, job.seed, job.trials, budget=job.budget)
 
 
 def run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Run]]:
-    """Each as soon as it is there."""
-    if processes == 1:
-        yield from ((job, run(job)) for job in jobs)
-        return
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    """Each as soon as it is there, run by processes of its own, which libraries' warnings do not leave."""
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet) as pool:
         futures = {pool.submit(run, job): job for job in jobs}
         yield from ((futures[future], future.result()) for future in as_completed(futures))
+
+
+def _quiet() -> None:
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
 
 
 class Store:
