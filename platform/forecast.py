@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-FEWEST = 5
+FEWEST = 2
 """Trials that must have completed before anything is forecast: else the prior alone leads to the end."""
 GROWTH = 1.15
 """Length scales are fitted again when the rungs have grown by so much."""

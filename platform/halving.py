@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 
-KEPT = 0.45
+KEPT = 0.44
 """A level keeps 1 / reduction^KEPT of its trials: a front of several objectives has more to lose than one
 best trial has. Four levels a third apart then cost a third of training everything."""
 PATIENCE = 80

@@ -13,8 +13,8 @@ Values = NDArray[np.float64]
 
 LARGEST = 400
 """Rungs from which a process learns: the newest."""
-BEYOND = 0.5
-"""Of the way from the best value to the corner, the most that a value counts as beyond the corner."""
+BEYOND = 2.0
+"""Ways from the best value to the corner that a value can count as beyond the corner, at most."""
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,19 @@ class Learner:
     def data(self, seen: Sequence[Observation]) -> Data:
         """The rungs; at least one.
 
-        What lies far beyond the corner is drawn near it, else it would drown the differences that count: in
-        an objective that is nowhere better than the corner, its worse half. A failed trial is that bad.
+        What lies far beyond the corner is drawn near it by :func:`drawn`, else it would drown the differences
+        that count. A failed trial is as bad as the worst.
         """
         corner = np.array(self._space.reference)
         rungs = [(o.params, rung) for o in seen for rung in o.rungs][-LARGEST:]
         failed = [(o.params, 1.0) for o in seen if o.state == "failed"]
-        values = np.array([rung.values for _, rung in rungs])
-        inside = corner - values.min(0)
-        worst = np.where(inside > 0, corner + BEYOND * inside, np.median(values, axis=0))
+        values = drawn(np.array([rung.values for _, rung in rungs]), corner)
+        worst = np.maximum(values.max(0), corner)
         violations = np.array([rung.violations for _, rung in rungs])
         broken = violations.max(0, initial=0.0)
         return Data(
             self.inputs([(params, rung.share) for params, rung in rungs] + failed),
-            np.concatenate([np.minimum(values, worst), np.tile(worst, (len(failed), 1))]),
+            np.concatenate([values, np.tile(worst, (len(failed), 1))]),
             np.concatenate([violations, np.tile(broken, (len(failed), 1))]),
         )
 
@@ -70,6 +69,18 @@ class Learner:
                     row.append(dimension.unit(params[dimension.name]) if here else 0.5)
             rows.append(row)
         return np.array(rows, dtype=np.float64).reshape(len(rows), self._width)
+
+
+def drawn(values: Values, corner: Values) -> Values:
+    """Values [n, m], those beyond the corner drawn towards it: as they were in order, none far.
+
+    In an objective that is nowhere better than the corner its best value takes the corner's place.
+    """
+    best = values.min(0)
+    knee = np.maximum(corner, best)
+    unit = np.where(best < corner, corner - best, np.median(values, axis=0) - best)
+    beyond = np.clip(values - knee, 0, None) / np.where(unit > 0, unit, 1)
+    return np.where(values > knee, knee + unit * beyond / (1 + beyond / BEYOND), values)
 
 
 def fitted(inputs: Values, outputs: Values) -> list[gaussian.Process]:

@@ -23,6 +23,8 @@ from platform.summary import describe, environment
 from platform.terms import Terms
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from trainers.cohorts.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
@@ -136,7 +138,8 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
     cure = f"to go on: python -m platform.search --resume {study.name} --storage {storage.root}"
-    with session(folder, board, recorder, ledger, cure):
+    # The cores are the trials': linear algebra that shares them in threads waits a thousand times as long.
+    with threadpool_limits(1, "blas"), session(folder, board, recorder, ledger, cure):
         tuning.run(conductor, [board])
         board.stop()
         conductor.close()

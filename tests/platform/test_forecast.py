@@ -110,7 +110,7 @@ def test_one_hopeless_trial_does_not_blur_the_others() -> None:
     )
     ends = Forecaster(SPACE).ends(seen | {99: wild})
     assert np.median([np.abs(ends[n] - plain[n]).max() for n in plain]) < 0.25
-    assert ends[99].max() < 4 + BEYOND * 4
+    assert ends[99].max() <= 4 + BEYOND * 4
 
 
 def test_length_scales_are_fitted_anew_only_when_the_rungs_have_grown(

@@ -209,8 +209,9 @@ def test_the_rules_of_every_decision(workers: int, seed: int, brackets: int, for
         elif not free and len(results) >= study.min_results:
             assert len(gone) < quota, "the quota was full"
         if what == "next":
-            better = [n for n, t in study.trials.items() if t.state == "paused" and t.step > step]
-            assert not set(better) & set(halving.survivors(halving.level_at(END - 1) or 0))
+            for above in (other for other in LEVELS if other > level):
+                waiting = {n for n, t in study.trials.items() if t.state == "paused"}
+                assert not waiting & set(halving.survivors(above)), "a higher level comes first"
 
     study = Study(workers, seed, brackets, forecast=forecast, infeasible=0.2, skipping=0.2, check=check).run()
     assert len(study.trials) == TRIALS
