@@ -11,14 +11,11 @@ from platform.designs import Sobol
 from platform.domains import point_at
 from platform.learner import Learner, fitted, predicted
 from platform.observed import Observation, Params, Point, SearchSpace
-from platform.pareto import nondominated
+from platform.pareto import Values, nondominated
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, qmc
-
-Values = NDArray[np.float64]
 
 GLOBAL_EVERY = 9
 """One proposal in so many considers the whole space too, the others the front's surroundings."""

@@ -18,12 +18,11 @@ count, and candidates are numbered group by group, count by count.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from platform import pareto
+from platform.pareto import Values
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Values = NDArray[np.float64]
 
 LENT = 4
 """Degrees of freedom that the others lend at most: trials' deviations over seeds agree to a factor of 1.5."""

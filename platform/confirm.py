@@ -201,7 +201,7 @@ def record(
     recorder.study_metrics(values, step)
     for file in files:
         recorder.study_artifact(file, place)
-    if unsent := recorder.close("FINISHED", FLUSH_SECONDS):
+    if unsent := recorder.close(None, FLUSH_SECONDS):
         console.print(f"MLflow has not taken {unsent} records; they wait in {folder} for the next start")
 
 

@@ -15,19 +15,18 @@ from platform.confidence import Trainings
 from platform.evaluations import Facts, scores
 from platform.finalists import Key
 from platform.front import Front
+from platform.pareto import Values
 from platform.retraining import Outcome, trials
 from platform.standings import LEAST, Score
 from platform.study import Objective
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainers.metrics.frechet import Interval
 
 SeedKey = tuple[int, int, int]
 """A training's trial and seed, and the refinement step count at which it is scored."""
-Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 from platform import pages, pictures
 from platform.confirmation import Finalist, optimism
 from platform.panels import INK, KNEE, UNTOUCHED, Panel, Point, layers, metric_label, number, panels
+from platform.pareto import Values
 from platform.retraining import Outcome
 from platform.study import Objective
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from trainers.metrics.frechet import Interval
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 TITLE = "Confirmed with new seeds"
 LINE = "\n"
-Values = NDArray[np.float64]
 
 
 def terminal(

@@ -4,11 +4,7 @@ from collections.abc import Mapping
 from platform import gaussian
 from platform.learner import Learner, fitted, predicted
 from platform.observed import Observation, SearchSpace
-
-import numpy as np
-from numpy.typing import NDArray
-
-Values = NDArray[np.float64]
+from platform.pareto import Values
 
 FEWEST = 2
 """Trials that must have completed before anything is forecast: else the prior alone leads to the end."""

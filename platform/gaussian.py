@@ -7,14 +7,12 @@ each of many inputs does by itself, which the Matern part alone takes for noise.
 """
 
 from dataclasses import dataclass
+from platform.pareto import Values
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 from scipy.special import expit
-
-Values = NDArray[np.float64]
 
 NOISE_PRIOR = (np.log(1e-3), 1.0)
 """Mean and deviation of the log noise variance, outputs having variance 1."""

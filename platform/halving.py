@@ -11,12 +11,9 @@ Everything here follows from the results and from which trials went on: there is
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from platform.pareto import hypervolume, nondominated_sort
+from platform.pareto import Values, hypervolume, nondominated_sort
 
 import numpy as np
-from numpy.typing import NDArray
-
-Values = NDArray[np.float64]
 
 KEPT = 0.44
 """A level keeps 1 / reduction^KEPT of its trials: a front of several objectives has more to lose than one

@@ -8,12 +8,10 @@ m objectives, l directions, s samples.
 import math
 from dataclasses import dataclass
 from functools import reduce
+from platform.pareto import Values
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm, qmc
-
-Values = NDArray[np.float64]
 
 DIRECTIONS, SAMPLES = 128, 16
 CHUNK = 256

@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from platform import gaussian
 from platform.domains import Choice
 from platform.observed import Observation, Params, SearchSpace
+from platform.pareto import Values
 
 import numpy as np
-from numpy.typing import NDArray
-
-Values = NDArray[np.float64]
 
 LARGEST = 400
 """Rungs from which a process learns: the newest."""

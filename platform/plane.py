@@ -6,14 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from platform import pages, pictures
 from platform.panels import FRONT, INK, INPUT, QUIET, metric_label, number, staircase
-from platform.pareto import minimised, nondominated
+from platform.pareto import Values, minimised, nondominated
 from platform.standings import Cell, Row, cells
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-Values = NDArray[np.float64]
 
 FIDELITY = ("psnr", "ms_ssim")
 DIRECTIONS = ("minimize", "maximize")

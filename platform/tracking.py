@@ -142,9 +142,13 @@ class Recorder:
             log.warning("the MLflow run of trial %d cannot be looked up: %s", number, _reason(error))
             return None
 
-    def close(self, status: Status, timeout: float) -> int:
-        """End the study's run and send what is left; returns how many events remain after ``timeout`` s."""
-        self._append(PARENT, status=status)
+    def close(self, status: Status | None, timeout: float) -> int:
+        """End the study's run and send what is left; returns how many events remain after ``timeout`` s.
+
+        Without a status the run stays as it is: something was added to a study that has ended.
+        """
+        if status:
+            self._append(PARENT, status=status)
         with self._changed:
             self._deadline = time.monotonic() + timeout
             self._changed.notify_all()

@@ -98,9 +98,10 @@ def samplers() -> dict[str, Factory]:
         "Optuna NSGA-III, 16": lambda problem, seed: Optuna(
             problem, NSGAIIISampler(seed=seed, population_size=16)
         ),
-        "Optuna GP": lambda problem, seed: Optuna(problem, GPSampler(seed=seed)),
         "Ray OptunaSearch": RayOptuna,
     }
+    if find_spec("greenlet"):
+        found["Optuna GP"] = lambda problem, seed: Optuna(problem, GPSampler(seed=seed))
     if find_spec("syne_tune"):
         from tests.bench import syne
 
@@ -135,9 +136,13 @@ def halvings() -> dict[str, Factory]:
 def missing() -> list[str]:
     """A line for each library that is not there, and whose contenders are therefore left out."""
     cure = "left out; `make bench-search` installs tests/bench/requirements.txt"
-    wanted = {"syne_tune": "Syne Tune's contenders", "botorch": "Syne Tune's EHVI"}
+    wanted = {
+        "greenlet": "Optuna's GP is",
+        "syne_tune": "Syne Tune's contenders are",
+        "botorch": "Syne Tune's EHVI is",
+    }
     return [
-        f"{library} is not installed: {who} are {cure}"
+        f"{library} is not installed: {who} {cure}"
         for library, who in wanted.items()
         if not find_spec(library)
     ]

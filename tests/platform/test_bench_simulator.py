@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from platform.designs import Random
 from platform.domains import Dimension, Uniform
@@ -198,11 +198,13 @@ def test_a_longer_run_begins_as_a_shorter_one_does() -> None:
         assert runs[0] == runs[1]
 
 
-def test_auto_shares_the_run_of_whom_it_chooses() -> None:
+def test_auto_shares_the_run_of_whom_it_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     scale = Scale(2)
     own, gp = (searched("zdt1", name, 50, 1, scale) for name in (AUTO, "ours gp"))
     assert own == gp == Job("zdt1", "ours gp", 1, 200)
-    assert searched("zdt1", "Optuna GP", 200, 0, scale) is None
+    monkeypatch.setitem(entries(), "slow", replace(entries()["ours gp"], trials=50))
+    assert searched("zdt1", "slow", 50, 0, scale) == Job("zdt1", "slow", 0, 50)
+    assert searched("zdt1", "slow", 200, 0, scale) is None
     found = jobs(("A", "B1", "B2", "C1", "C2"), scale)
     assert len(found) == len(set(found)) and {job.seed for job in found} == {0, 1}
 

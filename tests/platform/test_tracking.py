@@ -135,8 +135,8 @@ def test_a_kill_between_logging_and_acknowledging_duplicates_nothing(
     assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
     killed = runs(uri, experiment)["trial 0"]
     assert len(history(uri, killed, "fid")) == 20, "MLflow had them before the kill"
+    assert not (tmp_path / "study" / "journal.offset").exists(), "and nobody knew"
     recorder = start()
-    assert recorder._journal.delivered == 0, "and nobody knew"
     recorder.metrics(0, {"fid": 20.0}, 20)
     assert recorder.close("FINISHED", 30) == 0
     assert history(uri, runs(uri, experiment)["trial 0"], "fid") == [
@@ -240,6 +240,17 @@ def test_large_batches_are_split_and_one_refused_item_costs_only_itself(
     assert (data.metrics["good"], data.metrics["fid_4"], data.params["p249"]) == (3.0, 1.0, "249")
     assert [m for m in caplog.messages if "../up" in m and "refuses" in m]
     assert [m for m in caplog.messages if "vanished.png" in m]
+
+
+def test_what_is_added_to_an_ended_study_leaves_its_status(uri: str, experiment: str, start: Start) -> None:
+    recorder = start()
+    recorder.study({"method": "asp"}, {})
+    assert recorder.close("KILLED", 30) == 0
+    later = start()
+    later.study_metrics({"confirm/rank": 1.0}, 5)
+    assert later.close(None, 30) == 0
+    run = runs(uri, experiment)["asp"]
+    assert (run.info.status, run.data.metrics["confirm/rank"]) == ("KILLED", 1.0)
 
 
 def test_reconcile_kills_only_the_zombies_of_its_own_study(
