@@ -14,8 +14,8 @@ import numpy as np
 from scipy.stats import norm, qmc
 
 DIRECTIONS, SAMPLES = 128, 16
-CHUNK = 256
-"""Points at a time: as many times s x l x m numbers are in memory."""
+CHUNK = 64
+"""Points at a time: as many times s x l numbers stay in a core's cache, four times as fast as from memory."""
 
 
 @dataclass(frozen=True)
