@@ -104,7 +104,6 @@ class Front:
     @property
     def corner(self) -> NDArray[np.float64]:
         """The reference point [m], minimised."""
-        """The reference point, minimised [m]."""
         point = np.array([[self.reference[o.name] for o in self.objectives]])
         return np.asarray(pareto.minimised(point, [o.direction for o in self.objectives])[0])
 

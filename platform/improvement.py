@@ -15,7 +15,7 @@ from scipy.stats import norm, qmc
 
 DIRECTIONS, SAMPLES = 128, 16
 CHUNK = 64
-"""Points at a time: as many times s x l numbers stay in a core's cache, four times as fast as from memory."""
+"""Points at a time: as many times s x l numbers stay in a core's cache."""
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,7 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
     cure = f"to go on: python -m platform.search --resume {study.name} --storage {storage.root}"
-    # The cores are the trials': linear algebra that shares them in threads waits a thousand times as long.
+    # The cores are the trials': linear algebra in several threads beside them mostly waits for itself.
     with threadpool_limits(1, "blas"), session(folder, board, recorder, ledger, cure):
         tuning.run(conductor, [board])
         board.stop()

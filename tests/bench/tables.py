@@ -1,8 +1,9 @@
 """The bench's tables: means with 95 % intervals over seeds, medians with quartiles."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import t as student
@@ -147,17 +148,25 @@ class Spared:
 def spared(runs: Runs, scale: Scale, problem: str, rule: str) -> Spared:
     """Of all seeds that were run."""
     found = Spared([], [], [], [])
-    for seed in range(scale.seeds):
-        job, base = (plan.ruled(problem, name, seed, scale) for name in (rule, NO_STOPPING))
-        if job in runs and base in runs:
-            volume = runs[base].at(math.inf)
-            found.volumes.append(runs[job].at(math.inf) / volume)
-            found.costs.append(runs[job].cost / runs[base].cost)
-            found.completed.append(len(runs[job].costs))
-            same = plan.equal(problem, rule, seed, scale)
-            if same in runs:
-                found.equals.append(runs[same].at(plan.THIRD * runs[base].cost) / volume)
+    for seed, run, base in _both(runs, scale, partial(plan.ruled, problem), rule, NO_STOPPING):
+        volume = base.at(math.inf)
+        found.volumes.append(run.at(math.inf) / volume)
+        found.costs.append(run.cost / base.cost)
+        found.completed.append(len(run.costs))
+        same = plan.equal(problem, rule, seed, scale)
+        if same in runs:
+            found.equals.append(runs[same].at(plan.THIRD * base.cost) / volume)
     return found
+
+
+def _both(
+    runs: Runs, scale: Scale, job: Callable[[str, int, Scale], Job], name: str, against: str
+) -> Iterator[tuple[int, Run, Run]]:
+    """Seed, run of a contender and run of the one it is measured by, of all seeds that both have run."""
+    for seed in range(scale.seeds):
+        own, base = (job(contender, seed, scale) for contender in (name, against))
+        if own in runs and base in runs:
+            yield seed, runs[own], runs[base]
 
 
 def racing(runs: Runs, scale: Scale, letter: str, families: Sequence[str]) -> list[Table]:
@@ -200,14 +209,12 @@ def race(runs: Runs, scale: Scale, problem: str, name: str) -> Race:
     """Of all seeds that were run."""
     found = Race([], [], [], [])
     cost = plan.full_cost(problem, scale.configurations)
-    for seed in range(scale.seeds):
-        job, base = (plan.raced(problem, contender, seed, scale) for contender in (name, TPE))
-        if job in runs and base in runs:
-            target = runs[base].at(math.inf)
-            found.third.append(runs[job].at(plan.THIRD * cost) / target)
-            found.whole.append(runs[job].at(math.inf) / target)
-            found.reached.append(runs[job].reached(target) / cost)
-            found.seconds.extend(runs[job].proposing)
+    for _, run, base in _both(runs, scale, partial(plan.raced, problem), name, TPE):
+        target = base.at(math.inf)
+        found.third.append(run.at(plan.THIRD * cost) / target)
+        found.whole.append(run.at(math.inf) / target)
+        found.reached.append(run.reached(target) / cost)
+        found.seconds.extend(run.proposing)
     return found
 
 

@@ -84,11 +84,7 @@ def test_a_death_at_every_step(toy: MakeStudy, tmp_path: Path, monkeypatch: pyte
 def test_deaths_upon_deaths(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     draws = random.Random(seed)
     with monkeypatch.context() as patch:
-        death, lives = Death(patch), 1
-        while not death.live(world, draws.randrange(25), draws):
-            lives += 1
-            assert lives < 60
-    assert lives > 2
+        assert 2 < Death(patch).lives(world, 25, draws) < 60
     require_whole(world)
 
 

@@ -289,11 +289,7 @@ def test_deaths_upon_deaths_lose_nothing(
     draws = random.Random(seed)
     world = make(trials=12, slots=slots, seed=seed)
     with monkeypatch.context() as patch:
-        death, lives = Death(patch), 1
-        while not death.live(world, draws.randrange(120), draws):
-            lives += 1
-            assert lives < 100
-    assert lives > 2
+        assert 2 < Death(patch).lives(world, 120, draws) < 100
     require_sound(world)
 
 

@@ -202,6 +202,13 @@ class Death:
             self.left = -1
         return True
 
+    def lives(self, world: World, steps: int, draws: random.Random) -> int:
+        """How many drivers it took, each but the last killed within so many steps; at most 100."""
+        count = 1
+        while count < 100 and not self.live(world, draws.randrange(steps), draws):
+            count += 1
+        return count
+
     def _around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any) -> Any:
             self.tick()
