@@ -121,9 +121,9 @@ def racers() -> list[str]:
 
 
 def jobs(only: Sequence[str], scale: Scale) -> list[Job]:
-    """All runs of the tables named, without repetition, by seed."""
+    """All runs of the tables named, without repetition, by seed; of those who take long last."""
     found = {job: None for seed in range(scale.seeds) for job in _of_seed(only, seed, scale)}
-    return list(found)
+    return sorted(found, key=lambda job: entries()[job.contender].seeds < scale.seeds)
 
 
 def _of_seed(only: Sequence[str], seed: int, scale: Scale) -> Iterator[Job]:
