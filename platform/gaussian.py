@@ -11,6 +11,7 @@ from platform.pareto import Values
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotri
 from scipy.optimize import minimize
 from scipy.special import expit
 
@@ -167,7 +168,8 @@ def _negative_log_posterior(theta: Values, known: _Known, targets: Values) -> tu
     covariance = (1 - trend) * local + trend * known.trend
     covariance[np.diag_indices_from(covariance)] += noise
     factor, _ = cho_factor(covariance, lower=True, check_finite=False)
-    inverse = cho_solve((factor, True), np.eye(len(targets)), check_finite=False)
+    inverse = np.tril(dpotri(factor, lower=True)[0])
+    inverse += np.tril(inverse, -1).T
     weights = inverse @ targets
     # d(log likelihood) = 1/2 tr((w w' - K^-1) dK); dK/dlog l = 5/3 (1 + r) exp(-r) difference / l^2
     outer = np.outer(weights, weights) - inverse
