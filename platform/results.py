@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from platform import report
 from platform.conductor import Conductor
+from platform.foretold import foretold
 from platform.front import Front
 from platform.panels import Point
 from typing import Any
@@ -45,6 +46,7 @@ def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folde
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in bad]
     lines += saved_work(conductor)
+    lines += foretold(list(conductor.ledger.trials.values()), conductor.study.objectives)
     if conductor.ending:
         lines.append(f"ended by its budget: {conductor.ending}; --resume NAME --extend adds to it")
     name = conductor.study.name
