@@ -11,7 +11,10 @@ FID, PSNR = Objective("fid", "minimize"), Objective("psnr", "maximize")
 def trial(number: int, rungs: dict[int, list[tuple[float, float]]], status: Any = "completed") -> Trial:
     """A trial with FID and PSNR of each refinement step count, by step."""
     reports = {
-        step: {"scores": {str(i + 1): {"fid": f, "psnr": p} for i, (f, p) in enumerate(pairs)}}
+        step: {
+            "scores": {str(i + 1): {"fid": f, "psnr": p} for i, (f, p) in enumerate(pairs)},
+            "checkpoint": "",
+        }
         for step, pairs in rungs.items()
     }
     return Trial(number, {}, status, reports=reports)
