@@ -48,6 +48,7 @@ class Conductor:
         self.folder, self.slots = storage.study(study.name), slots
         self.sampler = Sampler(study, self.judged(()).corner.tolist(), terms.seen(study.objectives))
         self.triage = Triage(study, self.sampler.space, self.judged)
+        ledger.begin()
         self.started = time.monotonic()
         self.driver_seconds = 0.0
         """Spent on proposing and recording, all trials together."""
@@ -75,15 +76,18 @@ class Conductor:
     @property
     def spent(self) -> Spent:
         """What the study has used up."""
-        seconds = sum(trial.seconds for trial in self.ledger.trials.values())
-        return Spent(self.elapsed / 3600, seconds * self.study.resources.gpus / 3600)
+        held = self.ledger.held.seconds(time.time())
+        return Spent(self.elapsed / 3600, held * self.study.resources.gpus / 3600)
 
     @property
     def ending(self) -> str:
         """The limit that ends the study before its trials do, in words; empty: none does.
 
-        A study that has ended stays so: what still runs may lift its hypervolume off a plateau.
+        A study that has ended stays so: what still runs may lift its hypervolume off a plateau. A
+        deterministic one ends between its waves: what has come back of one is not the same twice.
         """
+        if self.study.deterministic and (self.running or self._waiting):
+            return self._ending
         budget, volumes = self.study.budget, self.hypervolumes()
         self._ending = (
             self._ending or self.spent.ends(budget) or plateau(volumes[self.terms.extended_at :], budget)
@@ -216,8 +220,8 @@ class Conductor:
             self._waiting.append(trial)
 
     def _goes_on(self, trial: Trial, step: int) -> bool:
-        """Whether a trial trains on; a deterministic study ends between its waves."""
-        if self.ending and not self.study.deterministic:
+        """Whether a trial trains on."""
+        if not self.study.deterministic and self.ending:
             return False
         on = self.triage.goes_on(trial, step, self.ledger.trials)
         if on and self.triage.undecided(trial, step):
@@ -229,7 +233,7 @@ class Conductor:
         self.triage.went_on(trial.number, step)
 
     def _pause(self, trial: Trial, report: Report) -> None:
-        why = self.ending or "others did better there"
+        why = self._ending or "others did better there"
         self.ledger.paused(trial.number, f"waits at step {report.step} of {report.steps}: {why}")
         self.running.discard(trial.number)
         self._record_pause(trial)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform.held import Held
 from platform.lines import Lines, read_lines
 from typing import Any, Literal
 
@@ -63,9 +64,18 @@ class Ledger:
         self.trials = fold(entries)
         self.elapsed = spent(entries)
         """Seconds that earlier drivers have spent on the study."""
+        self.held = Held()
+        """How long trials have held their places."""
+        for entry in entries:
+            self.held.hear(entry)
         self.newest: Mapping[str, Any] = entries[-1] if entries else {}
         """The last that an earlier driver wrote; its trial may be all that others have not heard of."""
+        self.begin()
+
+    def begin(self) -> None:
+        """This driver's time counts from here on."""
         self._session = f"{time.time():.3f}"
+        self.held.begin(self._session)
 
     def proposed(
         self, number: int, params: Mapping[str, Any], memory: Mapping[str, Any] | None = None
@@ -103,6 +113,7 @@ class Ledger:
         entry |= {"time": round(time.time(), 3), "session": self._session}
         self._lines.append(entry)
         apply(self.trials, entry)
+        self.held.hear(entry)
 
 
 def read_trials(folder: Path) -> dict[int, Trial]:

@@ -35,7 +35,7 @@ class Triage:
         for number in sorted(trials):
             trial = trials[number]
             for step in sorted(trial.reports):
-                self._halving.reported(number, step, result(trial, step, self._judged))
+                self.reported(trial, step)
             if trial.passed:
                 self._halving.went_on(number, trial.passed)
             self.ended(trial)
@@ -49,17 +49,18 @@ class Triage:
         return {number: self._seen[number][1] for number in trials}
 
     def reported(self, trial: Trial, step: int) -> None:
-        """A trial has reported."""
-        self._halving.reported(trial.number, step, result(trial, step, self._judged))
+        """A trial has reported; one that is at its end competes for no place among those that train on."""
+        if step < trial.reports[step]["steps"]:
+            self._halving.reported(trial.number, step, result(trial, step, self._judged))
 
     def undecided(self, trial: Trial, step: int) -> bool:
-        """Whether the scheduler still has to let a trial beyond a step."""
-        return step in self.levels and step > trial.passed
+        """Whether a trial may have to wait at a step, until the scheduler has let it go on."""
+        return step in self.levels and step > trial.passed and not self._halving.passes(trial.number, step)
 
     def goes_on(self, trial: Trial, step: int, trials: Mapping[int, Trial]) -> bool:
         """Whether a trial that has just reported trains on now; a deterministic study decides later."""
-        if self._free(trial, step) or self._study.deterministic:
-            return self._free(trial, step)
+        if not self.undecided(trial, step) or self._study.deterministic:
+            return not self.undecided(trial, step)
         self._foresee(trials)
         return self._halving.goes_on(trial.number, step)
 
@@ -68,7 +69,7 @@ class Triage:
         paused = {t.number: max(t.reports) for t in trials.values() if t.status == "paused"}
         key = sum(len(trial.reports) for trial in trials.values()), len(paused), self._lost
         if key != self._asked[0]:  # asked again and again while nothing has changed
-            free = (number for number in sorted(paused) if self._free(trials[number], paused[number]))
+            free = (number for number in sorted(paused) if not self.undecided(trials[number], paused[number]))
             self._asked = key, next(free, None)
             if paused and self._asked[1] is None:
                 self._foresee(trials)
@@ -84,10 +85,6 @@ class Triage:
         if trial.status in OVER and trial.status != "completed":
             self._halving.lost(trial.number)
             self._lost += 1
-
-    def _free(self, trial: Trial, step: int) -> bool:
-        """Whether a trial need not wait at a step, whatever the others do."""
-        return not self.undecided(trial, step) or self._halving.passes(trial.number, step)
 
     def _foresee(self, trials: Mapping[int, Trial]) -> None:
         """Forecast anew; in a deterministic study from the trials alone, not from earlier fits."""

@@ -1,10 +1,12 @@
 """Budgets: each limit ends a study with its reason, stops what runs at its next rung, can be extended."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from platform import conductor as conductor_module
+from platform import ledger as ledger_module
 from platform.conductor import Conductor
-from platform.ledger import read_trials
+from platform.ledger import Ledger, read_trials
 from platform.spending import Spent, extended, parse_extension, plateau
 from platform.storage import Storage
 from platform.study import Budget, Resources, Scheduler, Study
@@ -38,6 +40,26 @@ def make(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 
 
 Make = Callable[..., World]
+
+
+@dataclass
+class Clock:
+    """In the place of the module ``time`` of those who count it."""
+
+    now: float = 1e9
+
+    def time(self) -> float:
+        return self.now
+
+    monotonic = perf_counter = time
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    for module in (conductor_module, ledger_module):
+        monkeypatch.setattr(module, "time", found)
+    return found
 
 
 def begun(world: World) -> tuple[Conductor, dict[int, Any]]:
@@ -151,26 +173,46 @@ def test_a_trial_that_comes_to_its_end_when_time_is_over_is_completed(make: Make
         ({"cost": 7.0, "cost_per_gpu_hour": 2.0}, "cost: 8 of 7"),
     ],
 )
-def test_what_trials_take_ends_a_study(make: Make, limits: dict[str, float], ending: str) -> None:
-    """Each rung is an hour of one GPU: two trials of two rungs are four."""
+def test_what_trials_take_ends_a_study(
+    make: Make, clock: Clock, limits: dict[str, float], ending: str
+) -> None:
+    """Two trials on a GPU each hold them for two hours."""
     world = make(**limits)
-    world.seconds = 3600.0
-    conductor = world.open()
-    world.drive(conductor)
+    conductor, trials = begun(world)
+    for _ in range(2):
+        assert conductor.ending == ""
+        clock.now += 3600
+        for number, work in trials.items():
+            conductor.reported(number, first(work))
     assert conductor.ending == ending and conductor.spent.gpu_hours == 4
     assert [t.status for t in conductor.ledger.trials.values()] == ["completed", "completed"]
+    conductor.ledger.close()
+    clock.now += 3600
     assert world.open().over  # another driver finds it over too
 
 
-def test_a_repeated_rung_is_not_paid_twice(make: Make) -> None:
-    world = make(gpu_hours=100.0)
-    world.seconds = 3600.0
-    conductor, trials = begun(world)
-    number, work = next(iter(trials.items()))
-    report = first(work)
-    for _ in range(3):
-        conductor.reported(number, report)
-    assert conductor.spent.gpu_hours == 1
+def test_a_trial_that_never_reports_is_paid_for(make: Make, clock: Clock) -> None:
+    conductor, trials = begun(make(gpu_hours=2.0))
+    clock.now += 1800
+    conductor.ended(next(iter(trials)), "failed", "out of memory")
+    clock.now += 1800
+    assert conductor.spent.gpu_hours == 1.5 and not conductor.ending
+    clock.now += 1800
+    assert conductor.spent.gpu_hours == 2.0 and conductor.ending == "GPU-hours: 2 of 2"
+
+
+def test_what_is_prepared_before_the_first_trial_takes_none_of_the_hours(make: Make, clock: Clock) -> None:
+    """Nor does it when the study goes on: a cohort may be encoded anew."""
+    world = make(hours=2.0)
+    for driver in range(3):
+        ledger = Ledger(world.folder)
+        clock.now += 4000
+        conductor = world.conductor(ledger)
+        assert conductor.elapsed == driver * 1000 and not conductor.ending
+        number, _ = conductor.next() or pytest.fail()
+        clock.now += 1000
+        conductor.ended(number, "failed", "out of memory")
+        ledger.close()
 
 
 def test_a_hypervolume_that_stands_still_ends_a_study(make: Make) -> None:

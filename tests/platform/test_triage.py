@@ -3,13 +3,14 @@
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from platform import forecast
 from platform.conductor import Conductor
 from platform.domains import Log, Uniform
 from platform.front import Bound
 from platform.heard import plain
-from platform.ledger import Ledger, Trial, fold, read_trials
+from platform.ledger import Ledger, Status, Trial, fold, read_trials
 from platform.storage import Storage
 from platform.study import Budget, Scheduler, Study
 from platform.terms import Terms
@@ -349,6 +350,20 @@ def test_a_deterministic_plateau_is_found_in_any_order(make: Make) -> None:
     assert len(worlds[0].outcome()) < 60
 
 
+def test_a_deterministic_study_ends_between_its_waves_alone(toy: MakeStudy, tmp_path: Path) -> None:
+    """Where part of a wave has come back, its hypervolume is that of whoever was first."""
+    budget = Budget(trials=40, plateau_percent=10.0, plateau_trials=2)
+    searched = (Log("weight", 0.1, 100.0), Uniform("edge", 0.0, 1.0))
+    fixed = {"steps": STEPS, "limit": 2.0}
+    lengths = set()
+    for order in range(8):
+        study = toy(deterministic=True, sampler="random", seed=2, search=searched, fixed=fixed, budget=budget)
+        world = World(study, Storage.open(tmp_path / f"waves{order}"), slots=4)
+        world.drive(world.open(), random.Random(order))
+        lengths.add(len(world.outcome()))
+    assert len(lengths) == 1 and lengths < {4, 8, 12, 16, 20}
+
+
 def test_without_a_scheduler_a_deterministic_study_is_one_too(
     toy: MakeStudy, make: Make, tmp_path: Path
 ) -> None:
@@ -361,17 +376,20 @@ def test_without_a_scheduler_a_deterministic_study_is_one_too(
     assert outcomes[0] == outcomes[1] == outcomes[2] and len(outcomes[0]) == 12
 
 
-@pytest.mark.parametrize(("sampler", "stride"), [("random", 1), ("tpe", 8)])
+@pytest.mark.parametrize(
+    ("sampler", "stride", "brackets"), [("random", 1, 1), ("tpe", 8, 1), ("random", 4, 2)]
+)
 def test_a_death_at_every_step_changes_nothing_in_a_deterministic_study(
-    make: Make, monkeypatch: pytest.MonkeyPatch, sampler: str, stride: int
+    make: Make, monkeypatch: pytest.MonkeyPatch, sampler: str, stride: int, brackets: int
 ) -> None:
     """Three workers, results in random order, forecasts at work, waves torn while they are dealt."""
-    whole = shuffled(make, 0, trials=7, sampler=sampler)
+    scheduler = replace(ASHA, brackets=brackets)
+    whole = shuffled(make, 0, trials=7, sampler=sampler, scheduler=scheduler)
     assert {trial[1] for trial in whole.outcome().values()} == {"completed", "paused"}
     with monkeypatch.context() as patch:
         death, finished, step = Death(patch), False, 0
         while not finished:
-            world = make(trials=7, slots=3, deterministic=True, sampler=sampler)
+            world = make(trials=7, slots=3, deterministic=True, sampler=sampler, scheduler=scheduler)
             finished = death.live(world, step, random.Random(step))
             assert finished or death.live(world, 10_000, random.Random(-step)), step
             require_sound(world)
@@ -422,6 +440,34 @@ def test_brackets_pass_their_first_levels_without_waiting(make: Make) -> None:
         assert 2 < len(free) < 10
         assert all(9 in trials[n].reports for n in free)
         assert any(max(trials[n].reports) == 3 for n in trials if n not in free)
+        went_on = {(e["trial"], e["step"]) for e in world.entries if e["event"] == "went_on"}
+        assert not went_on & {(n, 3) for n in free}, "in a deterministic study it tells that a wave is dealt"
+
+
+def test_who_ends_at_a_level_takes_nobodys_place_there(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials may train for fewer steps than others; those that are over cannot go on."""
+    monkeypatch.setattr(forecast, "FEWEST", 10**9)
+
+    def trial(number: int, fid: float, steps: int) -> Trial:
+        scores = {"1": {"fid": fid, "ms_ssim": 0.5}}
+        report = {"step": 9, "steps": steps, "scores": scores, "checkpoint": ""}
+        status: Status = "paused" if steps > 9 else "completed"
+        return Trial(number, {"weight": 1.0, "edge": 0.5}, status, reports={9: report})
+
+    def resumed(trials: dict[int, Trial]) -> list[int]:
+        triage, order = triage_of(conductor, trials), []
+        while (number := triage.resumable(trials)) is not None:
+            triage.went_on(number, 9)
+            trials[number].status = "open"
+            order.append(number)
+        return order
+
+    conductor = make(trials=24).open()
+    waiting = {n: trial(n, 5 + n / 10, STEPS) for n in range(12)}
+    ended = {n: trial(n, 1 + n / 10, 9) for n in range(12, 24)}
+    alone = resumed({n: replace(each) for n, each in waiting.items()})
+    assert alone == list(range(len(alone))) and 2 < len(alone) < 12
+    assert resumed(waiting | ended) == alone
 
 
 def test_known_trials_of_an_earlier_study_do_not_count_as_this_ones(make: Make) -> None:

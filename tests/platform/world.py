@@ -116,13 +116,16 @@ class World:
     def open(self) -> Conductor:
         """A new driver."""
         ledger = Ledger(self.folder)
-        recorder: Any = self.recorder
-        paths = Path("c"), Path("r")
         try:
-            return Conductor(self.study, self.storage, *paths, self.terms, recorder, ledger, self.slots)
+            return self.conductor(ledger)
         except Killed:
             ledger.close()
             raise
+
+    def conductor(self, ledger: Ledger) -> Conductor:
+        recorder: Any = self.recorder
+        paths = Path("c"), Path("r")
+        return Conductor(self.study, self.storage, *paths, self.terms, recorder, ledger, self.slots)
 
     def report(self, number: int, step: int, config: Any) -> Report:
         scores, steps = self.scores(step, self.rungs[-1], config), self.rungs[-1]
@@ -150,8 +153,9 @@ class World:
                     assert found[0] not in running, "handed out twice at once"
                     running[found[0]] = self.work(*found)
                 assert conductor.running == running.keys()
+                over = conductor.over  # Tune asks whenever it is given nothing
                 if not running:
-                    assert conductor.over and conductor.next() is None
+                    assert over and conductor.next() is None
                     return
                 for number in [order.choice(list(running))] if order else list(running):
                     if not self.advance(conductor, number, next(running[number])):
