@@ -8,13 +8,13 @@ what was fitted to them shows on the test split only (platform.evaluate).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from platform import confidence, pareto
 from platform.confidence import Trainings
 from platform.evaluations import Facts, scores
 from platform.finalists import Key
-from platform.front import Front
+from platform.front import Bound, Front
 from platform.pareto import Values
 from platform.retraining import Outcome, trials
 from platform.standings import LEAST, Score
@@ -48,6 +48,8 @@ class Finalist:
     nondominated: float
     """Probability that no other finalist truly dominates it."""
     rank: int
+    broken: Mapping[str, float] = field(default_factory=dict)
+    """Means of the metrics that break an outcome constraint of the study."""
 
     @property
     def key(self) -> Key:
@@ -111,15 +113,19 @@ def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
 
     Ranked by the probability of being non-dominated among them, times the share of trainings that did not
     diverge (one that diverges is dominated by all); equal to the percent, by what the mean point alone adds
-    to the hypervolume.
+    to the hypervolume. One whose means break an outcome constraint is on no front, and behind all others.
     """
     groups, directions = scoring.groups(), [o.direction for o in scoring.objectives]
-    drawn = confidence.worlds(groups, scoring.subjects)
-    chances = confidence.probability_nondominated(drawn, directions)
     means = pareto.minimised(np.concatenate([group.mean for group in groups]), directions)
-    corner = pareto.minimised([[front.reference[o.name] for o in scoring.objectives]], directions)[0]
+    outcomes = [_bounded(scoring, key, front.bounds) for key in scoring.ordered]
+    broken = [{b.metric: m[b.metric] for b in front.bounds if b.violation(m) > 0} for m in outcomes]
+    kept, chances = np.array([not each for each in broken]), np.zeros(len(broken))
+    drawn = confidence.worlds(groups, scoring.subjects)[:, kept]
+    chances[kept] = confidence.probability_nondominated(drawn, directions)
     survived = np.array([_survived(scoring, trial) for trial, _ in scoring.ordered])
-    order = confidence.ranks(chances * survived, pareto.contributions(means, corner))
+    added = -np.array([sum(max(0.0, b.violation(m)) for b in front.bounds) for m in outcomes])
+    added[kept] = pareto.contributions(means[kept], front.corner)
+    order = confidence.ranks(np.where(kept, chances * survived, -1.0), added)
     known, seen = scoring.intervals(), {(c.trial, c.steps): c.values for c in front.candidates}
     found = [
         Finalist(
@@ -131,6 +137,7 @@ def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
             diverged=scoring.outcome.diverged[key[0]],
             nondominated=float(chances[i]),
             rank=int(order[i]),
+            broken=broken[i],
         )
         for i, key in enumerate(scoring.ordered)
     ]
@@ -199,6 +206,12 @@ def _arrays(rows: Sequence[Sequence[Sequence[Score]]]) -> tuple[Values, Values]:
         [[score.draws or (score.estimate,) * size for score in count] for count in seed] for seed in rows
     ]
     return np.array(estimates, float), np.moveaxis(np.array(drawn, float), 3, 1)
+
+
+def _bounded(scoring: Scoring, key: Key, bounds: Sequence[Bound]) -> dict[str, float]:
+    """Means of the constrained metrics over the trainings that are ranked by."""
+    runs = [scoring.scores[key[0], seed, key[1]] for seed in scoring.seeds(key[0])]
+    return {b.metric: float(np.mean([run[b.metric].estimate for run in runs])) for b in bounds}
 
 
 def _fresh(scoring: Scoring, key: Key) -> dict[str, float]:

@@ -38,7 +38,7 @@ def terminal(
         cells = [f"{shown(value, LINE)}{LINE}search {number(seen)}" for value, seen in both]
         style = "bold" if finalist.rank == 1 else None
         named = [str(finalist.rank), str(finalist.trial), str(finalist.steps)]
-        table.add_row(*named, *cells, f"{finalist.nondominated:.2f}", trainings(finalist), style=style)
+        table.add_row(*named, *cells, chance(finalist), trainings(finalist), style=style)
     values = [shown(untouched[o.name], LINE) if o.name in untouched else "" for o in objectives]
     table.add_row("", UNTOUCHED, "", *values, "", "", style="dim")
     return table
@@ -54,7 +54,7 @@ def markdown(
     for f in finalists:
         cells = [t for o in objectives for t in (shown(f.values[o.name]), number(f.searched[o.name]))]
         named = [str(f.rank), str(f.trial), str(f.steps)]
-        lines.append([*named, *cells, f"{f.nondominated:.2f}", trainings(f)])
+        lines.append([*named, *cells, chance(f), trainings(f)])
     values = [t for o in objectives for t in (shown(untouched[o.name]) if o.name in untouched else "", "")]
     lines.append(["", UNTOUCHED, "", *values, "", ""])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -65,7 +65,8 @@ NOTE = (
     "Means over the trainings named, on validation subjects, with 95 % intervals over seeds and subjects; "
     '"search" is the value by which the search chose the candidate. P(non-dominated): probability that no '
     "other of these candidates is truly better; it knows that all are judged on the same subjects, which the "
-    "overlap of two intervals does not. Ranked by it, times the share of trainings that did not diverge."
+    "overlap of two intervals does not. Ranked by it, times the share of trainings that did not diverge; "
+    "what breaks a constraint of the study by its means is last."
 )
 
 
@@ -91,6 +92,12 @@ def shown(interval: Interval, between: str = " ") -> str:
     return estimate if np.isnan(bounds).any() else f"{estimate}{between}[{', '.join(map(number, bounds))}]"
 
 
+def chance(finalist: Finalist) -> str:
+    """P(non-dominated), or the constraints that are broken."""
+    told = ", ".join(f"{metric_label(name)} {number(mean)}" for name, mean in finalist.broken.items())
+    return f"breaks a constraint: {told}" if told else f"{finalist.nondominated:.2f}"
+
+
 def trainings(finalist: Finalist) -> str:
     """Which seeds are averaged, and how many diverged."""
     lost = f", {finalist.diverged} diverged" if finalist.diverged else ""
@@ -114,7 +121,7 @@ def figure(
     title = f"{TITLE} (bars: 95 % over seeds and subjects)"
     texts = [pages.hover(point, objectives) for point in plain]
     page = pages.pareto_page(base, stack, texts, title)
-    names = [f"{f}: rank {f.rank}, P(non-dominated) {f.nondominated:.2f}" for f in finalists]
+    names = [f"{f}: rank {f.rank}, {'' if f.broken else 'P(non-dominated) '}{chance(f)}" for f in finalists]
     columns = min(3, len(base))
     for index, (panel, bars) in enumerate(zip(base, drawn, strict=True)):
         row, column = divmod(index, columns)

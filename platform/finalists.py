@@ -19,16 +19,21 @@ Key = tuple[int, int]
 
 
 def saved_front(folder: Path, study: Study, saved: Mapping[str, Any]) -> Front:
-    """The front of a study's completed trials; raises InputError where there are none."""
+    """The front of a study's completed trials; raises InputError where there is nothing on it."""
     done = candidates(of_status(read_trials(folder), "completed"))
     if not done:
         missing = f"no trial of {study.name!r} has completed"
         raise InputError(f"study: {missing}; allowed: a study with a completed trial")
-    return Terms.from_plain(saved).front(study.objectives, done)
+    front = Terms.from_plain(saved).front(study.objectives, done)
+    if not front.members:
+        broken = ", ".join(map(str, study.constraints))
+        missing = f"no completed trial of {study.name!r} keeps its constraints ({broken})"
+        raise InputError(f"study: {missing}; allowed: a study with one that does")
+    return front
 
 
 def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
-    """Candidates of ``top`` trials of the front, those already ``begun`` among them.
+    """Candidates of ``top`` trials of the front, those already ``begun`` first, and of what has left it since.
 
     First the knee's trial, then again and again the one that adds most hypervolume: at least 1 - 1/e of what
     the best ``top`` would keep (Guerreiro, Fonseca & Paquete 2016, Evolutionary Computation 24(3)).
@@ -37,10 +42,13 @@ def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
     on_front: dict[int, list[int]] = {}
     for member in front.members:
         on_front.setdefault(member.trial, []).append(member.steps)
-    if front.knee is not None and len(chosen) < top and front.knee.trial not in chosen:
+    missing = top - len(on_front.keys() & set(chosen))
+    if front.knee is not None and missing > 0 and front.knee.trial not in chosen:
         chosen.append(front.knee.trial)
-    while len(chosen) < top and (left := sorted(set(on_front) - set(chosen))):
+        missing -= 1
+    while missing > 0 and (left := sorted(set(on_front) - set(chosen))):
         chosen.append(max(left, key=lambda trial: kept_volume(front, [*chosen, trial])))
+        missing -= 1
     keys = [(trial, steps) for trial in chosen for steps in on_front.get(trial, [])]
     return sorted({*begun, *keys}, key=lambda key: (chosen.index(key[0]), key[1]))
 

@@ -1,4 +1,4 @@
-"""How long trials have held their places: from proposal or resumption to pause or end, start-up and failures too.
+"""How long trials have held their places: from proposal to pause or end, start-up and failures too.
 
 What no driver was there for is not counted: a place is held to the last that its driver wrote, and again from
 the next driver's start.

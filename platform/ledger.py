@@ -73,7 +73,7 @@ class Ledger:
         self.begin()
 
     def begin(self) -> None:
-        """This driver's time counts from here on."""
+        """Let the driver's time count from here on."""
         self._session = f"{time.time():.3f}"
         self.held.begin(self._session)
 

@@ -68,18 +68,26 @@ def pick(wish: str, front: Front, folder: Path) -> Candidate:
     ``confirmed`` is the first of the confirmation's ranking, by the training that the search has made.
     """
     if wish == "knee":
-        assert front.knee is not None
+        assert front.knee is not None  # a front without members was refused
         return front.knee
     if wish == "confirmed":
         ranked = finalists(folder)
         if not ranked:
             cure = f"allowed: it after python -m platform.confirm {folder.name}"
             raise InputError(f"--pick: {wish!r}, but {folder.name!r} was never confirmed; {cure}")
+        if ranked[0].get("broken"):
+            told = f"every finalist of {folder.name!r} breaks a constraint with its new seeds"
+            cure = f"allowed: it after python -m platform.confirm {folder.name} with a larger --top"
+            raise InputError(f"--pick: {wish!r}, but {told}; {cure}")
         best = ranked[0]["trial"], ranked[0]["steps"]
         return next(c for c in front.candidates if (c.trial, c.steps) == best)
     if wish in PICKS:
         metric = wish.removeprefix("best-")
-        return (min if metric == "fid" else max)(front.candidates, key=lambda c: c.values[metric])
+        kept = [c for c, feasible in zip(front.candidates, front.feasible, strict=True) if feasible]
+        if metric not in kept[0].values:
+            measured = ", ".join(sorted(kept[0].values))
+            raise InputError(f"--pick: {wish!r}, but {metric} was not measured; allowed: of {measured}")
+        return (min if metric == "fid" else max)(kept, key=lambda c: c.values[metric])
     number, _, steps = wish.partition("/")
     found = [c for c in front.candidates if str(c.trial) == number and steps in ("", str(c.steps))]
     if not found:

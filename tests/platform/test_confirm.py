@@ -99,6 +99,7 @@ def test_asked_again_for_more_only_adds() -> None:
     assert choose(moved, 2, [(1, 1)]) == [(1, 1), (7, 1)], (
         "what was begun stays, though the front has moved on"
     )
+    assert choose(moved, 1, [(1, 1)]) == [(1, 1), (7, 1)], "but it takes no place of those on it"
 
 
 def test_new_seeds_are_never_the_trials_own() -> None:
