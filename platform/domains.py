@@ -190,6 +190,12 @@ INTERVALS: dict[str, type[Uniform | Log | Int | IntLog]] = {
 }
 
 
+def exact(dimension: Dimension, value: Any) -> Any:
+    """A value of the domain, on its step to the last digit: others tolerate less than :data:`TOLERANCE`."""
+    stepped = getattr(dimension, "step", None) is not None
+    return dimension.at(dimension.unit(value)) if stepped else value
+
+
 def active(search: Sequence[Dimension], params: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """The dimensions that are searched where their parents have the values of ``params``."""
     found: list[Dimension] = []

@@ -33,7 +33,7 @@ def saved_front(folder: Path, study: Study, saved: Mapping[str, Any]) -> Front:
 
 
 def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
-    """Candidates of ``top`` trials of the front, those already ``begun`` first, and of what has left it since.
+    """Candidates of ``top`` trials of the front, and all that are ``begun``, on the front still or not.
 
     First the knee's trial, then again and again the one that adds most hypervolume: at least 1 - 1/e of what
     the best ``top`` would keep (Guerreiro, Fonseca & Paquete 2016, Evolutionary Computation 24(3)).

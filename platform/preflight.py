@@ -2,9 +2,10 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from platform.halving import expected_share
 from platform.study import Resources, Study
+from typing import Any
 
 import torch
 
@@ -47,12 +48,13 @@ def require_fit(study: Study, machine: Machine) -> None:
 
 def require_same_crop(study: Study) -> None:
     """Raises InputError where trials would show the teacher crops of another size than its own."""
-    crop = study.point(study.start[0] if study.start else {}).crop
-    taught = build(ReferenceConfig, study.references).crop
-    if crop != taught:
-        raise InputError(
-            f"{study.path}: crop: {crop} is not allowed; allowed: {taught}, the references' crop"
-        )
+    taught: int = build(ReferenceConfig, study.references).crop
+    searched: list[Any] = [str(dimension) for dimension in study.search if dimension.name == "crop"]
+    defaults = [field.default for config in study.configs for field in fields(config) if field.name == "crop"]
+    for crop in searched or [study.fixed.get("crop", default) for default in defaults]:
+        if crop != taught:
+            told = f"{study.path}: crop: {crop} is not allowed"
+            raise InputError(f"{told}; allowed: {taught}, the references' crop")
 
 
 def estimated_seconds(study: Study, machine: Machine) -> float:

@@ -30,15 +30,24 @@ class Sampler:
         refused = partial(refusal, study)
         self.space = SearchSpace(study.search, tuple(reference), trials, study.seed, refused)
         self._proposer = make_proposer(study.sampler, self.space)
+        finite = all(dimension.size for dimension in study.search)
+        self._others = Grid(self.space) if finite else None
         self._thread = ThreadPoolExecutor(1)
         self._ahead: Future[tuple[Point | None, float]] | None = None
         self._results, self._renewed = 0, False
 
     def propose(self, seen: Mapping[int, Observation]) -> Point | None:
-        """The next point; None: the space has no more. Raises InputError where none of many is taken."""
+        """The next point; None: the space has no more. Raises InputError where none of many is taken.
+
+        Trained again, a point would give the same: where values can be counted, one that was not tried yet
+        takes its place.
+        """
         if len(seen) < len(self._study.start):
             return Point(self._study.start[len(seen)])
-        point = self._proposer.propose([*self._known, *(seen[number] for number in sorted(seen))])
+        tried = [seen[number] for number in sorted(seen)]
+        point = self._proposer.propose([*self._known, *tried])
+        if self._others and point and any(each.params == point.params for each in tried):
+            return self._others.propose(tried)
         if point is None and self._study.sampler != "grid":
             told = f"{self._study.method}'s Config refuses all proposals of the sampler"
             raise InputError(f"{self._study.path}: search: {told}; allowed: wider domains")

@@ -12,22 +12,25 @@ from platform import cli, confirm, preflight, preparation, results, spending, tr
 from platform.board import Board, StudyView
 from platform.cli import console
 from platform.conductor import Conductor
-from platform.front import bounds, reference_point
+from platform.front import Bound, bounds, reference_point
 from platform.frozen import FILE, extend, freeze, load_saved
 from platform.ledger import Ledger
 from platform.session import session
 from platform.space import find_space, load_study, profile_choices, require_name
 from platform.storage import Storage
-from platform.study import Study
+from platform.study import Study, reference_config
 from platform.summary import describe, environment
 from platform.terms import Terms
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from trainers.cohorts.channels import contrasts
 from trainers.cohorts.store import Cohort
+from trainers.config import build
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
+from trainers.metrics.names import measures
 from trainers.references.store import References
 
 FROZEN = ("profile", "trials", "name")
@@ -41,13 +44,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--resume", metavar="NAME", help="go on with an interrupted study")
     more = "add to the budget of a study that is resumed: trials=20 hours=2 gpu_hours=50 cost=100"
-    parser.add_argument("--extend", metavar="LIMIT=MORE", nargs="+", help=more)
+    parser.add_argument("--extend", metavar="LIMIT=MORE", nargs="+", action="extend", help=more)
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
     parser.add_argument("--trials", type=int, help="trials, instead of the space's budget")
     parser.add_argument("--name", help="the study's name, instead of the space's")
     confirm = "retrain this many trials of the front with new seeds afterwards (default: 3)"
     parser.add_argument("--confirm", type=int, nargs="?", const=3, metavar="TOP", help=confirm)
-    parser.add_argument("--seeds", type=int, default=2, help="new seeds of --confirm (default: 2)")
+    parser.add_argument("--seeds", type=int, help="new seeds of --confirm (default: 2)")
     cli.add_places(parser)
     parser.add_argument("--dry-run", action="store_true", help="print the study and its estimated cost only")
     return parser.parse_args(argv)
@@ -56,8 +59,11 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options, machine = arguments(argv), preflight.Machine.here()
+    seeds: int = 2 if options.seeds is None else options.seeds
     if options.confirm is not None:
-        confirm.require_counts(confirm=options.confirm, seeds=options.seeds)
+        confirm.require_counts(confirm=options.confirm, seeds=seeds)
+    elif options.seeds is not None:
+        raise InputError(f"--seeds: {options.seeds} has no meaning here; allowed: with --confirm")
     if options.extend and not options.resume:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
@@ -70,14 +76,14 @@ def main(argv: Sequence[str]) -> None:
         preflight.require_fit(study, machine)
     storage = Storage.open(options.storage)
     if not options.resume and study.warm:
-        storage.existing(study.warm)
+        warm.require(study, storage)
     if not options.resume and (storage.study(study.name) / FILE).exists():
         cure = f"allowed: --resume {study.name}, or another --name"
         raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
     search(study, storage, tracking_uri or storage.tracking, options.address)
     if options.confirm is not None:
         uri = tracking_uri or storage.tracking
-        confirm.run(storage, study.name, uri, options.confirm, options.seeds, options.address)
+        confirm.run(storage, study.name, uri, options.confirm, seeds, options.address)
 
 
 def resume(options: argparse.Namespace) -> tuple[Study, str]:
@@ -100,9 +106,9 @@ def resolve(options: argparse.Namespace, machine: preflight.Machine) -> Study:
     profile = options.profile or preflight.choose_profile(machine, profile_choices(path), options.address)
     study = load_study(path, profile=profile)
     if options.trials is not None:
-        if options.trials < 1:
-            raise InputError(f"--trials: {options.trials} is not allowed; allowed: 1 or more")
-        study = dataclasses.replace(study, budget=dataclasses.replace(study.budget, trials=options.trials))
+        study = dataclasses.replace(
+            study, budget=spending.with_limits(study.budget, "--", trials=options.trials)
+        )
     if options.name is not None:
         study = dataclasses.replace(study, name=require_name(options.name))
     return study
@@ -118,8 +124,10 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     begun = begun_as(folder, study, ledger)
     tuning.start_ray(address, study.resources)
     cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
+    cohort = Cohort.open(cohort_path)
+    require_measurable(study, cohort)
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
-    cohort, references = Cohort.open(cohort_path), References.open(reference_path)
+    references = References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
     if not begun:
         facts = {
@@ -159,26 +167,41 @@ def begun_as(folder: Path, study: Study, ledger: Ledger) -> Mapping[str, Any]:
 
 
 def begin(study: Study, storage: Storage, baseline: Mapping[str, float], facts: Mapping[str, Any]) -> Study:
-    """Freeze a new study, with what an earlier one teaches it; an InputError if it cannot be measured."""
-    require_measurable(study, baseline)
+    """Freeze a new study, with what an earlier one teaches it; an InputError if no front is possible."""
+    limits = bounds(study.constraints, baseline)
+    require_possible(study, limits)
     learned = warm.Warm()
     if study.warm:
         learned = warm.read(storage.existing(study.warm), study, facts["cohort"])
         study = warm.started(study, learned.points)
         console.print("\n".join(learned.told), markup=False)
     point = reference_point(baseline, study.objectives)
-    terms = Terms(point, bounds(study.constraints, baseline), learned.known)
+    terms = Terms(point, limits, learned.known)
     freeze(storage.study(study.name), study, terms, **facts)
     return study
 
 
-def require_measurable(study: Study, baseline: Mapping[str, float]) -> None:
-    """Raises InputError for an objective or constraint that needs pairs where there are none."""
-    known = {*baseline, "seconds_per_volume"}
+def require_possible(study: Study, limits: Sequence[Bound]) -> None:
+    """Raises InputError for bounds of a metric that exclude each other, the untouched input's put in."""
+    least = {bound.metric: bound.value for bound in limits if bound.bound == "min"}
+    for bound in limits:
+        if bound.bound == "max" and bound.value < least.get(bound.metric, bound.value):
+            told = (
+                f"{study.path}: constraints: {bound.metric}: min {least[bound.metric]:g}, max {bound.value:g}"
+            )
+            raise InputError(f"{told} on this cohort; allowed: min at most max, as no trial keeps both")
+
+
+def require_measurable(study: Study, cohort: Cohort) -> None:
+    """Raises InputError for an objective or constraint that needs what the validation subjects have not."""
+    config: Any = build(reference_config(), study.references)
+    paired = len(cohort.split("val").mask("3T")) > 0
+    known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
     asked = [("objectives", o.name) for o in study.objectives]
     for section, name in asked + [("constraints", c.metric) for c in study.constraints]:
         if name not in known:
-            reason = "needs paired validation subjects, which this cohort has not"
+            other = f"is of a contrast that references: channels: {config.channels} has not"
+            reason = other if paired else "needs paired validation subjects, which this cohort has not"
             told = f"{study.path}: {section}: {name} {reason}"
             raise InputError(f"{told}; allowed: {', '.join(sorted(known))}")
 

@@ -14,6 +14,11 @@ Methods = Mapping[str, type]
 """The configuration classes of a study's methods."""
 
 _OPTIONS = ("step", "when")
+_UNSEARCHED = {
+    "seed": "the best of several seeds is luck, which platform.confirm takes out",
+    "rungs": "it changes no result",
+}
+"""Fields that a search would win nothing by, with the reason."""
 
 
 def read_search(document: Document, methods: Methods) -> tuple[Dimension, ...]:
@@ -23,6 +28,8 @@ def read_search(document: Document, methods: Methods) -> tuple[Dimension, ...]:
     for name in (fields := mapping(document, ("search",))):
         where = ("search", name)
         known_key(document, where, known)
+        if name in _UNSEARCHED:
+            raise document.error(where, f"is not searched, as {_UNSEARCHED[name]}; allowed: under fixed")
         if isinstance(fixed, dict) and name in fixed:
             file, line = document.place(("fixed", name))
             there = f"line {line}" if file == document.place(where)[0] else f"{file}:{line}"

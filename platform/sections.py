@@ -110,8 +110,8 @@ def _constraint(document: Document, metric: str, bound: Any, value: Any) -> Cons
         untouched = "" if metric == "seconds_per_volume" else ", or input: the untouched input's"
         raise document.refusal(where, value, f"a number{untouched}")
     low, high = _RANGES.get(metric, (-math.inf, math.inf))
-    if (bound == "min" and value > high) or (bound == "max" and value < low):
-        end = f"at most {high:g}" if bound == "min" else f"at least {low:g}"
+    if (bound == "min" and value >= high) or (bound == "max" and value <= low):
+        end = f"below {high:g}" if bound == "min" else f"above {low:g}"
         raise document.refusal(where, value, f"{end}, as no trial's {metric} lies beyond")
     return Constraint(metric, bound, float(value))
 

@@ -52,7 +52,16 @@ def extended(budget: Budget, more: Mapping[str, float]) -> Budget:
     sums = {name: getattr(budget, name) + value for name, value in more.items()}
     if "trials" in sums:
         sums["trials"] = int(sums["trials"])
-    return build(Budget, asdict(budget) | sums)
+    return with_limits(budget, "--extend: ", **sums)
+
+
+def with_limits(budget: Budget, option: str, **limits: float) -> Budget:
+    """A budget with other limits; raises InputError that begins with the ``option`` that has set them."""
+    try:
+        changed: Budget = build(Budget, asdict(budget) | limits)
+    except InputError as error:
+        raise InputError(f"{option}{error}") from None
+    return changed
 
 
 def parse_extension(words: Sequence[str]) -> dict[str, float]:

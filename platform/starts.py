@@ -1,6 +1,6 @@
 """How ``start_from`` of a space is read: the points tried first, and the study whose trials are known."""
 
-from platform.domains import Dimension, condition, is_active
+from platform.domains import Dimension, condition, exact, is_active
 from platform.placed import known_key, placed
 from platform.searched import Methods
 from platform.sections import NAME, NAMES
@@ -93,7 +93,7 @@ class _Starts:
             default, kind = getattr(self.defaults[method], name), types[name]
         value = placed(self.document, where, check, name, given.get(name, default), kind)
         if dimension.holds(value):
-            return value
+            return exact(dimension, value)
         if name in given:
             raise self.document.refusal((*where, name), given[name], f"the searched {dimension}")
         cure = f"widen the domain, name {name} in each point of start_from, or set start_from: none"

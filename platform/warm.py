@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from platform.domains import is_active
+from platform.domains import exact, is_active
 from platform.front import candidates
 from platform.frozen import load_saved
 from platform.ledger import Trial, of_status, read_trials
 from platform.sampler import refusal
+from platform.storage import Storage
 from platform.study import Study, reference_config
 from platform.terms import Known, Terms
 from typing import Any
@@ -45,18 +46,26 @@ def read(folder: Path, study: Study, cohort: str) -> Warm:
         except InputError as error:
             reasons[str(error)] = reasons.get(str(error), 0) + 1
             continue
-        changed = foreign or unlike(study, earlier, trial, params)
-        if not changed and scored(study, trial):
+        changed = foreign or unlike(study, earlier, trial, params) or unmeasured(study, trial)
+        if not changed:
             known.append({"params": params, "scores": {str(k): dict(v) for k, v in trial.scores.items()}})
         elif trial.number in front and params not in points:
             points.append(params)
-        if changed := changed or ("" if scored(study, trial) else "an objective was not measured there"):
+        if changed:
             reasons[changed] = reasons.get(changed, 0) + 1
     told.append(f"warm start: {len(known)} of {len(done)} finished trials of {earlier.name!r} are known")
     told += [f"warm start: {count} not: {reason}" for reason, count in reasons.items()]
     if points:
         told.append(f"warm start: {len(points)} points of its front are tried first instead")
     return Warm(tuple(known), tuple(points), told)
+
+
+def require(study: Study, storage: Storage) -> None:
+    """Raises InputError where the earlier study is not there."""
+    try:
+        storage.existing(study.warm)
+    except InputError as error:
+        raise InputError(f"{study.path}: start_from: {error}") from None
 
 
 def differences(study: Study, earlier: Study, cohorts: Set[str]) -> str:
@@ -82,7 +91,7 @@ def translated(study: Study, earlier: Study, trial: Trial) -> dict[str, Any]:
             raise InputError(f"{dimension.name} is not set there")
         if not dimension.holds(settings[dimension.name]):
             raise InputError(f"{dimension.name} lies outside {dimension}")
-        params[dimension.name] = settings[dimension.name]
+        params[dimension.name] = exact(dimension, settings[dimension.name])
     if refused := refusal(study, params):
         raise InputError(refused)
     return params
@@ -95,10 +104,11 @@ def unlike(study: Study, earlier: Study, trial: Trial, params: Mapping[str, Any]
     return ", ".join(f"{k} {theirs[k]} there, {ours[k]} here" for k in other)
 
 
-def scored(study: Study, trial: Trial) -> bool:
-    """Whether every objective and constrained metric was measured."""
-    wanted = {o.name for o in study.objectives} | {c.metric for c in study.constraints}
-    return all(wanted <= scores.keys() for scores in trial.scores.values())
+def unmeasured(study: Study, trial: Trial) -> str:
+    """Which objectives and constrained metrics have no score; empty: none."""
+    wanted = [o.name for o in study.objectives] + [c.metric for c in study.constraints]
+    missing = {name for scores in trial.scores.values() for name in wanted if name not in scores}
+    return f"{', '.join(sorted(missing))} not measured there" if missing else ""
 
 
 def started(study: Study, points: Sequence[dict[str, Any]]) -> Study:

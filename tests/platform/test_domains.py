@@ -4,7 +4,7 @@ import math
 from collections import Counter
 from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
-from platform.domains import Choice, Dimension, Int, IntLog, Log, Uniform, active, condition, point_at
+from platform.domains import Choice, Dimension, Int, IntLog, Log, Uniform, active, condition, exact, point_at
 from typing import Any
 
 import numpy as np
@@ -69,6 +69,15 @@ def test_the_unit_of_a_shared_value_is_the_middle_of_its_share(dimension: Any, v
 def test_at_inverts_unit(dimension: Any, values: list[Any]) -> None:
     assert [dimension.at(dimension.unit(value)) for value in values] == values
     assert all(0 < dimension.unit(value) < 1 for value in values)
+
+
+@pytest.mark.parametrize(("dimension", "values"), FINITE)
+def test_a_value_that_misses_its_step_a_little_is_put_on_it(dimension: Any, values: list[Any]) -> None:
+    """Optuna takes a stepped value within 1e-8 of a step alone."""
+    assert [exact(dimension, value) for value in values] == values
+    if isinstance(dimension, Uniform) and dimension.step:
+        near = [value + 5e-7 * dimension.step for value in values]
+        assert all(map(dimension.holds, near)) and [exact(dimension, value) for value in near] == values
 
 
 @pytest.mark.parametrize("dimension", CONTINUA)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from platform import preflight
+from platform.domains import Choice
 from platform.preflight import CORE_FLOPS, GPU_FLOPS, Machine, choose_profile, concurrency, estimated_seconds
 from platform.study import Budget, Resources, Study
 from typing import Any
@@ -112,6 +113,12 @@ def test_trials_crop_as_their_teacher_did(smoke: Study) -> None:
     preflight.require_same_crop(smoke)
     with pytest.raises(InputError, match="crop: 64 is not allowed; allowed: 32, the references' crop"):
         preflight.require_same_crop(replace(smoke, fixed=smoke.fixed | {"crop": 64}))
+    without = {key: value for key, value in smoke.fixed.items() if key != "crop"}
+    with pytest.raises(InputError, match="crop: 128 is not allowed; allowed: 32"):
+        preflight.require_same_crop(replace(smoke, fixed=without))
+    searched = (*smoke.search, Choice("crop", (32, 64)))
+    with pytest.raises(InputError, match="crop: 32, 64 is not allowed; allowed: 32, the references' crop"):
+        preflight.require_same_crop(replace(smoke, fixed=without, search=searched))
 
 
 def test_this_machine_has_cores() -> None:

@@ -111,6 +111,21 @@ def test_a_grid_comes_to_its_end_without_an_error(toy: MakeStudy) -> None:
     assert len({tuple(o.params.items()) for o in seen.values()}) == len(seen) == 6
 
 
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_no_point_is_proposed_twice_where_they_can_be_counted(toy: MakeStudy, kind: str) -> None:
+    """With the same seed it would train to the same weights; the start points are among them."""
+    search = (Choice("norm", ("none", "batch")), Int("steps", 1, 3))
+    start = ({"norm": "batch", "steps": 2},)
+    study = toy(sampler=kind, search=search, start=start, budget=Budget(trials=16))
+    seen: dict[int, Observation] = {}
+    for number in range(6):
+        point = Sampler(study, REFERENCE).propose(seen)
+        assert point is not None
+        seen[number] = completed(point, float(number), -0.5)
+    assert len({tuple(o.params.items()) for o in seen.values()}) == 6
+    assert Sampler(study, REFERENCE).propose(seen) is None, "there are no more"
+
+
 def test_the_gp_goes_to_the_edge_of_what_is_feasible_and_not_beyond(toy: MakeStudy) -> None:
     """Both objectives are best at edge = 1, which is refused."""
     search = (Uniform("edge", 0.0, 1.0), Uniform("limit", 0.5, 0.6))

@@ -8,9 +8,11 @@ from platform.cli import console
 from platform.front import Bound
 from platform.frozen import freeze, load_saved
 from platform.ledger import Ledger
+from platform.space import load_study
 from platform.storage import Storage
 from platform.study import Constraint, Objective, Study
 from platform.terms import Terms
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -36,6 +38,13 @@ def begin(study: Study, root: Path) -> Path:
 
 
 BASELINE = {"fid": 2.0, "ms_ssim": 0.8, "psnr": 20.25}
+
+
+def cohort_of(pairs: int) -> Any:
+    """As much of a cohort as tells whether its validation subjects were scanned at 3 T too."""
+    return SimpleNamespace(split=lambda name: SimpleNamespace(mask=lambda domain: [0] * pairs))
+
+
 FACTS = {"tracking": "sqlite:////somewhere.db", "cohort": "a hash", "slots": 3}
 
 
@@ -64,9 +73,25 @@ def test_what_the_cohort_cannot_measure_is_refused_before_anything_is_frozen(
 ) -> None:
     study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),)} | changes)
     with pytest.raises(InputError) as refused:
-        search.begin(study, Storage.open(tmp_path), {"fid": 2.0}, FACTS)
-    assert told in str(refused.value) and "allowed: fid, seconds_per_volume" in str(refused.value)
+        search.require_measurable(study, cohort_of(pairs=0))
+    assert told in str(refused.value) and "allowed: fid, kid, piqe, rad_fid, seconds" in str(refused.value)
+    search.require_measurable(study, cohort_of(pairs=3))
+    alone = replace(smoke, objectives=(Objective("psnr_t1", "maximize"),), references={"channels": "t2"})
+    with pytest.raises(
+        InputError, match="objectives: psnr_t1 is of a contrast that references: channels: t2"
+    ):
+        search.require_measurable(alone, cohort_of(pairs=3))
+
+
+def test_bounds_that_exclude_each_other_on_the_cohort_are_refused_before_anything_is_frozen(
+    smoke: Study, tmp_path: Path
+) -> None:
+    both = (Constraint("psnr", "min", "input"), Constraint("psnr", "max", 10.0))
+    told = r"constraints: psnr: min 20.25, max 10 on this cohort; allowed: min at most max"
+    with pytest.raises(InputError, match=told):
+        search.begin(replace(smoke, constraints=both), Storage.open(tmp_path), BASELINE, FACTS)
     assert not (tmp_path / "studies/smoke/study.json").exists()
+    search.require_possible(smoke, (Bound("psnr", "min", 20.25), Bound("psnr", "max", 20.25)))
 
 
 def test_a_resumed_study_goes_on_as_it_was_begun(
@@ -121,6 +146,8 @@ def test_an_extension_is_kept_by_the_driver_that_has_the_study(
         (["--extend", "trials=none"], "allowed: trials= a whole number above 0"),
         (["--extend", "hours=2"], "hours has no limit in this study; allowed: trials"),
         (["--extend", "trials=1", "trials=2"], "trials is there twice"),
+        (["--extend", "trials=1", "--extend", "trials=2"], "trials is there twice"),
+        (["--extend", "trials=99999999"], "trials: 10000"),
     ],
 )
 def test_an_extension_that_means_nothing_is_refused_in_one_line(
@@ -152,9 +179,41 @@ def test_an_earlier_study_that_is_not_there_is_told_at_once(
     )
     space.write_text(text)
     begin(smoke, tmp_path / "runs")
-    with pytest.raises(InputError, match=r"'nobody' is not in .*; allowed: smoke"):
+    with pytest.raises(
+        InputError, match=r"warm.yaml: start_from: study: 'nobody' is not in .*; allowed: smoke"
+    ):
         search.main(["--space", str(space), "--storage", str(tmp_path / "runs")])
     assert ran == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--trials", "2000000"], r"--trials: 2000000 is not allowed; allowed: .*\[1, 1e\+06\]"),
+        (["--trials", "0"], "--trials: 0 is not allowed"),
+        (["--seeds", "5"], "--seeds: 5 has no meaning here; allowed: with --confirm"),
+        (["--confirm", "--seeds", "0"], "--seeds: 0 is not allowed; allowed: 1 or more"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(
+    smoke: Study, tmp_path: Path, ran: list[tuple[Any, ...]], words: list[str], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        search.main(["--space", smoke.path, "--storage", str(tmp_path / "runs"), *words])
+    assert ran == [] and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("field", ["seed", "rungs"])
+def test_fields_that_a_search_wins_nothing_by_are_not_searched(smoke: Study, field: str) -> None:
+    path = Path(smoke.path)
+    text = (
+        path.read_text()
+        .replace("rungs: 2, ", "")
+        .replace("tau_m: {uniform: [0.03, 0.2]}", f"{field}: {{int: [1, 3]}}")
+    )
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"search.{field}: is not searched, as .*; allowed: under fixed"):
+        load_study(path)
 
 
 @pytest.mark.parametrize("option", [("--trials", "9"), ("--name", "other"), ("--profile", "laptop")])

@@ -361,8 +361,10 @@ BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
     ("seed: 7", "constraints: {psnr: {min: true}}", 25, ("constraints.psnr.min", "true", "a number")),
     ("seed: 7", "constraints: {psnr: {min:}}", 25, ("constraints.psnr.min", "null", "a number")),
     ("seed: 7", "constraints: {psnr: {min: 21, max: 20}}", 25, ("constraints.psnr", "min at most max")),
-    ("seed: 7", "constraints: {ms_ssim: {min: 2}}", 25, ("constraints.ms_ssim.min", "2", "at most 1")),
-    ("seed: 7", "constraints: {fid: {max: -1}}", 25, ("constraints.fid.max", "-1", "at least 0")),
+    ("seed: 7", "constraints: {ms_ssim: {min: 2}}", 25, ("constraints.ms_ssim.min", "2", "below 1")),
+    ("seed: 7", "constraints: {ms_ssim: {min: 1}}", 25, ("constraints.ms_ssim.min", "1", "below 1")),
+    ("seed: 7", "constraints: {seconds_per_volume: {max: 0}}", 25, ("seconds_per_volume.max", "above 0")),
+    ("seed: 7", "constraints: {fid: {max: -1}}", 25, ("constraints.fid.max", "-1", "above 0")),
     (
         "seed: 7",
         "constraints: {seconds_per_volume: {max: input}}",

@@ -131,7 +131,7 @@ def test_trials_that_miss_an_objective_are_told(earlier: Earlier, smoke: Study) 
     objectives = (*smoke.objectives, Objective("kid", "minimize"))
     found = warm.read(earlier(), replace(smoke, objectives=objectives), COHORT)
     assert found.known == () and list(found.points) == PARAMS[:2]
-    assert found.told[1] == "warm start: 3 not: an objective was not measured there"
+    assert found.told[1] == "warm start: 3 not: kid not measured there"
     fewer = warm.read(earlier(), replace(smoke, objectives=smoke.objectives[:1]), COHORT)
     assert len(fewer.known) == 3, "what was measured for another end serves too"
 

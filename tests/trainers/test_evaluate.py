@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from trainers import evaluate, weights
+from trainers.cohorts import channels
 from trainers.cohorts.phantom import PhantomConfig, prepare
 from trainers.cohorts.store import Cohort
 from trainers.cost import seconds_per_step
@@ -16,6 +17,7 @@ from trainers.evaluate import Evaluation
 from trainers.loop import Loop, Task
 from trainers.methods.unsb import Config
 from trainers.metrics.judge import DRAWS, Judge
+from trainers.metrics.names import METRICS, measures
 
 SMALL: dict[str, Any] = {
     **{"steps": 2, "rungs": 1, "batch_size": 2, "crop": 32, "refinement_steps": 2, "latent": 8},
@@ -118,6 +120,11 @@ def test_without_pairs_realism_alone_is_measured(tiny: Any, unpaired: Cohort, tm
     judge = Judge.of(unpaired, tiny.references, "val")
     assert not judge.paired and judge.baselines.keys() == {"input"}
     assert judge.baselines["input"].keys() == {"fid", "kid", "rad_fid", "piqe"}
+    for contrasts in (("T1", "T2"), ("T2",)):
+        assert judge.baselines["input"].keys() == set(measures(contrasts, paired=False))
+    known = measures(channels.contrasts(tiny.references.config.channels), paired=True)
+    assert tiny.judge.baselines["input"].keys() == set(known) <= set(METRICS)
+    assert set(measures(("T2",), paired=True)) == set(known) - {"psnr_t1", "ms_ssim_t1"}
     assert not any("3 T" in title for title in judge.samples(judge.source))
     task = Evaluation("input", 1, unpaired.path, tiny.folder, tmp_path / "input")
     facts = weights.verify(Path(evaluate.evaluate(task)))
