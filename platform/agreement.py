@@ -20,6 +20,7 @@ def require_agreement(document: Document, study: Study) -> None:
     _require_gpus(document, study)
     _require_grid(document, study)
     _require_grace(document, study)
+    _require_repeatable(document, study)
     for method in study.methods:
         _require_feasible(document, study, method)
 
@@ -44,6 +45,15 @@ def _require_grace(document: Document, study: Study) -> None:
     if grace and grace >= (shortest := min(study.steps)):
         allowed = f"below {shortest}, the steps of the shortest trial"
         raise document.refusal(("scheduler", "grace"), grace, allowed)
+
+
+def _require_repeatable(document: Document, study: Study) -> None:
+    judged = {objective.name for objective in study.objectives} | {c.metric for c in study.constraints}
+    if study.deterministic and "seconds_per_volume" in judged:
+        reason = (
+            "true is not allowed; allowed: without seconds_per_volume, which no clock measures the same twice"
+        )
+        raise document.error(("deterministic",), reason)
 
 
 def _require_feasible(document: Document, study: Study, method: str) -> None:

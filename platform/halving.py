@@ -138,14 +138,19 @@ class Halving:
         return [names[i] for i in [*(feasible[j] for j in chosen), *broken][:keep]]
 
 
-def expected_share(levels: Sequence[int], trials: int, reduction: int, steps: int) -> float:
-    """Share of all training that halving is expected to do, if no trial ends by itself."""
-    halving = Halving(tuple(levels), trials, np.empty(0), reduction)
-    count, before, trained = trials, 0, 0
-    for level in levels:
-        trained += count * (level - before)
-        count, before = halving.quota(level, count), level
-    return (trained + count * (steps - before)) / (trials * steps)
+def expected_share(halving: Halving, steps: int) -> float:
+    """Share of all training that will be done, if all trials come at once and none ends by itself."""
+    brackets = [halving.bracket(trial) for trial in range(halving.trials)]
+    trained, before, competing = 0, 0, 0
+    for place, level in enumerate(halving.levels):
+        free = sum(bracket > place for bracket in brackets)
+        competing += sum(bracket == place for bracket in brackets)
+        trained += (competing + free) * (level - before)
+        before = level
+        if competing >= halving.min_results:
+            competing = halving.quota(level, competing)
+    free = sum(bracket >= len(halving.levels) for bracket in brackets)
+    return (trained + (competing + free) * (steps - before)) / (halving.trials * steps)
 
 
 def ranked(sets: Sequence[Values], keep: int, reference: Values, forecast: bool) -> list[int]:

@@ -10,7 +10,7 @@ from platform.pareto import Values
 import numpy as np
 
 LARGEST = 400
-"""Rungs from which a process learns: the newest."""
+"""Rungs from which a process learns: those of the newest trials."""
 BEYOND = 2.0
 """Ways from the best value to the corner that a value can count as beyond the corner, at most."""
 

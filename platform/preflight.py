@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, fields
 from platform.halving import expected_share
 from platform.study import Resources, Study
+from platform.triage import halving_of
 from typing import Any
 
 import torch
@@ -83,8 +84,7 @@ def estimate(study: Study, machine: Machine) -> str:
 
 def trained_share(study: Study) -> float:
     """Share of its trials' training that the scheduler is expected to let happen."""
-    trials, reduction = study.budget.trials, study.scheduler.reduction
-    return expected_share(study.levels, trials, reduction, max(study.steps))
+    return expected_share(halving_of(study, ()), max(study.steps))
 
 
 def rate(resources: Resources) -> float:

@@ -56,14 +56,15 @@ def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folde
 
 
 def saved_work(conductor: Conductor) -> list[str]:
-    """How much training the scheduler has spared; nothing without one."""
+    """How much training was spared; nothing without a scheduler."""
     halted = conductor.ledger.of_status("paused")
     ends = [trial.last for trial in conductor.ledger.trials.values() if trial.last]
     trained, whole = sum(end["step"] for end in ends), sum(end["steps"] for end in ends)
     if not conductor.study.levels or not whole:
         return []
     share = f"{trained} of {whole} steps ({100 * trained / whole:.0f} %) were trained"
-    return [f"{len(halted)} of {len(ends)} trials were stopped early: {share}"]
+    cause = " by rungs or the budget" if conductor.ending else ""
+    return [f"{len(halted)} of {len(ends)} trials were stopped early{cause}: {share}"]
 
 
 def report_points(front: Front) -> list[Point]:

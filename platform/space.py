@@ -16,7 +16,8 @@
     scheduler: none                 # none (default): every trial trains to its end; asha: poor ones end
                                     # early; or {name: asha} with any of
                                     #   grace: 1000      steps of the lowest rung, below every trial's steps
-                                    #   reduction: 3     one in 2 to 16 goes on from a rung
+                                    #   reduction: 3     rungs are 2 to 16 times apart, and
+                                    #                    1 / reduction^.44 of a rung's trials go on
                                     #   brackets: 1      ladders, 1 to 8, each a rung shorter at the bottom
                                     #   min_results: 3   below so many on a rung nothing ends there
     search:                         # what is searched: fields of Config, within the fields' own bounds
@@ -51,7 +52,8 @@
       plateau_percent: 1            # the hypervolume has grown by less than this
       plateau_trials: 20            # in the last so many trials; both or none
     seed: 0                         # optional; of the sampler
-    deterministic: false            # optional; true: the same study twice makes the same proposals
+    deterministic: false            # optional; true: the same study twice, with as many trials at a time,
+                                    # makes the same proposals; not where seconds_per_volume is judged
     profiles:                       # optional variants, chosen with --profile; each may hold any key above
       laptop:                       # but extends; sections merge key by key, and a domain is replaced whole;
         search: {lambda_SB: null}   # null drops what stands above (as in RFC 7396);

@@ -103,11 +103,16 @@ class Scheduler:
     grace: Annotated[int, Range(0, 10**8)] = 0
     """Steps of the first rung; 0: the default."""
     reduction: Annotated[int, Range(2, 16)] = 3
-    """One trial in so many goes on from a rung, and rungs are so many times apart."""
+    """Rungs are so many times apart; the larger it is, the fewer trials go on from one."""
     brackets: Annotated[int, Range(1, 8)] = 1
     """Ladders among which trials are dealt, each with one rung fewer at the bottom than the one before."""
     min_results: Annotated[int, Range(0, 10**6)] = 0
     """Below so many results on a rung nothing ends there; 0: the reduction."""
+
+    @property
+    def least_results(self) -> int:
+        """Results on a rung from which on trials may end there."""
+        return self.min_results or self.reduction
 
     def rungs(self, steps: int) -> tuple[int, ...]:
         """The first ladder of a trial of ``steps``, with its end; without a scheduler, the end alone.
@@ -223,7 +228,7 @@ class Study:
     budget: Budget
     seed: int
     deterministic: bool = False
-    """Whether the same study twice makes the same proposals."""
+    """Whether the same study twice, with as many trials at a time, makes the same proposals."""
 
     @property
     def method(self) -> str:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from platform.domains import condition
+from platform.halving import KEPT
 from platform.study import Budget, Study
 
 from rich.console import Group
@@ -55,15 +56,15 @@ def _space(study: Study) -> Table:
 
 
 def _schedule(study: Study) -> str:
-    """The scheduler with the rungs of the first point's trial."""
+    """The scheduler with its rungs."""
     chosen = study.scheduler
     if chosen.name == "none":
         return chosen.name
-    steps = study.point(study.start[0] if study.start else {}).steps
-    rungs = ", ".join(map(str, chosen.rungs(steps)))
-    least = chosen.min_results or chosen.reduction
-    ladders = f"{chosen.brackets} brackets, {least} results at least"
-    return f"{chosen.name}, 1 of {chosen.reduction} goes on, {ladders}; rungs at {rungs} steps"
+    rungs = ", ".join(map(str, study.levels)) or "none"
+    share = f"{100 * chosen.reduction**-KEPT:.0f} % of a rung's trials go on"
+    brackets = f"{chosen.brackets} bracket{'s' * (chosen.brackets > 1)}"
+    least = f"{chosen.least_results} results at least"
+    return f"{chosen.name}, {share}, {brackets}, {least}; rungs at {rungs} of {max(study.steps)} steps"
 
 
 def _limits(budget: Budget) -> Iterator[str]:

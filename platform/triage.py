@@ -1,6 +1,6 @@
 """Which trials of a study train on and which wait: halving over the ledger's trials."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from platform.forecast import Forecaster
 from platform.halving import Halving
 from platform.ledger import OVER, Trial
@@ -9,6 +9,14 @@ from platform.standing import Judged, observation, result
 from platform.study import Study
 
 import numpy as np
+
+
+def halving_of(study: Study, reference: Sequence[float]) -> Halving:
+    """A study's halving before its first trial; ``reference`` [m] is minimised."""
+    means, corner = study.scheduler, np.array(reference)
+    return Halving(
+        study.levels, study.budget.trials, corner, means.reduction, means.brackets, means.least_results
+    )
 
 
 class Triage:
@@ -21,14 +29,7 @@ class Triage:
         self._seen: dict[int, tuple[tuple[str, int], Observation]] = {}
         self._rungs, self._lost = 0, 0
         self._asked: tuple[tuple[int, int, int], int | None] = (-1, -1, -1), None
-        self._halving = Halving(
-            self.levels,
-            study.budget.trials,
-            np.array(space.reference),
-            study.scheduler.reduction,
-            study.scheduler.brackets,
-            study.scheduler.min_results or study.scheduler.reduction,
-        )
+        self._halving = halving_of(study, space.reference)
 
     def restore(self, trials: Mapping[int, Trial]) -> None:
         """Take in what earlier drivers have heard and decided."""

@@ -34,9 +34,6 @@ from tests.bench.problems import Problem
 Factory = Callable[[Problem, int], Contender]
 """Makes a contender for a problem and a seed."""
 
-SLOW = ("Optuna GP", "Syne Tune EHVI")
-"""Those that take about a second a proposal."""
-
 
 class Optuna(Base):
     """Optuna's ask and tell, whole trainings only."""

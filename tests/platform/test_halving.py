@@ -4,6 +4,7 @@ import itertools
 import math
 import time
 from collections import Counter
+from dataclasses import replace
 from platform.halving import KEPT, PATIENCE, Halving, Result, expected_share, greedy, ranked, scaled
 from platform.pareto import hypervolume, nondominated_sort
 from typing import Any
@@ -71,8 +72,19 @@ def test_the_expected_share_is_that_of_trials_that_come_at_once() -> None:
         30,
         18,
     ]
-    assert expected_share((1, 3, 9), 80, 3, 27) == pytest.approx((80 + 98 + 180 + 324) / 2160)
-    assert expected_share((), 80, 3, 27) == 1
+    assert expected_share(halving(trials=80), 27) == pytest.approx((80 + 98 + 180 + 324) / 2160)
+    assert expected_share(replace(halving(trials=80), levels=()), 27) == 1
+
+
+def test_brackets_and_what_is_waited_for_change_the_expected_share() -> None:
+    """Of 81 trials 20 pass the first level: 61 compete there and 29 go on, 49 on the next one."""
+    two = halving(trials=81, brackets=2)
+    assert sum(two.bracket(trial) for trial in range(81)) == 20
+    assert [two.quota(level, count) for level, count in ((1, 61), (3, 49), (9, 30))] == [29, 30, 18]
+    assert expected_share(two, 27) == pytest.approx((81 + 2 * (29 + 20) + 6 * 30 + 18 * 18) / (81 * 27))
+    late = halving(trials=81, min_results=81)  # reached on the first level alone
+    assert expected_share(late, 27) == pytest.approx((81 + 50 * 26) / (81 * 27))
+    assert expected_share(halving(trials=81, min_results=82), 27) == 1
 
 
 @pytest.mark.parametrize(("objectives", "candidates"), [(2, 1), (3, 1), (2, 3), (4, 2)])

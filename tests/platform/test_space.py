@@ -371,6 +371,12 @@ BAD: list[tuple[str, str, int, tuple[str, ...]]] = [
         25,
         ("constraints.seconds_per_volume.max", "input", "allowed: a number"),
     ),
+    (
+        "seed: 7",
+        "deterministic: true\nconstraints: {seconds_per_volume: {max: 9}}",
+        25,
+        ("deterministic", "true is not", "without seconds_per_volume"),
+    ),
     ("seed: 7", "deterministic: 1", 25, ("deterministic", "1", "true or false")),
     ("seed: 7", "determinstic: true", 25, ("determinstic", "did you mean deterministic?")),
     # objectives

@@ -76,13 +76,19 @@ def test_limits_and_constraints_are_told(smoke: Study) -> None:
         assert part in text, part
 
 
-def test_a_scheduler_is_told_with_the_rungs_of_the_first_trial(smoke: Study) -> None:
+def test_a_scheduler_is_told_with_the_studys_rungs_and_what_goes_on(smoke: Study) -> None:
     asha = Scheduler("asha", grace=1000, reduction=3, brackets=2, min_results=5)
     long = replace(smoke, fixed={**smoke.fixed, "steps": 27_000}, scheduler=asha)
     text = told(long)
-    assert "asha, 1 of 3 goes on, 2 brackets, 5 results at least; rungs at 1000, 3000, 9000, 27000" in text
+    means = "asha, 62 % of a rung's trials go on, 2 brackets, 5 results at least"  # 3^-.44 is .617
+    assert f"{means}; rungs at 1000, 3000, 9000 of 27000 steps" in text
+    searched = (*smoke.search, Choice("steps", (9_000, 27_000)))
+    assert "rungs at 1000, 3000, 9000 of 27000 steps" in told(replace(long, search=searched)), (
+        "not of a trial"
+    )
     default = told(replace(long, scheduler=Scheduler("asha", reduction=4), start=()))
-    assert "1 of 4 goes on, 1 brackets, 4 results at least; rungs at 422, 1688, 6750, 27000 steps" in default
+    means = "asha, 54 % of a rung's trials go on, 1 bracket, 4 results at least"
+    assert f"{means}; rungs at 422, 1688, 6750 of 27000 steps" in default
 
 
 def test_methods_steps_and_conditions_are_told(smoke: Study) -> None:
