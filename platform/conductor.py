@@ -233,7 +233,8 @@ class Conductor:
         self.triage.went_on(trial.number, step)
 
     def _pause(self, trial: Trial, report: Report) -> None:
-        why = self._ending or "others did better there"
+        undecided = "its wave is decided together" if self.study.deterministic else "others did better there"
+        why = self._ending or undecided
         self.ledger.paused(trial.number, f"waits at step {report.step} of {report.steps}: {why}")
         self.running.discard(trial.number)
         self._record_pause(trial)
@@ -241,6 +242,7 @@ class Conductor:
     def _hand_out(self, trial: Trial) -> Task:
         method, levels = self.study.method_of(trial.params), self.study.levels
         self.recorder.trial(trial.number, trial.params, {"method": method, "status": "running"})
+        self.ledger.started(trial.number)
         self.running.add(trial.number)
         self.handed_out += 1
         folder = self.storage.trial(self.study.name, trial.number)

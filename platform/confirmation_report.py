@@ -36,7 +36,7 @@ def terminal(
     for finalist in finalists:
         both = [(finalist.values[o.name], finalist.searched[o.name]) for o in objectives]
         cells = [f"{shown(value, LINE)}{LINE}search {number(seen)}" for value, seen in both]
-        style = "bold" if finalist.rank == 1 else None
+        style = "bold" if finalist.rank == 1 and not finalist.broken else None
         named = [str(finalist.rank), str(finalist.trial), str(finalist.steps)]
         table.add_row(*named, *cells, chance(finalist), trainings(finalist), style=style)
     values = [shown(untouched[o.name], LINE) if o.name in untouched else "" for o in objectives]

@@ -3,7 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
-from platform.domains import Choice, Dimension, Int, IntLog, Log, Uniform, is_active
+from platform.domains import Choice, Dimension, Int, IntLog, Log, Uniform, exact, is_active
 from platform.observed import Observation, Point, SearchSpace
 from typing import Any
 
@@ -51,7 +51,8 @@ class Evolutionary:
             params: dict[str, Any] = {}
             for dimension in self._space.dimensions:
                 if is_active(dimension, params):
-                    params[dimension.name] = trial._suggest(dimension.name, distribution(dimension))
+                    value = trial._suggest(dimension.name, distribution(dimension))
+                    params[dimension.name] = exact(dimension, value)
             if not self._space.refusal(params):
                 return Point(params, dict(study.get_trials(deepcopy=False)[-1].system_attrs))
         return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from platform.pareto import Values, hypervolume, nondominated_sort
 
 import numpy as np
+from numpy.typing import NDArray
 
 KEPT = 0.44
 """A level keeps 1 / reduction^KEPT of its trials: a front of several objectives has more to lose than one
@@ -123,9 +124,13 @@ class Halving:
 
     def bracket(self, trial: int) -> int:
         """A trial's bracket; a bracket has 1 / reduction as many trials as the one below."""
+        return int(self.dealt(np.array([trial]))[0])
+
+    def dealt(self, trials: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The trials' brackets [n]."""
         weights = [self.reduction ** -float(b) for b in range(self.brackets)]
-        place = (trial * 0.6180339887498949) % 1 * sum(weights)
-        return int(np.searchsorted(np.cumsum(weights), place, side="right"))
+        places = (trials * 0.6180339887498949) % 1 * sum(weights)
+        return np.asarray(np.searchsorted(np.cumsum(weights), places, side="right"))
 
     def _standing(self, trial: int, result: Result) -> Result:
         return Result(self.forecasts[trial], result.violation) if trial in self.forecasts else result
@@ -140,16 +145,17 @@ class Halving:
 
 def expected_share(halving: Halving, steps: int) -> float:
     """Share of all training that will be done, if all trials come at once and none ends by itself."""
-    brackets = [halving.bracket(trial) for trial in range(halving.trials)]
+    brackets = halving.dealt(np.arange(halving.trials))
+    joining: list[int] = np.bincount(brackets, minlength=1 + len(halving.levels)).tolist()
     trained, before, competing = 0, 0, 0
     for place, level in enumerate(halving.levels):
-        free = sum(bracket > place for bracket in brackets)
-        competing += sum(bracket == place for bracket in brackets)
+        free = sum(joining[place + 1 :])
+        competing += joining[place]
         trained += (competing + free) * (level - before)
         before = level
         if competing >= halving.min_results:
             competing = halving.quota(level, competing)
-    free = sum(bracket >= len(halving.levels) for bracket in brackets)
+    free = sum(joining[len(halving.levels) :])
     return (trained + (competing + free) * (steps - before)) / (halving.trials * steps)
 
 

@@ -67,7 +67,7 @@ class Ledger:
         self.held = Held()
         """How long trials have held their places."""
         for entry in entries:
-            self.held.hear(entry)
+            self._hear(entry)
         self.newest: Mapping[str, Any] = entries[-1] if entries else {}
         """The last that an earlier driver wrote; its trial may be all that others have not heard of."""
         self.begin()
@@ -83,6 +83,10 @@ class Ledger:
         """A trial exists from here on."""
         noted = {"memory": dict(memory)} if memory else {}
         self._record({"event": "proposed", "trial": number, "params": dict(params), **noted})
+
+    def started(self, number: int) -> None:
+        """A trial holds a place from here on."""
+        self._record({"event": "started", "trial": number})
 
     def reported(self, number: int, report: Mapping[str, Any]) -> None:
         """A rung of a trial; the same rung again replaces itself."""
@@ -113,7 +117,11 @@ class Ledger:
         entry |= {"time": round(time.time(), 3), "session": self._session}
         self._lines.append(entry)
         apply(self.trials, entry)
-        self.held.hear(entry)
+        self._hear(entry)
+
+    def _hear(self, entry: Mapping[str, Any]) -> None:
+        if entry["trial"] in self.trials:  # not of a proposal that is unreadable
+            self.held.hear(entry)
 
 
 def read_trials(folder: Path) -> dict[int, Trial]:
@@ -153,7 +161,7 @@ def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
 def spent(entries: Iterable[Mapping[str, Any]]) -> float:
     """Seconds from each driver's start to its last entry, summed."""
     last = {str(entry["session"]): float(entry["time"]) for entry in entries}
-    return sum(time - float(session) for session, time in last.items())
+    return sum(max(0.0, time - float(session)) for session, time in last.items())
 
 
 def _lock(folder: Path) -> int:

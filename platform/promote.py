@@ -77,7 +77,7 @@ def pick(wish: str, front: Front, folder: Path) -> Candidate:
             raise InputError(f"--pick: {wish!r}, but {folder.name!r} was never confirmed; {cure}")
         if ranked[0].get("broken"):
             told = f"every finalist of {folder.name!r} breaks a constraint with its new seeds"
-            cure = f"allowed: it after python -m platform.confirm {folder.name} with a larger --top"
+            cure = "allowed: knee, a trial, or it after a confirmation with a larger --top"
             raise InputError(f"--pick: {wish!r}, but {told}; {cure}")
         best = ranked[0]["trial"], ranked[0]["steps"]
         return next(c for c in front.candidates if (c.trial, c.steps) == best)

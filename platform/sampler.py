@@ -1,5 +1,6 @@
 """What is tried next: the study's start points, then its sampler's proposals (HPO.md section 6)."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,10 @@ MANY_TRIALS = 400
 """Beyond as many, processes learn from a part of what was seen and take seconds: ``auto`` is TPE there."""
 
 
+COUNTED = 10_000
+"""Points that are counted; where there are more, few are proposed twice."""
+
+
 class Sampler:
     """Proposals from what the ledger holds: nothing else is remembered, so nothing else can be lost."""
 
@@ -30,8 +35,8 @@ class Sampler:
         refused = partial(refusal, study)
         self.space = SearchSpace(study.search, tuple(reference), trials, study.seed, refused)
         self._proposer = make_proposer(study.sampler, self.space)
-        finite = all(dimension.size for dimension in study.search)
-        self._others = Grid(self.space) if finite else None
+        values = math.prod(dimension.size or COUNTED + 1 for dimension in study.search)
+        self._others = Grid(self.space) if values <= COUNTED else None
         self._thread = ThreadPoolExecutor(1)
         self._ahead: Future[tuple[Point | None, float]] | None = None
         self._results, self._renewed = 0, False
@@ -39,18 +44,18 @@ class Sampler:
     def propose(self, seen: Mapping[int, Observation]) -> Point | None:
         """The next point; None: the space has no more. Raises InputError where none of many is taken.
 
-        Trained again, a point would give the same: where values can be counted, one that was not tried yet
-        takes its place.
+        Trained again, a point would give the same: where points are few, one that is not known yet takes its
+        place.
         """
         if len(seen) < len(self._study.start):
             return Point(self._study.start[len(seen)])
-        tried = [seen[number] for number in sorted(seen)]
-        point = self._proposer.propose([*self._known, *tried])
-        if self._others and point and any(each.params == point.params for each in tried):
-            return self._others.propose(tried)
+        told = [*self._known, *(seen[number] for number in sorted(seen))]
+        point = self._proposer.propose(told)
+        if self._others and point and any(each.params == point.params for each in told):
+            return self._others.propose(told)
         if point is None and self._study.sampler != "grid":
-            told = f"{self._study.method}'s Config refuses all proposals of the sampler"
-            raise InputError(f"{self._study.path}: search: {told}; allowed: wider domains")
+            reason = f"{self._study.method}'s Config refuses all proposals of the sampler"
+            raise InputError(f"{self._study.path}: search: {reason}; allowed: wider domains")
         return point
 
     def begin(self, seen: Mapping[int, Observation]) -> Future[tuple[Point | None, float]]:

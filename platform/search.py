@@ -67,7 +67,6 @@ def main(argv: Sequence[str]) -> None:
     if options.extend and not options.resume:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
-    preflight.require_same_crop(study)
     console.print(describe(study))
     if options.dry_run:
         console.print(preflight.estimate(study, machine))
@@ -111,6 +110,7 @@ def resolve(options: argparse.Namespace, machine: preflight.Machine) -> Study:
         )
     if options.name is not None:
         study = dataclasses.replace(study, name=require_name(options.name))
+    preflight.require_same_crop(study)
     return study
 
 

@@ -112,7 +112,7 @@ def _constraint(document: Document, metric: str, bound: Any, value: Any) -> Cons
     low, high = _RANGES.get(metric, (-math.inf, math.inf))
     if (bound == "min" and value >= high) or (bound == "max" and value <= low):
         end = f"below {high:g}" if bound == "min" else f"above {low:g}"
-        raise document.refusal(where, value, f"{end}, as no trial's {metric} lies beyond")
+        raise document.refusal(where, value, f"{end}, which no trial's {metric} reaches")
     return Constraint(metric, bound, float(value))
 
 

@@ -60,10 +60,12 @@ def _schedule(study: Study) -> str:
     chosen = study.scheduler
     if chosen.name == "none":
         return chosen.name
-    rungs = ", ".join(map(str, study.levels)) or "none"
+    rungs = ", ".join(map(str, study.levels))
+    if not rungs:
+        return f"{chosen.name}, without rungs: trials are too short"
     share = f"{100 * chosen.reduction**-KEPT:.0f} % of a rung's trials go on"
     brackets = f"{chosen.brackets} bracket{'s' * (chosen.brackets > 1)}"
-    least = f"{chosen.least_results} results at least"
+    least = f"nothing ends before {chosen.least_results} results"
     return f"{chosen.name}, {share}, {brackets}, {least}; rungs at {rungs} of {max(study.steps)} steps"
 
 

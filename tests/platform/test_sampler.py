@@ -112,18 +112,30 @@ def test_a_grid_comes_to_its_end_without_an_error(toy: MakeStudy) -> None:
 
 
 @pytest.mark.parametrize("kind", SAMPLERS)
-def test_no_point_is_proposed_twice_where_they_can_be_counted(toy: MakeStudy, kind: str) -> None:
-    """With the same seed it would train to the same weights; the start points are among them."""
-    search = (Choice("norm", ("none", "batch")), Int("steps", 1, 3))
-    start = ({"norm": "batch", "steps": 2},)
-    study = toy(sampler=kind, search=search, start=start, budget=Budget(trials=16))
+@pytest.mark.parametrize("known", [0, 2])
+@pytest.mark.parametrize(
+    ("search", "first", "size"),
+    [
+        ((Choice("norm", ("none", "batch")), Int("steps", 1, 3)), {"norm": "batch", "steps": 2}, 6),
+        ((Uniform("edge", 0.0, 0.7, step=0.07),), {"edge": 0.21}, 8),  # .56 and more are refused
+        (
+            (Choice("norm", ("none", "batch")), Int("steps", 1, 5, when={"norm": ("batch",)})),
+            {"norm": "none"},
+            6,
+        ),
+    ],
+)
+def test_no_point_is_proposed_twice_where_they_are_few(
+    toy: MakeStudy, kind: str, search: Any, first: Any, size: int, known: int
+) -> None:
+    """With the same seed it would train to the same weights; those of an earlier study are among them."""
+    study = toy(sampler=kind, search=search, start=(first,), budget=Budget(trials=16), fixed={"limit": 0.55})
     seen: dict[int, Observation] = {}
-    for number in range(6):
-        point = Sampler(study, REFERENCE).propose(seen)
-        assert point is not None
-        seen[number] = completed(point, float(number), -0.5)
-    assert len({tuple(o.params.items()) for o in seen.values()}) == 6
-    assert Sampler(study, REFERENCE).propose(seen) is None, "there are no more"
+    while (point := Sampler(study, REFERENCE).propose(seen)) and len(seen) < 16:
+        seen[len(seen)] = completed(point, float(len(seen)), -0.5)
+    assert len({tuple(o.params.items()) for o in seen.values()}) == len(seen) == size
+    earlier = [seen.pop(size - 1 - i) for i in range(known)]
+    assert Sampler(study, REFERENCE, earlier).propose(seen) is None, "there are no more"
 
 
 def test_the_gp_goes_to_the_edge_of_what_is_feasible_and_not_beyond(toy: MakeStudy) -> None:

@@ -191,6 +191,16 @@ def test_what_trials_take_ends_a_study(
     assert world.open().over  # another driver finds it over too
 
 
+def test_who_waits_for_a_place_after_a_restart_is_not_paid_for(make: Make, clock: Clock) -> None:
+    world = make(gpu_hours=9.0)
+    conductor, _ = begun(world)
+    conductor.ledger.close()
+    again = world.open()
+    again.next()  # one place where there were two
+    clock.now += 3600
+    assert again.spent.gpu_hours == 1.0
+
+
 def test_a_trial_that_never_reports_is_paid_for(make: Make, clock: Clock) -> None:
     conductor, trials = begun(make(gpu_hours=2.0))
     clock.now += 1800

@@ -80,14 +80,14 @@ def test_a_scheduler_is_told_with_the_studys_rungs_and_what_goes_on(smoke: Study
     asha = Scheduler("asha", grace=1000, reduction=3, brackets=2, min_results=5)
     long = replace(smoke, fixed={**smoke.fixed, "steps": 27_000}, scheduler=asha)
     text = told(long)
-    means = "asha, 62 % of a rung's trials go on, 2 brackets, 5 results at least"  # 3^-.44 is .617
+    means = "asha, 62 % of a rung's trials go on, 2 brackets, nothing ends before 5 results"  # 3^-.44 is .617
     assert f"{means}; rungs at 1000, 3000, 9000 of 27000 steps" in text
     searched = (*smoke.search, Choice("steps", (9_000, 27_000)))
     assert "rungs at 1000, 3000, 9000 of 27000 steps" in told(replace(long, search=searched)), (
         "not of a trial"
     )
     default = told(replace(long, scheduler=Scheduler("asha", reduction=4), start=()))
-    means = "asha, 54 % of a rung's trials go on, 1 bracket, 4 results at least"
+    means = "asha, 54 % of a rung's trials go on, 1 bracket, nothing ends before 4 results"
     assert f"{means}; rungs at 422, 1688, 6750 of 27000 steps" in default
 
 

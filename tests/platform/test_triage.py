@@ -127,9 +127,10 @@ def test_a_resumed_trial_goes_on_from_where_it_waited(make: Make) -> None:
     ]
     assert resumed
     for place, entry in resumed:
-        repeated, trained = (e["report"]["step"] for e in entries[place + 1 : place + 3])
+        assert entries[place + 1]["event"] == "started"
+        repeated, trained = (e["report"]["step"] for e in entries[place + 2 : place + 4])
         assert (repeated, trained) == (entry["step"], {3: 9, 9: 12}[entry["step"]])
-        assert {e["trial"] for e in entries[place : place + 3]} == {entry["trial"]}
+        assert {e["trial"] for e in entries[place : place + 4]} == {entry["trial"]}
 
 
 def paused_one(conductor: Conductor, world: World) -> int:

@@ -184,7 +184,7 @@ class Death:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.left = -1
-        names = ("proposed", "reported", "paused", "went_on", "ended")
+        names = ("proposed", "started", "reported", "paused", "went_on", "ended")
         for owner, name in [(Sampler, "take"), *((Ledger, name) for name in names)]:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
         for name in ("trial", "metrics", "finish", "study_metrics"):
