@@ -12,6 +12,7 @@ from tests.bench import foreign
 from tests.bench.contender import Contender, best_of, configurations
 from tests.bench.cube import cube_of
 from tests.bench.halving import FirstObjective, Scalarised
+from tests.bench.lineup import LIMITS
 from tests.bench.problems import Problem, fidelity_problems, full_problems
 
 HPO = full_problems()[-1]
@@ -32,7 +33,7 @@ def run(problem: Problem, contender: Contender, trials: int, parallel: int = 4) 
     return asked
 
 
-@pytest.mark.parametrize("name", [name for name in FACTORIES if name not in foreign.SLOW])
+@pytest.mark.parametrize("name", [name for name in FACTORIES if name not in LIMITS])
 def test_a_contender_proposes_points_of_the_space_the_same_for_the_same_seed(name: str) -> None:
     problem = CURVED if name in foreign.halvings() else HPO
     contender = FACTORIES[name](problem, 3)
