@@ -8,13 +8,13 @@ what was fitted to them shows on the test split only (platform.evaluate).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from platform import confidence, pareto
 from platform.confidence import Trainings
 from platform.evaluations import Facts, scores
 from platform.finalists import Key
-from platform.front import Bound, Front
+from platform.front import Bound, Candidate, Front
 from platform.pareto import Values
 from platform.retraining import Outcome, trials
 from platform.standings import LEAST, Score
@@ -116,15 +116,13 @@ def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
     to the hypervolume. One whose means break an outcome constraint is on no front, and behind all others.
     """
     groups, directions = scoring.groups(), [o.direction for o in scoring.objectives]
-    means = pareto.minimised(np.concatenate([group.mean for group in groups]), directions)
-    outcomes = [_bounded(scoring, key, front.bounds) for key in scoring.ordered]
-    broken = [{b.metric: m[b.metric] for b in front.bounds if b.violation(m) > 0} for m in outcomes]
-    kept, chances = np.array([not each for each in broken]), np.zeros(len(broken))
+    judged = replace(front, candidates=[_averaged(scoring, key, front.bounds) for key in scoring.ordered])
+    kept, chances = judged.feasible, np.zeros(len(scoring.ordered))
     drawn = confidence.worlds(groups, scoring.subjects)[:, kept]
     chances[kept] = confidence.probability_nondominated(drawn, directions)
     survived = np.array([_survived(scoring, trial) for trial, _ in scoring.ordered])
-    added = -np.array([sum(max(0.0, b.violation(m)) for b in front.bounds) for m in outcomes])
-    added[kept] = pareto.contributions(means[kept], front.corner)
+    added = -np.array([judged.broken(i) for i in range(len(kept))])
+    added[kept] = pareto.contributions(judged.minimised[kept], judged.corner)
     order = confidence.ranks(np.where(kept, chances * survived, -1.0), added)
     known, seen = scoring.intervals(), {(c.trial, c.steps): c.values for c in front.candidates}
     found = [
@@ -137,7 +135,7 @@ def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
             diverged=scoring.outcome.diverged[key[0]],
             nondominated=float(chances[i]),
             rank=int(order[i]),
-            broken=broken[i],
+            broken=_broken(judged, judged.candidates[i]),
         )
         for i, key in enumerate(scoring.ordered)
     ]
@@ -208,10 +206,16 @@ def _arrays(rows: Sequence[Sequence[Sequence[Score]]]) -> tuple[Values, Values]:
     return np.array(estimates, float), np.moveaxis(np.array(drawn, float), 3, 1)
 
 
-def _bounded(scoring: Scoring, key: Key, bounds: Sequence[Bound]) -> dict[str, float]:
-    """Means of the constrained metrics over the trainings that are ranked by."""
+def _averaged(scoring: Scoring, key: Key, bounds: Sequence[Bound]) -> Candidate:
+    """A candidate with its means over the trainings that are ranked by."""
     runs = [scoring.scores[key[0], seed, key[1]] for seed in scoring.seeds(key[0])]
-    return {b.metric: float(np.mean([run[b.metric].estimate for run in runs])) for b in bounds}
+    names = {o.name for o in scoring.objectives} | {b.metric for b in bounds}
+    return Candidate(*key, {n: float(np.mean([run[n].estimate for run in runs])) for n in names}, {}, "")
+
+
+def _broken(front: Front, candidate: Candidate) -> dict[str, float]:
+    found = zip(front.bounds, front.violations(candidate), strict=True)
+    return {bound.metric: candidate.values[bound.metric] for bound, violation in found if violation > 0}
 
 
 def _fresh(scoring: Scoring, key: Key) -> dict[str, float]:

@@ -42,13 +42,9 @@ def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
     on_front: dict[int, list[int]] = {}
     for member in front.members:
         on_front.setdefault(member.trial, []).append(member.steps)
-    missing = top - len(on_front.keys() & set(chosen))
-    if front.knee is not None and missing > 0 and front.knee.trial not in chosen:
-        chosen.append(front.knee.trial)
-        missing -= 1
-    while missing > 0 and (left := sorted(set(on_front) - set(chosen))):
-        chosen.append(max(left, key=lambda trial: kept_volume(front, [*chosen, trial])))
-        missing -= 1
+    while len(on_front.keys() & set(chosen)) < top and (left := sorted(set(on_front) - set(chosen))):
+        knee = [front.knee.trial] if front.knee and front.knee.trial in left else left
+        chosen.append(max(knee, key=lambda trial: kept_volume(front, [*chosen, trial])))
     keys = [(trial, steps) for trial in chosen for steps in on_front.get(trial, [])]
     return sorted({*begun, *keys}, key=lambda key: (chosen.index(key[0]), key[1]))
 

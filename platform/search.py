@@ -197,8 +197,7 @@ def require_measurable(study: Study, cohort: Cohort) -> None:
     config: Any = build(reference_config(), study.references)
     paired = len(cohort.split("val").mask("3T")) > 0
     known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
-    asked = [("objectives", o.name) for o in study.objectives]
-    for section, name in asked + [("constraints", c.metric) for c in study.constraints]:
+    for name, section in study.judged.items():
         if name not in known:
             other = f"is of a contrast that references: channels: {config.channels} has not"
             reason = other if paired else "needs paired validation subjects, which this cohort has not"

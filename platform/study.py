@@ -236,6 +236,12 @@ class Study:
         return ", ".join(self.methods)
 
     @property
+    def judged(self) -> dict[str, str]:
+        """Every metric that the study needs, with the section that asks for it."""
+        bounded = {constraint.metric: "constraints" for constraint in self.constraints}
+        return bounded | {objective.name: "objectives" for objective in self.objectives}
+
+    @property
     def config(self) -> type:
         """The first method's configuration class."""
         return self.configs[0]

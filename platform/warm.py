@@ -106,8 +106,7 @@ def unlike(study: Study, earlier: Study, trial: Trial, params: Mapping[str, Any]
 
 def unmeasured(study: Study, trial: Trial) -> str:
     """Which objectives and constrained metrics have no score; empty: none."""
-    wanted = [o.name for o in study.objectives] + [c.metric for c in study.constraints]
-    missing = {name for scores in trial.scores.values() for name in wanted if name not in scores}
+    missing = {name for scores in trial.scores.values() for name in study.judged if name not in scores}
     return f"{', '.join(sorted(missing))} not measured there" if missing else ""
 
 
