@@ -5,7 +5,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.bench.foreign import halvings, samplers
-from tests.bench.lineup import AUTO, FORECAST, HALVED, KINDS, NO_STOPPING, RAW, TPE, chosen, entries, problems
+from tests.bench.lineup import (
+    AUTO,
+    FORECAST,
+    HALVED,
+    KINDS,
+    LIMITS,
+    NO_STOPPING,
+    RAW,
+    TPE,
+    chosen,
+    entries,
+    problems,
+)
 
 THIRD = 1 / 3
 HALF = 0.5
@@ -55,7 +67,7 @@ def of_family(scale: Scale, *families: str) -> list[str]:
 def searchers(scale: Scale) -> list[str]:
     """Contenders of table A."""
     names = [AUTO, *(f"ours {kind}" for kind in KINDS), *samplers()]
-    return [name for name in names if not scale.quick or entries()[name].seeds > scale.seeds + 1]
+    return [name for name in names if not scale.quick or name not in LIMITS]
 
 
 def rules() -> list[str]:
@@ -123,7 +135,7 @@ def racers() -> list[str]:
 def jobs(only: Sequence[str], scale: Scale) -> list[Job]:
     """All runs of the tables named, without repetition, by seed; of those who take long last."""
     found = {job: None for seed in range(scale.seeds) for job in _of_seed(only, seed, scale)}
-    return sorted(found, key=lambda job: entries()[job.contender].seeds < scale.seeds)
+    return sorted(found, key=lambda job: job.contender in LIMITS)
 
 
 def _of_seed(only: Sequence[str], seed: int, scale: Scale) -> Iterator[Job]:

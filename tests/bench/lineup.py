@@ -17,6 +17,7 @@ from tests.bench.recorded import recorded_problems
 Make = Callable[[Problem, int, int], Contender]
 """From a problem, a seed and how many trials there will be."""
 
+UNLIMITED = 1000
 TPE, RANDOM, NO_STOPPING = "Optuna TPE", "random", "no stopping"
 AUTO, HALVED = "ours auto", "ours gp + halving"
 RAW, FORECAST = "ours, by rungs", "ours, by forecasts"
@@ -36,13 +37,13 @@ class Entry:
     make: Make
     sources: tuple[str, ...]
     """Files that decide what it does, beside the bench's own."""
-    seeds: int = 1000
-    trials: int = 1000
+    trials: int = UNLIMITED
+    seeds: int = UNLIMITED
     """At most so many, where a proposal takes long."""
 
 
-LIMITS = {"Optuna GP": (3, 50), "Syne Tune EHVI": (3, 50)}
-"""Seeds and trials of those that take a second and more a proposal."""
+LIMITS = {"Optuna GP": (50,), "Syne Tune EHVI": (50, 3)}
+"""Trials, and seeds, of those that take a second and more a proposal."""
 KINDS = {"gp": BAYESIAN, "tpe": EVOLUTION, "nsga3": EVOLUTION, "sobol": PROPOSE, "random": PROPOSE}
 
 

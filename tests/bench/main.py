@@ -11,10 +11,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from platform.cli import console
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table as Shown
 
@@ -33,10 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run what has not been run, then show and write everything."""
     known = parsed(arguments)
     scale = replace(QUICK if known.quick else Scale(20), **({"seeds": known.seeds} if known.seeds else {}))
-    console = Console()
     for line in foreign.missing():
         console.print(line)
-    runs = gathered(jobs(known.only, scale), Store(known.out / "cache"), known.jobs, console)
+    runs = gathered(jobs(known.only, scale), Store(known.out / "cache"), known.jobs)
     found = made(runs, known.only, scale)
     for table in found:
         console.print(shown(table))
@@ -69,7 +67,7 @@ def _tables(text: str) -> tuple[str, ...]:
     return tuple(table for table in TABLES if {table, table[0]} & set(names))
 
 
-def gathered(wanted: Sequence[Job], store: Store, processes: int, console: Console) -> dict[Job, Run]:
+def gathered(wanted: Sequence[Job], store: Store, processes: int) -> dict[Job, Run]:
     """All runs, those kept first."""
     runs = {job: run for job in wanted if (run := store.load(job))}
     left = [job for job in wanted if job not in runs]
@@ -94,11 +92,11 @@ def made(runs: dict[Job, Run], only: Sequence[str], scale: Scale) -> list[Table]
 
 def shown(table: Table) -> Shown:
     """For the screen."""
-    found = Shown(title=table.title, caption=escape(table.note), box=box.SIMPLE_HEAD, title_justify="left")
+    found = Shown(title=table.title, caption=table.note, box=box.SIMPLE_HEAD, title_justify="left")
     for number, column in enumerate(table.columns):
-        found.add_column(column, justify="right" if number else "left", no_wrap=True)
+        found.add_column(column, justify="right" if number else "left")
     for row in table.rows:
-        found.add_row(*map(escape, row), style="bold" if row[0].startswith("ours") else None)
+        found.add_row(*row, style="bold" if row[0].startswith("ours") else None)
     return found
 
 

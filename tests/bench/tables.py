@@ -10,7 +10,18 @@ from scipy.stats import t as student
 
 from tests.bench import experiments as plan
 from tests.bench.experiments import Job, Scale
-from tests.bench.lineup import AUTO, FORECAST, HALVED, NO_STOPPING, RANDOM, TPE, entries, problems
+from tests.bench.lineup import (
+    AUTO,
+    FORECAST,
+    HALVED,
+    LIMITS,
+    NO_STOPPING,
+    RANDOM,
+    TPE,
+    UNLIMITED,
+    entries,
+    problems,
+)
 from tests.bench.simulator import Run
 
 Runs = Mapping[Job, Run]
@@ -245,8 +256,11 @@ def wanted(runs: Runs, scale: Scale, only: Sequence[str]) -> Table:
 
 def limited() -> str:
     """Who runs fewer seeds or trials."""
-    few = {name: entry for name, entry in entries().items() if entry.seeds < 1000}
-    told = (f"{name} {entry.seeds} seeds of {entry.trials} trials" for name, entry in few.items())
+    few = {name: entry for name, entry in entries().items() if name in LIMITS}
+    told = (
+        f"{name} {entry.trials} trials" + (f" of {entry.seeds} seeds" if entry.seeds < UNLIMITED else "")
+        for name, entry in few.items()
+    )
     return f"Slow, hence at most: {'; '.join(told)}." if few else ""
 
 
