@@ -173,7 +173,7 @@ def begin(study: Study, storage: Storage, baseline: Mapping[str, float], facts: 
     learned = warm.Warm()
     if study.warm:
         learned = warm.read(storage.existing(study.warm), study, facts["cohort"])
-        study = warm.started(study, learned.points)
+        study = warm.started(study, learned)
         console.print("\n".join(learned.told), markup=False)
     point = reference_point(baseline, study.objectives)
     terms = Terms(point, limits, learned.known)

@@ -57,6 +57,8 @@ def read(folder: Path, study: Study, cohort: str) -> Warm:
     told += [f"warm start: {count} not: {reason}" for reason, count in reasons.items()]
     if points:
         told.append(f"warm start: {len(points)} points of its front are tried first instead")
+    if again := len(study.start) - len(untried(study.start, known)):
+        told.append(f"warm start: not tried first again, as known: {again} of {len(study.start)} points")
     return Warm(tuple(known), tuple(points), told)
 
 
@@ -110,7 +112,13 @@ def unmeasured(study: Study, trial: Trial) -> str:
     return f"{', '.join(sorted(missing))} not measured there" if missing else ""
 
 
-def started(study: Study, points: Sequence[dict[str, Any]]) -> Study:
-    """The study with points to try first after its own."""
-    new = [point for point in points if point not in study.start]
-    return replace(study, start=(*study.start, *new))
+def untried(points: Sequence[dict[str, Any]], known: Sequence[Known]) -> tuple[dict[str, Any], ...]:
+    """The points that no known trial has tried."""
+    tried = [trial["params"] for trial in known]
+    return tuple(point for point in points if point not in tried)
+
+
+def started(study: Study, learned: Warm) -> Study:
+    """The study with the earlier one's points to try first after its own, and without what is known."""
+    new = tuple(point for point in learned.points if point not in study.start)
+    return replace(study, start=untried(study.start + new, learned.known))

@@ -15,6 +15,7 @@ from platform.space import load_study
 from platform.storage import Storage
 from platform.study import Constraint, Objective, Study
 from platform.terms import Terms
+from platform.warm import Warm
 from typing import Any
 
 import pytest
@@ -182,8 +183,18 @@ def test_only_what_keeps_its_bounds_is_on_the_earlier_front(earlier: Earlier, sm
 
 def test_points_come_after_the_studys_own_and_once(smoke: Study) -> None:
     own = smoke.start[0]
-    started = warm.started(smoke, (PARAMS[0], own, PARAMS[1]))
+    started = warm.started(smoke, Warm(points=(PARAMS[0], own, PARAMS[1])))
     assert started.start == (own, PARAMS[0], PARAMS[1])
+
+
+def test_a_point_that_is_known_is_not_tried_first(earlier: Earlier, smoke: Study) -> None:
+    fresh = {**PARAMS[0], "lambda_DMD": 0.3}
+    study = replace(smoke, start=(PARAMS[1], fresh))
+    found = warm.read(earlier(), study, COHORT)
+    assert warm.started(study, found).start == (fresh,)
+    assert found.told[-1] == "warm start: not tried first again, as known: 1 of 2 points"
+    other = warm.read(earlier(), study, "another hash")
+    assert warm.started(study, other).start == (PARAMS[1], fresh, PARAMS[0])
 
 
 # A study that begins warm
