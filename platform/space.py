@@ -35,7 +35,8 @@
                                     # points {field: value} of what is searched there, each completed by the
                                     # defaults of its method (of the first, if it names none); or
                                     # {study: NAME}: the trials of an earlier study are known from the start,
-                                    # and the defaults tried, if in the domains, or points: as above
+                                    # and the defaults tried, if in the domains, or points: as above;
+                                    # none that is known already
     cohort: {source: phantom, size: 2mm}    # a file of trainers/cohorts, and fields of its configuration
     references: {teacher_steps: 300}        # optional; fields of trainers.references.config.ReferenceConfig
     resources:                      # optional; of one trial
