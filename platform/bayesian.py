@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm, qmc
 
-GLOBAL_EVERY = 9
+GLOBAL_EVERY = 3
 """One proposal in so many considers the whole space too, the others the front's surroundings."""
 PARENTS, DRAWN, CLIMBERS, CHILDREN = 20, 512, 8, 16
-NEAR, STEPS = 0.1, (0.1, 0.05, 0.02, 0.01)
-"""Deviation, in unit cubes, of the first candidates around the front, then of each round around the best."""
+AROUND, STEPS = (0.1, 0.3), (0.3, 0.1, 0.05, 0.02, 0.01)
+"""Deviations, in unit cubes, of the first candidates around the front, then of each round around the best."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Bayesian:
         front = np.flatnonzero(nondominated(means))
         front = front[np.argsort(-gains[front], kind="stable")][:PARENTS]
         parents = np.array([self._cube(alive[i].params, rng) for i in front])
-        return mutated(parents, max(1, DRAWN // len(parents)), NEAR, rng)
+        children = DRAWN // (len(AROUND) * len(parents))
+        return np.concatenate([mutated(parents, children, step, rng) for step in AROUND])
 
     def _climbed(self, cubes: Values, goal: Goal, rng: np.random.Generator) -> Point | None:
         """The best of the cubes [n, d] after rounds of mutation; None where the space takes none."""
