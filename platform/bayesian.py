@@ -20,8 +20,10 @@ from scipy.stats import norm, qmc
 GLOBAL_EVERY = 3
 """One proposal in so many considers the whole space too, the others the front's surroundings."""
 PARENTS, DRAWN, CLIMBERS, CHILDREN = 20, 512, 8, 16
-AROUND, STEPS = (0.1, 0.3), (0.3, 0.1, 0.05, 0.02, 0.01)
-"""Deviations, in unit cubes, of the first candidates around the front, then of each round around the best."""
+NEAR, CLOSER = 0.1, (0.05, 0.02, 0.01)
+"""Deviations, in unit cubes, of candidates around the front, then of the rounds around the best."""
+FAR, EARLY = 0.3, 50
+"""Deviation that comes before the near one while so few trials are seen: later they refine what was found."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,12 @@ class Bayesian:
         model = self._model(seen, rng)
         known = [o for o in seen if o.state in ("completed", "running")]
         gains = model.gains(self._learner.ends(known))
-        cubes = self._around(seen, model, rng)
+        steps = (FAR, NEAR) if len(seen) < EARLY else (NEAR,)
+        cubes = self._around(seen, model, steps, rng)
         if len(seen) % GLOBAL_EVERY == 0:
             cubes = np.concatenate([cubes, qmc.Sobol(cubes.shape[1], rng=rng).random(DRAWN)])
         goal = Goal(model, gains.max(0, initial=0.0), {key(o.params) for o in seen})
-        return self._climbed(cubes, goal, rng) or self._design.propose(seen)
+        return self._climbed(cubes, goal, (*steps, *CLOSER), rng) or self._design.propose(seen)
 
     def _model(self, seen: Sequence[Observation], rng: np.random.Generator) -> Model:
         data, corner = self._learner.data(seen), np.array(self._space.reference)
@@ -83,7 +86,9 @@ class Bayesian:
         gauge = improvement.Gauge.draw(data.objectives.min(0), corner, rng)
         return Model(objectives, constraints, gauge)
 
-    def _around(self, seen: Sequence[Observation], model: Model, rng: np.random.Generator) -> Values:
+    def _around(
+        self, seen: Sequence[Observation], model: Model, steps: Sequence[float], rng: np.random.Generator
+    ) -> Values:
         """Unit-cube points [n, d] around the front, as it is predicted for the end of training."""
         done = any(o.state == "completed" for o in seen)
         alive = [o for o in seen if o.state != "failed" and (o.state != "paused" or not done)]
@@ -92,13 +97,15 @@ class Bayesian:
         front = np.flatnonzero(nondominated(means))
         front = front[np.argsort(-gains[front], kind="stable")][:PARENTS]
         parents = np.array([self._cube(alive[i].params, rng) for i in front])
-        children = DRAWN // (len(AROUND) * len(parents))
-        return np.concatenate([mutated(parents, children, step, rng) for step in AROUND])
+        children = DRAWN // (len(steps) * len(parents))
+        return np.concatenate([mutated(parents, children, step, rng) for step in steps])
 
-    def _climbed(self, cubes: Values, goal: Goal, rng: np.random.Generator) -> Point | None:
+    def _climbed(
+        self, cubes: Values, goal: Goal, steps: Sequence[float], rng: np.random.Generator
+    ) -> Point | None:
         """The best of the cubes [n, d] after rounds of mutation; None where the space takes none."""
         cubes, worth = self._judged(cubes, goal)
-        for step in STEPS if len(cubes) else ():
+        for step in steps if len(cubes) else ():
             order = np.argsort(-worth, kind="stable")[:CLIMBERS]
             children, theirs = self._judged(mutated(cubes[order], CHILDREN, step, rng), goal)
             cubes = np.concatenate([cubes[order], children])
