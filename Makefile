@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test units system lint bench bench-search ui clean
+.PHONY: search compare test units system lint bench bench-search bench-real ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -33,6 +33,10 @@ bench: .venv/test.done
 # The search against others on a simulated clock; hours for all of it (ARGS="--quick": a minute), goes on where it was.
 bench-search: .venv/bench.done
 	OMP_NUM_THREADS=1 PYTHONPATH=.:.venv/bench $(BIN)/python -m tests.bench.main $(ARGS)
+
+# Early stopping in real studies on the phantom; a quarter of an hour a seed on two cores.
+bench-real: .venv/test.done
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.real $(ARGS)
 
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1

@@ -46,15 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Arguments, checked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seeds", type=_positive, help="default: 20")
+    parser.add_argument("--seeds", type=positive, help="default: 20")
     parser.add_argument("--quick", action="store_true", help="two seeds, few problems, under a minute")
     parser.add_argument("--only", type=_tables, default=TABLES, help=f"of {','.join(TABLES)}")
-    parser.add_argument("--jobs", type=_positive, default=os.cpu_count(), help="processes; default: cores")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count(), help="processes; default: cores")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"))
     return parser.parse_args(arguments)
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

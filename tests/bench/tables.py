@@ -249,7 +249,7 @@ def wanted(runs: Runs, scale: Scale, only: Sequence[str]) -> Table:
                 cost = _quantile(race(runs, scale, problem, HALVED).reached, 0.5)
                 rows.append(("cost to TPE's end / TPE's", problem, cost, "<= 0.333", cost <= plan.THIRD))
     plain = (
-        (figure, where, _number(v), bound, "yes" if met else "NO") for figure, where, v, bound, met in rows
+        (figure, where, number(v), bound, "yes" if met else "NO") for figure, where, v, bound, met in rows
     )
     return Table("What is wanted", ("figure", "problem", "found", "wanted", "reached"), tuple(plain))
 
@@ -278,7 +278,7 @@ def quartiles(values: Sequence[float]) -> str:
     """Median and quartiles; infinity is what was not reached."""
     if not values:
         return "-"
-    low, middle, high = (_number(_quantile(values, share)) for share in (0.25, 0.5, 0.75))
+    low, middle, high = (number(_quantile(values, share)) for share in (0.25, 0.5, 0.75))
     return f"{middle} [{low}, {high}]"
 
 
@@ -289,5 +289,5 @@ def _quantile(values: Sequence[float], share: float) -> float:
     return high if math.isinf(high) else low + (place % 1) * (high - low)
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     return "not" if math.isinf(value) else f"{value:.3f}"
