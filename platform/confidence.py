@@ -8,7 +8,8 @@ could be judged on. Two sources of noise make a candidate's mean uncertain:
   e at most :data:`LENT` (the moderated variance of Smyth 2004, SAGMB 3(1):3, its prior the other trials');
 - subjects: bootstrap draws that resample the same subjects for every candidate and seed, so that what is
   common to all (hard subjects) does not blur their order. For means over n subjects spread by
-  sqrt(n / (n - 1)), Student with n - 1 degrees (Hesterberg 2015); pooled distances stay as drawn.
+  sqrt(n / (n - 1)), Student with n - 1 degrees (Hesterberg 2015); so for pooled distances, which to first
+  order are means over subjects too (von Mises expansion).
 
 Both are taken as independent. The spread of a seed over subjects is in both, so the intervals err on the wide
 side. Values are [.., m], m objectives in their natural directions; a candidate is a training group's step
@@ -88,7 +89,7 @@ def intervals(
     """Mean, low and high [n, m] of every candidate, over seeds and subjects.
 
     Student's quantile with the degrees of Satterthwaite (1946) for the sum of both variances. ``subjects``
-    [m] is how many an objective is the mean over, 0 for a pooled distance. With one seed everywhere the
+    [m] is how many an objective was judged on, 0 for one without draws. With one seed everywhere the
     interval is over subjects alone; NaN where nothing is known of either.
     """
     from scipy.stats import t
@@ -97,7 +98,7 @@ def intervals(
     mean = np.concatenate([g.mean for g in groups])
     seeds = np.concatenate([noise.variance for noise in noises])
     degrees = np.concatenate([np.full(noise.variance.shape, noise.degrees) for noise in noises])
-    drawn = np.concatenate([np.nanvar(g.draws.mean(0), axis=0) for g in groups]) * _inflation(subjects) ** 2
+    drawn = np.concatenate([_drawn_variance(g) for g in groups]) * _inflation(subjects) ** 2
     variance = seeds + drawn
     with np.errstate(invalid="ignore", divide="ignore"):
         shared = np.where(degrees > 0, seeds**2 / np.maximum(degrees, 1), 0) + drawn**2 / _degrees(subjects)
@@ -154,6 +155,13 @@ def ranks(worth: Values, contribution: Values) -> NDArray[np.int64]:
 def _residuals(group: Trainings) -> Values:
     """[S, k, m]"""
     return np.asarray(group.estimates - group.mean)
+
+
+def _drawn_variance(group: Trainings) -> Values:
+    """[k, m], over draws; exactly 0 where all are equal, of whose variance rounding would leave something."""
+    draws = group.draws.mean(0)
+    equal = np.nanmax(draws, axis=0) == np.nanmin(draws, axis=0)
+    return np.where(equal, 0.0, np.nanvar(draws, axis=0))
 
 
 def _averaged(group: Trainings) -> Values:

@@ -92,7 +92,7 @@ class Scoring:
 
     @property
     def subjects(self) -> list[int]:
-        """Subjects that each objective is the mean over, 0 for a pooled distance."""
+        """Subjects that each objective was judged on, 0 for one without draws."""
         one = next(iter(self.scores.values()))
         return [one[o.name].subjects for o in self.objectives]
 

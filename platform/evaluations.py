@@ -13,8 +13,6 @@ from trainers.evaluate import Evaluation, evaluate
 
 Facts = Mapping[str, Any]
 """What an evaluation published beside its samples."""
-POOLED = ("fid", "kid", "rad_fid")
-"""Distances of a whole cohort: no mean over subjects."""
 
 
 def evaluate_all(tasks: Mapping[str, Evaluation], gpus: float, console: Console) -> dict[str, Path]:
@@ -37,9 +35,9 @@ def is_done(task: Evaluation) -> bool:
 
 
 def scores(facts: Facts) -> dict[str, Score]:
-    """The published results of one evaluation; pooled distances have no mean over subjects to correct."""
+    """The published results of one evaluation."""
     subjects = int(facts["subjects"])
     return {
-        name: Score(estimate, tuple(draws), 0 if name in POOLED else subjects)
+        name: Score(estimate, tuple(draws), subjects)
         for name, (estimate, draws) in {**facts["scores"], **facts["extended"]}.items()
     }

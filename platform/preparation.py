@@ -6,7 +6,7 @@ from pathlib import Path
 from platform import quality
 from platform.study import Cohort as CohortChoice
 from platform.study import Study, cohort_module
-from platform.tuning import ray_map
+from platform.tuning import fetched, ray_map
 from typing import Any
 
 import ray
@@ -99,7 +99,8 @@ def _train(
         running = [task.remote(partial(store.train_announced, cohort, config, root), part) for part in parts]
         while running:
             done, running = ray.wait(running, timeout=0.5)
-            ray.get(done)
+            for reference in done:
+                fetched(reference)
             for part in parts:
                 _advance(bar, bars[part], store.progress_file(folder, part))
         for part in parts:

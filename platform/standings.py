@@ -23,7 +23,7 @@ class Score:
     draws: tuple[float, ...] = ()
     """Draw i resamples the same subjects for every system and seed; empty for a value without resampling."""
     subjects: int = 0
-    """How many were resampled, for a mean over subjects: corrects intervals of few; 0 corrects nothing."""
+    """How many were resampled: corrects intervals of few; 0 corrects nothing."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def cells(rows: Sequence[Row], metric: str, direction: str) -> list[Cell | None]
 
     ``direction`` is "minimize", "maximize", or "none" where no value is better than another.
 
-    A difference to the best counts as none where it is at most 1.96 standard errors: the paired difference's
-    variance over draws and the variance over seeds of both means (Student's quantile with few subjects).
+    A difference to the best counts as none where it lies within its 95 % interval around 0: Student's, of the
+    paired difference's variance over draws and the variance over seeds of both means.
     """
     samples = [_Sample.of(row, metric) for row in rows]
     best = _best(rows, samples, direction)
@@ -132,10 +132,10 @@ class _Sample:
         return float(np.mean(self.estimates))
 
     @property
-    def seed_variance(self) -> float:
-        """Of the mean over seeds; 0 with one seed, whose spread nobody knows."""
+    def seed_variance(self) -> tuple[float, int]:
+        """Of the mean over seeds, and its degrees of freedom; 0 with one seed, whose spread nobody knows."""
         count = len(self.estimates)
-        return float(np.var(self.estimates, ddof=1) / count) if count > 1 else 0.0
+        return (float(np.var(self.estimates, ddof=1) / count) if count > 1 else 0.0), count - 1
 
 
 def _cell(sample: _Sample, metric: str, best: bool, tied: bool) -> Cell:
@@ -163,10 +163,24 @@ def _tied(sample: _Sample, best: _Sample | None) -> bool:
         return best is not None
     with np.errstate(invalid="ignore"):
         gaps = sample.draws - best.draws
-        seeds = sample.seed_variance + best.seed_variance
+        seeds = [sample.seed_variance, best.seed_variance]
     gaps, subjects = gaps[np.isfinite(gaps)], max(sample.subjects, best.subjects)
-    variance = _inflation(subjects) * float(np.var(gaps)) if len(gaps) else 0.0
-    return bool(abs(sample.mean - best.mean) <= _quantile(subjects) * np.sqrt(variance + seeds))
+    drawn = _inflation(subjects) * float(np.var(gaps)) if len(gaps) else 0.0
+    return bool(abs(sample.mean - best.mean) <= _reach([(drawn, subjects - 1), *seeds]))
+
+
+def _reach(parts: Sequence[tuple[float, int]]) -> float:
+    """Half of the 95 % interval of a sum of variances, each with its degrees of freedom; below 1: normal.
+
+    Student's quantile with the degrees of Satterthwaite (1946).
+    """
+    from scipy.stats import t
+
+    variance = sum(part for part, _ in parts)
+    if not variance > 0:
+        return 0.0
+    shared = sum(part**2 / degrees for part, degrees in parts if degrees > 0)
+    return float(t.ppf(0.975, variance**2 / shared if shared else np.inf) * np.sqrt(variance))
 
 
 def _inflation(subjects: int) -> float:

@@ -14,7 +14,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, WorkerCrashedError
+from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 from ray.tune.error import TuneError
 
 from trainers import trial
@@ -105,6 +105,16 @@ def concurrency(resources: Resources) -> int:
     return preflight.concurrency(resources, machine)
 
 
+def fetched(reference: Any) -> Any:
+    """A task's result; an InputError that it has raised is raised plainly, without its worker's traceback."""
+    try:
+        return ray.get(reference)
+    except RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        raise
+
+
 def ray_map(
     function: Callable[[Any], Any],
     items: Iterable[Any],
@@ -119,7 +129,7 @@ def ray_map(
     started = [(item, task.remote(function, item)) for item in items]
     for item, reference in started:
         try:
-            yield ray.get(reference)
+            yield fetched(reference)
         except (WorkerCrashedError, OutOfMemoryError) as error:
             if lost is None:
                 raise

@@ -40,6 +40,10 @@ class FieldError(InputError):
         super().__init__(f"{key}: {value!r} is not allowed; allowed: {allowed}")
         self.key, self.value, self.allowed = key, value, allowed
 
+    def __reduce__(self) -> tuple[type["FieldError"], tuple[str, object, str]]:
+        """Pickles by its three parts: it comes back from workers."""
+        return type(self), (self.key, self.value, self.allowed)
+
 
 @dataclass(frozen=True)
 class FieldType:
@@ -94,8 +98,9 @@ def check(key: str, value: Any, kind: FieldType) -> Any:
 
 def suggest(key: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     """``"did you mean x? "`` for a near miss, else nothing."""
-    close = difflib.get_close_matches(key, list(known), n=1)
-    return f"did you mean {close[0]}? " if close else ""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(key.lower(), list(names), n=1)
+    return f"did you mean {names[close[0]]}? " if close else ""
 
 
 def canonical(config: Any) -> str:

@@ -144,9 +144,15 @@ def test_one_seed_has_an_interval_over_subjects_and_one_subject_none() -> None:
     mean, low, high = intervals([group([[[7.0]]], draws)], (25,))
     half = t.ppf(0.975, 24) * draws.std() * np.sqrt(25 / 24)
     assert (mean.item(), high.item() - mean.item()) == pytest.approx((7, half))
-    _, low, high = intervals([group([[[7.0]]])], (1,))
-    assert np.isnan(low).all() and np.isnan(high).all()
     assert np.isfinite(worlds([group([[[7.0]]])], (1,), 10)).all()
+
+
+@pytest.mark.parametrize("value", np.random.default_rng(8).uniform(0, 40, 20).tolist())
+def test_where_nothing_is_known_no_bound_is_made_of_rounding(value: float) -> None:
+    """A thousand equal draws have a variance of 1e-29, and so no width that a reader should see."""
+    alone = group([[[value]]], np.full((1, 1000, 1, 1), value))
+    _, low, high = intervals([alone], (1,))
+    assert np.isnan(low).all() and np.isnan(high).all()
 
 
 def test_equal_seeds_have_an_interval_of_no_width() -> None:

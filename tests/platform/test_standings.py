@@ -132,10 +132,30 @@ def test_the_spread_over_seeds_can_tie_what_the_subjects_tell_apart() -> None:
     assert marks([row("a", 0.8, 1.2), row("b", 0.9, 1.3)]) == ["best", "tied"]
 
 
-@pytest.mark.parametrize(("gap", "expected"), [(1.95, "tied"), (1.97, "")])
-def test_the_threshold_is_1_96_standard_errors(gap: float, expected: str) -> None:
-    """Seeds at m ± 1: variance 2, so 1 of each mean, 2 of the difference; draws of unit spread add 1 each."""
-    error = np.sqrt(2 + 2)
+@pytest.mark.parametrize(("a", "b"), [((0.0, 1.0), (2.9, 3.2)), ((0.0, 0.4, 0.9), (1.0, 1.6))])
+def test_seeds_alone_tell_systems_apart_as_welchs_test_does(
+    a: tuple[float, ...], b: tuple[float, ...]
+) -> None:
+    """Moved to just within and just beyond its critical distance."""
+    known = stats.ttest_ind(b, a, equal_var=False)
+    critical = stats.t.ppf(0.975, known.df) * (np.mean(b) - np.mean(a)) / known.statistic
+    for share, expected in ((0.999, "tied"), (1.001, "")):
+        moved = np.array(b) - np.mean(b) + np.mean(a) + share * critical
+        assert marks([row("a", *a), row("b", *moved.tolist())]) == ["best", expected]
+
+
+def test_few_seeds_tell_equal_systems_apart_in_at_most_5_of_100_cases() -> None:
+    """Welch's test with two seeds errs on the safe side."""
+    rng = np.random.default_rng(4)
+    pairs = rng.standard_normal((600, 2, 2)).tolist()
+    apart = [not any(m == "tied" for m in marks([row("a", *a), row("b", *b)])) for a, b in pairs]
+    assert np.mean(apart) < 0.06
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.995, "tied"), (1.005, "")])
+def test_the_threshold_is_of_seeds_and_draws_together(share: float, expected: str) -> None:
+    """Seeds at m ± 1: variance 2, so 1 of each mean with 1 degree; draws of unit spread add 2 with none."""
+    gap, error = share * stats.t.ppf(0.975, (2 + 2) ** 2 / 2), np.sqrt(2 + 2)
     swing = (-1.0, -1.0, 1.0, 1.0)
     other = row("b", gap * error - 1, gap * error + 1, draws=(-1.0, 1.0, -1.0, 1.0))
     assert marks([row("a", -1.0, 1.0, draws=swing), other]) == ["best", expected]

@@ -5,6 +5,7 @@ import pickle
 import signal
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from platform import tuning
 from platform.domains import Log, Uniform
@@ -23,8 +24,11 @@ from ray.tune.search import Searcher
 
 from tests.platform.world import World, proposals_at_once
 from trainers import trial
+from trainers.cohorts.store import Cohort
+from trainers.config import FieldError, build
 from trainers.errors import InputError
 from trainers.loop import Report, Task
+from trainers.references.config import ReferenceConfig
 
 REPORT = Report(5, 10, {1: {"fid": 2.0}, 2: {"fid": 1.0}}, {"gan": 0.5}, 1.5, "/c/5")
 
@@ -246,3 +250,17 @@ def test_a_pause_and_a_resumption_through_tune(
         assert all(
             count == 1 + ((number, int(name.split("-")[1])) in repeated) for name, count in written.items()
         )
+
+
+def test_what_a_task_refuses_is_one_line_and_its_bug_keeps_the_traceback(
+    tmp_path: Path, local_ray: None
+) -> None:
+    missing = tmp_path / "cohort"
+    with pytest.raises(InputError) as told:
+        list(tuning.ray_map(Cohort.open, [missing]))
+    assert str(missing) in str(told.value) and "\n" not in str(told.value)
+    with pytest.raises(FieldError) as field:
+        list(tuning.ray_map(partial(build, ReferenceConfig), [{"crop": "wide"}]))
+    assert (field.value.key, field.value.value) == ("crop", "wide")
+    with pytest.raises(ZeroDivisionError, match="Traceback|ray::call"):
+        list(tuning.ray_map(partial(divmod, 1), [0]))
