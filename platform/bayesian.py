@@ -22,6 +22,8 @@ GLOBAL_EVERY = 3
 PARENTS, DRAWN, CLIMBERS, CHILDREN = 20, 512, 8, 16
 NEAR, CLOSER = 0.1, (0.05, 0.02, 0.01)
 """Deviations, in unit cubes, of candidates around the front, then of the rounds around the best."""
+NOTHING = 1e-12
+"""Improvement, in volumes of the box from ideal to corner, below which only feasibility counts."""
 FAR, EARLY = 0.3, 50
 """Deviation that comes before the near one while so few trials are seen: later they refine what was found."""
 
@@ -35,10 +37,13 @@ class Model:
     gauge: improvement.Gauge
 
     def worth(self, inputs: Values, best: Values) -> Values:
-        """Expected hypervolume improvement [n] over ``best``, times the probability to be feasible."""
+        """Log [n] of the expected hypervolume improvement over ``best`` times the probability to be feasible.
+
+        A logarithm, as that of a point far from feasible is to be compared too (Ament et al. 2023).
+        """
         gain = self.gauge.expected_improvement(*predicted(self.objectives, inputs), best)
         means, deviations = predicted(self.constraints, inputs)
-        return np.asarray(gain * norm.cdf(-means / deviations).prod(1))
+        return np.asarray(np.log(gain + NOTHING) + norm.logcdf(-means / deviations).sum(1))
 
     def gains(self, inputs: Values) -> Values:
         """Scalarised predictions [n, l]; nothing where a constraint is expected to be broken."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform import tracking
+from platform.curve import Curve
 from platform.front import Candidate, Front, candidates
 from platform.heard import flat_metrics, heard, not_finite, plain, run_status
 from platform.ledger import OVER, Ledger, Status, Trial
@@ -46,19 +47,20 @@ class Conductor:
         self.study, self.storage, self.ledger, self.terms = study, storage, ledger, terms
         self.cohort, self.references, self.recorder = cohort, references, recorder
         self.folder, self.slots = storage.study(study.name), slots
-        self.sampler = Sampler(study, self.judged(()).corner.tolist(), terms.seen(study.objectives))
-        self.triage = Triage(study, self.sampler.space, self.judged)
+        known = terms.seen(study.objectives)
+        self.sampler = Sampler(study, self.judged(()).corner.tolist(), known)
+        self.triage = Triage(study, self.sampler.space, self.judged, known)
         ledger.begin()
         self.started = time.monotonic()
         self.driver_seconds = 0.0
         """Spent on proposing and recording, all trials together."""
         self.handed_out = 0
         self.running: set[int] = set()
-        self._exhausted = False
+        self.exhausted = False
+        """Whether every point of the space has been tried."""
         self._ending = ""
         self._artist = ThreadPoolExecutor(1)
-        self._order: list[int] = []
-        self._curve: list[float] = []
+        self._curve = Curve(self.judged)
         self._waiting = deque(self._reconcile())
         if study.deterministic and ledger.newest.get("event") in ("proposed", "went_on"):
             self._deal_wave()  # an earlier driver may have died before the wave was whole
@@ -166,12 +168,7 @@ class Conductor:
         done = self.ledger.of_status("completed")
         if not self.study.deterministic:
             done.sort(key=lambda trial: trial.ended_at)
-        if self._order != (order := [trial.number for trial in done])[: len(self._order)]:
-            self._curve = []
-        self._order = order
-        for count in range(len(self._curve) + 1, len(done) + 1):
-            self._curve.append(self.judged(candidates(done[:count])).hypervolume)
-        return self._curve
+        return self._curve.volumes(done)
 
     def close(self) -> None:
         """Draw what an interrupted driver left undrawn; tell MLflow which trials were stopped for good."""
@@ -185,7 +182,7 @@ class Conductor:
     @property
     def _no_more(self) -> bool:
         """Whether nothing new is to be proposed."""
-        return self._exhausted or len(self.ledger.trials) >= self.study.budget.trials
+        return self.exhausted or len(self.ledger.trials) >= self.study.budget.trials
 
     def _chosen(self, wait: bool) -> Trial | None:
         """The paused trial whose turn it is, else a new one, once its proposal is ready."""
@@ -203,7 +200,7 @@ class Conductor:
             return None
         point = self.sampler.take()
         if point is None:
-            self._exhausted = True
+            self.exhausted = True
             return None
         number = max(self.ledger.trials, default=-1) + 1
         self.ledger.proposed(number, point.params, point.memory)

@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from platform.designs import Sobol
 from platform.domains import Choice, Dimension, Int, IntLog, Log, Uniform, exact, is_active
 from platform.observed import Observation, Point, SearchSpace
 from typing import Any
@@ -12,8 +13,8 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.samplers import BaseSampler, NSGAIIISampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-ATTEMPTS = 1000
-"""Proposals drawn in search of one that the space takes."""
+ATTEMPTS = 200
+"""Proposals drawn in search of one that the space takes: half a second of TPE's."""
 POPULATION = 16
 GENERATION = NSGAIIISampler._get_generation_key()
 """What NSGA-III remembers of a proposal; points of other hands are of its first generation."""
@@ -35,10 +36,10 @@ class Evolutionary:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        self._space, self._kind = space, kind
+        self._space, self._kind, self._design = space, kind, Sobol(space)
 
     def propose(self, seen: Sequence[Observation]) -> Point | None:
-        """The sampler's point; None where the space takes none of :data:`ATTEMPTS`.
+        """The sampler's point, or a quasi-random one where the space takes none of :data:`ATTEMPTS`.
 
         Points that the space refuses count as running meanwhile: TPE keeps away from those alone.
         """
@@ -55,7 +56,7 @@ class Evolutionary:
                     params[dimension.name] = exact(dimension, value)
             if not self._space.refusal(params):
                 return Point(params, dict(study.get_trials(deepcopy=False)[-1].system_attrs))
-        return None
+        return self._design.propose(seen)
 
     def _sampler(self, seen: int) -> BaseSampler:
         seed, startup = (self._space.seed + seen) % 2**32, min(10, max(2, self._space.trials // 3))

@@ -1,6 +1,6 @@
 """What trials will reach at the end of their training, from all that was seen of all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from platform import gaussian
 from platform.learner import Learner, fitted, predicted
 from platform.observed import Observation, SearchSpace
@@ -15,19 +15,21 @@ GROWTH = 1.15
 class Forecaster:
     """Gaussian processes over parameters and training share, conditioned on every rung."""
 
-    def __init__(self, space: SearchSpace) -> None:
-        self._learner = Learner(space)
+    def __init__(self, space: SearchSpace, known: Sequence[Observation] = ()) -> None:
+        """``known``: trials of an earlier study, that teach as well."""
+        self._learner, self._known = Learner(space), known
         self._fitted: list[gaussian.Process] = []
         self._rungs = 0
 
     def ends(self, seen: Mapping[int, Observation]) -> dict[int, Values]:
         """Expected objectives [1, m], minimised, of every trial that has reported; none with too few ends."""
         told = {number: o for number, o in seen.items() if o.rungs and o.state != "failed"}
-        if sum(o.state == "completed" for o in told.values()) < FEWEST:
+        teachers = [*self._known, *seen.values()]
+        if not told or sum(o.state == "completed" for o in teachers) < FEWEST:
             return {}
-        data = self._learner.data(list(seen.values()))
-        if len(data.inputs) > GROWTH * self._rungs:
-            self._fitted, self._rungs = fitted(data.inputs, data.objectives), len(data.inputs)
+        data, rungs = self._learner.data(teachers), sum(len(o.rungs) for o in teachers)
+        if rungs > GROWTH * self._rungs:
+            self._fitted, self._rungs = fitted(data.inputs, data.objectives), rungs
         pairs = zip(self._fitted, data.objectives.T, strict=True)
         now = [process.conditioned(data.inputs, column) for process, column in pairs]
         means, _ = predicted(now, self._learner.ends(list(told.values())))

@@ -104,8 +104,9 @@ def condition(inputs: Values, outputs: Values, kernel: Kernel, centre: float, sp
 
 
 def standard(outputs: Values) -> tuple[float, float]:
-    """Centre and spread that make outputs standard."""
-    return float(outputs.mean()), float(outputs.std()) or 1.0
+    """Centre and spread that make outputs standard; a spread that is but rounding is none, and 1 here."""
+    spread = float(outputs.std())
+    return float(outputs.mean()), spread if spread > 1e-12 * np.abs(outputs).max() else 1.0
 
 
 def matern(a: Values, b: Values, scales: Values) -> Values:

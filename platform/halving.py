@@ -11,7 +11,7 @@ Everything here follows from the results and from which trials went on: there is
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from platform.pareto import Values, hypervolume, nondominated_sort
+from platform.pareto import Values, added, hypervolume, nondominated_sort
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,9 +195,17 @@ def greedy(sets: Mapping[int, Values], keep: int) -> list[int]:
             chosen.append(key)
             covered, volume = np.concatenate([covered, sets[key]]), volume - gain
         else:  # what a set adds only shrinks: those behind need no new look unless it falls behind them
-            gain = round(volume - hypervolume(np.concatenate([covered, sets[key]]), corner), DIGITS)
-            heapq.heappush(queue, (gain, nearest, key, len(chosen)))
+            gain = round(_gain(sets[key], covered, volume), DIGITS)
+            heapq.heappush(queue, (-gain, nearest, key, len(chosen)))
     return chosen
+
+
+def _gain(points: Values, covered: Values, volume: float) -> float:
+    """What points add to the ``volume`` below 1 that others cover, in the way that is quicker."""
+    corner = np.ones(points.shape[1])
+    if len(corner) > 3:
+        return added(points, covered, corner)
+    return hypervolume(np.concatenate([covered, points]), corner) - volume
 
 
 def scaled(values: Values, reference: Values, forecast: bool) -> Values:

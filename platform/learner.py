@@ -10,7 +10,7 @@ from platform.pareto import Values
 import numpy as np
 
 LARGEST = 400
-"""Rungs from which a process learns: those of the newest trials."""
+"""Rungs from which a process learns: ends of training before others, of those the newest."""
 BEYOND = 2.0
 """Ways from the best value to the corner that a value can count as beyond the corner, at most."""
 
@@ -35,14 +35,17 @@ class Learner:
         """The rungs; at least one.
 
         What lies far beyond the corner is drawn near it by :func:`drawn`, else it would drown the differences
-        that count. A failed trial is as bad as the worst.
+        that count, as would a bound that is broken by more than its own size. A failed trial is as bad as the
+        worst.
         """
         corner = np.array(self._space.reference)
-        rungs = [(o.params, rung) for o in seen for rung in o.rungs][-LARGEST:]
+        rungs = [(o.params, rung) for o in seen for rung in o.rungs]
+        if len(rungs) > LARGEST:
+            rungs = sorted(rungs, key=lambda pair: pair[1].share >= 1)[-LARGEST:]
         failed = [(o.params, 1.0) for o in seen if o.state == "failed"]
         values = drawn(np.array([rung.values for _, rung in rungs]), corner)
         worst = np.maximum(values.max(0), corner)
-        violations = np.array([rung.violations for _, rung in rungs])
+        violations = np.clip([rung.violations for _, rung in rungs], -1, 1)
         broken = violations.max(0, initial=0.0)
         return Data(
             self.inputs([(params, rung.share) for params, rung in rungs] + failed),

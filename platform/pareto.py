@@ -58,6 +58,18 @@ def contributions(values: ArrayLike, reference: ArrayLike) -> Values:
     return gains
 
 
+def added(values: ArrayLike, covered: ArrayLike, reference: ArrayLike) -> float:
+    """Volume that points [n, m] dominate and those ``covered`` [k, m] do not, up to ``reference`` [m].
+
+    With four objectives it costs a fraction of the difference of two hypervolumes, with fewer more.
+    """
+    points, corner = _bounded(values, reference)
+    others, _ = _bounded(covered, reference)
+    points, others = (rows[np.all(rows < corner, axis=1)] for rows in (points, others))
+    known = np.concatenate([others, points])
+    return sum(_exclusive(point, known[: len(others) + i], corner) for i, point in enumerate(points))
+
+
 def knee(values: ArrayLike) -> int:
     """Index of the front's knee: its point farthest below the plane through the extremes (Das 1999).
 

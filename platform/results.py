@@ -47,6 +47,9 @@ def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folde
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in bad]
     lines += saved_work(conductor)
     lines += foretold(list(conductor.ledger.trials.values()), conductor.study.objectives)
+    if conductor.exhausted:
+        tried, asked = len(conductor.ledger.trials), conductor.study.budget.trials
+        lines.append(f"every point of the space is known: {tried} of the budget's {asked} trials")
     if conductor.ending:
         lines.append(f"ended by its budget: {conductor.ending}; --resume NAME --extend adds to it")
     name = conductor.study.name

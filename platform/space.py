@@ -36,7 +36,7 @@
                                     # defaults of its method (of the first, if it names none); or
                                     # {study: NAME}: the trials of an earlier study are known from the start,
                                     # and the defaults tried, if in the domains, or points: as above;
-                                    # none that is known already
+                                    # none that is known already; the front is of this study's own trials
     cohort: {source: phantom, size: 2mm}    # a file of trainers/cohorts, and fields of its configuration
     references: {teacher_steps: 300}        # optional; fields of trainers.references.config.ReferenceConfig
     resources:                      # optional; of one trial

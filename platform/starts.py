@@ -52,7 +52,7 @@ class _Starts:
         self.defaults = {method: self._config((at,), method, {}) for method in methods}
 
     def points(self, where: Where, given: Any) -> Points:
-        """What stands at ``where``: defaults, none, or a list."""
+        """What stands at ``where``: defaults, none, or a list; points that are equal once completed, once."""
         if given == "none":
             return ()
         if given == "defaults":
@@ -62,7 +62,7 @@ class _Starts:
         points = tuple(self._point((*where, i), point) for i, point in enumerate(given))
         for i, point in enumerate(points):
             self._config((*where, i), self._method(point), point)
-        return points
+        return tuple(point for i, point in enumerate(points) if point not in points[:i])
 
     def _method(self, point: Values) -> str:
         return str(point.get(METHOD, next(iter(self.methods))))

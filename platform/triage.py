@@ -1,6 +1,7 @@
 """Which trials of a study train on and which wait: halving over the ledger's trials."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from platform.forecast import Forecaster
 from platform.halving import Halving
 from platform.ledger import OVER, Trial
@@ -22,10 +23,14 @@ def halving_of(study: Study, reference: Sequence[float]) -> Halving:
 class Triage:
     """Observations of the trials, and the scheduler's decisions on them."""
 
-    def __init__(self, study: Study, space: SearchSpace, judged: Judged) -> None:
+    def __init__(
+        self, study: Study, space: SearchSpace, judged: Judged, known: Sequence[Observation] = ()
+    ) -> None:
+        """``known``: trials of an earlier study; they compete for no place, but forecasts learn from them."""
         self.levels = study.levels
-        self._study, self._space, self._judged = study, space, judged
-        self._forecaster = Forecaster(space)
+        self._study, self._judged = study, judged
+        self._new_forecaster = partial(Forecaster, space, known)
+        self._forecaster = self._new_forecaster()
         self._seen: dict[int, tuple[tuple[str, int], Observation]] = {}
         self._rungs, self._lost = 0, 0
         self._asked: tuple[tuple[int, int, int], int | None] = (-1, -1, -1), None
@@ -92,5 +97,5 @@ class Triage:
         rungs = sum(len(trial.reports) for trial in trials.values())
         if self.levels and rungs != self._rungs:
             self._rungs = rungs
-            forecaster = Forecaster(self._space) if self._study.deterministic else self._forecaster
+            forecaster = self._new_forecaster() if self._study.deterministic else self._forecaster
             self._halving.forecasts = forecaster.ends(self.observations(trials))

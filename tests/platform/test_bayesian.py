@@ -1,10 +1,11 @@
 """Learner and Bayesian search: inputs, proposals by the rules, early rungs, constraints, failures, gain."""
 
 from collections.abc import Callable, Sequence
-from platform.bayesian import Bayesian, mutated
+from platform import gaussian, improvement
+from platform.bayesian import Bayesian, Model, mutated
 from platform.designs import Sobol
 from platform.domains import Choice, Dimension, Int, Log, Uniform, active
-from platform.learner import BEYOND, LARGEST, Learner, drawn
+from platform.learner import BEYOND, LARGEST, Learner, drawn, fitted, predicted
 from platform.observed import Observation, Params, Proposer, Rung, SearchSpace, State
 from platform.pareto import hypervolume
 
@@ -99,7 +100,7 @@ def test_data_are_all_rungs_and_a_failure_at_its_worst() -> None:
     data = Learner(space()).data(seen)
     np.testing.assert_allclose(data.inputs[:, 1:], [[0.1, 0.2], [0.1, 0.2], [0.3, 0.4]])
     np.testing.assert_allclose(data.objectives, [[0.5, far], [0.2, 0.4], [1.0, far]])
-    np.testing.assert_allclose(data.violations, [[-1.0], [2.0], [2.0]])
+    np.testing.assert_allclose(data.violations, [[-1.0], [1.0], [1.0]])
 
 
 @pytest.mark.parametrize("offset", [0.0, 3.0])
@@ -144,7 +145,37 @@ def test_only_the_newest_rungs_are_learned_from() -> None:
     seen = [Observation({"x": 0.1 * i, "y": 0.5}, "completed", rungs) for i in range(3)]
     data = Learner(space()).data(seen)
     assert data.inputs.shape == (LARGEST, 3)
-    assert set(np.round(data.inputs[:, 1], 6)) == {0.1, 0.2}
+    assert set(np.round(data.inputs[:, 1], 6)) == {0.0, 0.1, 0.2}
+    assert data.inputs[:, 0].tolist().count(1.0) == 3, "ends of training, the oldest trial's too"
+    assert set(np.round(data.inputs[data.inputs[:, 0] < 1, 1], 6)) == {0.1, 0.2}
+
+
+def test_one_bound_broken_by_far_does_not_drown_the_others() -> None:
+    """Where x < 0.5 it is broken, in one corner by ten thousand times more than anywhere else."""
+    spots, seen = random_points(40), []
+    for params in spots:
+        broken = 0.5 - params["x"] if params["x"] + params["y"] > 0.3 else 1e4
+        seen.append(Observation(params, "completed", (Rung(1.0, bowls(params), (broken,)),)))
+    assert max(o.rungs[0].violations[0] for o in seen) == 1e4
+    learner = Learner(space())
+    data = learner.data(seen)
+    new = [params for params in random_points(300, seed=1) if abs(params["x"] - 0.5) > 0.02]
+    inputs = learner.inputs([(params, 1.0) for params in new])
+    means, _ = predicted(fitted(data.inputs, data.violations), inputs)
+    assert np.mean((means[:, 0] > 0) == [params["x"] < 0.5 for params in new]) > 0.95
+
+
+def test_where_feasibility_is_all_but_excluded_the_less_unlikely_point_is_worth_more() -> None:
+    """Probabilities far below the smallest number still have an order."""
+    inputs, kernel = np.linspace(0, 1, 12)[:, None], gaussian.Kernel(np.array([1.0]), 0.5, 0.01)
+    good, far = (
+        gaussian.condition(inputs, outputs[:, 0], kernel, 0.0, 1.0)
+        for outputs in (inputs, 500 - 400 * inputs)
+    )
+    gauge = improvement.Gauge.draw(np.zeros(1), np.ones(1), np.random.default_rng(0))
+    spots = np.array([[0.2], [0.5], [0.8]])
+    worth = Model([good], [far], gauge).worth(spots, np.zeros(improvement.DIRECTIONS))
+    assert np.all(np.exp(worth) == 0) and worth[0] < worth[1] < worth[2]
 
 
 @pytest.mark.parametrize("seed", range(2))

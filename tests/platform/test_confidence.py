@@ -141,7 +141,7 @@ def test_what_is_lent_keeps_how_objectives_vary_together() -> None:
 def test_one_seed_has_an_interval_over_subjects_and_one_subject_none() -> None:
     rng = np.random.default_rng(5)
     draws = rng.standard_normal((1, 5000, 1, 1))
-    mean, low, high = intervals([group([[[7.0]]], draws)], (25,))
+    mean, _, high = intervals([group([[[7.0]]], draws)], (25,))
     half = t.ppf(0.975, 24) * draws.std() * np.sqrt(25 / 24)
     assert (mean.item(), high.item() - mean.item()) == pytest.approx((7, half))
     assert np.isfinite(worlds([group([[[7.0]]])], (1,), 10)).all()

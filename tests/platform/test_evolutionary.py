@@ -74,6 +74,15 @@ def test_refused_corners_are_never_proposed(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_where_one_point_in_a_thousand_is_taken_the_search_goes_on(kind: str) -> None:
+    """What the sampler itself does not find, quasi-random points do."""
+    rare = space(refusal=lambda p: "" if p["x"] < 0.02 and p["y"] > 0.95 else "no")
+    points = [observation.params for observation in search(Evolutionary(rare, kind), 8)]
+    assert all(p["x"] < 0.02 and p["y"] > 0.95 for p in points)
+    assert len({p["x"] for p in points}) == 8
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_space_that_takes_nothing_has_no_proposal(kind: str) -> None:
     assert Evolutionary(space(refusal=lambda p: "no"), kind).propose([]) is None
 

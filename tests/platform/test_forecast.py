@@ -92,6 +92,18 @@ def test_before_enough_trials_are_completed_nothing_is_forecast() -> None:
     assert Forecaster(SPACE).ends({}) == {}
 
 
+def test_an_earlier_studys_ends_teach_but_are_not_forecast() -> None:
+    """Whose trials have shown what early rungs come to: the first of the next study are foretold by that."""
+    known = list(trials(40, 1, completed=1.0).values())
+    early = {n: o for n, o in trials(30, 7).items() if o.state == "paused"}
+    assert Forecaster(SPACE).ends(early) == {}
+    ends = Forecaster(SPACE, known).ends(early)
+    assert set(ends) == set(early)
+    errors = [np.abs(ends[n][0] - np.array(end(o.params))).max() for n, o in early.items()]
+    assert np.median(errors) < 0.05
+    assert Forecaster(SPACE, known).ends({}) == {}
+
+
 def test_a_failure_makes_its_neighbours_less_promising() -> None:
     seen = trials(30, 3, completed=0.4)
     spots = [n for n, o in seen.items() if o.params["quality"] > 0.7]

@@ -106,7 +106,7 @@ def test_greedy_is_near_the_best_choice_and_for_one_it_is_the_best(objectives: i
                 assert volume(chosen) == best
 
 
-@pytest.mark.parametrize("objectives", [2, 3])
+@pytest.mark.parametrize("objectives", [2, 3, 4])
 def test_greedy_takes_each_time_the_one_that_adds_most(objectives: int) -> None:
     """The plain loop, without a queue."""
     corner = np.ones(objectives)

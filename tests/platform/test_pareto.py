@@ -79,6 +79,18 @@ def test_contributions_are_the_loss_of_hypervolume_without_the_point() -> None:
             np.testing.assert_allclose(pareto.contributions(points, reference), losses, atol=1e-12)
 
 
+def test_what_a_set_adds_is_the_difference_of_two_volumes() -> None:
+    for seed in SEEDS[:90]:
+        points, reference = random_set(seed)
+        for cut in (0, len(points) // 3, len(points)):
+            first, more = points[:cut], points[cut:]
+            before = moocore.hypervolume(first, ref=reference) if cut else 0.0
+            both = moocore.hypervolume(points, ref=reference)
+            slack = 1e-13 * float(np.prod(reference - points.min(axis=0)))
+            found = pareto.added(more, first, reference)
+            assert found == pytest.approx(both - before, rel=1e-12, abs=slack)
+
+
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4, 5])
 def test_one_point_dominates_a_box(objectives: int) -> None:
     sides = np.arange(1.0, objectives + 1)

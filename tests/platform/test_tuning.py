@@ -262,5 +262,5 @@ def test_what_a_task_refuses_is_one_line_and_its_bug_keeps_the_traceback(
     with pytest.raises(FieldError) as field:
         list(tuning.ray_map(partial(build, ReferenceConfig), [{"crop": "wide"}]))
     assert (field.value.key, field.value.value) == ("crop", "wide")
-    with pytest.raises(ZeroDivisionError, match="Traceback|ray::call"):
+    with pytest.raises(ZeroDivisionError, match="ray::call"):
         list(tuning.ray_map(partial(divmod, 1), [0]))
