@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 
@@ -28,6 +29,12 @@ def add_places(parser: argparse.ArgumentParser) -> None:
         "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
     )
     parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
+
+
+def options(values: Mapping[str, object]) -> str:
+    """``--top 3 --seeds 2`` of what is not None, as a shell takes it."""
+    given = {name: shlex.quote(str(value)) for name, value in values.items() if value is not None}
+    return " ".join(f"--{name} {value}" for name, value in given.items())
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -79,13 +79,14 @@ def run(storage: Storage, name: str, tracking_uri: str, top: int, seeds: int, ad
     write_text(folder / FOLDER / TERMS, json.dumps({"candidates": keys, "seeds": seeds}))
     cohort, references = prepare(study, saved, storage, address)
     recorder = tracking.Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
-    recorder.study({"candidates": keys}, {"confirms": name, **environment(study)})
+    recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     asked = entries(study, front, keys, seeds)
     roster = Roster(asked, folder / FOLDER, cohort, references, recorder, ledger)
-    cure = f"to go on: python -m platform.confirm {name} --storage {storage.root}"
+    again = {"top": top, "seeds": seeds, "storage": storage.root, "address": address}
+    cure = f"to go on: python -m platform.confirm {name} {cli.options(again)}"
     with trained(roster, cure):
         found = outcome(folder, study, front, keys, seeds)
-        publish(study, front, keys, found, roster, (tracking_uri, experiment))
+        publish(study, front, (keys, seeds), found, roster, (tracking_uri, experiment))
 
 
 def prepare(
@@ -144,13 +145,16 @@ def scored(
 def publish(
     study: Study,
     front: Front,
-    keys: Sequence[Key],
+    asked: tuple[Sequence[Key], int],
     found: Outcome,
     roster: Roster,
     target: tuple[str, str],
 ) -> None:
-    """Judge on validation, write the report, record it in the study's own run, print it."""
-    folder = roster.folder
+    """Judge on validation, write the report, record it in the study's own run, print it.
+
+    ``asked``: the candidates, and how many new seeds of each.
+    """
+    folder, (keys, seeds) = roster.folder, asked
     tasks = evaluations(keys, found, (roster.cohort, roster.references), folder / "validation", "val")
     evaluate_all({str(key): task for key, task in tasks.items()}, roster.resources.gpus, console)
     finalists = confirm(scored(study, keys, found, tasks), front)
@@ -159,7 +163,8 @@ def publish(
     report = folder / "report"
     report.mkdir(exist_ok=True)
     table = confirmation_report.markdown(finalists, study.objectives, untouched)
-    summary = {"finalists": [plain(f) for f in finalists], "reference_point": dict(front.reference)}
+    summary = {"finalists": [plain(f) for f in finalists], "seeds": seeds}
+    summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(found.failed)}
     write_text(report / "table.md", table)
     write_text(report / CONFIRMED.name, json.dumps(summary, indent=1))
@@ -167,7 +172,8 @@ def publish(
         finalists, study.objectives, report_points(front), baseline, report / "confirm"
     )
     files = [report / "table.md", report / CONFIRMED.name, *pictures]
-    count = len(tasks)  # grows with whatever is added, so that MLflow shows the newest
+    # Grows with whatever is added, so that MLflow shows the newest:
+    count = len(tasks) + sum(found.diverged.values())
     for file in files:
         roster.recorder.study_artifact(file, "report")
     roster.recorder.study_metrics(metrics(finalists), count)

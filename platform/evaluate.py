@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform import cli, curse, preflight, promote, tracking
 from platform.cli import console
-from platform.confirm import UNTOUCHED, evaluations, prepare, read_terms, record, scored
+from platform.confirm import UNTOUCHED, evaluations, prepare, record, scored
 from platform.confirmation import flat, single
 from platform.curse import Row
 from platform.evaluations import evaluate_all, is_done
 from platform.finalists import Key, saved_front
 from platform.front import Front
 from platform.frozen import load_saved
+from platform.ledger import lock
 from platform.retraining import FOLDER, Checkpoint, Outcome, outcome
 from platform.storage import Storage
 from platform.study import Study
@@ -59,6 +60,8 @@ def main(argv: Sequence[str]) -> None:
     folder = storage.existing(options.study)
     study, saved = load_saved(folder)
     front = saved_front(folder, study, saved)
+    (folder / "test").mkdir(exist_ok=True)
+    lock(folder / "test")  # until the process ends: two at a time could open the test split for two choices
     asked = resolve(folder, study, front, options.pick)
     uri = options.tracking or saved["tracking"]
     experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
@@ -67,7 +70,9 @@ def main(argv: Sequence[str]) -> None:
         if not options.address:
             preflight.require_fit(study, machine)
         places = prepare(study, saved, storage, options.address)
-        Cohort.open(places[0]).verify("test")
+        cohort = Cohort.open(places[0])
+        preflight.require_measurable(study, cohort, "test")
+        cohort.verify("test")
         freeze(folder, asked)
         tasks = both(asked, places, folder)
         evaluate_all({str(key): task for key, task in tasks.items()}, study.resources.gpus, console)
@@ -84,7 +89,8 @@ def resolve(folder: Path, study: Study, front: Front, wish: str | None) -> Asked
             reason = "is not allowed once the test split was opened for others"
             raise InputError(f"--pick: {wished.trial}/{wished.steps} {reason}; allowed: {known}")
         return asked
-    confirmed, seeds = read_terms(folder) if promote.finalists(folder) else ([], 0)
+    found = promote.confirmation(folder)
+    confirmed, seeds = [(f["trial"], f["steps"]) for f in found["finalists"]], int(found["seeds"])
     keys = confirmed or [(c.trial, c.steps) for c in front.members]
     if wished is not None:
         keys = [(wished.trial, wished.steps)]

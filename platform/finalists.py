@@ -35,16 +35,17 @@ def saved_front(folder: Path, study: Study, saved: Mapping[str, Any]) -> Front:
 def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
     """Candidates of ``top`` trials of the front, and all that are ``begun``, on the front still or not.
 
-    First the knee's trial, then again and again the one that adds most hypervolume: at least 1 - 1/e of what
-    the best ``top`` would keep (Guerreiro, Fonseca & Paquete 2016, Evolutionary Computation 24(3)).
+    First the knee's trial, then again and again the one that adds most hypervolume (Guerreiro, Fonseca &
+    Paquete 2016, Evolutionary Computation 24(3)); a knee beyond the reference point adds none, and no more.
     """
     chosen = list(dict.fromkeys(trial for trial, _ in begun))
     on_front: dict[int, list[int]] = {}
     for member in front.members:
         on_front.setdefault(member.trial, []).append(member.steps)
     while len(on_front.keys() & set(chosen)) < top and (left := sorted(set(on_front) - set(chosen))):
-        knee = [front.knee.trial] if front.knee and front.knee.trial in left else left
-        chosen.append(max(knee, key=lambda trial: kept_volume(front, [*chosen, trial])))
+        gains = {trial: kept_volume(front, [*chosen, trial]) for trial in left}
+        knee = front.knee.trial if front.knee else None
+        chosen.append(knee if knee in left and gains[knee] > 0 else max(left, key=gains.__getitem__))
     keys = [(trial, steps) for trial in chosen for steps in on_front.get(trial, [])]
     return sorted({*begun, *keys}, key=lambda key: (chosen.index(key[0]), key[1]))
 

@@ -58,7 +58,7 @@ class Ledger:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._guard = _lock(folder)
+        self._guard = lock(folder)
         self._lines = Lines(folder / FILE)
         entries = [entry for entry, _ in self._lines.read() if entry is not None]
         self.trials = fold(entries)
@@ -164,13 +164,13 @@ def spent(entries: Iterable[Mapping[str, Any]]) -> float:
     return sum(max(0.0, time - float(session)) for session, time in last.items())
 
 
-def _lock(folder: Path) -> int:
-    """Raises InputError where another driver works on the study."""
+def lock(folder: Path) -> int:
+    """A descriptor that holds ``folder`` until it is closed; InputError where another process holds it."""
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise InputError(f"{folder}: another process runs this study; allowed: one at a time") from error
+        raise InputError(f"{folder}: another process works on it; allowed: one at a time") from error
     return descriptor

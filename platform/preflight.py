@@ -10,13 +10,17 @@ from typing import Any
 
 import torch
 
+from trainers.cohorts.channels import contrasts
+from trainers.cohorts.store import Cohort
 from trainers.config import build
 from trainers.cost import step_flops
 from trainers.errors import InputError
+from trainers.metrics.names import measures
 from trainers.references.config import ReferenceConfig
 
 CORE_FLOPS, GPU_FLOPS = 4.0e10, 2.0e13
 """Sustained rates assumed for small convolutions on one CPU core and for bf16 on one data-centre GPU."""
+SPLITS = {"val": "validation", "test": "test"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,18 @@ def require_same_crop(study: Study) -> None:
         if crop != taught:
             told = f"{study.path}: crop: {crop} is not allowed"
             raise InputError(f"{told}; allowed: {taught}, the references' crop")
+
+
+def require_measurable(study: Study, cohort: Cohort, split: str) -> None:
+    """Raises InputError for an objective or constraint that needs what the subjects of a split have not."""
+    config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
+    known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
+    for name, section in study.judged.items():
+        if name not in known:
+            other = f"is of a contrast that references: channels: {config.channels} has not"
+            reason = other if paired else f"needs paired {SPLITS[split]} subjects, which this cohort has not"
+            told = f"{study.path}: {section}: {name} {reason}"
+            raise InputError(f"{told}; allowed: {', '.join(sorted(known))}")
 
 
 def estimated_seconds(study: Study, machine: Machine) -> float:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from trainers.export import export
 from trainers.references.config import ReferenceConfig
 
 PICKS = ("knee", "confirmed", "best-fid", "best-psnr", "best-ms_ssim")
+ALIAS = re.compile(r"[\w-]{1,255}", re.ASCII)
 CONFIRMED = Path("confirm", "report", "confirm.json")
 """What a confirmation leaves in a study's folder."""
 
@@ -44,6 +46,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options = arguments(argv)
+    require_alias(options.alias)
     storage = Storage.open(options.storage)
     folder = storage.existing(options.study)
     study, saved = load_saved(folder)
@@ -60,6 +63,13 @@ def main(argv: Sequence[str]) -> None:
     told = ", ".join(f"{o.name} {chosen.values[o.name]:.4g}" for o in study.objectives)
     origin = f"trial {chosen.trial} at {chosen.steps} steps ({told})"
     console.print(f"models:/{name}@{options.alias} is version {version}: {origin}")
+
+
+def require_alias(alias: str) -> None:
+    """Raises InputError for what MLflow takes for no alias: it would refuse it after the registration."""
+    if not ALIAS.fullmatch(alias) or re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
+        allowed = "letters, digits, - and _, but not latest or v and a number, which name versions"
+        raise InputError(f"--alias: {alias!r} is not allowed; allowed: {allowed}")
 
 
 def pick(wish: str, front: Front, folder: Path) -> Candidate:
@@ -100,8 +110,14 @@ def pick(wish: str, front: Front, folder: Path) -> Candidate:
 
 def finalists(folder: Path) -> list[dict[str, Any]]:
     """The confirmation's candidates by rank; empty for a study that was never confirmed."""
+    return list(confirmation(folder)["finalists"])
+
+
+def confirmation(folder: Path) -> dict[str, Any]:
+    """What the last confirmation that came to its end has published: ``finalists``, new ``seeds`` of each."""
     path = folder / CONFIRMED
-    return list(json.loads(path.read_text())["finalists"]) if path.exists() else []
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"finalists": [], "seeds": 0}
+    return found
 
 
 def confirmed(folder: Path, chosen: Candidate) -> dict[str, str]:

@@ -48,6 +48,8 @@ def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, 
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    if "'" in name:
+        raise InputError(f"--model: {name!r} is not allowed; allowed: a name without '")
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -99,14 +101,17 @@ def fetch(model: str, uri: str | None, storage: str) -> Iterator[Fetched]:
 
 
 def version_of(model: str, uri: str) -> str:
-    """The version that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` leads to."""
+    """The version that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``/latest`` leads to."""
     from mlflow.tracking import MlflowClient
 
-    name, at, alias = model.removeprefix("models:/").partition("@")
-    if not at:
-        return name.rpartition("/")[2]
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    return str(client.get_model_version_by_alias(name, alias).version)
+    name, at, alias = model.removeprefix("models:/").partition("@")
+    if at:
+        return str(client.get_model_version_by_alias(name, alias).version)
+    name, _, version = name.rpartition("/")
+    if version == "latest":
+        return str(max(int(found.version) for found in client.search_model_versions(f"name = '{name}'")))
+    return version
 
 
 def _download(model: str, uri: str, work: str) -> Path:

@@ -18,19 +18,16 @@ from platform.ledger import Ledger
 from platform.session import session
 from platform.space import find_space, load_study, profile_choices, require_name
 from platform.storage import Storage
-from platform.study import Study, reference_config
+from platform.study import Study
 from platform.summary import describe, environment
 from platform.terms import Terms
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from trainers.cohorts.channels import contrasts
 from trainers.cohorts.store import Cohort
-from trainers.config import build
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
-from trainers.metrics.names import measures
 from trainers.references.store import References
 
 FROZEN = ("profile", "trials", "name")
@@ -64,9 +61,10 @@ def main(argv: Sequence[str]) -> None:
         confirm.require_counts(confirm=options.confirm, seeds=seeds)
     elif options.seeds is not None:
         raise InputError(f"--seeds: {options.seeds} has no meaning here; allowed: with --confirm")
-    if options.extend and not options.resume:
+    if options.extend and options.resume is None:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
-    study, tracking_uri = resume(options) if options.resume else (resolve(options, machine), options.tracking)
+    begun = options.resume is not None
+    study, tracking_uri = resume(options) if begun else (resolve(options, machine), options.tracking)
     console.print(describe(study))
     if options.dry_run:
         console.print(preflight.estimate(study, machine))
@@ -74,12 +72,13 @@ def main(argv: Sequence[str]) -> None:
     if not options.address:
         preflight.require_fit(study, machine)
     storage = Storage.open(options.storage)
-    if not options.resume and study.warm:
+    if not begun and study.warm:
         warm.require(study, storage)
-    if not options.resume and (storage.study(study.name) / FILE).exists():
+    if not begun and (storage.study(study.name) / FILE).exists():
         cure = f"allowed: --resume {study.name}, or another --name"
         raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
-    search(study, storage, tracking_uri or storage.tracking, options.address)
+    wish = {"confirm": options.confirm, "seeds": options.seeds}
+    search(study, storage, tracking_uri or storage.tracking, options.address, wish)
     if options.confirm is not None:
         uri = tracking_uri or storage.tracking
         confirm.run(storage, study.name, uri, options.confirm, seeds, options.address)
@@ -114,8 +113,13 @@ def resolve(options: argparse.Namespace, machine: preflight.Machine) -> Study:
     return study
 
 
-def search(study: Study, storage: Storage, tracking_uri: str, address: str | None) -> None:
-    """Prepare what is missing, run the trials that remain, print and record the front."""
+def search(
+    study: Study, storage: Storage, tracking_uri: str, address: str | None, wish: Mapping[str, object]
+) -> None:
+    """Prepare what is missing, run the trials that remain, print and record the front.
+
+    ``wish``: options that whoever goes on after an interruption gives again.
+    """
     from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
 
     experiment = tracking.prepare(tracking_uri, tracking.EXPERIMENT, storage.artifacts)
@@ -125,7 +129,7 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     tuning.start_ray(address, study.resources)
     cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
     cohort = Cohort.open(cohort_path)
-    require_measurable(study, cohort)
+    preflight.require_measurable(study, cohort, "val")
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
     references = References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
@@ -145,7 +149,8 @@ def search(study: Study, storage: Storage, tracking_uri: str, address: str | Non
     conductor = Conductor(study, storage, cohort_path, reference_path, terms, recorder, ledger, slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
-    cure = f"to go on: python -m platform.search --resume {study.name} --storage {storage.root}"
+    again = {"resume": study.name, "storage": storage.root, "address": address, **wish}
+    cure = f"to go on: python -m platform.search {cli.options(again)}"
     # The cores are the trials': linear algebra in several threads beside them mostly waits for itself.
     with threadpool_limits(1, "blas"), session(folder, board, recorder, ledger, cure):
         tuning.run(conductor, [board])
@@ -190,19 +195,6 @@ def require_possible(study: Study, limits: Sequence[Bound]) -> None:
                 f"{study.path}: constraints: {bound.metric}: min {least[bound.metric]:g}, max {bound.value:g}"
             )
             raise InputError(f"{told} on this cohort; allowed: min at most max, as no trial keeps both")
-
-
-def require_measurable(study: Study, cohort: Cohort) -> None:
-    """Raises InputError for an objective or constraint that needs what the validation subjects have not."""
-    config: Any = build(reference_config(), study.references)
-    paired = len(cohort.split("val").mask("3T")) > 0
-    known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
-    for name, section in study.judged.items():
-        if name not in known:
-            other = f"is of a contrast that references: channels: {config.channels} has not"
-            reason = other if paired else "needs paired validation subjects, which this cohort has not"
-            told = f"{study.path}: {section}: {name} {reason}"
-            raise InputError(f"{told}; allowed: {', '.join(sorted(known))}")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@
 Every profile is checked on every load. An error is an InputError of one line, ``file:line: key: ...``.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from platform import sections
@@ -96,7 +97,7 @@ def find_space(name: str | Path) -> Path:
     """The file itself, else search_spaces/<name>[.yaml]; the InputError names the tried and the existing."""
     tried = (Path(name), FOLDER / name, FOLDER / f"{name}.yaml")
     for path in tried:
-        if path.is_file():
+        if os.path.isfile(path):  # Path.is_file raises for a name that is too long
             return path
     known = tuple(sorted(path.stem for path in FOLDER.glob("*.yaml")))
     near = suggest(Path(name).stem, known)

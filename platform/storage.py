@@ -50,8 +50,8 @@ class Storage:
     def existing(self, name: str) -> Path:
         """The folder of a study that was begun; raises InputError that names those there are."""
         folder = self.study(name)
-        if not (folder / "study.json").is_file():
-            names = sorted(path.parent.name for path in self.root.glob("studies/*/study.json"))
+        names = sorted(path.parent.name for path in self.root.glob("studies/*/study.json"))
+        if name not in names:
             known = ", ".join(names) or "none yet"
             raise InputError(f"study: {name!r} is not in {self.root}; allowed: {known}")
         return folder

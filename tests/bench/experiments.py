@@ -120,11 +120,14 @@ def equal(problem: str, contender: str, seed: int, scale: Scale) -> Job:
 
 
 def raced(problem: str, contender: str, seed: int, scale: Scale) -> Job:
-    """A search with the budget of plain TPE, or with half of it and trials without end where it halves."""
+    """A search with the budget of plain TPE, or with half of it and trials without end where it halves.
+
+    Ours plan for as many trials as they are told; others stop more of theirs, and run through more.
+    """
     if contender in WHOLE:
         return Job(problem, contender, seed, scale.configurations)
-    cost = full_cost(problem, scale.configurations)
-    return Job(problem, contender, seed, 3 * scale.configurations, HALF * cost)
+    cost, foreign = full_cost(problem, scale.configurations), contender in halvings()
+    return Job(problem, contender, seed, (9 if foreign else 3) * scale.configurations, HALF * cost)
 
 
 def racers() -> list[str]:

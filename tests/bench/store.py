@@ -25,8 +25,9 @@ COMMON = (
     "platform/domains.py",
     "platform/pareto.py",
 )
-RECORDED = ("tests/bench/recorded.py", "tests/bench/recorded.json")
-LIBRARIES = ("optuna", "ray", "syne-tune", "botorch")
+RECORDED = ("tests/bench/recorded.py", "tests/bench/recorded.json", "platform/front.py")
+LIBRARIES = ("numpy", "scipy", "scikit-learn", "pymoo", "optuna")
+FOREIGN = ("ray", "syne-tune", "botorch")
 
 
 def run(job: Job) -> Run:
@@ -82,7 +83,7 @@ def depends(job: Job) -> dict[str, str]:
     ours = () if sources == THEIRS else ("tests/bench/ours.py",)
     recorded = RECORDED if problems()[job.problem].family in ("recorded", "surrogate") else ()
     found = {name: code(ROOT / name) for name in (*COMMON, *sources, *ours, *recorded)}
-    return found if ours else {**found, **versions()}
+    return {**found, **versions(LIBRARIES if ours else (*LIBRARIES, *FOREIGN))}
 
 
 @cache
@@ -103,10 +104,10 @@ def _is_text(node: ast.stmt) -> bool:
 
 
 @cache
-def versions() -> dict[str, str]:
-    """Of the libraries by other hands."""
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Of libraries; of one that is not there, nothing."""
     found = {}
-    for name in LIBRARIES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

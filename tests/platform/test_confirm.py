@@ -90,6 +90,13 @@ def test_the_greedy_choice_keeps_most_of_what_the_best_would_keep() -> None:
     assert kept >= (1 - 1 / np.e) * best
 
 
+def test_a_knee_that_keeps_nothing_takes_no_place() -> None:
+    """Trial 1, though the front's knee, lies beyond the reference point: it is not the one to retrain."""
+    beyond = front((0, 1, 1.0, 2.0), (1, 1, 10.5, 80.0), (2, 1, 40.0, 81.0))
+    assert beyond.knee is not None and beyond.knee.trial == 1
+    assert choose(beyond, 1) == [(0, 1)]
+
+
 def test_asked_again_for_more_only_adds() -> None:
     few = choose(STAIRS, 2)
     many = choose(STAIRS, 3, few)

@@ -1,15 +1,19 @@
 """The test split is opened once, for what was fixed before; validation stands against it."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from platform import confirm, curse, evaluate, promote
 from platform.curse import Row
 from platform.evaluate import Asked
 from platform.front import Candidate, Front
-from platform.ledger import Ledger
+from platform.frozen import freeze
+from platform.ledger import Ledger, lock
 from platform.retraining import FOLDER, Checkpoint, Outcome
+from platform.storage import Storage
 from platform.study import Objective, Study
+from platform.terms import Terms
 from typing import Any
 
 import numpy as np
@@ -45,7 +49,14 @@ def confirmed(folder: Path, *keys: tuple[int, int]) -> None:
     Ledger(folder / FOLDER).close()
     path = folder / promote.CONFIRMED
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"finalists": [{"trial": trial, "steps": steps} for trial, steps in keys]}))
+    ranked = [{"trial": trial, "steps": steps} for trial, steps in keys]
+    path.write_text(json.dumps({"finalists": ranked, "seeds": 2}))
+    begin(folder, *keys)
+
+
+def begin(folder: Path, *keys: tuple[int, int]) -> None:
+    """A confirmation that was asked for and has come to no end."""
+    (folder / FOLDER).mkdir(exist_ok=True)
     (folder / FOLDER / confirm.TERMS).write_text(json.dumps({"candidates": keys, "seeds": 2}))
 
 
@@ -66,9 +77,31 @@ def test_what_was_confirmed_is_evaluated(study: Study, front: Front, tmp_path: P
 def test_a_confirmation_that_was_only_begun_does_not_count(
     study: Study, front: Front, tmp_path: Path
 ) -> None:
-    (tmp_path / FOLDER).mkdir()
-    (tmp_path / FOLDER / confirm.TERMS).write_text(json.dumps({"candidates": [(1, 1)], "seeds": 2}))
+    begin(tmp_path, (1, 1))
     assert set(evaluate.resolve(tmp_path, study, front, None).keys) == {(0, 1), (1, 1)}
+    confirmed(tmp_path, (1, 1))
+    begin(tmp_path, (1, 1), (0, 1))
+    asked = evaluate.resolve(tmp_path, study, front, None)
+    assert asked.keys == ((1, 1),) and {c.trial for c in asked.found.checkpoints} == {1}
+
+
+def test_two_at_a_time_cannot_open_the_test_split(study: Study, tmp_path: Path) -> None:
+    """A second evaluation is refused while one runs, before it has decided on anything."""
+    storage = Storage.open(tmp_path)
+    folder = storage.study(study.name)
+    folder.mkdir(parents=True)
+    freeze(folder, study, Terms({"fid": 10.0, "psnr": 0.0}), tracking=storage.tracking)
+    ledger = Ledger(folder)
+    ledger.proposed(0, {})
+    scores = {"1": {"fid": 1.0, "psnr": 5.0}}
+    ledger.reported(0, {"step": 6, "steps": 6, "scores": scores, "seconds": 1.0, "checkpoint": "/c/0"})
+    ledger.ended(0, "completed")
+    ledger.close()
+    (folder / "test").mkdir()
+    held = lock(folder / "test")
+    with pytest.raises(InputError, match="test: another process works on it; allowed: one at a time"):
+        evaluate.main([study.name, "--storage", str(tmp_path)])
+    os.close(held)
 
 
 def test_once_the_test_split_was_opened_nothing_else_is_evaluated(

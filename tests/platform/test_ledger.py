@@ -159,10 +159,10 @@ def test_a_second_driver_is_refused_while_the_first_lives(ledger: Ledger, tmp_pa
     refused = elsewhere(OPEN, tmp_path)
     told = refused.stderr.strip().splitlines()[-1]
     assert told == (
-        f"trainers.errors.InputError: {tmp_path}: another process runs this study; allowed: one at a time"
+        f"trainers.errors.InputError: {tmp_path}: another process works on it; allowed: one at a time"
     )
     assert (tmp_path / FILE).read_bytes() == before
-    with pytest.raises(InputError, match="another process runs this study"):
+    with pytest.raises(InputError, match="another process works on it"):
         Ledger(tmp_path)
     ledger.close()
     assert elsewhere(OPEN + "print(len(ledger.trials))", tmp_path).stdout == "1\n"

@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from platform import search
+from platform import cli, preflight, search
 from platform.cli import console
 from platform.front import Bound
 from platform.frozen import freeze, load_saved
@@ -68,19 +68,22 @@ def test_a_study_begins_with_its_terms_in_numbers(smoke: Study, tmp_path: Path) 
         ({"constraints": (Constraint("ms_ssim", "min", 0.5),)}, "constraints: ms_ssim needs paired"),
     ],
 )
+@pytest.mark.parametrize(("split", "named"), [("val", "validation"), ("test", "test")])
 def test_what_the_cohort_cannot_measure_is_refused_before_anything_is_frozen(
-    smoke: Study, tmp_path: Path, changes: Any, told: str
+    smoke: Study, split: str, named: str, changes: Any, told: str
 ) -> None:
     study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),)} | changes)
     with pytest.raises(InputError) as refused:
-        search.require_measurable(study, cohort_of(pairs=0))
-    assert told in str(refused.value) and "allowed: fid, kid, piqe, rad_fid, seconds" in str(refused.value)
-    search.require_measurable(study, cohort_of(pairs=3))
+        preflight.require_measurable(study, cohort_of(pairs=0), split)
+    assert f"{told} {named} subjects" in str(
+        refused.value
+    ) and "allowed: fid, kid, piqe, rad_fid, seconds" in str(refused.value)
+    preflight.require_measurable(study, cohort_of(pairs=3), split)
     alone = replace(smoke, objectives=(Objective("psnr_t1", "maximize"),), references={"channels": "t2"})
     with pytest.raises(
         InputError, match="objectives: psnr_t1 is of a contrast that references: channels: t2"
     ):
-        search.require_measurable(alone, cohort_of(pairs=3))
+        preflight.require_measurable(alone, cohort_of(pairs=3), split)
 
 
 def test_bounds_that_exclude_each_other_on_the_cohort_are_refused_before_anything_is_frozen(
@@ -99,7 +102,22 @@ def test_a_resumed_study_goes_on_as_it_was_begun(
 ) -> None:
     begin(smoke, tmp_path)
     search.main(["--resume", "smoke", "--storage", str(tmp_path)])
-    assert ran == [(smoke, Storage.open(tmp_path), "sqlite:////somewhere.db", None)]
+    wish = {"confirm": None, "seeds": None}
+    assert ran == [(smoke, Storage.open(tmp_path), "sqlite:////somewhere.db", None, wish)]
+
+
+def test_an_empty_name_is_no_study(tmp_path: Path) -> None:
+    """As of a shell variable that is not set."""
+    with pytest.raises(InputError, match=r"study: '' is not in .*; allowed: none yet"):
+        search.main(["--resume", "", "--storage", str(tmp_path)])
+    for name in ("", "a" * 300):
+        with pytest.raises(InputError, match="--space: no file"):
+            search.main(["--space", name, "--storage", str(tmp_path)])
+
+
+def test_how_to_go_on_is_a_command_with_what_was_given() -> None:
+    given = {"resume": "a", "storage": Path("my runs"), "address": None, "confirm": 5}
+    assert cli.options(given) == "--resume a --storage 'my runs' --confirm 5"
 
 
 def test_an_extended_study_runs_with_more(
@@ -125,8 +143,8 @@ def test_an_extension_is_kept_by_the_driver_that_has_the_study(
     for number in range(2):
         ledger.proposed(number, {})
         ledger.ended(number, "completed")
-    with pytest.raises(InputError, match="another process runs this study"):
-        search.search(longer, Storage.open(tmp_path), f"sqlite:///{tmp_path / 'm.db'}", None)
+    with pytest.raises(InputError, match="another process works on it"):
+        search.search(longer, Storage.open(tmp_path), f"sqlite:///{tmp_path / 'm.db'}", None, {})
     assert load_saved(folder)[0] == smoke
     assert search.begun_as(folder, smoke, ledger)["extended_at"] == 0
     begun = search.begun_as(folder, longer, ledger)
