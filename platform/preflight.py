@@ -74,25 +74,31 @@ def require_measurable(study: Study, cohort: Cohort, split: str) -> None:
             raise InputError(f"{told}; allowed: {', '.join(sorted(known))}")
 
 
-def estimated_seconds(study: Study, machine: Machine) -> float:
-    """Wall-clock estimate of the trials, from the operations of a training step at the first point."""
+def estimated_seconds(study: Study, machine: Machine, retrainings: int = 0) -> float:
+    """Wall-clock estimate of the trials, then of full ``retrainings``.
+
+    From the operations of a training step at the first point.
+    """
     first = study.start[0] if study.start else {}
     config, references = study.point(first), build(ReferenceConfig, study.references)
     operations = step_flops(study.method_of(first), config, references)
     work: float = operations * config.steps * study.resources.workers
-    waves = math.ceil(study.budget.trials / concurrency(study.resources, machine))
-    return work / rate(study.resources) * waves * trained_share(study)
+    at_once = concurrency(study.resources, machine)
+    waves = math.ceil(study.budget.trials / at_once) * trained_share(study) + math.ceil(retrainings / at_once)
+    return work / rate(study.resources) * waves
 
 
-def estimate(study: Study, machine: Machine) -> str:
-    """What the trials will take, in words."""
-    hours = estimated_seconds(study, machine) / 3600
+def estimate(study: Study, machine: Machine, retrainings: int = 0) -> str:
+    """What the trials will take, and ``retrainings`` of a confirmation, in words."""
+    hours = estimated_seconds(study, machine, retrainings) / 3600
     told = f"estimated cost: about {hours:.2g} h on this machine, cohort and references apart"
     if study.resources.gpus:
         gpu_hours = hours * study.resources.gpus * concurrency(study.resources, machine)
         told += f"; {gpu_hours:.2g} GPU-hours"
         if price := study.budget.cost_per_gpu_hour:
             told += f", a cost of {gpu_hours * price:.2g}"
+    if retrainings:
+        told += f"; with {retrainings} retrainings of the front"
     if study.levels:
         told += f"; early stopping spares about {100 * (1 - trained_share(study)):.0f} % of the training"
     return told

@@ -65,15 +65,15 @@ def main(argv: Sequence[str]) -> None:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     begun = options.resume is not None
     study, tracking_uri = resume(options) if begun else (resolve(options, machine), options.tracking)
+    if not begun and study.warm:
+        warm.require(study, Storage(Path(options.storage).resolve()))
     console.print(describe(study))
     if options.dry_run:
-        console.print(preflight.estimate(study, machine))
+        console.print(preflight.estimate(study, machine, seeds * (options.confirm or 0)))
         return
     if not options.address:
         preflight.require_fit(study, machine)
     storage = Storage.open(options.storage)
-    if not begun and study.warm:
-        warm.require(study, storage)
     if not begun and (storage.study(study.name) / FILE).exists():
         cure = f"allowed: --resume {study.name}, or another --name"
         raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")

@@ -88,6 +88,10 @@ def test_the_estimate_is_operations_over_rate_in_waves(
     monkeypatch.setattr(preflight, "step_flops", lambda method, config, references: 1e12)
     study = toy(resources=resources, budget=Budget(trials=trials))  # five steps a trial
     assert estimated_seconds(study, machine) == pytest.approx(expected)
+    # As many retrainings take as long as the trials, and are in words.
+    assert estimated_seconds(study, machine, trials) == pytest.approx(2 * expected)
+    assert f"with {trials} retrainings" in preflight.estimate(study, machine, trials)
+    assert "retrainings" not in preflight.estimate(study, machine)
 
 
 def test_the_estimate_is_of_the_first_start_point(

@@ -124,7 +124,7 @@ def test_an_extended_study_runs_with_more(
     smoke: Study, tmp_path: Path, ran: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(smoke, tmp_path)
-    monkeypatch.setattr(search.preflight, "estimated_seconds", lambda study, machine: 3600.0)
+    monkeypatch.setattr(search.preflight, "estimated_seconds", lambda *arguments: 3600.0)
     words = ["--resume", "smoke", "--storage", str(tmp_path), "--extend", "trials=20"]
     search.main([*words, "--dry-run"])
     assert ran == []
@@ -266,6 +266,14 @@ def test_a_dry_run_prints_the_study_and_its_cost_and_runs_nothing(
         search.main([what, named, "--storage", str(root), "--dry-run"])
     assert "estimated cost: about" in captured.get() and "lambda_DMD" in captured.get()
     assert ran == [] and root.exists() == (what == "--resume")
+
+
+def test_a_dry_run_knows_that_the_earlier_study_is_not_there(smoke: Study, tmp_path: Path) -> None:
+    space, root = tmp_path / "warm.yaml", tmp_path / "runs"
+    space.write_text(f"extends: {smoke.path}\nstart_from: {{study: nowhere}}\n")
+    with pytest.raises(InputError, match=r"start_from: study: 'nowhere' is not in .*; allowed: none yet"):
+        search.main(["--space", str(space), "--storage", str(root), "--dry-run"])
+    assert not root.exists()
 
 
 def test_a_resumed_study_must_fit_the_machine_too(
