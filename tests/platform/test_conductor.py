@@ -4,11 +4,14 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from platform import conductor as module
+from platform.domains import Choice
 from platform.front import Front, candidates
 from platform.heard import flat_metrics, plain
 from platform.ledger import Trial, read_trials
+from platform.results import closing_lines
 from platform.storage import Storage
 from platform.study import Budget, Study
 from typing import Any
@@ -159,6 +162,16 @@ def test_the_hypervolume_grows_with_each_completed_trial(world: World) -> None:
     told = [(values["hypervolume"], step) for values, step in world.recorder.of("study_metrics")]
     assert told == [(pytest.approx(v), step) for step, v in enumerate(conductor.hypervolumes(), 1)]
     assert [c.trial for c in conductor.front().members] == [order[1]]
+
+
+def test_a_space_that_is_used_up_ends_the_study_and_that_is_said(world: World) -> None:
+    """Two points are fewer than the budget's three trials."""
+    world.study = replace(world.study, search=(Choice("norm", ("none", "batch")),), sampler="tpe")
+    conductor = world.open()
+    world.drive(conductor)
+    assert conductor.exhausted and len(conductor.ledger.trials) == 2
+    told = "every point of the space is known: 2 of the budget's 3 trials"
+    assert told in closing_lines(conductor, None, world.folder).splitlines()
 
 
 def test_metrics_are_flat_with_the_most_steps_under_plain_names() -> None:

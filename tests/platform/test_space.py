@@ -200,6 +200,14 @@ def test_an_earlier_study_is_known_and_the_defaults_are_tried_where_they_fit(tmp
     assert load(tmp_path, GOOD.replace(listed, "start_from: {study: e, points: none}\n")).start == ()
 
 
+def test_a_point_that_another_is_once_completed_is_tried_once(tmp_path: Path) -> None:
+    listed = "start_from:\n  - {weight: 10, steps: 2}\n  - {}\n"
+    (default,) = load(tmp_path, GOOD.replace(listed, "")).start
+    points = f"[{{}}, {{weight: 10, steps: 2}}, {{steps: {default['steps']}}}, {{weight: 10.0, steps: 2}}]"
+    found = load(tmp_path, GOOD.replace(listed, f"start_from: {points}\n")).start
+    assert found == (default, default | {"weight": 10.0, "steps": 2})
+
+
 def test_a_study_may_be_deterministic(tmp_path: Path) -> None:
     assert load(tmp_path, GOOD + "deterministic: true\n").deterministic
     assert not load(tmp_path, GOOD + "deterministic: false\n").deterministic
