@@ -89,7 +89,7 @@ def intervals(
     """Mean, low and high [n, m] of every candidate, over seeds and subjects.
 
     Student's quantile with the degrees of Satterthwaite (1946) for the sum of both variances. ``subjects``
-    [m] is how many an objective was judged on, 0 for one without draws. With one seed everywhere the
+    [m] is how many an objective was judged on; 0: no draws to correct. With one seed everywhere the
     interval is over subjects alone; NaN where nothing is known of either.
     """
     from scipy.stats import t

@@ -82,7 +82,8 @@ def run(storage: Storage, name: str, tracking_uri: str, top: int, seeds: int, ad
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     asked = entries(study, front, keys, seeds)
     roster = Roster(asked, folder / FOLDER, cohort, references, recorder, ledger)
-    again = {"top": top, "seeds": seeds, "storage": storage.root, "address": address}
+    again: dict[str, object] = {"top": top, "seeds": seeds, "storage": storage.root, "address": address}
+    again["tracking"] = tracking.given(tracking_uri, saved["tracking"])
     cure = f"to go on: python -m platform.confirm {name} {cli.options(again)}"
     with trained(roster, cure):
         found = outcome(folder, study, front, keys, seeds)

@@ -92,7 +92,7 @@ class Scoring:
 
     @property
     def subjects(self) -> list[int]:
-        """Subjects that each objective was judged on, 0 for one without draws."""
+        """Subjects that each objective was judged on; 0: no draws to correct."""
         one = next(iter(self.scores.values()))
         return [one[o.name].subjects for o in self.objectives]
 

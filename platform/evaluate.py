@@ -19,7 +19,7 @@ from platform.evaluations import evaluate_all, is_done
 from platform.finalists import Key, saved_front
 from platform.front import Front
 from platform.frozen import load_saved
-from platform.ledger import lock
+from platform.ledger import locked
 from platform.retraining import FOLDER, Checkpoint, Outcome, outcome
 from platform.storage import Storage
 from platform.study import Study
@@ -55,28 +55,37 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    options, machine = arguments(argv), preflight.Machine.here()
+    options = arguments(argv)
     storage = Storage.open(options.storage)
     folder = storage.existing(options.study)
     study, saved = load_saved(folder)
     front = saved_front(folder, study, saved)
-    (folder / "test").mkdir(exist_ok=True)
-    lock(folder / "test")  # until the process ends: two at a time could open the test split for two choices
-    asked = resolve(folder, study, front, options.pick)
     uri = options.tracking or saved["tracking"]
     experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
+    (folder / "test").mkdir(exist_ok=True)
+    with locked(folder / "test"):  # two at a time could open the test split for two choices
+        asked = resolve(folder, study, front, options.pick)
+        measure(study, saved, storage, asked, options.address)
+        publish(study, front, asked, folder, (uri, experiment))
+
+
+def measure(
+    study: Study, saved: Mapping[str, Any], storage: Storage, asked: Asked, address: str | None
+) -> None:
+    """Evaluate what is not yet; before the test split is opened, what it is opened for is remembered."""
+    folder = storage.study(study.name)
     places = cohort_folder(storage.root, saved["cohort"]), Path()
-    if not all(is_done(task) for task in both(asked, places, folder).values()):
-        if not options.address:
-            preflight.require_fit(study, machine)
-        places = prepare(study, saved, storage, options.address)
-        cohort = Cohort.open(places[0])
-        preflight.require_measurable(study, cohort, "test")
-        cohort.verify("test")
-        freeze(folder, asked)
-        tasks = both(asked, places, folder)
-        evaluate_all({str(key): task for key, task in tasks.items()}, study.resources.gpus, console)
-    publish(study, front, asked, folder, (uri, experiment))
+    if all(is_done(task) for task in both(asked, places, folder).values()):
+        return
+    if not address:
+        preflight.require_fit(study, preflight.Machine.here())
+    places = prepare(study, saved, storage, address)
+    cohort = Cohort.open(places[0])
+    preflight.require_measurable(study, cohort, "test", {o.name: "objectives" for o in study.objectives})
+    cohort.verify("test")
+    freeze(folder, asked)
+    tasks = both(asked, places, folder)
+    evaluate_all({str(key): task for key, task in tasks.items()}, study.resources.gpus, console)
 
 
 def resolve(folder: Path, study: Study, front: Front, wish: str | None) -> Asked:

@@ -36,16 +36,18 @@ def choose(front: Front, top: int, begun: Sequence[Key] = ()) -> list[Key]:
     """Candidates of ``top`` trials of the front, and all that are ``begun``, on the front still or not.
 
     First the knee's trial, then again and again the one that adds most hypervolume (Guerreiro, Fonseca &
-    Paquete 2016, Evolutionary Computation 24(3)); a knee beyond the reference point adds none, and no more.
+    Paquete 2016, Evolutionary Computation 24(3)). A knee that adds none, as it lies beyond the reference
+    point, comes after those that do.
     """
     chosen = list(dict.fromkeys(trial for trial, _ in begun))
     on_front: dict[int, list[int]] = {}
     for member in front.members:
         on_front.setdefault(member.trial, []).append(member.steps)
     while len(on_front.keys() & set(chosen)) < top and (left := sorted(set(on_front) - set(chosen))):
-        gains = {trial: kept_volume(front, [*chosen, trial]) for trial in left}
-        knee = front.knee.trial if front.knee else None
-        chosen.append(knee if knee in left and gains[knee] > 0 else max(left, key=gains.__getitem__))
+        totals = {trial: kept_volume(front, [*chosen, trial]) for trial in left}
+        held, most = kept_volume(front, chosen), max(left, key=totals.__getitem__)
+        knee = front.knee.trial if front.knee and front.knee.trial in left else most
+        chosen.append(knee if totals[knee] > held or totals[most] <= held else most)
     keys = [(trial, steps) for trial in chosen for steps in on_front.get(trial, [])]
     return sorted({*begun, *keys}, key=lambda key: (chosen.index(key[0]), key[1]))
 

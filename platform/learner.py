@@ -35,7 +35,7 @@ class Learner:
         """The rungs; at least one.
 
         What lies far beyond the corner is drawn near it by :func:`drawn`, else it would drown the differences
-        that count, as would a bound that is broken by more than its own size. A failed trial is as bad as the
+        that count; violations are cut by :func:`capped` for the same reason. A failed trial is as bad as the
         worst.
         """
         corner = np.array(self._space.reference)
@@ -45,7 +45,7 @@ class Learner:
         failed = [(o.params, 1.0) for o in seen if o.state == "failed"]
         values = drawn(np.array([rung.values for _, rung in rungs]), corner)
         worst = np.maximum(values.max(0), corner)
-        violations = np.clip([rung.violations for _, rung in rungs], -1, 1)
+        violations = capped(np.array([rung.violations for _, rung in rungs]))
         broken = violations.max(0, initial=0.0)
         return Data(
             self.inputs([(params, rung.share) for params, rung in rungs] + failed),
@@ -82,6 +82,13 @@ def drawn(values: Values, corner: Values) -> Values:
     unit = np.where(best < corner, corner - best, np.median(values, axis=0) - best)
     beyond = np.clip(values - knee, 0, None) / np.where(unit > 0, unit, 1)
     return np.where(values > knee, knee + unit * beyond / (1 + beyond / BEYOND), values)
+
+
+def capped(violations: Values) -> Values:
+    """Violations [n, c], none beyond three times what is usual where its bound is broken, nor cut below 1."""
+    usual = [np.median(column[column > 0]) if (column > 0).any() else 0.0 for column in violations.T]
+    most = np.maximum(1.0, 3 * np.array(usual))
+    return np.asarray(np.clip(violations, -most, most))
 
 
 def fitted(inputs: Values, outputs: Values) -> list[gaussian.Process]:

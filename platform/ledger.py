@@ -6,7 +6,8 @@ It is the single truth of a study: sampler and scheduler follow from it; Tune, M
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.held import Held
@@ -162,6 +163,16 @@ def spent(entries: Iterable[Mapping[str, Any]]) -> float:
     """Seconds from each driver's start to its last entry, summed."""
     last = {str(entry["session"]): float(entry["time"]) for entry in entries}
     return sum(max(0.0, time - float(session)) for session, time in last.items())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for the block; raises InputError where another process holds it."""
+    descriptor = lock(folder)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def lock(folder: Path) -> int:

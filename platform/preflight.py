@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from platform.halving import expected_share
 from platform.study import Resources, Study
@@ -62,11 +63,14 @@ def require_same_crop(study: Study) -> None:
             raise InputError(f"{told}; allowed: {taught}, the references' crop")
 
 
-def require_measurable(study: Study, cohort: Cohort, split: str) -> None:
-    """Raises InputError for an objective or constraint that needs what the subjects of a split have not."""
+def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mapping[str, str]) -> None:
+    """Raises InputError for a metric that needs what the subjects of a split have not.
+
+    ``metrics``: names, each with the section of the space that asks for it.
+    """
     config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
     known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
-    for name, section in study.judged.items():
+    for name, section in metrics.items():
         if name not in known:
             other = f"is of a contrast that references: channels: {config.channels} has not"
             reason = other if paired else f"needs paired {SPLITS[split]} subjects, which this cohort has not"

@@ -25,7 +25,7 @@ from trainers.export import export
 from trainers.references.config import ReferenceConfig
 
 PICKS = ("knee", "confirmed", "best-fid", "best-psnr", "best-ms_ssim")
-ALIAS = re.compile(r"[\w-]{1,255}", re.ASCII)
+ALIAS = re.compile(r"[\w-]{1,255}")
 CONFIRMED = Path("confirm", "report", "confirm.json")
 """What a confirmation leaves in a study's folder."""
 
@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
     options = arguments(argv)
     require_alias(options.alias)
+    registry.require_model(options.model or "")
     storage = Storage.open(options.storage)
     folder = storage.existing(options.study)
     study, saved = load_saved(folder)
@@ -66,7 +67,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def require_alias(alias: str) -> None:
-    """Raises InputError for what MLflow takes for no alias: it would refuse it after the registration."""
+    """Raises InputError for what MLflow would refuse as an alias, but only after the registration."""
     if not ALIAS.fullmatch(alias) or re.fullmatch(r"latest|v\d+", alias, re.IGNORECASE):
         allowed = "letters, digits, - and _, but not latest or v and a number, which name versions"
         raise InputError(f"--alias: {alias!r} is not allowed; allowed: {allowed}")

@@ -42,14 +42,18 @@ def package(model: Path, folder: Path) -> None:
         )
 
 
+def require_model(name: str) -> None:
+    """Raises InputError for a name that no search for versions can hold: they are asked for in quotes."""
+    if "'" in name:
+        raise InputError(f"--model: {name!r} is not allowed; allowed: a name without '")
+
+
 def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
     """Store a packaged model under its trial's run and register it; the same ``tags``, the same version."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-    if "'" in name:
-        raise InputError(f"--model: {name!r} is not allowed; allowed: a name without '")
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -109,7 +113,7 @@ def version_of(model: str, uri: str) -> str:
     if at:
         return str(client.get_model_version_by_alias(name, alias).version)
     name, _, version = name.rpartition("/")
-    if version == "latest":
+    if version.lower() == "latest":
         return str(max(int(found.version) for found in client.search_model_versions(f"name = '{name}'")))
     return version
 

@@ -49,7 +49,7 @@ def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folde
     lines += foretold(list(conductor.ledger.trials.values()), conductor.study.objectives)
     if conductor.exhausted:
         tried, asked = len(conductor.ledger.trials), conductor.study.budget.trials
-        lines.append(f"every point of the space is known: {tried} of the budget's {asked} trials")
+        lines.append(f"every point of the space is known: the study ends after {tried} of {asked} trials")
     if conductor.ending:
         lines.append(f"ended by its budget: {conductor.ending}; --resume NAME --extend adds to it")
     name = conductor.study.name

@@ -129,7 +129,7 @@ def search(
     tuning.start_ray(address, study.resources)
     cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
     cohort = Cohort.open(cohort_path)
-    preflight.require_measurable(study, cohort, "val")
+    preflight.require_measurable(study, cohort, "val", study.judged)
     reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
     references = References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
@@ -149,7 +149,8 @@ def search(
     conductor = Conductor(study, storage, cohort_path, reference_path, terms, recorder, ledger, slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
-    again = {"resume": study.name, "storage": storage.root, "address": address, **wish}
+    again: dict[str, object] = {"resume": study.name, "storage": storage.root, "address": address, **wish}
+    again["tracking"] = tracking.given(tracking_uri, begun["tracking"])
     cure = f"to go on: python -m platform.search {cli.options(again)}"
     # The cores are the trials': linear algebra in several threads beside them mostly waits for itself.
     with threadpool_limits(1, "blas"), session(folder, board, recorder, ledger, cure):

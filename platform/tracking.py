@@ -66,6 +66,11 @@ def prepare(uri: str, experiment: str, artifact_root: Path) -> str:
     raise _refused(uri, f"unknown scheme {redact(scheme)!r}")
 
 
+def given(uri: str, begun: str) -> str | None:
+    """The ``--tracking`` that goes on with ``uri``; None: the study was begun with it, or it is secret."""
+    return uri if uri != begun and redact(uri) == uri else None
+
+
 def redact(text: str) -> str:
     """The text with every ``user:password@`` of a URL, and every secret in a query, starred out."""
     text = re.sub(r"://[^\s'\"]+@", "://***@", text)

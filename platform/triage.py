@@ -1,7 +1,6 @@
 """Which trials of a study train on and which wait: halving over the ledger's trials."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from platform.forecast import Forecaster
 from platform.halving import Halving
 from platform.ledger import OVER, Trial
@@ -28,9 +27,8 @@ class Triage:
     ) -> None:
         """``known``: trials of an earlier study; they compete for no place, but forecasts learn from them."""
         self.levels = study.levels
-        self._study, self._judged = study, judged
-        self._new_forecaster = partial(Forecaster, space, known)
-        self._forecaster = self._new_forecaster()
+        self._study, self._space, self._judged, self._known = study, space, judged, known
+        self._forecaster = Forecaster(space, known)
         self._seen: dict[int, tuple[tuple[str, int], Observation]] = {}
         self._rungs, self._lost = 0, 0
         self._asked: tuple[tuple[int, int, int], int | None] = (-1, -1, -1), None
@@ -97,5 +95,6 @@ class Triage:
         rungs = sum(len(trial.reports) for trial in trials.values())
         if self.levels and rungs != self._rungs:
             self._rungs = rungs
-            forecaster = self._new_forecaster() if self._study.deterministic else self._forecaster
-            self._halving.forecasts = forecaster.ends(self.observations(trials))
+            if self._study.deterministic:
+                self._forecaster = Forecaster(self._space, self._known)
+            self._halving.forecasts = self._forecaster.ends(self.observations(trials))

@@ -36,13 +36,14 @@ MORE = 1.75
 RULES = ("none", "asha")
 SPACE = Path(__file__).with_suffix(".yaml")
 VARIANT = """extends: {space}
+name: {name}
 seed: {seed}
 scheduler: {rule}
 profiles: {{laptop: {{budget: {{trials: {trials}}}}}}}
 """
 
-Curve = list[tuple[int, float]]
-"""Steps trained by all trials, and hypervolume of the completed ones, whenever one completes."""
+Points = list[tuple[int, float]]
+"""Steps trained by all trials, and hypervolume of the completed ones, whenever a trial is over."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,15 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=positive, default=24, help="without early stopping (default: 24)")
     parser.add_argument("--out", type=Path, default=Path("runs/real"))
     options = parser.parse_args(arguments)
-    pairs = {}
+    out, pairs = options.out.resolve(), {}
     for seed in range(options.seeds):
-        spaces = [write_space(options.space, rule, seed, options.trials, options.out) for rule in RULES]
-        folders = [search(space, options.out) for space in spaces]
-        pairs[seed] = tuple(curve(folder) for folder in folders)
-        draw(pairs, options.out / "real.png")
+        spaces = [write_space(options.space, rule, seed, options.trials, out) for rule in RULES]
+        pairs[seed] = tuple(curve(search(space, out)) for space in spaces)
+        draw(pairs, out / "real.png")
         console.print(shown(table(pairs)))
-    (options.out / "table.md").write_text(table(pairs).markdown(), "utf-8")
-    console.print(f"table.md and real.png are in {options.out}")
+    (out / "table.md").write_text(table(pairs).markdown(), "utf-8")
+    console.print(f"table.md and real.png are in {out}")
 
 
 def search(space: Path, out: Path) -> Path:
@@ -76,14 +76,15 @@ def search(space: Path, out: Path) -> Path:
 
 def write_space(space: Path, rule: str, seed: int, trials: int, out: Path) -> Path:
     """A study of the space, with more trials where they are stopped early."""
-    path = out.resolve() / f"{space.stem}-{rule}-{seed}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
     count = trials if rule == "none" else math.ceil(MORE * trials)
-    path.write_text(VARIANT.format(space=space.resolve(), seed=seed, rule=rule, trials=count), "utf-8")
-    return path
+    name = f"{space.stem}-{rule}-{count}-{seed}"
+    out.mkdir(parents=True, exist_ok=True)
+    text = VARIANT.format(space=space.resolve(), name=name, seed=seed, rule=rule, trials=count)
+    (out / f"{name}.yaml").write_text(text, "utf-8")
+    return out / f"{name}.yaml"
 
 
-def curve(folder: Path) -> Curve:
+def curve(folder: Path) -> Points:
     """A study's, from its ledger."""
     study, saved = load_saved(folder)
     terms, trials = Terms.from_plain(saved), dict[int, Trial]()
@@ -98,36 +99,38 @@ def curve(folder: Path) -> Curve:
     return found
 
 
-def at(curve: Curve, steps: float) -> float:
+def at(points: Points, steps: float) -> float:
     """Hypervolume by a number of steps."""
-    return max((volume for cost, volume in curve if cost <= steps), default=0.0)
+    return max((volume for cost, volume in points if cost <= steps), default=0.0)
 
 
-def reached(curve: Curve, volume: float) -> float:
+def reached(points: Points, volume: float) -> float:
     """Steps at which a hypervolume was first reached; infinite if it was not."""
-    return next((float(cost) for cost, found in curve if found >= volume), math.inf)
+    return next((float(cost) for cost, found in points if found >= volume), math.inf)
 
 
-def table(pairs: dict[int, tuple[Curve, ...]]) -> Table:
-    """A row a seed, then medians with quartiles."""
+def table(pairs: dict[int, tuple[Points, ...]]) -> Table:
+    """A row a seed whose study without early stopping has a front, then medians with quartiles."""
     rows, columns = [], ("halving at half", "not halving at half", "steps to the whole front")
     found: list[list[float]] = []
     for seed, (whole, halved) in pairs.items():
-        steps, volume = whole[-1]
+        steps, volume = whole[-1] if whole else (0, 0.0)
+        if not volume:
+            continue
         shares = [at(points, HALF * steps) / volume for points in (halved, whole)]
         found.append([*shares, reached(halved, volume) / steps])
         rows.append((str(seed), *map(number, found[-1])))
-    rows.append(("median [quartiles]", *(quartiles(list(column)) for column in zip(*found, strict=True))))
+    rows.append(("median [quartiles]", *(quartiles([row[i] for row in found]) for i in range(len(columns)))))
     note = "Shares of the front's hypervolume, and of the steps, of the study without early stopping."
     return Table("The full method on the phantom, real trainings", ("seed", *columns), tuple(rows), note)
 
 
-def draw(pairs: dict[int, tuple[Curve, ...]], path: Path) -> None:
+def draw(pairs: dict[int, tuple[Points, ...]], path: Path) -> None:
     """Hypervolume against steps: halving in full, not halving dashed, a colour a seed."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for seed, curves in pairs.items():
         for rule, points, style in zip(RULES, curves, ("--", "-"), strict=True):
-            steps, volumes = zip(*points, strict=True)
+            steps, volumes = ([point[i] for point in points] for i in range(2))
             told = {"color": f"C{seed % 10}", "label": f"{rule}, seed {seed}"}
             axes.step(steps, volumes, style, where="post", **told)
     axes.set(xlabel="optimiser steps of all trials", ylabel="hypervolume of the completed trials")

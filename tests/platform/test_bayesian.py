@@ -5,7 +5,7 @@ from platform import gaussian, improvement
 from platform.bayesian import Bayesian, Model, mutated
 from platform.designs import Sobol
 from platform.domains import Choice, Dimension, Int, Log, Uniform, active
-from platform.learner import BEYOND, LARGEST, Learner, drawn, fitted, predicted
+from platform.learner import BEYOND, LARGEST, Learner, capped, drawn, fitted, predicted
 from platform.observed import Observation, Params, Proposer, Rung, SearchSpace, State
 from platform.pareto import hypervolume
 
@@ -100,7 +100,7 @@ def test_data_are_all_rungs_and_a_failure_at_its_worst() -> None:
     data = Learner(space()).data(seen)
     np.testing.assert_allclose(data.inputs[:, 1:], [[0.1, 0.2], [0.1, 0.2], [0.3, 0.4]])
     np.testing.assert_allclose(data.objectives, [[0.5, far], [0.2, 0.4], [1.0, far]])
-    np.testing.assert_allclose(data.violations, [[-1.0], [1.0], [1.0]])
+    np.testing.assert_allclose(data.violations, [[-1.0], [2.0], [2.0]])
 
 
 @pytest.mark.parametrize("offset", [0.0, 3.0])
@@ -163,6 +163,33 @@ def test_one_bound_broken_by_far_does_not_drown_the_others() -> None:
     inputs = learner.inputs([(params, 1.0) for params in new])
     means, _ = predicted(fitted(data.inputs, data.violations), inputs)
     assert np.mean((means[:, 0] > 0) == [params["x"] < 0.5 for params in new]) > 0.95
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0, 20.0])
+def test_a_bound_that_all_break_by_far_is_approached(scale: float) -> None:
+    """Kept near one point alone; elsewhere broken by up to twenty times its size."""
+    seen: list[Observation] = []
+    proposer = Bayesian(space())
+    while len(seen) < 24:
+        point = proposer.propose(seen)
+        assert point is not None
+        off = float(np.hypot(point.params["x"] - 0.3, point.params["y"] - 0.6))
+        broken = (scale * (off - 0.08),)
+        seen.append(Observation(point.params, "completed", (Rung(1.0, bowls(point.params), broken),)))
+    assert sum(o.rungs[0].feasible for o in seen) >= 8
+
+
+def test_violations_are_cut_where_they_are_unusual() -> None:
+    """At three times the median of those that break the bound, and no closer than 1 to it."""
+    column = np.array([-9.0, -0.5, 0.0, 0.1, 2.0, 4.0, 6.0, 1e6])
+    cut = 3 * 4.0
+    expected = [-9.0, -0.5, 0.0, 0.1, 2.0, 4.0, 6.0, cut]
+    small = column / 100
+    found = capped(np.stack([column, small, -np.abs(column)], axis=1))
+    np.testing.assert_allclose(found[:, 0], expected)
+    np.testing.assert_allclose(found[:, 1], np.clip(small, -1, 1))
+    np.testing.assert_allclose(found[:, 2], np.clip(-np.abs(column), -1, 1))
+    assert capped(np.empty((3, 0))).shape == (3, 0)
 
 
 def test_where_feasibility_is_all_but_excluded_the_less_unlikely_point_is_worth_more() -> None:

@@ -47,16 +47,25 @@ def test_shares_of_the_study_without_early_stopping() -> None:
     assert math.isinf(real.reached(whole, 4.1))
 
 
+def test_a_study_that_has_found_nothing_has_no_row() -> None:
+    nothing: dict[int, tuple[real.Points, ...]] = {0: ([], [(5, 1.0)]), 1: ([(5, 0.0)], [])}
+    assert real.table(nothing).rows == (("median [quartiles]", "-", "-", "-"),)
+
+
 @pytest.mark.parametrize("rule", real.RULES)
 def test_spaces_are_valid_and_halving_has_more_trials(rule: str, tmp_path: Path) -> None:
     """The learning rate is searched and no longer fixed."""
     study = load_study(real.write_space(real.SPACE, rule, 3, 10, tmp_path), profile="laptop")
     assert (study.scheduler.name, study.seed) == (rule, 3)
+    named = tmp_path / "named.yaml"
+    named.write_text(f"extends: {real.SPACE}\nname: mine\n")
+    path = real.write_space(named, rule, 3, 10, tmp_path)
+    assert load_study(path, profile="laptop").name == path.stem != study.name
     assert study.budget.trials == {"none": 10, "asha": 18}[rule]
     assert "lr" in {dimension.name for dimension in study.search}
 
 
 def test_picture_is_drawn(tmp_path: Path) -> None:
     """One file, whatever the seeds."""
-    real.draw({0: ([(1, 1.0)], [(1, 0.5), (2, 1.0)])}, tmp_path / "real.png")
+    real.draw({0: ([(1, 1.0)], [(1, 0.5), (2, 1.0)]), 1: ([], [])}, tmp_path / "real.png")
     assert (tmp_path / "real.png").stat().st_size > 10_000

@@ -170,7 +170,7 @@ def test_a_space_that_is_used_up_ends_the_study_and_that_is_said(world: World) -
     conductor = world.open()
     world.drive(conductor)
     assert conductor.exhausted and len(conductor.ledger.trials) == 2
-    told = "every point of the space is known: 2 of the budget's 3 trials"
+    told = "every point of the space is known: the study ends after 2 of 3 trials"
     assert told in closing_lines(conductor, None, world.folder).splitlines()
 
 

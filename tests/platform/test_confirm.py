@@ -95,6 +95,12 @@ def test_a_knee_that_keeps_nothing_takes_no_place() -> None:
     beyond = front((0, 1, 1.0, 2.0), (1, 1, 10.5, 80.0), (2, 1, 40.0, 81.0))
     assert beyond.knee is not None and beyond.knee.trial == 1
     assert choose(beyond, 1) == [(0, 1)]
+    more = front((0, 1, 1.0, 2.0), (1, 1, 10.5, 80.0), (3, 1, 2.0, 2.5), (2, 1, 40.0, 81.0))
+    assert more.knee is not None and more.knee.trial == 1
+    assert choose(more, 2) == [(3, 1), (0, 1)] and choose(more, 2, [(0, 1)]) == [(0, 1), (3, 1)]
+    assert choose(more, 3) == [(3, 1), (0, 1), (1, 1)], "then the knee"
+    nothing = front((0, 1, 11.0, 2.0), (1, 1, 12.0, 80.0), (2, 1, 40.0, 81.0))
+    assert nothing.knee is not None and choose(nothing, 1) == [(nothing.knee.trial, 1)]
 
 
 def test_asked_again_for_more_only_adds() -> None:

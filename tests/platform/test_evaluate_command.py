@@ -1,7 +1,6 @@
 """The test split is opened once, for what was fixed before; validation stands against it."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from platform import confirm, curse, evaluate, promote
@@ -9,7 +8,7 @@ from platform.curse import Row
 from platform.evaluate import Asked
 from platform.front import Candidate, Front
 from platform.frozen import freeze
-from platform.ledger import Ledger, lock
+from platform.ledger import Ledger, locked
 from platform.retraining import FOLDER, Checkpoint, Outcome
 from platform.storage import Storage
 from platform.study import Objective, Study
@@ -98,10 +97,11 @@ def test_two_at_a_time_cannot_open_the_test_split(study: Study, tmp_path: Path) 
     ledger.ended(0, "completed")
     ledger.close()
     (folder / "test").mkdir()
-    held = lock(folder / "test")
-    with pytest.raises(InputError, match="test: another process works on it; allowed: one at a time"):
+    told = "test: another process works on it; allowed: one at a time"
+    with locked(folder / "test"), pytest.raises(InputError, match=told):
         evaluate.main([study.name, "--storage", str(tmp_path)])
-    os.close(held)
+    with locked(folder / "test"):
+        pass
 
 
 def test_once_the_test_split_was_opened_nothing_else_is_evaluated(

@@ -43,7 +43,7 @@ def test_step_counts_of_one_trial_are_versions_that_do_not_overwrite_each_other(
         versions.append(registry.register(uri, "asp", run_id, folder, {"trial": "3", "steps": steps}))
     assert versions == ["1", "2", "1"]
     assert [held(f"models:/asp/{version}", storage) for version in "12"] == ["11 steps", "24 steps"]
-    assert held("models:/asp/latest", storage) == "24 steps"
+    assert held("models:/asp/latest", storage) == held("models:/asp/Latest", storage) == "24 steps"
     for version in ("2", "1"):
         registry.set_alias(uri, "asp", "champion", version)
         assert held("models:/asp@champion", storage) == held(f"models:/asp/{version}", storage)
@@ -61,10 +61,10 @@ def test_what_is_not_there_is_one_line(storage: Storage, run_id: str, tmp_path: 
     with pytest.raises(InputError, match=r"--model: 'a/b' is refused by MLflow: "):
         registry.register(storage.tracking, "a/b", run_id, tmp_path, {})
     with pytest.raises(InputError, match="--model: \"o'brien\" is not allowed; allowed: a name without '"):
-        registry.register(storage.tracking, "o'brien", run_id, tmp_path, {})
+        registry.require_model("o'brien")
 
 
-@pytest.mark.parametrize("alias", ["latest", "V3", "", "a b", "x/y", "ä"])
+@pytest.mark.parametrize("alias", ["latest", "V3", "", "a b", "x/y"])
 def test_what_mlflow_takes_for_no_alias_is_refused_before_anything_is_registered(alias: str) -> None:
     with pytest.raises(InputError, match=r"--alias: .* is not allowed; allowed: letters"):
         promote.require_alias(alias)

@@ -358,3 +358,9 @@ def test_a_real_server_killed_within_a_study_and_started_again_has_everything_on
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+
+
+def test_what_is_given_again_is_another_server_without_secrets() -> None:
+    assert tracking.given("http://there:5000", "sqlite:///here.db") == "http://there:5000"
+    assert tracking.given("sqlite:///here.db", "sqlite:///here.db") is None
+    assert tracking.given("http://me:word@there:5000", "sqlite:///here.db") is None
