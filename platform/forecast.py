@@ -6,8 +6,9 @@ from platform.learner import Learner, fitted, predicted
 from platform.observed import Observation, SearchSpace
 from platform.pareto import Values
 
-FEWEST = 2
-"""Trials that must have completed before anything is forecast: else the prior alone leads to the end."""
+FEWEST = 4
+"""Trials that must have completed before anything is forecast: with two the way to the end is guessed, and
+of our recorded trainings rungs themselves then told more."""
 GROWTH = 1.15
 """Length scales are fitted again when the rungs have grown by so much."""
 
