@@ -12,7 +12,7 @@ from tests.bench import foreign
 from tests.bench.contender import Contender
 from tests.bench.ours import halved, sampler
 from tests.bench.problems import Problem, fidelity_problems, full_problems
-from tests.bench.recorded import recorded_problems
+from tests.bench.recorded import recorded_problems, with_learning_rate
 
 Make = Callable[[Problem, int, int], Contender]
 """From a problem, a seed and how many trials there will be."""
@@ -78,4 +78,5 @@ def chosen(problem: Problem, trials: int) -> str:
 @cache
 def problems() -> dict[str, Problem]:
     """All problems by name."""
-    return {p.name: p for p in (*full_problems(), *fidelity_problems(), *recorded_problems())}
+    recorded = (*recorded_problems(), with_learning_rate())
+    return {p.name: p for p in (*full_problems(), *fidelity_problems(), *recorded)}

@@ -1,8 +1,9 @@
 """Our own trials as problems: recorded trainings of the full method, and a surrogate fitted to them.
 
 ``recorded.json`` holds trainings of search_spaces/asp_dmd.yaml at the laptop profile, of the starting points
-and of quasi-random ones: FID, MS-SSIM and PSNR at each level and refinement step count. Objectives are FID,
-1 - MS-SSIM and -PSNR, the reference is a study's (platform/front.py).
+and of quasi-random ones: FID, MS-SSIM and PSNR at each level and refinement step count; ``recorded_lr.json``
+others of real.yaml, where the learning rate is searched too. Objectives are FID, 1 - MS-SSIM and -PSNR, the
+reference is a study's (platform/front.py).
 """
 
 import json
@@ -32,6 +33,7 @@ from tests.bench.cube import Params, cube_of
 from tests.bench.problems import Array, stream
 
 PATH = Path(__file__).with_name("recorded.json")
+LEARNING_RATE = Path(__file__).with_name("recorded_lr.json")
 STEPS = "refinement_steps"
 _KINDS = {"Uniform": Uniform, "Log": Log, "Int": Int, "IntLog": IntLog}
 
@@ -228,6 +230,11 @@ class Surrogate(Recorded):
 def _end(fitted: Array) -> Array:
     """Objectives from what is fitted: the logarithm of FID is undone."""
     return np.column_stack([np.exp(fitted[:, 0]), fitted[:, 1:]])
+
+
+def with_learning_rate() -> Recorded:
+    """The trainings whose learning rate is searched too."""
+    return Recorded(Recording.read(LEARNING_RATE), name="recorded-lr")
 
 
 def recorded_problems(path: Path = PATH) -> tuple[Recorded, ...]:

@@ -25,7 +25,10 @@ COMMON = (
     "platform/domains.py",
     "platform/pareto.py",
 )
-RECORDED = ("tests/bench/recorded.py", "tests/bench/recorded.json", "platform/front.py")
+RECORDED = (
+    *(f"tests/bench/{name}" for name in ("recorded.py", "recorded.json", "recorded_lr.json")),
+    "platform/front.py",
+)
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pymoo", "optuna")
 FOREIGN = ("ray", "syne-tune", "botorch")
 

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from tests.bench.cube import cube_of, draw
 from tests.bench.landscapes import Landscape, landscapes
 from tests.bench.problems import LEVELS, NOISE, Curved, Full, fidelity_problems, full_problems
-from tests.bench.recorded import Recording, Surrogate, recorded_problems
+from tests.bench.recorded import Recording, Surrogate, recorded_problems, with_learning_rate
 
 LANDSCAPES = {landscape.name: landscape for landscape in landscapes()}
 LOW = 0.2807753191  # where ZDT6's front begins
@@ -236,3 +236,10 @@ def test_the_committed_recording_is_of_the_full_method() -> None:
         assert recorded.measure(params, 15, 0).shape == (params["refinement_steps"], 3)
         assert np.all((cube_of(recorded.search, params) >= 0) & (cube_of(recorded.search, params) <= 1))
     assert surrogate.true(recorded.pool[0]).shape == (recorded.pool[0]["refinement_steps"], 3)
+    other = with_learning_rate()
+    assert {d.name for d in other.search} - {d.name for d in recorded.search} == {"lr"}
+    assert other.levels == (15, 44, 133, 400) and len(other.recording.finished) == len(other.pool) == 27
+    assert other.reference == pytest.approx(recorded.reference, rel=1e-3)
+    for params in other.pool:
+        assert other.true(params).shape == (params["refinement_steps"], 3)
+        assert np.all((cube_of(other.search, params) >= 0) & (cube_of(other.search, params) <= 1))
