@@ -34,7 +34,7 @@ bench: .venv/test.done
 bench-search: .venv/bench.done
 	OMP_NUM_THREADS=1 PYTHONPATH=.:.venv/bench $(BIN)/python -m tests.bench.main $(ARGS)
 
-# Early stopping in real studies on the phantom; a quarter of an hour a seed on two cores.
+# Early stopping in real studies on the phantom; half an hour a seed on two cores.
 bench-real: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.real $(ARGS)
 
