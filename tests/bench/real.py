@@ -11,6 +11,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from platform.cli import console
 from platform.front import candidates
@@ -26,6 +27,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from tests.bench.main import positive, shown
+from tests.bench.simulator import Run
 from tests.bench.tables import Table, number, quartiles
 
 ROOT = Path(__file__).parents[2]
@@ -41,9 +43,6 @@ seed: {seed}
 scheduler: {rule}
 profiles: {{laptop: {{budget: {{trials: {trials}}}}}}}
 """
-
-Points = list[tuple[int, float]]
-"""Steps trained by all trials, and hypervolume of the completed ones, whenever a trial is over."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,55 +83,44 @@ def write_space(space: Path, rule: str, seed: int, trials: int, out: Path) -> Pa
     return out / f"{name}.yaml"
 
 
-def curve(folder: Path) -> Points:
-    """A study's, from its ledger."""
+def curve(folder: Path) -> Run:
+    """A study's ledger as the simulator tells its runs, but for the clock: costs are steps of all trials."""
     study, saved = load_saved(folder)
     terms, trials = Terms.from_plain(saved), dict[int, Trial]()
-    found = []
+    found = Run([], [], [], 0.0, 0, [], [])
     for entry, _ in read_lines(folder / LEDGER):
         if entry is not None:
             apply(trials, entry)
             if entry["event"] == "ended":
                 done = candidates(of_status(trials, "completed"))
-                steps = sum(max(trial.reports, default=0) for trial in trials.values())
-                found.append((steps, terms.front(study.objectives, done).hypervolume))
-    return found
+                found.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
+                found.volumes.append(terms.front(study.objectives, done).hypervolume)
+    return replace(found, cost=max(found.costs, default=0.0), asked=len(trials))
 
 
-def at(points: Points, steps: float) -> float:
-    """Hypervolume by a number of steps."""
-    return max((volume for cost, volume in points if cost <= steps), default=0.0)
-
-
-def reached(points: Points, volume: float) -> float:
-    """Steps at which a hypervolume was first reached; infinite if it was not."""
-    return next((float(cost) for cost, found in points if found >= volume), math.inf)
-
-
-def table(pairs: dict[int, tuple[Points, ...]]) -> Table:
+def table(pairs: dict[int, tuple[Run, ...]]) -> Table:
     """A row a seed whose study without early stopping has a front, then medians with quartiles."""
     rows, columns = [], ("halving at half", "not halving at half", "steps to the whole front")
     found: list[list[float]] = []
     for seed, (whole, halved) in pairs.items():
-        steps, volume = whole[-1] if whole else (0, 0.0)
+        volume = whole.at(math.inf)
         if not volume:
             continue
-        shares = [at(points, HALF * steps) / volume for points in (halved, whole)]
-        found.append([*shares, reached(halved, volume) / steps])
+        shares = [run.at(HALF * whole.cost) / volume for run in (halved, whole)]
+        found.append([*shares, halved.reached(volume) / whole.cost])
         rows.append((str(seed), *map(number, found[-1])))
     rows.append(("median [quartiles]", *(quartiles([row[i] for row in found]) for i in range(len(columns)))))
     note = "Shares of the front's hypervolume, and of the steps, of the study without early stopping."
     return Table("The full method on the phantom, real trainings", ("seed", *columns), tuple(rows), note)
 
 
-def draw(pairs: dict[int, tuple[Points, ...]], path: Path) -> None:
+def draw(pairs: dict[int, tuple[Run, ...]], path: Path) -> None:
     """Hypervolume against steps: halving in full, not halving dashed, a colour a seed."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for seed, curves in pairs.items():
-        for rule, points, style in zip(RULES, curves, ("--", "-"), strict=True):
-            steps, volumes = ([point[i] for point in points] for i in range(2))
+        for rule, run, style in zip(RULES, curves, ("--", "-"), strict=True):
             told = {"color": f"C{seed % 10}", "label": f"{rule}, seed {seed}"}
-            axes.step(steps, volumes, style, where="post", **told)
+            axes.step(run.costs, run.volumes, style, where="post", **told)
     axes.set(xlabel="optimiser steps of all trials", ylabel="hypervolume of the completed trials")
     axes.legend(fontsize="x-small")
     figure.savefig(path, dpi=120)

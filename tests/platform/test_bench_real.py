@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bench import real
+from tests.bench.simulator import Run
 
 
 def report(step: int, fid: float) -> dict[str, Any]:
@@ -34,21 +35,30 @@ def test_volume_of_completed_trials_by_steps_of_all(tmp_path: Path, smoke: Study
     ledger.reported(0, report(24, 1.0))
     ledger.ended(0, "completed")
     ledger.close()
-    assert real.curve(tmp_path) == [(36, pytest.approx(1.0)), (48, pytest.approx(2.0))]
+    found = real.curve(tmp_path)
+    points = list(zip(found.costs, found.volumes, strict=True))
+    assert points == [(36, pytest.approx(1.0)), (48, pytest.approx(2.0))]
+    assert (found.cost, found.asked) == (48, 2)
+
+
+def run(*points: tuple[float, float]) -> Run:
+    """Hypervolume by steps."""
+    costs, volumes = ([point[i] for point in points] for i in range(2))
+    return Run(costs, [], volumes, max(costs, default=0.0), 0, [], [])
 
 
 def test_shares_of_the_study_without_early_stopping() -> None:
     """At half of 100 steps halving has 3 of 4; it has all at 60, the other seed's never."""
-    whole = [(50, 2.0), (100, 4.0)]
-    pairs = {0: (whole, [(20, 1.0), (50, 3.0), (60, 5.0)]), 1: (whole, [(51, 3.9)])}
+    whole = run((50, 2.0), (100, 4.0))
+    pairs = {0: (whole, run((20, 1.0), (50, 3.0), (60, 5.0))), 1: (whole, run((51, 3.9)))}
     rows = [row[1:] for row in real.table(pairs).rows]
     assert rows[:2] == [("0.750", "0.500", "0.600"), ("0.000", "0.500", "not")]
     assert rows[2] == ("0.375 [0.188, 0.562]", "0.500 [0.500, 0.500]", "not [not, not]")
-    assert math.isinf(real.reached(whole, 4.1))
+    assert math.isinf(whole.reached(4.1))
 
 
 def test_a_study_that_has_found_nothing_has_no_row() -> None:
-    nothing: dict[int, tuple[real.Points, ...]] = {0: ([], [(5, 1.0)]), 1: ([(5, 0.0)], [])}
+    nothing = {0: (run(), run((5, 1.0))), 1: (run((5, 0.0)), run())}
     assert real.table(nothing).rows == (("median [quartiles]", "-", "-", "-"),)
 
 
@@ -67,5 +77,5 @@ def test_spaces_are_valid_and_halving_has_more_trials(rule: str, tmp_path: Path)
 
 def test_picture_is_drawn(tmp_path: Path) -> None:
     """One file, whatever the seeds."""
-    real.draw({0: ([(1, 1.0)], [(1, 0.5), (2, 1.0)]), 1: ([], [])}, tmp_path / "real.png")
+    real.draw({0: (run((1, 1.0)), run((1, 0.5), (2, 1.0))), 1: (run(), run())}, tmp_path / "real.png")
     assert (tmp_path / "real.png").stat().st_size > 10_000
