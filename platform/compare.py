@@ -8,18 +8,23 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform import cli, contest, preflight, preparation, tracking, verdict
+from platform import cli
 from platform.cli import console
-from platform.contest import Budget, Entrant
-from platform.ledger import Ledger
-from platform.roster import Entry, Roster, trained
-from platform.space import require_name
-from platform.storage import Storage
-from platform.summary import environment
+from platform.cohorts import build
+from platform.comparison import report, systems
+from platform.comparison.systems import Budget, Entrant
+from platform.execution.fixed_trials import Entry, Roster, trained
+from platform.orchestration import cost_estimate
+from platform.orchestration.summary import environment
+from platform.spaces.loader import require_name
+from platform.storage.layout import Storage
+from platform.storage.ledger import Ledger
+from platform.tracking import store
+from platform.tracking.recorder import Recorder
 from typing import Any
 
-from trainers.cohorts.store import Cohort
 from trainers.cost import seconds_per_step
+from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.loop import Task
@@ -50,7 +55,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    options, machine = arguments(argv), preflight.Machine.here()
+    options, machine = arguments(argv), cost_estimate.Machine.here()
     if options.seeds < 1:
         raise InputError(f"--seeds: {options.seeds} is not allowed; allowed: 1 or more")
     storage = Storage.open(options.storage)
@@ -58,12 +63,12 @@ def main(argv: Sequence[str]) -> None:
     begun = read_terms(folder)
     names = [*begun.get("systems", []), *(name.strip() for name in options.systems.split(","))]
     profile, source = options.profile or begun.get("profile"), options.cohort or begun.get("source")
-    entrants = contest.find_entrants(names, profile, source, machine, options.address)
-    budget = contest.common_budget(entrants, options.budget or begun.get("budget"))
+    entrants = systems.find_entrants(names, profile, source, machine, options.address)
+    budget = systems.common_budget(entrants, options.budget or begun.get("budget"))
     if not options.address:
-        preflight.require_fit(entrants[0].study, machine)
+        cost_estimate.require_fit(entrants[0].study, machine)
     seeds = max(options.seeds, begun.get("seeds", 1))
-    fixed = contest.terms(entrants, budget)
+    fixed = systems.terms(entrants, budget)
     require_same(folder.name, begun, fixed)
     write_terms(folder, {**begun, **fixed, "systems": [e.system for e in entrants], "seeds": seeds})
     compare(entrants, budget, seeds, options, storage)
@@ -93,19 +98,21 @@ def compare(
     entrants: Sequence[Entrant], budget: Budget, seeds: int, options: argparse.Namespace, storage: Storage
 ) -> None:
     """Prepare what is missing, train what is not yet, evaluate, and write tables and pictures."""
-    from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
+    from platform.execution import (
+        tuner,  # late: importing Ray takes seconds, that a wrong input need not wait
+    )
 
     uri, folder = options.tracking or storage.tracking, storage.comparison(options.name)
-    experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
     ledger, study = Ledger(folder), entrants[0].study
-    tuning.start_ray(options.address, study.resources)
+    tuner.start_ray(options.address, study.resources)
     terms = read_terms(folder)
-    cohort = preparation.prepare_cohort(study.cohort, storage.root, console, terms.get("cohort_hash"))
-    references = preparation.prepare_references(study, cohort, storage.root, console)
+    cohort = build.prepare_cohort(study.cohort, storage.root, console, terms.get("cohort_hash"))
+    references = build.prepare_references(study, cohort, storage.root, console)
     opened = Cohort.open(cohort), References.open(references)  # damaged ones are told before hours are spent
     write_terms(folder, {**terms, "cohort_hash": opened[0].hash})
     steps = step_counts(entrants, budget, cohort, references, folder)
-    recorder = tracking.Recorder(uri, experiment, f"comparison {folder.name}", folder)
+    recorder = Recorder(uri, experiment, f"comparison {folder.name}", folder)
     facts = environment(*(entrant.study for entrant in entrants))
     facts |= {"cohort": opened[0].hash, "references": opened[1].hash}
     recorder.study({"budget": str(budget), "seeds": seeds}, facts)
@@ -116,14 +123,14 @@ def compare(
     ]
     roster = Roster(entries, folder, cohort, references, recorder, ledger)
     with trained(roster, "to go on, start the same command again"):
-        verdict.publish(roster, *opened, options.extended, console)
+        report.publish(roster, *opened, options.extended, console)
 
 
 def step_counts(
     entrants: Sequence[Entrant], budget: Budget, cohort: Path, references: Path, folder: Path
 ) -> dict[str, int]:
     """Optimiser steps of each system: the budget's, or as many as fit in its time, measured once and kept."""
-    from platform.tuning import ray_map
+    from platform.execution.tuner import ray_map
 
     if budget.steps:
         return {entrant.name: budget.steps for entrant in entrants}

@@ -8,26 +8,41 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform import cli, confirmation_report, preflight, preparation, tracking
+from platform import cli
 from platform.cli import console
-from platform.confirmation import Finalist, Scoring, SeedKey, confirm, flat, measured, optimism, plain, single
-from platform.evaluations import evaluate_all
-from platform.finalists import Key, choose, saved_front
-from platform.front import Front
-from platform.frozen import load_saved
-from platform.ledger import Ledger
+from platform.cohorts import build
+from platform.confirmation import seed_report
+from platform.confirmation.ranking import (
+    Finalist,
+    Scoring,
+    SeedKey,
+    confirm,
+    flat,
+    measured,
+    optimism,
+    plain,
+    single,
+)
+from platform.confirmation.retraining import FOLDER, Outcome, entries, outcome
+from platform.execution.evaluation_tasks import evaluate_all
+from platform.execution.fixed_trials import Roster, trained
+from platform.execution.session import FLUSH_SECONDS
+from platform.orchestration import cost_estimate
+from platform.orchestration.report import report_points
+from platform.orchestration.summary import environment
+from platform.pareto.front import Front
+from platform.pareto.selection import Key, choose, saved_front
 from platform.promote import CONFIRMED
-from platform.results import report_points
-from platform.retraining import FOLDER, Outcome, entries, outcome
-from platform.roster import Roster, trained
-from platform.session import FLUSH_SECONDS
-from platform.storage import Storage
-from platform.study import Study
-from platform.summary import environment
+from platform.storage.layout import Storage
+from platform.storage.ledger import Ledger
+from platform.storage.saved_study import load_saved
+from platform.study.study import Study
+from platform.tracking import store
+from platform.tracking.recorder import Recorder
 from typing import Any
 
 from trainers import weights
-from trainers.cohorts.store import Cohort
+from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.files import write_text
@@ -49,13 +64,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    options, machine = arguments(argv), preflight.Machine.here()
+    options, machine = arguments(argv), cost_estimate.Machine.here()
     require_counts(top=options.top, seeds=options.seeds)
     storage = Storage.open(options.storage)
     study, saved = load_saved(storage.existing(options.study))
     saved_front(storage.study(study.name), study, saved)
     if not options.address:
-        preflight.require_fit(study, machine)
+        cost_estimate.require_fit(study, machine)
     uri = options.tracking or saved["tracking"]
     run(storage, study.name, uri, options.top, options.seeds, options.address)
 
@@ -72,18 +87,18 @@ def run(storage: Storage, name: str, tracking_uri: str, top: int, seeds: int, ad
     study, saved = load_saved(storage.existing(name))
     folder = storage.study(name)
     front = saved_front(folder, study, saved)
-    experiment = tracking.prepare(tracking_uri, tracking.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
     ledger = Ledger(folder / FOLDER)
     begun = read_terms(folder)
     keys, seeds = choose(front, top, begun[0]), max(seeds, begun[1])
     write_text(folder / FOLDER / TERMS, json.dumps({"candidates": keys, "seeds": seeds}))
     cohort, references = prepare(study, saved, storage, address)
-    recorder = tracking.Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
+    recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     asked = entries(study, front, keys, seeds)
     roster = Roster(asked, folder / FOLDER, cohort, references, recorder, ledger)
     again: dict[str, object] = {"top": top, "seeds": seeds, "storage": storage.root, "address": address}
-    again["tracking"] = tracking.given(tracking_uri, saved["tracking"])
+    again["tracking"] = store.given(tracking_uri, saved["tracking"])
     cure = f"to go on: python -m platform.confirm {name} {cli.options(again)}"
     with trained(roster, cure):
         found = outcome(folder, study, front, keys, seeds)
@@ -94,14 +109,16 @@ def prepare(
     study: Study, saved: Mapping[str, Any], storage: Storage, address: str | None
 ) -> tuple[Path, Path]:
     """The study's own cohort and references on a running Ray, damaged ones told before hours are spent."""
-    from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
+    from platform.execution import (
+        tuner,  # late: importing Ray takes seconds, that a wrong input need not wait
+    )
 
     import ray
 
     if not ray.is_initialized():
-        tuning.start_ray(address, study.resources)
-    cohort = preparation.prepare_cohort(study.cohort, storage.root, console, saved["cohort"])
-    references = preparation.prepare_references(study, cohort, storage.root, console)
+        tuner.start_ray(address, study.resources)
+    cohort = build.prepare_cohort(study.cohort, storage.root, console, saved["cohort"])
+    references = build.prepare_references(study, cohort, storage.root, console)
     Cohort.open(cohort), References.open(references)
     return cohort, references
 
@@ -163,13 +180,13 @@ def publish(
     baseline = {name: interval.estimate for name, interval in untouched.items()}
     report = folder / "report"
     report.mkdir(exist_ok=True)
-    table = confirmation_report.markdown(finalists, study.objectives, untouched)
+    table = seed_report.markdown(finalists, study.objectives, untouched)
     summary = {"finalists": [plain(f) for f in finalists], "seeds": seeds}
     summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(found.failed)}
     write_text(report / "table.md", table)
     write_text(report / CONFIRMED.name, json.dumps(summary, indent=1))
-    pictures = confirmation_report.figure(
+    pictures = seed_report.figure(
         finalists, study.objectives, report_points(front), baseline, report / "confirm"
     )
     files = [report / "table.md", report / CONFIRMED.name, *pictures]
@@ -179,8 +196,8 @@ def publish(
         roster.recorder.study_artifact(file, "report")
     roster.recorder.study_metrics(metrics(finalists), count)
     record(target, study.name, folder / "study", metrics(finalists), count, files, "confirm")
-    console.print(confirmation_report.terminal(finalists, study.objectives, untouched))
-    console.print(confirmation_report.closing(finalists, study.objectives, found, report), markup=False)
+    console.print(seed_report.terminal(finalists, study.objectives, untouched))
+    console.print(seed_report.closing(finalists, study.objectives, found, report), markup=False)
 
 
 def metrics(finalists: Sequence[Finalist]) -> dict[str, float]:
@@ -204,7 +221,7 @@ def record(
     place: str,
 ) -> None:
     """Values and files in the study's own MLflow run; what is not taken waits in ``folder``."""
-    recorder = tracking.Recorder(*target, study, folder)
+    recorder = Recorder(*target, study, folder)
     recorder.study_metrics(values, step)
     for file in files:
         recorder.study_artifact(file, place)

@@ -10,24 +10,27 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from platform import cli, curse, preflight, promote, tracking
+from platform import cli, promote
 from platform.cli import console
 from platform.confirm import UNTOUCHED, evaluations, prepare, record, scored
-from platform.confirmation import flat, single
-from platform.curse import Row
-from platform.evaluations import evaluate_all, is_done
-from platform.finalists import Key, saved_front
-from platform.front import Front
-from platform.frozen import load_saved
-from platform.ledger import locked
-from platform.retraining import FOLDER, Checkpoint, Outcome, outcome
-from platform.storage import Storage
-from platform.study import Study
+from platform.confirmation import test_report
+from platform.confirmation.ranking import flat, single
+from platform.confirmation.retraining import FOLDER, Checkpoint, Outcome, outcome
+from platform.confirmation.test_report import Row
+from platform.execution.evaluation_tasks import evaluate_all, is_done
+from platform.orchestration import cost_estimate
+from platform.pareto.front import Front
+from platform.pareto.selection import Key, saved_front
+from platform.storage.layout import Storage
+from platform.storage.ledger import locked
+from platform.storage.saved_study import load_saved
+from platform.study.study import Study
+from platform.tracking import store
 from typing import Any
 
 from trainers import weights
-from trainers.cohorts.build import folder as cohort_folder
-from trainers.cohorts.store import Cohort
+from trainers.data.store import Cohort
+from trainers.data.writer import folder as cohort_folder
 from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.files import write_text
@@ -61,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
     study, saved = load_saved(folder)
     front = saved_front(folder, study, saved)
     uri = options.tracking or saved["tracking"]
-    experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
     (folder / "test").mkdir(exist_ok=True)
     with locked(folder / "test"):  # two at a time could open the test split for two choices
         asked = resolve(folder, study, front, options.pick)
@@ -78,10 +81,10 @@ def measure(
     if all(is_done(task) for task in both(asked, places, folder).values()):
         return
     if not address:
-        preflight.require_fit(study, preflight.Machine.here())
+        cost_estimate.require_fit(study, cost_estimate.Machine.here())
     places = prepare(study, saved, storage, address)
     cohort = Cohort.open(places[0])
-    preflight.require_measurable(study, cohort, "test", {o.name: "objectives" for o in study.objectives})
+    cost_estimate.require_measurable(study, cohort, "test", {o.name: "objectives" for o in study.objectives})
     cohort.verify("test")
     freeze(folder, asked)
     tasks = both(asked, places, folder)
@@ -153,7 +156,7 @@ def rows(study: Study, front: Front, asked: Asked, tasks: Mapping[tuple[str, Any
         for key in asked.keys
     ]
     bounds = [single(weights.verify(part[UNTOUCHED].folder), study.objectives) for part in parts.values()]
-    return [*candidates, curse.untouched(*bounds)]
+    return [*candidates, test_report.untouched(*bounds)]
 
 
 def publish(study: Study, front: Front, asked: Asked, folder: Path, target: tuple[str, str]) -> None:
@@ -161,14 +164,14 @@ def publish(study: Study, front: Front, asked: Asked, folder: Path, target: tupl
     found = rows(study, front, asked, both(asked, (Path(), Path()), folder))
     report = folder / "test" / "report"
     report.mkdir(exist_ok=True)
-    write_text(report / "table.md", curse.markdown(found, study.objectives))
-    write_text(report / "test.json", json.dumps([curse.plain(row) for row in found], indent=1))
-    files = [report / "table.md", report / "test.json", *curse.figure(found, study.objectives, report)]
+    write_text(report / "table.md", test_report.markdown(found, study.objectives))
+    write_text(report / "test.json", json.dumps([test_report.plain(row) for row in found], indent=1))
+    files = [report / "table.md", report / "test.json", *test_report.figure(found, study.objectives, report)]
     values: dict[str, float] = {}
     for row in found:
         values |= {f"test/{name}": value for name, value in flat(row.place, row.test).items()}
     record(target, study.name, folder / "test" / "study", values, 0, files, "test")
-    console.print(curse.terminal(found, study.objectives))
+    console.print(test_report.terminal(found, study.objectives))
     console.print(f"report: {report}", markup=False)
 
 

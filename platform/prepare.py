@@ -8,19 +8,21 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from platform import cli, preflight, preparation
-from platform.acquire import acquire
+from platform import cli
 from platform.cli import console
-from platform.frozen import load_saved
-from platform.space import find_space, load_study, profile_choices
-from platform.storage import Storage
-from platform.study import Cohort as CohortChoice
-from platform.study import Resources, Study, cohort_config, cohort_module, cohort_sources
+from platform.cohorts.archives import acquire
+from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.orchestration import cost_estimate
+from platform.spaces.loader import find_space, load_study, profile_choices
+from platform.storage.layout import Storage
+from platform.storage.saved_study import load_saved
+from platform.study.study import Cohort as CohortChoice
+from platform.study.study import Resources, Study, cohort_config, cohort_module, cohort_sources
 from typing import Any
 
-from trainers.cohorts.clinical import ScansConfig
-from trainers.cohorts.store import SPLITS, Cohort
+from trainers.cohorts.scans.pipeline import ScansConfig
 from trainers.config import FieldError, FieldType, build, field_types
+from trainers.data.store import SPLITS, Cohort
 from trainers.errors import InputError
 
 
@@ -50,7 +52,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    from platform import tuning
+    from platform.execution import tuner
 
     options = arguments(argv)
     study = None if options.cohort else chosen_study(options, Storage.open(options.storage))
@@ -61,11 +63,11 @@ def main(argv: Sequence[str]) -> None:
     if choice.source == "zenodo+ixi":
         for archive in ("zenodo", "ixi"):
             acquire(archive, Path(choice.config.root), console)
-    tuning.start_ray(options.address, study.resources if study else Resources())
-    cohort = preparation.prepare_cohort(choice, storage.root, console)
+    tuner.start_ray(options.address, study.resources if study else Resources())
+    cohort = prepare_cohort(choice, storage.root, console)
     console.print(f"cohort: {cohort}")
     if study:
-        console.print(f"references: {preparation.prepare_references(study, cohort, storage.root, console)}")
+        console.print(f"references: {prepare_references(study, cohort, storage.root, console)}")
     if options.export:
         for path in export(choice, Cohort.open(cohort), options.split or "test", Path(options.export)):
             console.print(path)
@@ -76,8 +78,8 @@ def chosen_study(options: argparse.Namespace, storage: Storage) -> Study:
     if options.study:
         return load_saved(storage.existing(options.study))[0]
     path = find_space(options.space)
-    machine = preflight.Machine.here()
-    profile = options.profile or preflight.choose_profile(machine, profile_choices(path), options.address)
+    machine = cost_estimate.Machine.here()
+    profile = options.profile or cost_estimate.choose_profile(machine, profile_choices(path), options.address)
     return load_study(path, profile=profile)
 
 

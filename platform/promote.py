@@ -6,20 +6,22 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from platform import cli, registry, tracking
+from platform import cli
 from platform.cli import console
-from platform.finalists import saved_front
-from platform.front import Candidate, Front
-from platform.frozen import load_saved
-from platform.replay import Replayer
-from platform.storage import Storage
-from platform.study import Study
+from platform.models import registry
+from platform.pareto.front import Candidate, Front
+from platform.pareto.selection import saved_front
+from platform.storage.layout import Storage
+from platform.storage.saved_study import load_saved
+from platform.study.study import Study
+from platform.tracking import store
+from platform.tracking.replay import Replayer
 from typing import Any
 
 from trainers import weights
-from trainers.cohorts.build import folder as cohort_folder
-from trainers.cohorts.store import Cohort
 from trainers.config import build
+from trainers.data.store import Cohort
+from trainers.data.writer import folder as cohort_folder
 from trainers.errors import InputError
 from trainers.export import export
 from trainers.references.config import ReferenceConfig
@@ -54,10 +56,10 @@ def main(argv: Sequence[str]) -> None:
     front = saved_front(folder, study, saved)
     chosen = pick(options.pick, front, folder)
     uri, name = options.tracking or saved["tracking"], options.model or study.name
-    experiment = tracking.prepare(uri, tracking.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
     run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
     if run_id is None:
-        missing = f"MLflow at {tracking.redact(uri)} has no run of trial {chosen.trial}"
+        missing = f"MLflow at {store.redact(uri)} has no run of trial {chosen.trial}"
         raise InputError(f"--tracking: {missing}; allowed: the study's own")
     version = publish(study, storage, chosen, uri, name, run_id)
     registry.set_alias(uri, name, options.alias, version)

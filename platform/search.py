@@ -8,24 +8,30 @@ import argparse
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform import cli, confirm, preflight, preparation, results, spending, tracking, warm
-from platform.board import Board, StudyView
+from platform import cli, confirm
 from platform.cli import console
-from platform.conductor import Conductor
-from platform.front import Bound, bounds, reference_point
-from platform.frozen import FILE, extend, freeze, load_saved
-from platform.ledger import Ledger
-from platform.session import session
-from platform.space import find_space, load_study, profile_choices, require_name
-from platform.storage import Storage
-from platform.study import Study
-from platform.summary import describe, environment
-from platform.terms import Terms
+from platform.cohorts import build
+from platform.execution.live_table import Board, StudyView
+from platform.execution.session import session
+from platform.orchestration import cost_estimate, report
+from platform.orchestration.orchestrator import Conductor
+from platform.orchestration.summary import describe, environment
+from platform.pareto.front import Bound, bounds, reference_point
+from platform.samplers import warm_start
+from platform.spaces.loader import find_space, load_study, profile_choices, require_name
+from platform.storage.layout import Storage
+from platform.storage.ledger import Ledger
+from platform.storage.saved_study import FILE, extend, freeze, load_saved
+from platform.study import budget
+from platform.study.criteria import Terms
+from platform.study.study import Study
+from platform.tracking import store
+from platform.tracking.recorder import Recorder
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from trainers.cohorts.store import Cohort
+from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
@@ -55,7 +61,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for what the user got wrong."""
-    options, machine = arguments(argv), preflight.Machine.here()
+    options, machine = arguments(argv), cost_estimate.Machine.here()
     seeds: int = 2 if options.seeds is None else options.seeds
     if options.confirm is not None:
         confirm.require_counts(confirm=options.confirm, seeds=seeds)
@@ -66,13 +72,13 @@ def main(argv: Sequence[str]) -> None:
     begun = options.resume is not None
     study, tracking_uri = resume(options) if begun else (resolve(options, machine), options.tracking)
     if not begun and study.warm:
-        warm.require(study, Storage(Path(options.storage).resolve()))
+        warm_start.require(study, Storage(Path(options.storage).resolve()))
     console.print(describe(study))
     if options.dry_run:
-        console.print(preflight.estimate(study, machine, seeds * (options.confirm or 0)))
+        console.print(cost_estimate.estimate(study, machine, seeds * (options.confirm or 0)))
         return
     if not options.address:
-        preflight.require_fit(study, machine)
+        cost_estimate.require_fit(study, machine)
     storage = Storage.open(options.storage)
     if not begun and (storage.study(study.name) / FILE).exists():
         cure = f"allowed: --resume {study.name}, or another --name"
@@ -93,23 +99,23 @@ def resume(options: argparse.Namespace) -> tuple[Study, str]:
     folder = Storage.open(options.storage).existing(options.resume)
     study, saved = load_saved(folder)
     if options.extend:
-        more = spending.parse_extension(options.extend)
-        study = dataclasses.replace(study, budget=spending.extended(study.budget, more))
+        more = budget.parse_extension(options.extend)
+        study = dataclasses.replace(study, budget=budget.extended(study.budget, more))
     return study, options.tracking or saved["tracking"]
 
 
-def resolve(options: argparse.Namespace, machine: preflight.Machine) -> Study:
+def resolve(options: argparse.Namespace, machine: cost_estimate.Machine) -> Study:
     """The study of the space file, its profile and the command line's overrides."""
     path = find_space(options.space)
-    profile = options.profile or preflight.choose_profile(machine, profile_choices(path), options.address)
+    profile = options.profile or cost_estimate.choose_profile(machine, profile_choices(path), options.address)
     study = load_study(path, profile=profile)
     if options.trials is not None:
         study = dataclasses.replace(
-            study, budget=spending.with_limits(study.budget, "--", trials=options.trials)
+            study, budget=budget.with_limits(study.budget, "--", trials=options.trials)
         )
     if options.name is not None:
         study = dataclasses.replace(study, name=require_name(options.name))
-    preflight.require_same_crop(study)
+    cost_estimate.require_same_crop(study)
     return study
 
 
@@ -120,28 +126,30 @@ def search(
 
     ``wish``: options that whoever goes on after an interruption gives again.
     """
-    from platform import tuning  # late: importing Ray takes seconds, that a wrong input need not wait
+    from platform.execution import (
+        tuner,  # late: importing Ray takes seconds, that a wrong input need not wait
+    )
 
-    experiment = tracking.prepare(tracking_uri, tracking.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
     folder = storage.study(study.name)
     ledger = Ledger(folder)
     begun = begun_as(folder, study, ledger)
-    tuning.start_ray(address, study.resources)
-    cohort_path = preparation.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
+    tuner.start_ray(address, study.resources)
+    cohort_path = build.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
     cohort = Cohort.open(cohort_path)
-    preflight.require_measurable(study, cohort, "val", study.judged)
-    reference_path = preparation.prepare_references(study, cohort_path, storage.root, console)
+    cost_estimate.require_measurable(study, cohort, "val", study.judged)
+    reference_path = build.prepare_references(study, cohort_path, storage.root, console)
     references = References.open(reference_path)
     judge = Judge.of(cohort, references, "val")
     if not begun:
         facts = {
             "tracking": tracking_uri,
             "cohort": cohort.hash,
-            "slots": tuning.concurrency(study.resources),
+            "slots": tuner.concurrency(study.resources),
         }
         study = begin(study, storage, judge.baselines["input"], facts)
         begun = load_saved(folder)[1]
-    recorder = tracking.Recorder(tracking_uri, experiment, study.name, folder)
+    recorder = Recorder(tracking_uri, experiment, study.name, folder)
     tags = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
     means = {"method": study.method, "sampler": study.sampler, "scheduler": study.scheduler.name}
     recorder.study(means, tags)
@@ -150,14 +158,14 @@ def search(
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     board = Board(StudyView(conductor), console)
     again: dict[str, object] = {"resume": study.name, "storage": storage.root, "address": address, **wish}
-    again["tracking"] = tracking.given(tracking_uri, begun["tracking"])
+    again["tracking"] = store.given(tracking_uri, begun["tracking"])
     cure = f"to go on: python -m platform.search {cli.options(again)}"
     # The cores are the trials': linear algebra in several threads beside them mostly waits for itself.
     with threadpool_limits(1, "blas"), session(folder, board, recorder, ledger, cure):
-        tuning.run(conductor, [board])
+        tuner.run(conductor, [board])
         board.stop()
         conductor.close()
-        results.publish(conductor, judge, cohort, console)
+        report.publish(conductor, judge, cohort, console)
 
 
 def begun_as(folder: Path, study: Study, ledger: Ledger) -> Mapping[str, Any]:
@@ -176,10 +184,10 @@ def begin(study: Study, storage: Storage, baseline: Mapping[str, float], facts: 
     """Freeze a new study, with what an earlier one teaches it; an InputError if no front is possible."""
     limits = bounds(study.constraints, baseline)
     require_possible(study, limits)
-    learned = warm.Warm()
+    learned = warm_start.Warm()
     if study.warm:
-        learned = warm.read(storage.existing(study.warm), study, facts["cohort"])
-        study = warm.started(study, learned)
+        learned = warm_start.read(storage.existing(study.warm), study, facts["cohort"])
+        study = warm_start.started(study, learned)
         console.print("\n".join(learned.told), markup=False)
     point = reference_point(baseline, study.objectives)
     terms = Terms(point, limits, learned.known)

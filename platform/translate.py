@@ -11,27 +11,30 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform import cli, jobs, report
+from platform import cli
 from platform.cli import console
-from platform.jobs import Job
-from platform.registry import fetch
+from platform.models import scan_inputs
+from platform.models.registry import fetch
+from platform.models.scan_inputs import Job
+from platform.reporting import figures
 from typing import Any, get_args
 
 import numpy as np
 import torch
 
-from trainers.cohorts import channels, nifti, registration, skullstrip
-from trainers.cohorts.examination import Examination, examine, image_of, named, read
-from trainers.cohorts.fields import Array
 from trainers.cohorts.folder import LOW, tesla
-from trainers.cohorts.intake import versions
-from trainers.cohorts.nifti import Scan
-from trainers.cohorts.preprocess import normalise
-from trainers.cohorts.registration import Image
-from trainers.enhance import Enhanced, enhance
+from trainers.cohorts.preprocessing import nifti, registration, skullstrip
+from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, named, read
+from trainers.cohorts.preprocessing.nifti import Scan
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.preprocessing.slicing import normalise
+from trainers.cohorts.scans.visit_preparation import versions
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data import channels
 from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.files import write_text
+from trainers.inference import Enhanced, enhance
 from trainers.metrics.paired import psnr
 
 FACTS = ("method", "steps", "trial_key", "cohort", "normalisation")
@@ -111,9 +114,9 @@ def ordered(options: argparse.Namespace, work: Path) -> list[Job]:
         told = f"{options.output} cannot be written ({error.strerror})"
         raise InputError(f"--output: {told}; allowed: a folder") from error
     if options.bids:
-        return jobs.from_bids(options.bids, options.output)
+        return scan_inputs.from_bids(options.bids, options.output)
     scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
-    return [jobs.from_files(scans, options.mask, options.output, work)]
+    return [scan_inputs.from_files(scans, options.mask, options.output, work)]
 
 
 def run(options: argparse.Namespace, job: Job, translator: Translator, version: str) -> None:
@@ -153,7 +156,7 @@ def run(options: argparse.Namespace, job: Job, translator: Translator, version: 
         write(job, contrast, scans[contrast], enhanced, {**facts, "psnr_db": scores})
     rows = [row for c in wanted for row in planes(c, scans[c], enhanced)]
     name = "_".join(job.stems[c] for c in wanted)
-    console.print(report.sample_figure(rows, job.output / f"{name}_before_after.png", f"For {USE}"))
+    console.print(figures.sample_figure(rows, job.output / f"{name}_before_after.png", f"For {USE}"))
 
 
 def strong_fields(paths: Mapping[str, Path]) -> list[str]:

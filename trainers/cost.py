@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainers.batch import Batch
-from trainers.cohorts.store import Cohort
+from trainers.data.batch import Batch
+from trainers.data.store import Cohort
 from trainers.loop import Loop, Task
 from trainers.methods.base import Context, Method, TrialConfig, find_method
 from trainers.metrics.judge import Judge

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.cohorts.store import Cohort
 from trainers.config import build
+from trainers.data.store import Cohort
 from trainers.export import load_networks
 from trainers.methods.base import find_method, translate_rows
 from trainers.metrics.extended import measures

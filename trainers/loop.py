@@ -12,10 +12,10 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from trainers import checkpoint
-from trainers.batch import Batch
-from trainers.cohorts.sampling import Slices, exemplar
-from trainers.cohorts.store import Cohort
 from trainers.config import canonical, digest
+from trainers.data.batch import Batch
+from trainers.data.sampling import Slices, exemplar
+from trainers.data.store import Cohort
 from trainers.methods.base import Context, Method, TrialConfig, find_method, translate_rows
 from trainers.metrics.judge import Judge, finish
 from trainers.references.store import References

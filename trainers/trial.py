@@ -16,8 +16,8 @@ import torch
 from ray import train, tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from trainers.cohorts.store import Cohort
 from trainers.config import build, canonical
+from trainers.data.store import Cohort
 from trainers.loop import Diverged, Loop, Report, Task
 from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge

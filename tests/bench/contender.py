@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from platform.pareto import hypervolume
+from platform.pareto.dominance import hypervolume
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,6 +74,6 @@ def configurations(problem: Problem, seed: int) -> Iterator[Params]:
 
 
 def best_of(values: Array, reference: tuple[float, ...]) -> Array:
-    """The point [m] of [k, m] that alone dominates most, as ``platform.front.Front.best`` chooses."""
+    """The point [m] of [k, m] that alone dominates most, as ``platform.pareto.front.Front.best`` chooses."""
     volumes = [hypervolume(point[None], reference) for point in values]
     return np.asarray(values[int(np.argmax(volumes))])

@@ -1,7 +1,7 @@
 """Points of a search space without conditions, from the unit cube and back."""
 
 from collections.abc import Mapping, Sequence
-from platform.domains import Dimension, point_at
+from platform.study.dimensions import Dimension, point_at
 from typing import Any
 
 import numpy as np

@@ -7,7 +7,7 @@ defaults where no other is named; Sobol points are scrambled, or they would be t
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
-from platform.domains import Choice, Dimension, Int, IntLog, Log
+from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log
 from typing import Any
 
 import optuna

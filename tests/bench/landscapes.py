@@ -8,8 +8,8 @@ DTLZ2, DTLZ4: 1.1 (BoTorch, pymoo). WFG: (3, 5, 7), the nadir (2, 4, 6) plus one
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from platform.domains import Choice, Dimension, Int, Log, Uniform
-from platform.pareto import hypervolume, nondominated
+from platform.pareto.dominance import hypervolume, nondominated
+from platform.study.dimensions import Choice, Dimension, Int, Log, Uniform
 from typing import Any
 
 import numpy as np

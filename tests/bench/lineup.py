@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from platform.bayesian import Bayesian
-from platform.evolutionary import Evolutionary
-from platform.observed import SearchSpace
-from platform.sampler import make_proposer
+from platform.samplers.gp import Bayesian
+from platform.samplers.optuna_samplers import Evolutionary
+from platform.samplers.suggester import make_proposer
+from platform.study.observation import SearchSpace
 
 from tests.bench import foreign
 from tests.bench.contender import Contender
@@ -21,12 +21,12 @@ UNLIMITED = 1000
 TPE, RANDOM, NO_STOPPING = "Optuna TPE", "random", "no stopping"
 AUTO, HALVED = "ours auto", "ours gp + halving"
 RAW, FORECAST = "ours, by rungs", "ours, by forecasts"
-PROPOSE = ("platform/designs.py", "platform/observed.py")
-PROCESSES = ("platform/gaussian.py", "platform/learner.py")
-BAYESIAN = (*PROPOSE, *PROCESSES, "platform/bayesian.py", "platform/improvement.py")
-EVOLUTION = (*PROPOSE, "platform/evolutionary.py")
-HALVE = ("platform/halving.py",)
-FORESEE = (*HALVE, *PROCESSES, "platform/forecast.py")
+PROPOSE = ("platform/samplers/designs.py", "platform/study/observation.py")
+PROCESSES = ("platform/surrogate/gaussian_process.py", "platform/surrogate/encoding.py")
+BAYESIAN = (*PROPOSE, *PROCESSES, "platform/samplers/gp.py", "platform/surrogate/acquisition.py")
+EVOLUTION = (*PROPOSE, "platform/samplers/optuna_samplers.py")
+HALVE = ("platform/schedulers/asha.py",)
+FORESEE = (*HALVE, *PROCESSES, "platform/surrogate/forecast.py")
 THEIRS = ("tests/bench/foreign.py", "tests/bench/halving.py", "tests/bench/syne.py")
 
 
@@ -52,7 +52,7 @@ def entries() -> dict[str, Entry]:
     """All contenders; those whose library is missing are not among them."""
     found = {
         **{f"ours {kind}": Entry(partial(sampler, kind), sources) for kind, sources in KINDS.items()},
-        AUTO: Entry(partial(sampler, "auto"), (*BAYESIAN, *EVOLUTION, "platform/sampler.py")),
+        AUTO: Entry(partial(sampler, "auto"), (*BAYESIAN, *EVOLUTION, "platform/samplers/suggester.py")),
         RAW: Entry(partial(halved, "listed", forecast=False), HALVE),
         FORECAST: Entry(partial(halved, "listed"), FORESEE),
         HALVED: Entry(partial(halved, "gp"), (*BAYESIAN, *FORESEE)),

@@ -3,10 +3,10 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from platform.forecast import Forecaster
-from platform.halving import Halving, Result
-from platform.observed import Observation, Params, Point, Proposer, Rung, SearchSpace, State
-from platform.sampler import make_proposer
+from platform.samplers.suggester import make_proposer
+from platform.schedulers.asha import Halving, Result
+from platform.study.observation import Observation, Params, Point, Proposer, Rung, SearchSpace, State
+from platform.surrogate.forecast import Forecaster
 from typing import Any
 
 import numpy as np

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
-from platform.domains import Dimension
+from platform.study.dimensions import Dimension
 from typing import Any, Protocol
 
 import numpy as np

@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from platform.cli import console
-from platform.front import candidates
-from platform.frozen import FILE, load_saved
-from platform.ledger import FILE as LEDGER
-from platform.ledger import Trial, apply, of_status
-from platform.lines import read_lines
-from platform.terms import Terms
+from platform.pareto.front import candidates
+from platform.storage.jsonl import read_lines
+from platform.storage.ledger import FILE as LEDGER
+from platform.storage.ledger import Trial, apply, of_status
+from platform.storage.saved_study import FILE, load_saved
+from platform.study.criteria import Terms
 
 import matplotlib
 

@@ -3,7 +3,7 @@
 ``recorded.json`` holds trainings of search_spaces/asp_dmd.yaml at the laptop profile, of the starting points
 and of quasi-random ones: FID, MS-SSIM and PSNR at each level and refinement step count; ``recorded_lr.json``
 others of real.yaml, where the learning rate is searched too. Objectives are FID, 1 - MS-SSIM and -PSNR, the
-reference is a study's (platform/front.py).
+reference is a study's (platform/pareto/front.py).
 """
 
 import json
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from platform.domains import Dimension, Int, IntLog, Log, Uniform
-from platform.front import reference_point
-from platform.pareto import hypervolume, nondominated
-from platform.study import Objective
+from platform.pareto.dominance import hypervolume, nondominated
+from platform.pareto.front import reference_point
+from platform.study.dimensions import Dimension, Int, IntLog, Log, Uniform
+from platform.study.study import Objective
 from typing import Any
 
 import numpy as np

@@ -5,7 +5,7 @@ import math
 import time
 from bisect import bisect_right
 from dataclasses import dataclass, field, replace
-from platform.pareto import hypervolume, nondominated
+from platform.pareto.dominance import hypervolume, nondominated
 
 import numpy as np
 

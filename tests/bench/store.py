@@ -22,12 +22,12 @@ from tests.bench.simulator import Run, simulate
 ROOT = Path(__file__).parents[2]
 COMMON = (
     *(f"tests/bench/{name}.py" for name in ("problems", "landscapes", "cube", "contender", "simulator")),
-    "platform/domains.py",
-    "platform/pareto.py",
+    "platform/study/dimensions.py",
+    "platform/pareto/dominance.py",
 )
 RECORDED = (
     *(f"tests/bench/{name}" for name in ("recorded.py", "recorded.json", "recorded_lr.json")),
-    "platform/front.py",
+    "platform/pareto/front.py",
 )
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pymoo", "optuna")
 FOREIGN = ("ray", "syne-tune", "botorch")

@@ -7,7 +7,7 @@ searcher, its suggestions are uniform: the common random configurations stand in
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from platform.domains import Choice, Dimension, Int, IntLog, Log
+from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log
 from typing import Any
 
 import numpy as np

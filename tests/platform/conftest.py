@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from platform.domains import Choice, Int, IntLog, Log, Uniform
-from platform.space import load_study
-from platform.study import Budget, Cohort, Objective, Resources, Study
+from platform.spaces.loader import load_study
+from platform.study.dimensions import Choice, Int, IntLog, Log, Uniform
+from platform.study.study import Budget, Cohort, Objective, Resources, Study
 from typing import Annotated, Any
 
 import numpy as np

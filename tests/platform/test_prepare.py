@@ -2,17 +2,20 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from platform import preparation, prepare, tuning
+from platform import prepare
+from platform.cohorts import build
+from platform.execution import tuner
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from trainers.cohorts import clinical, folder
+from trainers.cohorts import folder
 from trainers.cohorts.folder import FolderConfig
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
-from trainers.cohorts.store import Cohort
+from trainers.cohorts.scans import pipeline
+from trainers.data.store import Cohort
 from trainers.errors import InputError
 
 Run = Callable[..., list[str]]
@@ -22,8 +25,8 @@ SMALL = ("--train", "1", "--val", "1", "--test", "1")
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """``run("--cohort", ...)`` without Ray, in the storage ``runs``; returns the lines but for the bars."""
-    monkeypatch.setattr(tuning, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(preparation, "ray_map", lambda function, items, lost: map(function, items))
+    monkeypatch.setattr(tuner, "start_ray", lambda address, resources: None)
+    monkeypatch.setattr(build, "ray_map", lambda function, items, lost: map(function, items))
 
     def call(*words: object) -> list[str]:
         prepare.main([str(word) for word in (*words, "--storage", tmp_path / "runs")])
@@ -35,7 +38,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.fixture
 def touchy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing may be started or prepared."""
-    monkeypatch.setattr(tuning, "start_ray", lambda *_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(tuner, "start_ray", lambda *_: pytest.fail("Ray was started"))
     monkeypatch.setattr(prepare, "acquire", lambda *_: pytest.fail("a download began"))
 
 
@@ -125,7 +128,7 @@ def test_a_folder_cohort_says_what_became_of_every_visit(
         run("--cohort", "folder", "--root", tmp_path / "bids", "--val", 1, "--test", 1)
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("sub", "0"))]
     config: Any = FolderConfig(root=str(tmp_path / "bids"))
-    workspace = clinical.Workspace.of("folder", config, tmp_path / "runs")
+    workspace = pipeline.Workspace.of("folder", config, tmp_path / "runs")
     page, table = workspace.folder / "quality.html", workspace.exclusions
     assert "sub-01_64mT" in page.read_text() and table.is_file()
     assert printed[0].startswith(

@@ -14,11 +14,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
-from trainers.cohorts import nifti, registration
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
-from trainers.cohorts.preprocess import normalise
-from trainers.cohorts.registration import Image
-from trainers.cohorts.skullstrip import Stripped
+from trainers.cohorts.preprocessing import nifti, registration
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.preprocessing.skullstrip import Stripped
+from trainers.cohorts.preprocessing.slicing import normalise
 from trainers.errors import InputError
 
 Array = NDArray[Any]

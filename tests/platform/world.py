@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from platform import conductor as module
-from platform import sampler
-from platform.conductor import Conductor
-from platform.ledger import FILE, Ledger, Trial, read_trials
-from platform.sampler import Sampler
-from platform.storage import Storage
-from platform.study import Study
-from platform.terms import Terms
+from platform.orchestration import orchestrator as module
+from platform.orchestration.orchestrator import Conductor
+from platform.samplers import suggester
+from platform.samplers.suggester import Sampler
+from platform.storage.layout import Storage
+from platform.storage.ledger import FILE, Ledger, Trial, read_trials
+from platform.study.criteria import Terms
+from platform.study.study import Study
 from typing import Any
 
 import pytest
@@ -49,7 +49,7 @@ class AtOnce:
 
 def proposals_at_once(patch: pytest.MonkeyPatch) -> None:
     """No threads in samplers, no pictures of what was never trained."""
-    patch.setattr(sampler, "ThreadPoolExecutor", AtOnce)
+    patch.setattr(suggester, "ThreadPoolExecutor", AtOnce)
     patch.setattr(module, "draw_samples", draw)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from platform import evaluate
-from platform.finalists import saved_front
-from platform.frozen import load_saved
+from platform.pareto.selection import saved_front
+from platform.storage.saved_study import load_saved
 from typing import Any
 
 import pytest

@@ -6,7 +6,7 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
-from platform.ledger import Trial, read_trials
+from platform.storage.ledger import Trial, read_trials
 from typing import Any
 
 import pytest

@@ -2,15 +2,17 @@
 
 import re
 from pathlib import Path
-from platform import preparation, prepare, search, tuning
-from platform.space import load_study
-from platform.study import Cohort as CohortChoice
+from platform import prepare, search
+from platform.cohorts import build
+from platform.execution import tuner
+from platform.spaces.loader import load_study
+from platform.study.study import Cohort as CohortChoice
 from typing import Any
 
 import pytest
 
 from trainers.cohorts import phantom
-from trainers.cohorts.store import Cohort
+from trainers.data.store import Cohort
 
 pytestmark = pytest.mark.slow
 
@@ -55,8 +57,8 @@ def test_a_folder_is_prepared_once_reviewed_and_taken_by_a_study(
     assert len(before) == 8
 
     # Again, and again without a visit: by this process, as what is there is found by whoever looks.
-    monkeypatch.setattr(tuning, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(preparation, "ray_map", lambda function, items, lost: map(function, items))
+    monkeypatch.setattr(tuner, "start_ray", lambda address, resources: None)
+    monkeypatch.setattr(build, "ray_map", lambda function, items, lost: map(function, items))
     prepare.main(words)
     assert printed_cohort(capsys.readouterr().out).path == first.path and times(tmp_path) == before
     (table,) = tmp_path.glob("prepared/*/exclusions.csv")
@@ -78,7 +80,7 @@ def test_a_folder_is_prepared_once_reviewed_and_taken_by_a_study(
         space.read_text().replace("cohort: {source: phantom, train: 3, val: 2, test: 2}", chosen)
     )
     choice = load_study(study).cohort
-    assert preparation.prepare_cohort(choice, tmp_path, prepare.console) == second.path
+    assert build.prepare_cohort(choice, tmp_path, prepare.console) == second.path
     search.main(["--space", str(study), "--storage", str(tmp_path), "--dry-run"])
     assert "folder" in capsys.readouterr().out
 

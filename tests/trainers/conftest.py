@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainers.cohorts.phantom import PhantomConfig, prepare
-from trainers.cohorts.store import Cohort
+from trainers.data.store import Cohort
 from trainers.metrics.judge import Judge
 from trainers.references import store
 from trainers.references.config import ReferenceConfig

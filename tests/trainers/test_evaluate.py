@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from trainers import evaluate, weights
-from trainers.cohorts import channels
 from trainers.cohorts.phantom import PhantomConfig, prepare
-from trainers.cohorts.store import Cohort
 from trainers.cost import seconds_per_step
+from trainers.data import channels
+from trainers.data.store import Cohort
 from trainers.evaluate import Evaluation
 from trainers.loop import Loop, Task
 from trainers.methods.unsb import Config

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from trainers import trial
-from trainers.cohorts.sampling import Slices, heights
 from trainers.config import FieldError
 from trainers.cost import step_flops
+from trainers.data.sampling import Slices, heights
 from trainers.loop import Report, Task
 from trainers.methods.unsb import Config
 from trainers.references.config import ReferenceConfig

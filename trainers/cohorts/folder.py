@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts import clinical, tables
-from trainers.cohorts.visits import Visit, files_below
+from trainers.cohorts.scans import pipeline, tables
+from trainers.cohorts.scans.visits import Visit, files_below
 from trainers.errors import InputError
 
 REQUIRED = ("subject", "domain", "contrast", "path")
@@ -33,13 +33,13 @@ _FIELD = re.compile(
 
 
 @dataclass(frozen=True, kw_only=True)
-class FolderConfig(clinical.ScansConfig):
+class FolderConfig(pipeline.ScansConfig):
     """Settings of a cohort of the user's own scans: ``root`` is a BIDS folder or a CSV table."""
 
 
-def prepare(config: FolderConfig, root: Path, mapper: clinical.Mapper = map) -> Path:
+def prepare(config: FolderConfig, root: Path, mapper: pipeline.Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
-    return clinical.prepare("folder", config, visits(Path(config.root).resolve()), root, mapper)
+    return pipeline.prepare("folder", config, visits(Path(config.root).resolve()), root, mapper)
 
 
 def visits(path: Path, unnamed: str = "") -> list[Visit]:

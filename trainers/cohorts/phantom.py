@@ -13,18 +13,20 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from trainers.cohorts import anatomy, build, preprocess
-from trainers.cohorts.fields import Array
-from trainers.cohorts.imaging import Geometry, Volume, acquire
-from trainers.cohorts.physics import CONTRASTS, FIELDS, Field
-from trainers.cohorts.store import MASK, PAIRED_SPLITS
-from trainers.cohorts.subject import Anatomy, make_anatomy
+from trainers.cohorts.preprocessing import slicing
+from trainers.cohorts.simulation import anatomy
+from trainers.cohorts.simulation.imaging import Geometry, Volume, acquire
+from trainers.cohorts.simulation.physics import CONTRASTS, FIELDS, Field
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.cohorts.simulation.subject import Anatomy, make_anatomy
 from trainers.config import Range, canonical, digest
+from trainers.data import writer
+from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
 
 RECIPE = "phantom-1"
 """Raise it with any change to the images: a cohort prepared before must not pass for one prepared after."""
-Mapper = Callable[[Callable[[str], build.Entry], list[str]], Iterable[build.Entry]]
+Mapper = Callable[[Callable[[str], writer.Entry], list[str]], Iterable[writer.Entry]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,22 +79,20 @@ def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
     ``mapper(fn, items)`` must keep the order of its items, as ``map`` and ``Executor.map`` do.
     """
     hash_ = cohort_hash(config)
-    found = build.find(Path(root), hash_)
+    found = writer.find(Path(root), hash_)
     if found:
         return found
     entries = mapper(partial(prepare_subject, config), subject_ids(config))
-    return build.write(Path(root), hash_, _head(config), entries)
+    return writer.write(Path(root), hash_, _head(config), entries)
 
 
-def prepare_subject(config: PhantomConfig, subject_id: str) -> build.Entry:
+def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.Entry:
     """Image one subject and cut it into working slices."""
     person = _anatomy(config, subject_id)
     arrays: dict[tuple[str, str], Array] = {}
     for domain in domains_of(config, subject_id):
         arrays |= dict(_slices(config, _volumes(config, subject_id, person, domain), domain))
-    kept = np.logical_and.reduce(
-        [preprocess.keep(mask) for (_, kind), mask in arrays.items() if kind == MASK]
-    )
+    kept = np.logical_and.reduce([slicing.keep(mask) for (_, kind), mask in arrays.items() if kind == MASK])
     types = {key: np.dtype("uint8" if key[1] == MASK else config.dtype) for key in arrays}
     arrays = {key: array[kept].astype(types[key]) for key, array in arrays.items()}
     provenance = {
@@ -101,7 +101,7 @@ def prepare_subject(config: PhantomConfig, subject_id: str) -> build.Entry:
         "lesions": person.lesions,
         "slices": np.flatnonzero(kept).tolist(),
     }
-    return build.Entry(subject_id, split_of(subject_id), arrays, provenance)
+    return writer.Entry(subject_id, split_of(subject_id), arrays, provenance)
 
 
 def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, str], tuple[Array, Array]]:
@@ -136,10 +136,10 @@ def _slices(
     config: PhantomConfig, volumes: dict[str, Volume], domain: Field
 ) -> Iterator[tuple[tuple[str, str], Array]]:
     """Working slices of a domain's volumes at the 64 mT slice positions, normalised, and their mask."""
-    grid = preprocess.GRIDS[config.size]
+    grid = slicing.GRIDS[config.size]
     for contrast, volume in volumes.items():
         spacing = (volume.spacing, volume.spacing)
-        slices, mask = preprocess.working_slices(volume.values, volume.mask, volume.planes, spacing, grid)
+        slices, mask = slicing.working_slices(volume.values, volume.mask, volume.planes, spacing, grid)
         yield (domain, contrast), slices
         yield (domain, MASK), mask
 
@@ -150,7 +150,7 @@ def _generator(config: PhantomConfig, subject_id: str, stream: str) -> np.random
 
 
 def _head(config: PhantomConfig) -> dict[str, Any]:
-    grid = preprocess.GRIDS[config.size]
+    grid = slicing.GRIDS[config.size]
     return {
         "cohort": "phantom",
         "config": asdict(config),
@@ -162,11 +162,11 @@ def _head(config: PhantomConfig) -> dict[str, Any]:
 
 
 def _fixed_choices() -> dict[str, str]:
-    low, high = preprocess.PERCENTILES
+    low, high = slicing.PERCENTILES
     return {
         "grid": "axial, anterior rows first, at the 64 mT slice centres, in plane as the anatomy",
         "normalisation": f"volume p{low:g}-p{high:g} inside its mask to [-1, 1], clipped; -1 outside",
         "mask": "true brain on the own grid, linear resampling, > 0.5",
-        "slice_filter": f"brain >= {preprocess.MIN_BRAIN_FRACTION:.0%} of a slice; pairs: at both fields",
+        "slice_filter": f"brain >= {slicing.MIN_BRAIN_FRACTION:.0%} of a slice; pairs: at both fields",
         "order": "by split, domain, subject, then inferior to superior",
     }

@@ -6,16 +6,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.cohorts import clinical, ixi, zenodo
+from trainers.cohorts.scans import ixi, pipeline, zenodo
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZenodoIxiConfig(clinical.ScansConfig):
+class ZenodoIxiConfig(pipeline.ScansConfig):
     """Settings of the paper's cohort: ``root`` holds the unpacked archives."""
 
 
-def prepare(config: ZenodoIxiConfig, root: Path, mapper: clinical.Mapper = map) -> Path:
+def prepare(config: ZenodoIxiConfig, root: Path, mapper: pipeline.Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
     place = Path(config.root).resolve()
     visits = [*zenodo.visits(place / "zenodo"), *ixi.visits(place / "ixi")]
-    return clinical.prepare("zenodo+ixi", config, visits, root, mapper)
+    return pipeline.prepare("zenodo+ixi", config, visits, root, mapper)

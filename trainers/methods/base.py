@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 import trainers.methods
-from trainers.batch import Batch, Pairing
 from trainers.config import Range, suggest
+from trainers.data.batch import Batch, Pairing
 from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet

@@ -9,11 +9,11 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainers.batch import Batch
 from trainers.config import Range
+from trainers.data.batch import Batch
 from trainers.losses import gan, nce
 from trainers.methods import base
-from trainers.networks.projection import Projection
+from trainers.networks.patch_projection import Projection
 from trainers.networks.resnet import Translator, nce_channels, nce_layers
 
 

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.batch import Batch
 from trainers.config import Range
+from trainers.data.batch import Batch
 from trainers.losses import gan
 from trainers.methods import base
-from trainers.networks.pool import ImagePool
+from trainers.networks.image_pool import ImagePool
 from trainers.networks.resnet import Translator
 
 

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainers.batch import Batch, Pairing
 from trainers.config import FieldError, Range
+from trainers.data.batch import Batch, Pairing
 from trainers.losses import flow, gan
 from trainers.methods import base
 from trainers.networks.registration import RegistrationNet

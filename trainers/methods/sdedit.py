@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from trainers.batch import Batch
 from trainers.config import Range
+from trainers.data.batch import Batch
 from trainers.losses import ancestral, dmd
 from trainers.methods import base
 from trainers.networks.blocks import pad_to_multiple

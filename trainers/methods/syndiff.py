@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainers.batch import Batch
 from trainers.config import Range
+from trainers.data.batch import Batch
 from trainers.losses import diffusion, gan
 from trainers.methods import base
 from trainers.networks.blocks import pad_to_multiple
-from trainers.networks.diffusive import DiffusiveGenerator
+from trainers.networks.diffusion_generator import DiffusiveGenerator
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.resnet import Translator
 from trainers.references.config import ReferenceConfig, require_widths

@@ -10,14 +10,14 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from trainers.batch import Batch
 from trainers.config import Range
+from trainers.data.batch import Batch
 from trainers.losses import asp, bridge, dmd, gan, nce
 from trainers.methods import base
+from trainers.networks.bridge_generator import Generator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.generator import Generator
-from trainers.networks.projection import Projection
+from trainers.networks.patch_projection import Projection
 from trainers.networks.resnet import nce_channels, nce_layers
 from trainers.references.config import ReferenceConfig
 

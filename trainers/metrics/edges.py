@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainers.metrics.gaussian import smoothing_matrix
+from trainers.metrics.smoothing import smoothing_matrix
 from trainers.metrics.surface import interior, near, shifted
 
 SCALE = 1.5

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainers.cohorts import channels
-from trainers.cohorts.sampling import whole_slices
-from trainers.cohorts.store import Cohort
+from trainers.data import channels
+from trainers.data.sampling import whole_slices
+from trainers.data.store import Cohort
 from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.references.store import References

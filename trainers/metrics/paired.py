@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from trainers.errors import InputError
-from trainers.metrics.gaussian import smoothing_matrix
+from trainers.metrics.smoothing import smoothing_matrix
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, fine to coarse (Wang et al. 2003, section 3.2); as published they sum to 1.0001."""

@@ -7,7 +7,7 @@ noise scores better than none): report it beside a noise estimate and never tune
 import torch
 from torch import Tensor
 
-from trainers.metrics.gaussian import smoothing_matrix
+from trainers.metrics.smoothing import smoothing_matrix
 
 BLOCK = 16
 _STRIDE = BLOCK // 2

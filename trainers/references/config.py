@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Annotated
 
-from trainers.cohorts.channels import Layout
 from trainers.config import FieldError, Range
+from trainers.data.channels import Layout
 
 Steps = Annotated[int, Range(1, 10**7)]
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.cohorts.sampling import Slices, heights, whole_slices
-from trainers.cohorts.store import Cohort
 from trainers.config import FieldError, build, canonical, digest
+from trainers.data.sampling import Slices, heights, whole_slices
+from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
 from trainers.networks.radimagenet import RadImageNet

@@ -14,10 +14,11 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from trainers.cohorts import folder, phantom, registration
-from trainers.cohorts.clinical import Workspace
-from trainers.cohorts.fields import Array
-from trainers.cohorts.store import Cohort
+from trainers.cohorts import folder, phantom
+from trainers.cohorts.preprocessing import registration
+from trainers.cohorts.scans.pipeline import Workspace
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.store import Cohort
 
 PERSONS = {
     "a": "train-64mT-0000",
@@ -127,14 +128,14 @@ def site(prepared: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit
 @pytest.fixture
 def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Visits that were looked at since, by the name of their first scan: the others were skipped."""
-    from trainers.cohorts import intake
+    from trainers.cohorts.scans import visit_preparation
 
     seen: list[str] = []
-    original: Callable[..., Any] = intake.examine
+    original: Callable[..., Any] = visit_preparation.examine
 
     def examine(scans: Any, *rest: Any) -> Any:
         seen.append(next(iter(scans.values())).path.name.removesuffix("_T1w.nii.gz"))
         return original(scans, *rest)
 
-    monkeypatch.setattr(intake, "examine", examine)
+    monkeypatch.setattr(visit_preparation, "examine", examine)
     return seen

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers.cohorts import anatomy, imaging, phantom, physics, preprocess, subject
-from trainers.cohorts.physics import Field
-from trainers.cohorts.store import CONTRASTS, DOMAINS, MASK, Cohort
+from trainers.cohorts import phantom
+from trainers.cohorts.preprocessing import slicing
+from trainers.cohorts.simulation import anatomy, imaging, physics, subject
+from trainers.cohorts.simulation.physics import Field
 from trainers.config import FieldError
 from trainers.config import build as build_config
+from trainers.data.store import CONTRASTS, DOMAINS, MASK, Cohort
 from trainers.errors import InputError
 
 CONFIG = phantom.PhantomConfig(train=2, val=2, test=1)
@@ -96,7 +98,7 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
     spacing = {"2mm": 2.0, "1mm": 1.0}[size]
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = -98, -134, -72
-    geometry, grid = imaging.Geometry.of(size, affine), preprocess.GRIDS[size]
+    geometry, grid = imaging.Geometry.of(size, affine), slicing.GRIDS[size]
     at = np.array([0.4, 0.55, 0.5]) * shape
     axes = np.ogrid[tuple(slice(n) for n in shape)]
     bell = np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / (2 * (8 / spacing) ** 2))
@@ -110,11 +112,9 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
     mm = affine[:3, :3] @ centroid(bell) + affine[:3, 3]
     np.testing.assert_allclose(native[:3, :3] @ centroid(thick) + native[:3, 3], mm, atol=0.05)
     slices = []
-    for volume, step in ((thick, native[0, 0]), (preprocess.take_planes(bell, planes), spacing)):
+    for volume, step in ((thick, native[0, 0]), (slicing.take_planes(bell, planes), spacing)):
         everywhere = np.ones(volume.shape, bool)
-        working, _ = preprocess.to_working(
-            preprocess.axial(volume), preprocess.axial(everywhere), (step, step), grid
-        )
+        working, _ = slicing.to_working(slicing.axial(volume), slicing.axial(everywhere), (step, step), grid)
         slices.append(centroid(working))
     np.testing.assert_allclose(slices[0], slices[1], atol=0.03)
 
@@ -122,8 +122,8 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
 @pytest.mark.parametrize("seed", range(5))
 def test_no_brain_is_cut_off_by_the_working_grid(seed: int) -> None:
     brain = subject.make_anatomy(anatomy.template("2mm"), np.random.default_rng(seed)).mask
-    slices = preprocess.axial(brain)
-    assert preprocess.crop_pad(slices, preprocess.GRIDS["2mm"].shape).sum() == brain.sum()
+    slices = slicing.axial(brain)
+    assert slicing.crop_pad(slices, slicing.GRIDS["2mm"].shape).sum() == brain.sum()
 
 
 def test_a_subject_depends_on_its_id_and_seed_alone(cohort: Cohort) -> None:

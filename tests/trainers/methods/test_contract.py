@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from platform.space import FOLDER, load_study, profile_choices
+from platform.spaces.loader import FOLDER, load_study, profile_choices
 from typing import Any
 
 import pytest
@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from trainers import checkpoint
-from trainers.cohorts.sampling import Slices, exemplar
 from trainers.config import canonical, field_types
 from trainers.cost import step_flops
+from trainers.data.sampling import Slices, exemplar
 from trainers.loop import Loop, Report, Task
 from trainers.methods.base import Context, TrialConfig, find_method, method_names, translate_rows
 

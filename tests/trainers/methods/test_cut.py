@@ -1,7 +1,7 @@
 """CUT's terms against their definitions, and FastCUT's mirror against the networks' sampling grid."""
 
 from collections.abc import Sequence
-from platform.space import FOLDER, load_study
+from platform.spaces.loader import FOLDER, load_study
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.batch import Batch
+from trainers.data.batch import Batch
 from trainers.losses import nce
 from trainers.methods.base import Context
 from trainers.methods.cut import Config, Method, mirror

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from platform.space import FOLDER, load_study
+from platform.spaces.loader import FOLDER, load_study
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.batch import Batch
+from trainers.data.batch import Batch
 from trainers.loop import Loop, Task
 from trainers.methods.base import Context
 from trainers.methods.cyclegan import Config, Method

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.batch import Batch
-from trainers.cohorts.sampling import exemplar
+from trainers.data.batch import Batch
+from trainers.data.sampling import exemplar
 from trainers.losses import style
 from trainers.methods.base import Context
 from trainers.methods.inr import (

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.batch import Batch
 from trainers.config import FieldError
+from trainers.data.batch import Batch
 from trainers.losses import gan
 from trainers.methods.base import Context
 from trainers.methods.reggan import Config, Method

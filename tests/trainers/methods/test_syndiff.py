@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.batch import Batch
+from trainers.data.batch import Batch
 from trainers.errors import InputError
 from trainers.losses import diffusion
 from trainers.methods.base import Context
 from trainers.methods.syndiff import DISCRIMINATORS, GENERATORS, Config, Method
 from trainers.networks.denoiser import Denoiser
-from trainers.networks.diffusive import DiffusiveGenerator
+from trainers.networks.diffusion_generator import DiffusiveGenerator
 from trainers.references.config import ReferenceConfig
 
 SMALL: dict[str, Any] = {

@@ -6,9 +6,10 @@ import torch
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
-from trainers.cohorts import anatomy, preprocess
-from trainers.cohorts.imaging import Geometry, acquire
-from trainers.cohorts.subject import make_anatomy
+from trainers.cohorts.preprocessing import slicing
+from trainers.cohorts.simulation import anatomy
+from trainers.cohorts.simulation.imaging import Geometry, acquire
+from trainers.cohorts.simulation.subject import make_anatomy
 from trainers.metrics.tissue import agreement, fit_mixture, segment
 
 MEANS = np.array([[0.2, -0.9], [0.55, -0.5], [0.8, -0.3]])
@@ -80,12 +81,12 @@ def brain() -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """3 T slices of a phantom by contrast, their mask, and the tissue that fills most of each pixel."""
     person = make_anatomy(anatomy.template("2mm"), np.random.default_rng(3))
     geometry, planes = Geometry.of("2mm", person.affine), slice(25, 75, 5)
-    images, mask = {}, preprocess.axial(person.mask)[planes]
+    images, mask = {}, slicing.axial(person.mask)[planes]
     for seed, contrast in enumerate(("T1", "T2")):
         volume = acquire(person, geometry, "3T", contrast, np.random.default_rng(seed))  # type: ignore[arg-type]
-        unit = (preprocess.normalise(volume.values, volume.mask) + 1) / 2
-        images[contrast] = torch.from_numpy(preprocess.axial(unit)[planes])
-    white, grey, deep, fluid, lesion = (preprocess.axial(f)[planes] for f in person.fractions)
+        unit = (slicing.normalise(volume.values, volume.mask) + 1) / 2
+        images[contrast] = torch.from_numpy(slicing.axial(unit)[planes])
+    white, grey, deep, fluid, lesion = (slicing.axial(f)[planes] for f in person.fractions)
     tissue = np.stack([fluid, grey + deep, white + lesion]).argmax(0)
     return images, torch.from_numpy(mask), torch.from_numpy(tissue)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from trainers.networks.blocks import FiLM
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.encoder import FEATURES, PlainDecoder, PlainEncoder, ResidualEncoder
-from trainers.networks.projection import Projection
+from trainers.networks.patch_projection import Projection
 
 
 def _patch_net(norm: bool, channels: int = 3, width: int = 4) -> PatchNet:

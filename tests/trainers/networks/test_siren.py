@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.cohorts.fields import Array
+from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.networks.siren import Siren, evaluate
 
 

@@ -1,0 +1,137 @@
+"""The model registry: self-contained translators with aliases; registering and fetching never unpickle."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from platform.storage.layout import Storage
+from platform.tracking import store
+from typing import Any
+
+import trainers
+from trainers import weights
+from trainers.config import digest
+from trainers.errors import InputError
+
+ARTIFACT = "translator"
+CODE = Path(__file__).with_name("served_model.py")
+REQUIREMENTS = ("torch", "diffusers", "safetensors", "numpy")
+
+
+def package(model: Path, folder: Path) -> None:
+    """Write an MLflow model (models-from-code) around an exported translator."""
+    import importlib.metadata
+
+    import mlflow.pyfunc
+
+    pins = [f"{name}=={importlib.metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+    code = folder.parent / "code"
+    source = Path(trainers.__file__).parent
+    shutil.copytree(source, code / source.name, ignore=shutil.ignore_patterns("__pycache__"))
+    with redirect_stderr(StringIO()):  # coloured advice on type hints, past the warning filters
+        mlflow.pyfunc.save_model(
+            path=str(folder),
+            python_model=str(CODE),
+            artifacts={ARTIFACT: str(model)},
+            code_paths=[str(code / source.name)],
+            pip_requirements=pins,
+        )
+
+
+def require_model(name: str) -> None:
+    """Raises InputError for a name that no search for versions can hold: they are asked for in quotes."""
+    if "'" in name:
+        raise InputError(f"--model: {name!r} is not allowed; allowed: a name without '")
+
+
+def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
+    """Store a packaged model under its trial's run and register it; the same ``tags``, the same version."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise InputError(f"--model: {name!r} is refused by MLflow: {error.message}") from error
+    for version in client.search_model_versions(f"name = '{name}'"):
+        if dict(version.tags) == dict(tags):
+            return str(version.version)
+    # One folder a version: a trial can be promoted at several step counts.
+    place = f"model-{digest(json.dumps(tags, sort_keys=True))[:12]}"
+    client.log_artifacts(run_id, str(folder), place)
+    source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
+    made = client.create_model_version(name, source, run_id, tags=dict(tags))
+    return str(made.version)
+
+
+def set_alias(uri: str, name: str, alias: str, version: str) -> None:
+    """Point an alias of a registered model at a version."""
+    from mlflow.tracking import MlflowClient
+
+    MlflowClient(tracking_uri=uri, registry_uri=uri).set_registered_model_alias(name, alias, version)
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An exported translator at hand."""
+
+    folder: Path
+    version: str
+    """Of the registered model, whatever alias led to it; of a local folder, its weights' sum."""
+
+
+@contextmanager
+def fetch(model: str, uri: str | None, storage: str) -> Iterator[Fetched]:
+    """An exported translator: of a local folder, or of the registry (``models:/...``; a passing copy)."""
+    if not model.startswith("models:/"):
+        folder = Path(model)
+        if not (folder / "manifest.json").is_file():
+            forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
+            raise InputError(f"model: {model!r} is no exported model; allowed: {forms}")
+        sums = weights.read_manifest(folder)["sha256"]
+        yield Fetched(folder, "sha256 " + digest(json.dumps(sums, sort_keys=True))[:12])
+        return
+    root = Storage.open(storage)
+    where = uri or root.tracking
+    store.prepare(where, store.EXPERIMENT, root.artifacts)
+    with tempfile.TemporaryDirectory() as work:
+        yield Fetched(_download(model, where, work) / "artifacts" / ARTIFACT, version_of(model, where))
+
+
+def version_of(model: str, uri: str) -> str:
+    """The version that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``/latest`` leads to."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    name, at, alias = model.removeprefix("models:/").partition("@")
+    if at:
+        return str(client.get_model_version_by_alias(name, alias).version)
+    name, _, version = name.rpartition("/")
+    if version.lower() == "latest":
+        return str(max(int(found.version) for found in client.search_model_versions(f"name = '{name}'")))
+    return version
+
+
+def _download(model: str, uri: str, work: str) -> Path:
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        return Path(mlflow.artifacts.download_artifacts(model, dst_path=work))
+    except MlflowException as error:
+        reason = str(error).splitlines()[0]
+        place = store.redact(uri)
+        raise InputError(f"model: {model!r} is not in the registry at {place}: {reason}") from error
+
+
+def facts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as tags."""
+    return {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in values.items()}

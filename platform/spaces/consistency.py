@@ -1,0 +1,82 @@
+"""What must agree between a space's sections, told before anything runs."""
+
+import re
+from collections.abc import Iterator, Sequence
+from platform.spaces.strict_yaml import Document
+from platform.study.dimensions import Choice, Dimension, point_at
+from platform.study.study import METHOD, Study
+from typing import Any
+
+from trainers.errors import InputError
+
+POINTS = 1000
+"""Quasi-random points that Config must all refuse for a space to be called empty."""
+
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
+
+
+def require_agreement(document: Document, study: Study) -> None:
+    """Raises PlacedError for the first thing in which sections of the space do not agree."""
+    _require_gpus(document, study)
+    _require_grid(document, study)
+    _require_grace(document, study)
+    _require_repeatable(document, study)
+    for method in study.methods:
+        _require_feasible(document, study, method)
+
+
+def _require_gpus(document: Document, study: Study) -> None:
+    for key in ("gpu_hours", "cost"):
+        if (value := getattr(study.budget, key)) and not study.resources.gpus:
+            reason = "never reached with resources: gpus: 0"
+            raise document.error(("budget", key), f"{value:g} is {reason}; allowed: with gpus above 0")
+
+
+def _require_grid(document: Document, study: Study) -> None:
+    for dimension in study.search if study.sampler == "grid" else ():
+        if dimension.size is None:
+            cure = "a step, as in {uniform: [0, 1], step: 0.1}, or a choice"
+            told = f"{dimension} has no end of values for sampler: grid"
+            raise document.error(("search", dimension.name), f"{told}; allowed: {cure}")
+
+
+def _require_grace(document: Document, study: Study) -> None:
+    grace = study.scheduler.grace
+    if grace and grace >= (shortest := min(study.steps)):
+        allowed = f"below {shortest}, the steps of the shortest trial"
+        raise document.refusal(("scheduler", "grace"), grace, allowed)
+
+
+def _require_repeatable(document: Document, study: Study) -> None:
+    if study.deterministic and "seconds_per_volume" in study.judged:
+        reason = (
+            "true is not allowed; allowed: without seconds_per_volume, which no clock measures the same twice"
+        )
+        raise document.error(("deterministic",), reason)
+
+
+def _require_feasible(document: Document, study: Study, method: str) -> None:
+    """Raises PlacedError where Config takes none of many points, with the refusal that was most frequent."""
+    refusals: dict[str, list[str]] = {}
+    for point in _points(study.search, method):
+        try:
+            study.point(point)
+            return
+        except InputError as error:  # texts that differ in their numbers alone are one refusal
+            refusals.setdefault(_NUMBER.sub("0", str(error)), []).append(str(error))
+    most = max(refusals.values(), key=len)
+    whose = f"{method}'s Config" if len(study.methods) > 1 else "Config"
+    told = f"{whose} refuses every point: '{most[0]}' ({len(most)} of {POINTS})"
+    raise document.error(("search",), f"{told}; allowed: wider domains")
+
+
+def _points(search: Sequence[Dimension], method: str) -> Iterator[dict[str, Any]]:
+    """Points of one method all over the space, the middle first: most spaces need no other."""
+    chooser = search[0]
+    first = [chooser.unit(method)] if isinstance(chooser, Choice) and chooser.name == METHOD else []
+    free = len(search) - len(first)
+    yield point_at(search, first + [0.5] * free)
+    from scipy.stats import qmc  # late: it takes a second
+
+    cube = qmc.Sobol(free, seed=0).random_base2(POINTS.bit_length())
+    yield from (point_at(search, first + list(row)) for row in cube[: POINTS - 1])

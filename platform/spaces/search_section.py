@@ -1,0 +1,191 @@
+"""How the ``search`` of a space is read: the domains, their steps and their conditions."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from platform.spaces.strict_yaml import Document, PlacedError, Where, shown
+from platform.spaces.typed_document import known_key, mapping, unknown
+from platform.study.dimensions import INTERVALS, Choice, Dimension, Int, IntLog, Uniform
+from platform.study.study import METHOD, fields_of, union
+from typing import Any
+
+from trainers.config import FieldError, FieldType, check, suggest
+
+Methods = Mapping[str, type]
+"""The configuration classes of a study's methods."""
+
+_OPTIONS = ("step", "when")
+_UNSEARCHED = {
+    "seed": "the best of several seeds is luck, which platform.confirm takes out",
+    "rungs": "it changes no result",
+}
+"""Fields that a search would win nothing by, with the reason."""
+
+
+def read_search(document: Document, methods: Methods) -> tuple[Dimension, ...]:
+    """The searched dimensions, the method first where there are several; raises PlacedError."""
+    known, fixed = union(tuple(methods.values())), document.data.get("fixed")
+    found: dict[str, Dimension] = {METHOD: Choice(METHOD, tuple(methods))}
+    for name in (fields := mapping(document, ("search",))):
+        where = ("search", name)
+        known_key(document, where, known)
+        if name in _UNSEARCHED:
+            raise document.error(where, f"is not searched, as {_UNSEARCHED[name]}; allowed: under fixed")
+        if isinstance(fixed, dict) and name in fixed:
+            file, line = document.place(("fixed", name))
+            there = f"line {line}" if file == document.place(where)[0] else f"{file}:{line}"
+            cure = f"drop one of them; a profile does so with {name}: null"
+            raise document.error(where, f"both searched and fixed ({there}); {cure}")
+        found[name] = _dimension(document, name, methods, found)
+    if not fields:
+        raise document.error(
+            ("search",), "nothing is searched; allowed: at least one field of the method's Config"
+        )
+    if len(methods) == 1:
+        del found[METHOD]
+    return tuple(found.values())
+
+
+def _dimension(document: Document, name: str, methods: Methods, above: Mapping[str, Dimension]) -> Dimension:
+    """One dimension, checked against every method that has the field and that its condition lets in."""
+    value, when = document.data["search"][name], dict[str, tuple[Any, ...]]()
+    owners = tuple(method for method, config in methods.items() if name in fields_of(config))
+    if isinstance(value, dict) and "when" in value:
+        when = _when(document, name, {**above, METHOD: Choice(METHOD, owners)})
+        owners = when.pop(METHOD, owners)
+    if len(owners) < len(methods):
+        when = {METHOD: owners, **when}
+    read = []
+    for owner in owners:
+        try:
+            read.append(_domain(document, name, fields_of(methods[owner])[name]))
+        except PlacedError as error:
+            if len(owners) > 1:  # the others may well take it
+                error.args = (f"{error} (method {owner})",)
+            raise
+    _require_possible(document, name, when, above)
+    return replace(read[0], when=when)
+
+
+def kinds(field: FieldType) -> tuple[str, ...]:
+    """The kinds of domain over which a field can be searched; none for a list, which Optuna cannot store."""
+    if field.kind is tuple:
+        return ()
+    if field.kind is float and not field.choices:
+        return ("uniform", "log", "choice")
+    return ("int", "int_log", "choice") if field.kind is int and not field.choices else ("choice",)
+
+
+def _domain(document: Document, name: str, field: FieldType) -> Dimension:
+    """The domain ``{kind: ...}`` of a searched field, for one of type ``field``."""
+    where, value, known = ("search", name), document.data["search"][name], kinds(field)
+    if not known:
+        raise document.error(
+            where, "a list cannot be searched; allowed: fields that are numbers, text or true or false"
+        )
+    keys = list(value) if isinstance(value, dict) else []
+    given = [key for key in keys if key in known]
+    for key in keys:
+        if key not in (*known, *_OPTIONS):
+            wrong = ("key", key, _OPTIONS) if given else (f"kind of domain for {field}", key, known)
+            raise document.error((*where, key), unknown(*wrong))
+    if len(given) != 1:
+        forms = " or ".join(f"{{{kind}: {'[...]' if kind == 'choice' else '[low, high]'}}}" for kind in known)
+        raise document.refusal(where, value, forms)
+    read = _choice if given == ["choice"] else _interval
+    dimension = read(document, (*where, given[0]), name, value[given[0]], field)
+    return _stepped(document, given[0], dimension, value["step"]) if "step" in value else dimension
+
+
+def _interval(document: Document, where: Where, name: str, values: Any, field: FieldType) -> Dimension:
+    if not isinstance(values, list) or len(values) != 2:
+        raise document.refusal(where, values, "[low, high]")
+    low, high = (_typed(document, (*where, i), value, field) for i, value in enumerate(values))
+    if low >= high:
+        raise document.refusal(where, values, "low below high")
+    if str(where[-1]).endswith("log") and low <= 0:
+        raise document.refusal(where, values, "low above 0, as its logarithm is searched")
+    return INTERVALS[str(where[-1])](name, low, high)
+
+
+def _choice(document: Document, where: Where, name: str, values: Any, field: FieldType) -> Choice:
+    if not isinstance(values, list) or len(values) < 2:
+        raise document.refusal(where, values, "a list of at least two values")
+    return Choice(name, _distinct(document, where, values, field))
+
+
+def _stepped(document: Document, kind: str, dimension: Dimension, step: Any) -> Dimension:
+    """The domain with its step; raises PlacedError for one that it cannot have."""
+    where = ("search", dimension.name, "step")
+    if isinstance(dimension, IntLog) or not isinstance(dimension, Uniform | Int):
+        raise document.error(where, f"there are no steps with {kind}; allowed: with uniform and int")
+    try:
+        step = check("", step, FieldType(int if isinstance(dimension, Int) else float))
+    except FieldError as error:
+        raise document.refusal(where, step, f"{error.allowed} above 0") from None
+    if step <= 0 or (stepped := replace(dimension, step=step)).size == 1:
+        raise document.refusal(where, step, f"above 0 and at most the length of {dimension}")
+    return stepped
+
+
+def _when(document: Document, name: str, above: Mapping[str, Dimension]) -> dict[str, tuple[Any, ...]]:
+    """The condition of a dimension: parents among those above it, each with values that it can have."""
+    where, search = ("search", name, "when"), document.data["search"]
+    given = search[name]["when"]
+    if not isinstance(given, dict) or not given:
+        raise document.refusal(where, given, "{searched field: a value, or a list of values}")
+    known = {key: parent for key, parent in above.items() if isinstance(parent, Choice | Int)}
+    found = {}
+    for parent, values in given.items():
+        here = (*where, parent)
+        if parent in search and parent not in above:
+            raise document.error(here, f"does not stand above {name}; allowed: fields searched before it")
+        if parent in above and parent not in known:
+            raise document.error(here, "has no distinct values; allowed: fields searched by choice or int")
+        if parent not in known:
+            raise document.error(here, unknown("searched field", parent, known))
+        found[parent] = _held(document, here, values, known[parent])
+    return found
+
+
+def _held(document: Document, where: Where, given: Any, dimension: Choice | Int) -> tuple[Any, ...]:
+    """The values of a condition: one, or a list of them, each in the parent's domain."""
+    listed = given if isinstance(given, list) else [given]
+    field = FieldType(int if isinstance(dimension, Int) else type(dimension.values[0]))
+    for value in listed or [given]:
+        try:
+            held = dimension.holds(check("", value, field))
+        except FieldError:
+            held = False
+        if not held:
+            near = suggest(str(value), tuple(map(str, getattr(dimension, "values", ()))))
+            raise document.refusal(where, value, f"{near}values of {dimension.name}: {dimension}")
+    return _distinct(document, where, listed, field)
+
+
+def _require_possible(
+    document: Document, name: str, when: Mapping[str, tuple[Any, ...]], above: Mapping[str, Dimension]
+) -> None:
+    """Raises PlacedError for a condition that never holds, as its parents' own conditions exclude it."""
+    needed = dict(when)
+    for parent in [key for key in reversed(list(above)) if above[key].when]:
+        for other, values in above[parent].when.items() if parent in needed else ():
+            needed[other] = tuple(value for value in needed.get(other, values) if value in values)
+            if not needed[other]:
+                told = f"{parent} is searched only where {other} is {', '.join(map(str, values))}"
+                raise document.error(("search", name), f"its condition never holds, as {told}")
+
+
+def _distinct(document: Document, where: Where, values: list[Any], field: FieldType) -> tuple[Any, ...]:
+    """Values of the field's type, each once; raises PlacedError."""
+    typed = tuple(_typed(document, (*where, i), value, field) for i, value in enumerate(values))
+    for i, value in enumerate(typed):
+        if value in typed[:i]:
+            raise document.error((*where, i), f"{shown(value)} is there twice; allowed: distinct values")
+    return typed
+
+
+def _typed(document: Document, where: Where, value: Any, field: FieldType) -> Any:
+    try:
+        return check("", value, field)
+    except FieldError as error:
+        raise document.refusal(where, value, f"{error.allowed}, as the field's own") from None

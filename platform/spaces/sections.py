@@ -1,0 +1,203 @@
+"""How the single sections of a space are read and checked; each raises PlacedError for what is wrong."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from platform.spaces.strict_yaml import Document, Where, shown
+from platform.spaces.typed_document import find_class, instance, known_key, mapping, placed, unknown, values
+from platform.study.study import (
+    Budget,
+    Classes,
+    Cohort,
+    Constraint,
+    Objective,
+    Resources,
+    Scheduler,
+    check_all,
+    union,
+)
+from typing import Any
+
+from trainers.config import build, field_types
+from trainers.metrics.names import METRICS
+
+SAMPLERS = ("auto", "tpe", "nsga3", "gp", "sobol", "random", "grid")
+SCHEDULERS = ("none", "asha")
+MAX_OBJECTIVES = 4
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAMES = "1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
+
+_MAX_SEED = 2**31 - 1
+_RANGES = {
+    **dict.fromkeys(("fid", "rad_fid", "seconds_per_volume"), (0.0, math.inf)),
+    **dict.fromkeys(("ms_ssim", "ms_ssim_t1", "ms_ssim_t2"), (0.0, 1.0)),
+    "piqe": (0.0, 100.0),
+}
+"""Between what a metric lies, where that is known."""
+
+
+def read_methods(document: Document, classes: Classes) -> dict[str, type]:
+    """The configuration class of each method."""
+    given = document.data["method"]
+    if not isinstance(given, list):
+        return {given: find_class(document, ("method",), classes.method)}
+    if not given:
+        raise document.refusal(("method",), given, "a name, or a list of names")
+    found: dict[str, type] = {}
+    for i, name in enumerate(given):
+        config = find_class(document, ("method", i), classes.method)
+        if name in found:
+            raise document.error(("method", i), f"{shown(name)} is there twice; allowed: distinct names")
+        found[name] = config
+    return found
+
+
+def read_fixed(document: Document, methods: Mapping[str, type]) -> dict[str, Any]:
+    """The values that are held, each as every method that has the field takes it."""
+    configs = tuple(methods.values())
+    known, found = union(configs), {}
+    for key, value in mapping(document, ("fixed",)).items():
+        known_key(document, ("fixed", key), known)
+        found[key] = placed(document, ("fixed",), check_all, configs, key, value)
+    return found
+
+
+def read_name(document: Document) -> str:
+    """The study's name, by default the file's."""
+    name = document.data.get("name", document.path.stem)
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        source = "" if "name" in document.data else "; it is the file's name, so set another"
+        raise document.refusal(("name",), name, f"{NAMES}{source}")
+    return name
+
+
+def read_objectives(document: Document) -> tuple[Objective, ...]:
+    """One to four metrics, each in its direction."""
+    names = mapping(document, ("objectives",))
+    for name, direction in names.items():
+        known_key(document, ("objectives", name), METRICS)
+        if direction != METRICS[name]:
+            allowed = f"{METRICS[name]}, the direction in which {name} is better"
+            raise document.refusal(("objectives", name), direction, allowed)
+    if not 1 <= len(names) <= MAX_OBJECTIVES:
+        allowed = f"1 to {MAX_OBJECTIVES} of {', '.join(METRICS)}"
+        raise document.error(("objectives",), f"{len(names)} objectives are not allowed; allowed: {allowed}")
+    return tuple(Objective(*item) for item in names.items())
+
+
+def read_constraints(document: Document) -> tuple[Constraint, ...]:
+    """Bounds of metrics, at most two of each."""
+    found = []
+    for metric, bounds in mapping(document, ("constraints",)).items():
+        where: Where = ("constraints", metric)
+        known_key(document, where, METRICS)
+        if not isinstance(bounds, dict) or not bounds:
+            raise document.refusal(where, bounds, "{min: number or input}, {max: ...} or both")
+        for bound, value in bounds.items():
+            known_key(document, (*where, bound), ("min", "max"))
+            found.append(_constraint(document, metric, bound, value))
+        numbers = [bounds[bound] for bound in ("min", "max") if bounds.get(bound, "input") != "input"]
+        if len(numbers) == 2 and numbers[0] > numbers[1]:
+            raise document.refusal(where, bounds, "min at most max, as no trial keeps both")
+    return tuple(found)
+
+
+def _constraint(document: Document, metric: str, bound: Any, value: Any) -> Constraint:
+    where = ("constraints", metric, bound)
+    if value == "input" and metric != "seconds_per_volume":
+        return Constraint(metric, bound, "input")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        untouched = "" if metric == "seconds_per_volume" else ", or input: the untouched input's"
+        raise document.refusal(where, value, f"a number{untouched}")
+    low, high = _RANGES.get(metric, (-math.inf, math.inf))
+    if (bound == "min" and value >= high) or (bound == "max" and value <= low):
+        end = f"below {high:g}" if bound == "min" else f"above {low:g}"
+        raise document.refusal(where, value, f"{end}, which no trial's {metric} reaches")
+    return Constraint(metric, bound, float(value))
+
+
+def read_sampler(document: Document) -> str:
+    """The name of the sampler."""
+    sampler: str = document.data.get("sampler", SAMPLERS[0])
+    if sampler not in SAMPLERS:
+        raise document.error(("sampler",), unknown(f"sampler {shown(sampler)}", str(sampler), SAMPLERS))
+    return sampler
+
+
+def read_scheduler(document: Document) -> Scheduler:
+    """A name, or a name with its settings."""
+    where, given = ("scheduler",), document.data.get("scheduler", SCHEDULERS[0])
+    settings = given if isinstance(given, dict) else {"name": given}
+    if "name" not in settings:
+        raise document.error(where, f"name is missing; allowed: {', '.join(SCHEDULERS)}")
+    name = settings["name"]
+    if name not in SCHEDULERS:
+        place = (*where, "name") if isinstance(given, dict) else where
+        raise document.error(place, unknown(f"scheduler {shown(name)}", str(name), SCHEDULERS))
+    _require_above_zero(document, where, settings, ("grace", "min_results"), "the default")
+    for key in settings:
+        known_key(document, (*where, key), field_types(Scheduler))
+        if name == "none" and key != "name":
+            raise document.error((*where, key), "has no meaning with name: none; allowed: with name: asha")
+    read: Scheduler = placed(document, where, build, Scheduler, settings)
+    return read
+
+
+def read_seed(document: Document) -> int:
+    """The sampler's seed."""
+    seed: int = document.data.get("seed", 0)
+    if type(seed) is not int or not 0 <= seed <= _MAX_SEED:
+        raise document.refusal(("seed",), seed, f"an integer in [0, {_MAX_SEED}]")
+    return seed
+
+
+def read_deterministic(document: Document) -> bool:
+    """Whether two runs of the study are to make the same proposals."""
+    deterministic: bool = document.data.get("deterministic", False)
+    if type(deterministic) is not bool:
+        raise document.refusal(("deterministic",), deterministic, "true or false")
+    return deterministic
+
+
+def read_cohort(document: Document, classes: Classes) -> Cohort:
+    """The source, and its configuration."""
+    fields = mapping(document, ("cohort",))
+    if "source" not in fields:
+        raise document.error(
+            ("cohort",), "source is missing; allowed: a file of trainers/cohorts, such as phantom"
+        )
+    config = find_class(document, ("cohort", "source"), classes.cohort)
+    return Cohort(fields["source"], instance(document, ("cohort",), config, skip="source"))
+
+
+def read_references(document: Document, classes: Classes) -> dict[str, Any]:
+    """The given fields alone, once all together are found right."""
+    if "references" not in document.data:
+        return {}
+    config = classes.references()
+    instance(document, ("references",), config)
+    return values(document, ("references",), config)
+
+
+def read_resources(document: Document) -> Resources:
+    """What one trial takes."""
+    read: Resources = instance(document, ("resources",), Resources)
+    return read
+
+
+def read_budget(document: Document) -> Budget:
+    """The limits; 0 is refused, as it would mean none."""
+    where = ("budget",)
+    limits = [key for key in field_types(Budget) if key != "trials"]
+    _require_above_zero(document, where, mapping(document, where), limits, "no limit")
+    read: Budget = instance(document, where, Budget)
+    return read
+
+
+def _require_above_zero(
+    document: Document, where: Where, given: Mapping[str, Any], keys: Iterable[str], unsaid: str
+) -> None:
+    """Raises PlacedError for a 0, or less, at one of the keys: it is to be left out for ``unsaid``."""
+    for key in keys:
+        if isinstance(value := given.get(key), int | float) and not isinstance(value, bool) and value <= 0:
+            raise document.refusal((*where, key), value, f"above 0; leave it out for {unsaid}")

@@ -1,0 +1,85 @@
+"""When a study is over: trials, hours, GPU-hours, cost, or a hypervolume that no longer grows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from platform.study.study import Budget
+
+from trainers.config import build
+from trainers.errors import InputError
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What a study has used up."""
+
+    hours: float
+    """By the clock, all drivers together."""
+    gpu_hours: float
+
+    def ends(self, budget: Budget) -> str:
+        """Which of the limits is reached, in words; empty: none."""
+        cost = self.gpu_hours * budget.cost_per_gpu_hour
+        limits = (
+            (self.hours, budget.hours, "hours"),
+            (self.gpu_hours, budget.gpu_hours, "GPU-hours"),
+            (cost, budget.cost, "cost"),
+        )
+        for used, allowed, name in limits:
+            if allowed and used >= allowed:
+                return f"{name}: {used:.3g} of {allowed:g}"
+        return ""
+
+
+def plateau(volumes: Sequence[float], budget: Budget) -> str:
+    """That the hypervolume has not grown enough in the last completed trials, in words; empty: it has."""
+    window, percent = budget.plateau_trials, budget.plateau_percent
+    if not window or len(volumes) <= window or not volumes[-1]:
+        return ""
+    grown = 100 * (volumes[-1] - volumes[-1 - window]) / volumes[-1]
+    told = f"the hypervolume grew by {grown:.2g} % in the last {window} completed trials"
+    return f"{told}, less than {percent:g} %" if grown < percent else ""
+
+
+EXTENSIBLE = ("trials", "hours", "gpu_hours", "cost")
+
+
+def extended(budget: Budget, more: Mapping[str, float]) -> Budget:
+    """A budget with more of some limits; raises InputError for what has none, or would be too much."""
+    for name in more:
+        if name != "trials" and not getattr(budget, name):
+            limited = ", ".join(each for each in EXTENSIBLE if getattr(budget, each))
+            raise InputError(f"--extend: {name} has no limit in this study; allowed: {limited}")
+    sums = {name: getattr(budget, name) + value for name, value in more.items()}
+    if "trials" in sums:
+        sums["trials"] = int(sums["trials"])
+    return with_limits(budget, "--extend: ", **sums)
+
+
+def with_limits(budget: Budget, option: str, **limits: float) -> Budget:
+    """A budget with other limits; raises InputError that begins with the ``option`` that has set them."""
+    try:
+        changed: Budget = build(Budget, asdict(budget) | limits)
+    except InputError as error:
+        raise InputError(f"{option}{error}") from None
+    return changed
+
+
+def parse_extension(words: Sequence[str]) -> dict[str, float]:
+    """``trials=20 hours=2`` of the command line; raises InputError."""
+    more: dict[str, float] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in EXTENSIBLE:
+            raise InputError(f"--extend: {word!r} is not allowed; allowed: {'=N, '.join(EXTENSIBLE)}=N")
+        if name in more:
+            raise InputError(f"--extend: {word!r}: {name} is there twice; allowed: once")
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0.0
+        whole = value.is_integer() if name == "trials" else True
+        if not 0 < value < 1e9 or not whole:
+            kind = "a whole number" if name == "trials" else "a number"
+            raise InputError(f"--extend: {word!r} is not allowed; allowed: {name}= {kind} above 0")
+        more[name] = value
+    return more

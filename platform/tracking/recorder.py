@@ -1,0 +1,190 @@
+"""MLflow, seen from the driver: record a study without ever waiting for it.
+
+One parent run a study, one child run a trial. Calls only append to a journal in the study's folder; a
+thread replays it into MLflow and keeps what MLflow cannot take for later, or for the next start
+(RELIABILITY.md, row 5).
+"""
+
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from platform.tracking.journal import Journal
+from platform.tracking.replay import PARENT, Replayer
+from platform.tracking.store import reason, redact, set_environment
+from typing import Any, Literal
+
+log = logging.getLogger(__name__)
+
+Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
+
+_CHUNK = 500
+_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+
+
+class Recorder:
+    """Records one study in MLflow from the driver; no call waits for MLflow or raises because of it.
+
+    What MLflow has not taken waits in ``folder``; the next :class:`Recorder` on that folder sends it.
+    Nothing is logged twice: neither a run (found by its tags) nor a metric (key, step), whatever was killed
+    at which moment. Only a full disk is not borne in silence: then each call raises :class:`InputError`.
+    """
+
+    def __init__(self, uri: str, experiment_id: str, study: str, folder: Path) -> None:
+        set_environment()
+        self._target = uri, experiment_id, study
+        self._journal = Journal(folder)
+        self._changed = threading.Condition()
+        self._deadline = math.inf
+        self._down = self._hurry = False
+        self._failures = 0
+        self._thread = threading.Thread(target=self._deliver, name="mlflow-recorder", daemon=True)
+        self._thread.start()
+
+    def study(self, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
+        """The study begins, or goes on."""
+        self._append(PARENT, params=_texts(params), tags=_texts(tags), status="RUNNING")
+
+    def study_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Values of the whole study, such as its hypervolume after ``step`` trials."""
+        self.metrics(PARENT, metrics, step)
+
+    def study_artifact(self, path: Path, folder: str = "") -> None:
+        """A file of the whole study, under ``folder`` of its artifacts."""
+        self.artifact(PARENT, path, folder)
+
+    def trial(self, number: int, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
+        """A trial begins, or goes on; the parameters of its first beginning stand."""
+        self._append(number, params=_texts(params), tags=_texts(tags), status="RUNNING")
+
+    def metrics(self, number: int, metrics: Mapping[str, float], step: int) -> None:
+        """Values at an optimiser step; NaN and infinity become ``nonfinite.<key>`` tags.
+
+        MLflow would store infinity as 1.797e308.
+        """
+        values = {_name(key): float(value) for key, value in metrics.items()}
+        finite = {key: value for key, value in values.items() if math.isfinite(value)}
+        tags = {
+            f"nonfinite.{key}": f"{value} at step {step}"
+            for key, value in values.items()
+            if key not in finite
+        }
+        self._append(number, metrics=finite, step=step, tags=tags)
+
+    def artifact(self, number: int, path: Path, folder: str = "") -> None:
+        """A file, read when it is sent: it must still be there then."""
+        self._append(number, path=str(path.resolve()), folder=folder)
+
+    def finish(self, number: int, status: Status, tags: Mapping[str, object]) -> None:
+        """A trial has ended."""
+        self._append(number, tags=_texts(tags), status=status)
+
+    def reconcile(self, live: Iterable[int]) -> None:
+        """Child runs that MLflow believes RUNNING, but are not among the live trials, are KILLED."""
+        self._append(PARENT, live=sorted(live))
+
+    def run_id(self, number: int) -> str | None:
+        """The run of a trial; waits up to 10 s for its events to be sent, None if MLflow has no such run."""
+        self._flush(10.0)
+        try:
+            return Replayer(*self._target).find(number)
+        except Exception as error:
+            log.warning("the MLflow run of trial %d cannot be looked up: %s", number, reason(error))
+            return None
+
+    def close(self, status: Status | None, timeout: float) -> int:
+        """End the study's run and send what is left; returns how many events remain after ``timeout`` s.
+
+        Without a status the run stays as it is: something was added to a study that has ended.
+        """
+        if status:
+            self._append(PARENT, status=status)
+        with self._changed:
+            self._deadline = time.monotonic() + timeout
+            self._changed.notify_all()
+        self._thread.join(timeout)
+        self._journal.close()
+        return self._journal.unsent()
+
+    def _append(self, trial: int, **event: Any) -> None:
+        content = {key: value for key, value in event.items() if value != {}}
+        self._journal.append({"time": int(time.time() * 1000), "trial": trial, **content})
+        with self._changed:
+            self._changed.notify_all()
+
+    def _flush(self, timeout: float) -> None:
+        """Wait until everything appended so far is delivered, or fails to be, at most ``timeout`` seconds."""
+        end, failures = self._journal.end, self._failures
+        with self._changed:
+            self._hurry = True
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._journal.delivered >= end or self._failures > failures, timeout
+            )
+
+    def _deliver(self) -> None:
+        """The thread: replay what is pending, wait longer after each failure, end at the deadline."""
+        replayer, wait = None, _FIRST_WAIT
+        while self._await_work():
+            stretch = self._journal.pending(_CHUNK)
+            try:
+                replayer = replayer or Replayer(*self._target)
+                replayer.replay(stretch.events)
+                self._journal.acknowledge(stretch.end)
+            except Exception as error:  # whatever MLflow does, training goes on
+                replayer = None  # what MLflow took of the stretch is unknown: ask it anew
+                self._warn(error)
+                self._pause(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+                continue
+            self._delivered()
+            wait = _FIRST_WAIT
+
+    def _await_work(self) -> bool:
+        """Block until there is something to send; False when closed and done, or out of time."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._journal.delivered < self._journal.end or self._deadline < math.inf
+            )
+            return self._journal.delivered < self._journal.end and time.monotonic() < self._deadline
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            closing = self._deadline < math.inf
+            if not closing:
+                self._changed.wait_for(lambda: self._deadline < math.inf or self._hurry, seconds)
+                self._hurry = False
+        if closing:
+            time.sleep(min(seconds, 0.5))
+
+    def _delivered(self) -> None:
+        with self._changed:
+            if self._down:
+                log.info("MLflow at %s is back", redact(self._target[0]))
+            self._down = False
+            self._changed.notify_all()
+
+    def _warn(self, error: Exception) -> None:
+        with self._changed:
+            if not self._down:
+                log.warning(
+                    "MLflow at %s takes no records (%s); they wait in %s",
+                    redact(self._target[0]),
+                    reason(error),
+                    self._journal.path,
+                )
+            self._down = True
+            self._failures += 1
+            self._changed.notify_all()
+
+
+def _texts(values: Mapping[str, object]) -> dict[str, str]:
+    return {_name(key): str(value) for key, value in values.items()}
+
+
+def _name(key: str) -> str:
+    """The key with what MLflow refuses in a name replaced."""
+    return re.sub(r"[^/\w.\- :]", "_", key)

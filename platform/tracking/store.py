@@ -1,0 +1,151 @@
+"""MLflow's store: opened or created by the driver before anything else opens it."""
+
+import fcntl
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from trainers.errors import InputError
+
+EXPERIMENT = "64mT-to-3T"
+"""All studies share one experiment, so that MLflow's UI can compare their runs."""
+
+ANSWER_SECONDS = 5
+"""How long a server may take to answer before it counts as unreachable."""
+
+_ALLOWED = "sqlite:////absolute/path/mlflow.db or http(s)://host:port"
+_ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default of 7 blocks for 246 s; the journal retries
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # CVE-2026-116692: remote code through scorers
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # it prints the password with the URL
+}
+
+
+def prepare(uri: str, experiment: str, artifact_root: Path) -> str:
+    """Open or create the store and the experiment; returns the experiment's id.
+
+    To be called by the driver before anything else opens the store: two processes that initialise one schema
+    at once leave it broken (HPO.md section 3). Artifacts of a sqlite store lie in
+    ``artifact_root/experiment``; a server places its own. Raises :class:`InputError` for an unknown scheme,
+    an unwritable folder, a server that does not answer in about 5 s.
+    """
+    set_environment()
+    scheme = uri.partition(":")[0].lower()
+    if scheme == "file":
+        raise _refused(uri, "MLflow's file store is switched off since 3.17, use sqlite:///")
+    if scheme == "sqlite":
+        return _prepare_sqlite(uri, experiment, artifact_root.resolve())
+    if scheme in ("http", "https"):
+        with _quick_answers():
+            return _open_experiment(uri, experiment, None)
+    raise _refused(uri, f"unknown scheme {redact(scheme)!r}")
+
+
+def given(uri: str, begun: str) -> str | None:
+    """The ``--tracking`` that goes on with ``uri``; None: the study was begun with it, or it is secret."""
+    return uri if uri != begun and redact(uri) == uri else None
+
+
+def redact(text: str) -> str:
+    """The text with every ``user:password@`` of a URL, and every secret in a query, starred out."""
+    text = re.sub(r"://[^\s'\"]+@", "://***@", text)
+    return re.sub(r"(?i)([?&](?:password|passwd|token|secret|key)=)[^&\s'\"]+", r"\1***", text)
+
+
+def set_environment() -> None:
+    """Set what MLflow reads from the environment, and quiet its loggers."""
+    os.environ.update(_ENVIRONMENT)
+    for name in ("mlflow.store.db.utils", "alembic", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)  # our own one warning tells more than theirs
+
+
+@contextmanager
+def _quick_answers() -> Iterator[None]:
+    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_SECONDS)}
+    os.environ.update(quick)
+    try:
+        yield
+    finally:
+        set_environment()
+
+
+def _prepare_sqlite(uri: str, experiment: str, artifact_root: Path) -> str:
+    name = uri.removeprefix("sqlite:///").partition("?")[0]
+    if not uri.startswith("sqlite:///") or not name:
+        raise _refused(uri, "it names no file")
+    database = Path(name).resolve()
+    for folder in (database.parent, artifact_root):
+        _require_writable(uri, folder)
+    if database.exists() and not _is_sqlite(uri, database):
+        raise _refused(uri, f"{database} is not a sqlite database")
+    with database.with_name(f"{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two studies may start at the same moment
+        return _open_experiment(uri, experiment, (artifact_root / experiment).as_uri())
+
+
+def _is_sqlite(uri: str, database: Path) -> bool:
+    try:
+        with database.open("rb+") as file:
+            return file.read(16) in (b"", b"SQLite format 3\x00")
+    except OSError as error:
+        raise _refused(uri, f"cannot write {database}: {error.strerror}") from error
+
+
+def _require_writable(uri: str, folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _refused(uri, f"cannot write in {folder}: {error.strerror}") from error
+
+
+def _open_experiment(uri: str, experiment: str, location: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    try:
+        client = MlflowClient(tracking_uri=uri)
+        known = client.get_experiment_by_name(experiment)
+        if known is None:
+            return _create_experiment(client, experiment, location)
+    except MlflowException as error:
+        raise _refused(uri, reason(error)) from error
+    if known.lifecycle_stage != "active":
+        raise _refused(uri, f"its experiment {experiment!r} is deleted: restore it or choose another name")
+    return str(known.experiment_id)
+
+
+def _create_experiment(client: Any, experiment: str, location: str | None) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(experiment, location))
+    except MlflowException:
+        known = client.get_experiment_by_name(experiment)  # another driver may have been quicker
+        if known is None:
+            raise
+        return str(known.experiment_id)
+
+
+def _refused(uri: str, reason: str) -> InputError:
+    return InputError(f"tracking uri {redact(uri)!r}: {reason}; allowed: {_ALLOWED}")
+
+
+def reason(error: Exception) -> str:
+    """The error in one short line without secrets; of a failed connection only why it failed."""
+    line = " ".join(redact(str(error)).split()) or type(error).__name__
+    if refusal := re.search(r"\[Errno -?\d+\] ([\w ,]+)", line):
+        return f"no connection: {refusal[1]}"
+    line = line.partition(" Response body")[0]  # the page of a server that is not MLflow
+    if re.search(r"Read ?timed? ?out|TimeoutError", line, re.IGNORECASE):
+        return "no answer in time"
+    return line if len(line) <= 300 else line[:300] + "…"

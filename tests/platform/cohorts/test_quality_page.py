@@ -1,0 +1,218 @@
+"""The quality page: outliers in closed form, statuses, histograms; no name in it can run anything."""
+
+import base64
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from platform.cohorts import quality_page
+from platform.cohorts.quality_page import Card, marked, outliers, publish, strips
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from trainers import weights
+from trainers.cohorts.scans.pipeline import Workspace
+
+EVIL = "sub-<script>alert(1)</script>"
+
+
+def card(name: str, domain: str = "64mT", status: str = "prepared", **numbers: float) -> Card:
+    return Card(name, "train", domain, status, (), numbers, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        # median 5, MAD 1: 0.6745 |x - 5| > 3.5 from |x - 5| > 5.189 on
+        ([4, 4, 5, 5, 6, 6, 10.18], []),
+        ([4, 4, 5, 5, 6, 6, 10.20], [6]),
+        ([4, 4, 5, 5, 6, 6, -0.18], []),
+        ([4, 4, 5, 5, 6, 6, -0.20], [6]),
+        ([5, 5, 5, 5, 5, 5.001], [5]),  # MAD 0: whatever differs
+        ([5, 5, 5, 5, 5], []),
+        ([0, 0, 0, 1000], []),  # too few to tell
+        ([], []),
+    ],
+)
+def test_outliers_have_a_modified_z_score_above_three_and_a_half(
+    values: list[float], found: list[int]
+) -> None:
+    assert np.flatnonzero(outliers(np.array(values, float))).tolist() == found
+
+
+def test_visits_are_compared_with_those_of_their_field_alone() -> None:
+    low = [card(f"low-{i}", brain_ml=1400 + 10 * i) for i in range(5)]
+    high = [card(f"high-{i}", domain="3T", brain_ml=1700 + 10 * i) for i in range(5)]
+    assert marked([*low, *high]) == [*low, *high]
+    odd = card("odd", brain_ml=1720)  # one of many at 3 T, alone at 64 mT
+    found = {c.id: c for c in marked([*low, *high, odd])}
+    assert found["odd"].status == "look"
+    assert found["odd"].notes == ("brain volume (ml) 1720, others 1425",)
+    assert [c.id for c in found.values() if c.notes] == ["odd"]
+
+
+def test_what_was_set_aside_stays_aside_and_keeps_its_reason() -> None:
+    cards = [card(f"v{i}", similarity_t2_t1=1.2 + i / 1000) for i in range(6)]
+    aside = Card("bad", "val", "64mT", "aside", ("flagged",), {"similarity_t2_t1": 1.0}, {}, {}, {})
+    found = marked([*cards, aside])[-1]
+    assert found.status == "aside" and found.notes[0] == "flagged" and "T2 to T1 (NMI) 1, " in found.notes[1]
+
+
+def test_dots_lie_between_the_least_and_the_greatest() -> None:
+    cards = [card("a", brain_ml=1000), card("b", brain_ml=2000), card("c", brain_ml=1250, status="look")]
+    (strip,) = strips(cards)
+    assert (strip["label"], strip["low"], strip["high"]) == ("64mT brain volume (ml)", 1000, 2000)
+    assert [(dot["x"], dot["id"], dot["status"]) for dot in strip["dots"]] == [
+        (0, "a", "prepared"),
+        (100, "b", "prepared"),
+        (25, "c", "look"),
+    ]
+    (alone,) = strips(cards[:1])
+    assert [dot["x"] for dot in alone["dots"]] == [0]
+    assert strips([card("none")]) == []
+
+
+def test_a_histogram_is_a_closed_path_whose_peak_inside_reaches_the_top() -> None:
+    counts = np.array([0.9, 0.1, 0.2, 0.05, 0.4])  # the ends hold what was clipped
+    path = quality_page._path(counts)
+    assert path.startswith("M0,30 L") and path.endswith(" L100,30 Z")
+    points = [tuple(map(float, p.split(","))) for p in path[7:-10].split(" L")]
+    assert points == [(0, 1), (25, 15.5), (50, 1), (75, 22.8), (100, 1)]
+    assert "nan" not in quality_page._path(np.zeros(5))
+
+
+class Page(HTMLParser):
+    """Tags, their attributes and the text of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data.strip())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.tags if name == tag]
+
+
+def prepared(
+    folder: Path, name: str, domain: str = "64mT", warnings: tuple[str, ...] = (), **more: Any
+) -> Path:
+    """A visit as the intake publishes it."""
+    facts = {
+        "brain_ml": 1500.0,
+        "brain_mask": "template",
+        "similarity_t2_t1": 1.2,
+        "warnings": list(warnings),
+        "visit": {"t1": f"/data/{name}_T1w.nii.gz", "t2": f"/data/{name}_T2w.nii.gz", "mask": None},
+        "seconds": 31.4,
+        "peak_gib": 1.25,
+        **more,
+    }
+    if domain == "3T":
+        facts |= {"target": "sub-a_64mT-0123abcd", "similarity_to_target": 1.1}
+    rows, columns = torch.meshgrid(torch.arange(18), torch.arange(40), indexing="ij")
+    grey = {"T1": 10 * rows, "T2": 5 * columns}
+    look = {f"picture {c}": x[..., None].repeat(1, 1, 3).to(torch.uint8) for c, x in grey.items()}
+    look |= {f"histogram {c}": torch.rand(48) for c in ("T1", "T2")}
+    weights.publish(folder / name.replace("/", "_"), {"look": look}, facts)
+    return folder / name.replace("/", "_")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Prepared ones, an outlier and a flagged one that was let in among them; three set aside."""
+    rows = []
+
+    def add(name: str, domain: str, reason: str = "", folder: Path | None = None) -> None:
+        place = folder and str(folder)
+        rows.append({"id": name, "split": "train", "domain": domain, "folder": place, "reason": reason})
+
+    for name in ("sub-a", "sub-b", "sub-c", EVIL):
+        add(f"{name}_64mT", "64mT", "", prepared(tmp_path / "visits", f"{name}_64mT"))
+    add("sub-d_64mT", "64mT", "", prepared(tmp_path / "visits", "sub-d_64mT", brain_ml=1900.0))
+    flagged = prepared(tmp_path / "visits", "sub-e_3T", "3T", ("T1: no brain <found>",))
+    add("sub-e_3T", "3T", "", flagged)
+    out = prepared(tmp_path / "visits", "sub-f_3T", "3T", ("T2: odd",))
+    add("sub-f_3T", "3T", "flagged: T2: odd", out)
+    add("sub-g_64mT", "64mT", "excluded by hand")
+    add("sub-h_64mT", "64mT", "/data/x.nii: is constant (0); allowed: a scan with contrast")
+    place = Workspace(tmp_path)
+    place.outcome.write_text(json.dumps({"source": "folder", "visits": rows}))
+    return place
+
+
+def test_the_page_holds_every_visit_and_every_picture_and_runs_nothing(workspace: Workspace) -> None:
+    publish(workspace)
+    page = Page((workspace.folder / "quality.html").read_text())
+    assert page.all("script") == [] and EVIL + "_64mT" in page.words
+    assert not [attrs for _, attrs in page.tags for key in attrs if key.startswith("on")]
+    articles = page.all("article")
+    assert {a["id"]: a["class"] for a in articles} == {
+        "sub-a_64mT": "prepared",
+        "sub-b_64mT": "prepared",
+        "sub-c_64mT": "prepared",
+        f"{EVIL}_64mT": "prepared",
+        "sub-d_64mT": "look",
+        "sub-e_3T": "look",
+        "sub-f_3T": "aside",
+        "sub-g_64mT": "aside",
+        "sub-h_64mT": "aside",
+    }
+    assert [a["class"] for a in articles] == ["aside"] * 3 + ["look"] * 2 + ["prepared"] * 4
+    images = page.all("img")
+    assert len(images) == 7 * 2 and all(str(i["src"]).startswith("data:image/jpeg;base64,") for i in images)
+    assert len([attrs for attrs in page.all("path") if str(attrs["d"]).startswith("M0,30")]) == 7 * 2
+    assert "T1: no brain <found>" in page.words
+    assert {"all 9", "to look at 2", "set aside 3"} <= set(page.words)
+    assert str(workspace.exclusions) in page.words
+    links = [str(a) for _, attrs in page.tags for key, a in attrs.items() if key in ("src", "href")]
+    assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in links)
+
+
+def test_every_dot_leads_to_its_visit(workspace: Workspace) -> None:
+    publish(workspace)
+    page = Page((workspace.folder / "quality.html").read_text())
+    anchors = {f"#{a['id']}" for a in page.all("article")}
+    dots = [str(a["href"]) for a in page.all("a")]
+    assert len(dots) == 7 + 7 + 2 and set(dots) <= anchors
+    assert all(0 <= float(str(c["cx"]).rstrip("%")) <= 100 for c in page.all("circle"))
+
+
+def test_what_is_printed_names_those_to_look_at_and_what_was_set_aside(workspace: Workspace) -> None:
+    *lines, last = publish(workspace)
+    assert lines == [
+        "sub-f_3T: set aside: flagged: T2: odd",
+        "sub-h_64mT: set aside: /data/x.nii: is constant (0); allowed: a scan with contrast",
+        "sub-d_64mT: brain volume (ml) 1900, others 1500",
+        "sub-e_3T: T1: no brain <found>",
+    ]
+    page = workspace.folder / "quality.html"
+    assert last == f"6 of 9 visits prepared; look at {page}, edit {workspace.exclusions} and run again"
+
+
+def test_pictures_on_the_page_are_those_that_were_prepared(workspace: Workspace) -> None:
+    publish(workspace)
+    page = Page((workspace.folder / "quality.html").read_text())
+    source = str(next(i["src"] for i in page.all("img") if i["alt"] == "sub-a_64mT T1"))
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), float)
+    stored = weights.read_tensors(workspace.visits / "sub-a_64mT", "look")["picture T1"].numpy()
+    assert shown.shape == stored.shape
+    assert np.abs(shown - stored).max() < 5
+
+
+def test_a_page_of_nobody_prepared_is_written(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    row = {"id": "sub-a_64mT", "split": "train", "domain": "64mT", "folder": None, "reason": "bad"}
+    place.outcome.write_text(json.dumps({"source": "folder", "visits": [row]}))
+    assert publish(place)[-1].startswith("0 of 1 visits prepared")
+    assert len(Page((tmp_path / "quality.html").read_text()).all("article")) == 1

@@ -1,0 +1,129 @@
+"""Append-only JSON lines under torn ends, spoilt lines, full disks, several threads and kills."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from platform.storage.jsonl import Lines, cut_torn_line, read_lines
+
+import pytest
+
+from trainers.errors import InputError
+
+ROOT = Path(__file__).parents[3]
+
+
+def numbers(path: Path) -> list[int]:
+    return [json.loads(line)["n"] for line in path.read_text().splitlines()]
+
+
+def test_what_is_appended_is_read_back_with_its_offsets(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "a" / "b" / "log.jsonl")
+    entries = [{"n": 0}, {"text": "ü\n\u2028", "nested": {"x": [1, None, True]}}, {"n": 2.5}]
+    offsets = [lines.append(entry) for entry in entries]
+    assert list(lines.read()) == list(zip(entries, offsets, strict=True))
+    assert list(lines.read(offsets[0])) == list(zip(entries, offsets, strict=True))[1:]
+    assert offsets[-1] == lines.end == lines.path.stat().st_size
+    assert lines.path.read_bytes().count(b"\n") == len(entries)
+
+
+@pytest.mark.parametrize("cut", range(1, 9))
+def test_a_torn_last_line_is_cut_off_and_written_over(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "log.jsonl"
+    whole = b'{"n":0}\n{"n":1}\n'
+    path.write_bytes(whole + b'{"n":22}\n'[:-cut])
+    assert [entry for entry, _ in read_lines(path)] == [{"n": 0}, {"n": 1}]
+    lines = Lines(path)
+    assert path.read_bytes() == whole
+    lines.append({"n": 3})
+    assert numbers(path) == [0, 1, 3]
+
+
+def test_a_file_without_any_newline_is_emptied(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n"')
+    assert cut_torn_line(path) == 0 == path.stat().st_size
+
+
+def test_reading_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n":0}\n{"n"')
+    assert len(list(read_lines(path))) == 1
+    assert path.read_bytes() == b'{"n":0}\n{"n"'
+
+
+@pytest.mark.parametrize(
+    "spoilt", [b"\x00\x00", b"\xff\xfe{", b"{", b"[1]", b"3", b'"ab"', b'["ab"]', b"null", b""]
+)
+def test_a_line_that_is_no_object_is_told_and_passed_over(
+    tmp_path: Path, spoilt: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b'{"n":0}\n' + spoilt + b'\n{"n":1}\n')
+    with caplog.at_level(logging.WARNING):
+        assert [entry for entry, _ in read_lines(path)] == [{"n": 0}, None, {"n": 1}]
+    assert str(path) in caplog.text
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_the_file_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = Lines(tmp_path / "log.jsonl")
+    lines.append({"n": 0})
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:3]))
+    with pytest.raises(InputError, match=r"log\.jsonl: cannot append 8 bytes: only 3 bytes were taken"):
+        lines.append({"n": 1})
+    monkeypatch.undo()
+    lines.append({"n": 2})
+    assert numbers(lines.path) == [0, 2]
+
+
+def test_what_json_has_not_is_a_bug(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "log.jsonl")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        lines.append({"n": float("nan")})
+    assert lines.path.read_bytes() == b""
+
+
+def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
+    lines = Lines(tmp_path / "log.jsonl")
+    writers = [
+        threading.Thread(
+            target=lambda w=w: [lines.append({"n": w * 100 + i, "pad": "x" * 500}) for i in range(100)]
+        )
+        for w in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    found = numbers(lines.path)
+    assert sorted(found) == list(range(400))
+    assert all(sorted(part) == part for w in range(4) if (part := [n for n in found if n // 100 == w]))
+
+
+def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom platform.storage.jsonl import Lines\n"
+        "lines, n = Lines(Path(sys.argv[1])), 0\n"
+        "while True:\n    lines.append({'n': n, 'pad': 'x' * 5000})\n    print(n, flush=True)\n    n += 1\n"
+    )
+    path = tmp_path / "log.jsonl"
+    command = [sys.executable, "-c", program, str(path)]
+    for kill in range(3):
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as writer:
+            assert writer.stdout is not None
+            last = [writer.stdout.readline() for _ in range(50 + kill)][-1]
+            writer.send_signal(signal.SIGKILL)
+            rest = writer.stdout.read().splitlines()
+        acknowledged = int([last, *rest][-1] or last)
+        lines = Lines(path)
+        entries = [entry["n"] for entry, _ in lines.read() if entry is not None]
+        assert entries[: acknowledged + 1] == list(range(acknowledged + 1))
+        lines.close()
+        path.unlink()

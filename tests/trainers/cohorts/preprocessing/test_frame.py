@@ -1,0 +1,155 @@
+"""Working slices lie where their frame says, and the way back ends on the scan's own grid."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion
+from scipy.spatial.transform import Rotation
+
+from trainers.cohorts.preprocessing import nifti, slicing
+from trainers.cohorts.preprocessing.frame import Frame
+from trainers.cohorts.preprocessing.registration import Image, resample
+from trainers.cohorts.preprocessing.slicing import GRIDS, Grid
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.errors import InputError
+
+ORIENTATIONS = ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"]
+SPACINGS = [(1.6, 1.6, 5.0), (1.0, 1.0, 1.0), (0.9375, 0.98, 1.2), (3.2, 3.2, 10.0), (2.0, 2.0, 5.0)]
+LETTERS = ("RL", "AP", "SI")
+
+
+def oriented(code: str, spacing: tuple[float, float, float], degrees: float = 0.0) -> Array:
+    """An affine with axes as ``code``: ``spacing`` along R-L, A-P and S-I; turned about an oblique axis."""
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for axis, letter in enumerate(code):
+        row = next(i for i, pair in enumerate(LETTERS) if letter in pair)
+        affine[row, axis] = spacing[row] if letter in "RAS" else -spacing[row]
+    affine[:3, :3] = (
+        Rotation.from_rotvec(np.deg2rad(degrees) * np.array([0.6, 0, 0.8])).as_matrix() @ affine[:3, :3]
+    )
+    affine[:3, 3] = (-70, -100, -40)
+    return affine
+
+
+def smooth(points: Array) -> Array:
+    """Intensities (100 to 900) that change little within a voxel."""
+    x, y, z = np.moveaxis(points, -1, 0)
+    return np.asarray(500 + 150 * np.sin(x / 25) + 150 * np.cos(y / 30) + z)
+
+
+def head(spacing: tuple[float, float, float]) -> tuple[Array, Array]:
+    """Voxels' places (mm) on a grid of RAS axes and an ellipsoid brain off its middle."""
+    shape = (int(150 / spacing[0]), int(190 / spacing[1]), 6)
+    places = np.moveaxis(np.indices(shape), 0, -1) * np.array(spacing)
+    mask = (((places - (70, 92, 0)) / (60, 75, 120)) ** 2).sum(-1) < 1
+    return places, mask
+
+
+def levels(values: Array, mask: Array) -> tuple[float, float]:
+    low, high = np.percentile(values[mask], (0.5, 99.5))
+    return float(low), float(high)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("code", ORIENTATIONS)
+def test_there_and_back_a_scan_has_its_grid_and_intensities(code: str, dtype: str, tmp_path: Path) -> None:
+    places, brain = head((1.6, 1.6, 5.0))
+    ras = (smooth(places) / (4 if dtype == "uint8" else 1)).astype(dtype)
+    affine = oriented(code, (1.6, 1.6, 5.0), 12)
+    to = nib.orientations.axcodes2ornt(code)
+    turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), to)
+    stored = nib.apply_orientation(ras, turn)
+    nib.save(nib.Nifti1Image(stored, affine), tmp_path / "in.nii.gz")
+
+    scan = nifti.read(tmp_path / "in.nii.gz")
+    frame = Frame.of(brain, scan.ras_affine, GRIDS["1mm"])
+    slices, _ = frame.slices(scan.values, brain)
+    nifti.write(tmp_path / "out.nii.gz", frame.volume(slices), scan)
+
+    source, back = nib.load(tmp_path / "in.nii.gz"), nib.load(tmp_path / "out.nii.gz")
+    assert back.shape == source.shape and nib.aff2axcodes(back.affine) == tuple(code)
+    np.testing.assert_array_equal(back.affine, source.affine)
+    low, high = levels(ras, brain)
+    expected = np.clip((stored.astype(float) - low) / (high - low), 0, 1)
+    inner = nib.apply_orientation(binary_erosion(brain, np.ones((3, 3, 1))), turn)
+    found = back.get_fdata()
+    rounding = 1 / (high - low) if dtype != "float32" else 0  # neighbours' whole numbers are mixed
+    assert np.abs(found - expected)[inner].max() < 0.01 + rounding
+    assert (found[~nib.apply_orientation(brain, turn)] == 0).mean() > 0.95
+
+
+@pytest.mark.parametrize("size", GRIDS)
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_the_image_has_its_voxels_where_the_slices_are_sampled(
+    spacing: tuple[float, float, float], size: str
+) -> None:
+    """Slices of a smooth function are the function itself at the places that the image's affine tells."""
+    places, brain = head(spacing)
+    affine = oriented("RAS", spacing, 12)
+    frame = Frame.of(brain, affine, GRIDS[size])
+    values = smooth(places)
+    slices, mask = frame.slices(values, brain)
+    image = frame.image
+    height, width = GRIDS[size].shape
+    assert image.values.shape == (width, height, frame.box[2][1] - frame.box[2][0])
+    np.testing.assert_allclose(image.spacing, (GRIDS[size].spacing, GRIDS[size].spacing, spacing[2]))
+
+    voxels = np.moveaxis(np.indices(image.values.shape), 0, -1)
+    ras = voxels @ image.affine[:3, :3].T + image.affine[:3, 3]
+    grid = (ras - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T  # voxels of the scan
+    low, high = levels(values, brain)
+    exact = slicing.axial(np.clip(2 * (smooth(grid * spacing) - low) / (high - low) - 1, -1, 1))
+    inner = binary_erosion(mask, np.ones((1, 7, 7))) & (np.abs(exact) < 0.95)  # clipping has a kink
+    assert inner.sum() > 5000
+    coarse = max(spacing[:2]) ** 2 / 8 * 150 * (1 / 25**2 + 1 / 30**2) * 2 / (high - low)  # h^2 f'' / 8
+    assert np.abs(slices - exact)[inner].max() < coarse + 1e-3
+
+    found = slicing.axial(resample(Image(values.astype(np.float32), affine), image, np.eye(4)))
+    unit = np.clip(2 * (found - low) / (high - low) - 1, -1, 1)
+    assert np.abs(slices - unit)[inner].max() < coarse + 2e-3
+
+
+def test_a_brain_at_the_edge_of_its_scan_is_in_the_middle_of_its_slices() -> None:
+    mask = np.zeros((60, 80, 12), bool)
+    mask[:30, 50:, 2:9] = True
+    frame = Frame.of(mask, np.diag([2.0, 2, 6, 1]), GRIDS["2mm"])
+    _, inside = frame.slices(mask + 0.5 * np.indices(mask.shape)[0], mask)
+    assert inside.shape == (7, 112, 96) and frame.box == ((0, 30), (50, 80), (2, 9))
+    rows, columns = np.nonzero(inside[0])
+    assert (rows.min(), rows.max()) == (41, 70) and (columns.min(), columns.max()) == (33, 62)
+
+
+def test_anterior_comes_first_and_left_is_left() -> None:
+    mask = np.ones((20, 20, 2), bool)
+    values = np.zeros(mask.shape)
+    values[2:5, 15:18] = 1  # left of the middle, in front
+    slices, _ = Frame.of(mask, np.diag([2.0, 2, 6, 1]), Grid((20, 20), 2.0)).slices(values, mask)
+    rows, columns = np.nonzero(slices[0] > 0)
+    assert rows.tolist() == [2] * 3 + [3] * 3 + [4] * 3 and set(columns) == {2, 3, 4}
+
+
+def test_facts_are_plain_and_tell_the_whole_frame() -> None:
+    _, brain = head((3.2, 3.2, 10.0))
+    frame = Frame.of(brain, oriented("LPS", (3.2, 3.2, 10.0), 7), GRIDS["2mm"])
+    back = Frame.read(json.loads(json.dumps(frame.facts())))
+    assert (back.shape, back.box, back.grid) == (frame.shape, frame.box, frame.grid)
+    np.testing.assert_array_equal(back.affine, frame.affine)
+    np.testing.assert_array_equal(back.image.affine, frame.image.affine)
+
+
+def test_an_empty_mask_is_told() -> None:
+    with pytest.raises(InputError, match="brain mask is empty"):
+        Frame.of(np.zeros((4, 4, 4), bool), np.eye(4), GRIDS["1mm"])
+
+
+def test_a_brain_that_does_not_fit_is_told_with_its_size() -> None:
+    mask = np.zeros((100, 130, 4), bool)
+    mask[1:98, 3:120] = True
+    fits = Frame.of(mask[:96], np.diag([2.0, 1.9, 6, 1]), GRIDS["2mm"])
+    assert fits.box[:2] == ((1, 96), (3, 120))
+    with pytest.raises(InputError, match="its brain is 234 x 194 mm in plane; allowed: at most 224 x 192"):
+        Frame.of(mask, np.diag([2.0, 2, 6, 1]), GRIDS["2mm"])

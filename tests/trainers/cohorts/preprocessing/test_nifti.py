@@ -1,0 +1,346 @@
+"""Scans in every orientation come back exactly; damaged files are one line each."""
+
+import gzip
+import itertools
+import os
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainers.cohorts.preprocessing import nifti
+from trainers.errors import InputError
+
+Array = NDArray[Any]
+
+SHAPE = (5, 6, 7)
+ORIENTATIONS = ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"]
+
+
+def values(dtype: str, shape: tuple[int, ...] = SHAPE) -> Array:
+    drawn = np.random.default_rng(0).integers(0, 200, shape)
+    return (drawn / 7 if dtype.startswith("float") else drawn).astype(dtype)
+
+
+def oriented(code: str, oblique: float = 0.0) -> Array:
+    """An affine whose axes point to the letters of ``code``, 1, 2 and 3 mm along R-L, A-P and S-I."""
+    affine = np.zeros((4, 4))
+    for axis, letter in enumerate(code):
+        row = next(i for i, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
+        affine[row, axis] = (row + 1) * (1 if letter in "RAS" else -1)
+    turn = np.eye(3)
+    turn[:2, :2] = [[np.cos(oblique), -np.sin(oblique)], [np.sin(oblique), np.cos(oblique)]]
+    affine[:3, :3] = turn @ affine[:3, :3]
+    affine[:, 3] = [-11.5, 20.25, 3.0, 1.0]
+    return affine.astype(np.float32).astype(float)  # as a header holds it
+
+
+def save(path: Path, array: Array, affine: Array) -> Path:
+    nib.save(nib.Nifti1Image(array, affine), path)
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
+@pytest.mark.parametrize("code", ORIENTATIONS)
+def test_read_and_written_back_a_scan_is_the_same(code: str, dtype: str, tmp_path: Path) -> None:
+    source = nib.load(save(tmp_path / "in.nii.gz", values(dtype), oriented(code, 0.2)))
+    scan = nifti.read(tmp_path / "in.nii.gz")
+    nifti.write(tmp_path / "out.nii.gz", scan.values, scan)
+    back = nib.load(tmp_path / "out.nii.gz")
+    assert back.shape == SHAPE and back.get_data_dtype() == np.float32
+    np.testing.assert_array_equal(back.affine, source.affine)
+    np.testing.assert_array_equal(np.asarray(back.dataobj), values(dtype).astype(np.float32))
+
+
+@pytest.mark.parametrize("code", ["".join(c) for c in itertools.product("RL", "AP", "SI")] + ORIENTATIONS)
+def test_every_voxel_keeps_its_place_in_millimetres(code: str, tmp_path: Path) -> None:
+    affine, array = oriented(code, 0.2), values("float32")
+    scan = nifti.read(save(tmp_path / "scan.nii", array, affine))
+    canonical = nib.as_closest_canonical(nib.Nifti1Image(array, affine))
+    np.testing.assert_array_equal(scan.values, canonical.get_fdata(dtype=np.float32))
+    np.testing.assert_allclose(scan.ras_affine, canonical.affine, atol=1e-5)
+    assert nib.aff2axcodes(scan.ras_affine) == ("R", "A", "S")
+    assert scan.spacing == pytest.approx((1, 2, 3), rel=1e-6)
+    for index in [(0, 0, 0), (4, 5, 6), (1, 3, 2)]:
+        place = affine @ [*index, 1]
+        there = np.linalg.solve(scan.ras_affine, place)[:3]
+        assert scan.values[tuple(np.rint(there).astype(int))] == array[index]
+
+
+def test_an_edit_in_ras_lands_where_it_was_meant(tmp_path: Path) -> None:
+    scan = nifti.read(save(tmp_path / "scan.nii", values("int16"), oriented("PIL")))
+    edited = scan.values.copy()
+    edited[0, 0, 0] = 999  # the corner most to the left, the back and the foot
+    nifti.write(tmp_path / "out.nii", edited, scan)
+    changed = np.argwhere(np.asarray(nib.load(tmp_path / "out.nii").dataobj) == 999)
+    assert changed.tolist() == [[SHAPE[0] - 1, SHAPE[1] - 1, SHAPE[2] - 1]]
+
+
+def test_intensities_are_scaled_by_the_header(tmp_path: Path) -> None:
+    def edit(header: Any) -> None:
+        header["scl_slope"], header["scl_inter"] = 0.5, -3
+
+    (tmp_path / "scan.nii").write_bytes(raw(edit))
+    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii").values, values("int16") * 0.5 - 3)
+
+
+def test_grids_are_compared_by_shape_and_place(tmp_path: Path) -> None:
+    first = nifti.read(save(tmp_path / "a.nii", values("int16"), oriented("RAS")))
+    near = oriented("RAS") + np.diag([0, 1e-4, 0, 0])
+    far = oriented("RAS") + np.diag([0, 1e-2, 0, 0])
+    assert first.same_grid(nifti.read(save(tmp_path / "b.nii", values("int16"), near)))
+    assert not first.same_grid(nifti.read(save(tmp_path / "c.nii", values("int16"), far)))
+    longer = values("int16", (5, 6, 8))
+    assert not first.same_grid(nifti.read(save(tmp_path / "d.nii", longer, oriented("RAS"))))
+
+
+def raw(edit: Callable[[Any], None], array: Array | None = None) -> bytes:
+    """A scan whose header was edited behind nibabel's back."""
+    array = values("int16") if array is None else array
+    header = nib.Nifti1Image(array, np.diag([2.0, 2.0, 2.0, 1.0])).header.copy()
+    header["vox_offset"], header["scl_slope"], header["scl_inter"] = 352, 1, 0
+    edit(header)
+    return bytes(header.binaryblock) + bytes(4) + array.tobytes("F")
+
+
+def field(name: str, value: Any, index: Any = None) -> bytes:
+    def edit(header: Any) -> None:
+        if index is None:
+            header[name] = value
+        else:
+            header[name][index] = value
+
+    return raw(edit)
+
+
+def floats(value: float) -> bytes:
+    array = values("float32")
+    array[2, 2, 2] = value
+    return bytes(nib.Nifti1Image(array, np.eye(4)).to_bytes())
+
+
+def image(array: Array, affine: Array | None = None) -> bytes:
+    return bytes(nib.Nifti1Image(array, np.eye(4) if affine is None else affine).to_bytes())
+
+
+GOOD = image(values("int16"))
+ZIPPED = gzip.compress(GOOD)
+
+DAMAGED: dict[str, tuple[str, bytes, str]] = {
+    "empty": ("a.nii", b"", "not a readable NIfTI scan"),
+    "empty gzip": ("a.nii.gz", b"", "not a readable NIfTI scan"),
+    "text": ("a.nii", b"this is no scan\n" * 50, "not a readable NIfTI scan"),
+    "text as gzip": ("a.nii.gz", b"this is no scan\n" * 50, "not a readable NIfTI scan"),
+    "short header": ("a.nii", GOOD[:200], "not a readable NIfTI scan"),
+    "truncated": ("a.nii", GOOD[:-1], "not a readable NIfTI scan"),
+    "truncated gzip": ("a.nii.gz", ZIPPED[: len(ZIPPED) // 2], "not a readable NIfTI scan"),
+    "gzip without its end": ("a.nii.gz", ZIPPED[:-4], "not a readable NIfTI scan"),
+    "gzip with a bad checksum": (
+        "a.nii.gz",
+        ZIPPED[:-8] + bytes(4) + ZIPPED[-4:],
+        "not a readable NIfTI scan",
+    ),
+    "gzip with a bad length": ("a.nii.gz", ZIPPED[:-4] + struct.pack("<I", 1), "not a readable NIfTI scan"),
+    "plain as gzip": ("a.nii.gz", GOOD, "not a readable NIfTI scan"),
+    "gzip as plain": ("a.nii", ZIPPED, "not a readable NIfTI scan"),
+    "gzip bomb": ("a.nii.gz", gzip.compress(GOOD + bytes(1 << 26)), "expands to more than its header says"),
+    "nan": ("a.nii", floats(float("nan")), "values that are not finite"),
+    "inf": ("a.nii", floats(float("inf")), "values that are not finite"),
+    "2-D": ("a.nii", image(values("int16", (5, 6))), "has shape (5, 6); allowed: a 3-D scan"),
+    "4-D": ("a.nii", image(values("int16", (5, 6, 7, 2))), "has shape (5, 6, 7, 2); allowed: a 3-D scan"),
+    "one slice": ("a.nii", image(values("int16", (5, 6, 1))), "allowed: a 3-D scan"),
+    "constant": ("a.nii", image(np.full(SHAPE, 7, np.int16)), "is constant (7)"),
+    "black": ("a.nii", image(np.zeros(SHAPE, np.int16)), "is constant (0)"),
+    "singular affine": ("a.nii", field("srow_x", [0, 0, 0, 0]), "its affine is singular or not finite"),
+    "parallel axes": ("a.nii", field("srow_x", [0, 2, 0, 0]), "its affine is singular or not finite"),
+    "affine of nan": ("a.nii", field("srow_y", [0, np.nan, 0, 0]), "its affine is singular or not finite"),
+    "voxels of size zero": ("a.nii", field("pixdim", 0, 1), "has voxel sizes [0.0, 2.0, 2.0]"),
+    "voxels of size nan": ("a.nii", field("pixdim", np.nan, 2), "has voxel sizes [2.0, nan, 2.0]"),
+    "slope of nan": ("a.nii", field("scl_slope", np.nan), "has intensity scaling [nan, 0.0]"),
+    "slope of inf": ("a.nii", field("scl_slope", np.inf), "has intensity scaling [inf, 0.0]"),
+    "huge": ("a.nii", field("dim", 32767, slice(1, 4)), "voxels; allowed: at most 67108864"),
+    "empty axis": ("a.nii", field("dim", 0, 1), "allowed: a 3-D scan"),
+    "unknown type": ("a.nii", field("datatype", 9999), "not a readable NIfTI scan"),
+    "colours": ("a.nii", field("datatype", 128), "has voxels of type RGB; allowed: integers or floats"),
+    "all nan": ("a.nii", image(np.full(SHAPE, np.nan, np.float32)), "values that are not finite"),
+    "overflowing": ("a.nii", image(values("float64") * 1e300), "values that are not finite"),
+    "complex": ("a.nii", image(values("complex64")), "has voxels of type complex64"),
+    "colours of bytes": ("a.nii", field("datatype", 2304), "has voxels of type RGBA"),
+    "five axes": ("a.nii", image(values("int16", (5, 6, 7, 1, 3))), "has shape (5, 6, 7, 1, 3)"),
+    "no axes": ("a.nii", field("dim", 0, 0), "allowed: a 3-D scan"),
+    "too many axes": ("a.nii", field("dim", 100, 0), "not a readable NIfTI scan"),
+    "negative axis": ("a.nii", field("dim", -6, 2), "has shape (5, -6, 7)"),
+    "larger than its file": ("a.nii", field("dim", 200, 3), "it ends after 772 of 12352 bytes"),
+    "intercept of nan": ("a.nii", field("scl_inter", np.nan), "has intensity scaling [1.0, nan]"),
+    "affine of inf": ("a.nii", field("srow_z", [0, 0, np.inf, 0]), "its affine is singular or not finite"),
+    "voxels beyond the file": ("a.nii", field("vox_offset", 1e6), "it ends after 772 of 1000420 bytes"),
+    "voxels beyond all": ("a.nii.gz", gzip.compress(field("vox_offset", 2e9)), "its voxels begin at byte"),
+    "voxels in the header": ("a.nii", field("vox_offset", 16), "not a readable NIfTI scan"),
+    "voxels before the file": ("a.nii", field("vox_offset", -352), "not a readable NIfTI scan"),
+    "voxels nowhere": ("a.nii", field("vox_offset", np.nan), "not a readable NIfTI scan"),
+    "noise": ("a.nii.gz", np.random.default_rng(0).bytes(4000), "not a readable NIfTI scan"),
+    "gzip with noise behind": ("a.nii.gz", ZIPPED + b"noise", "not a readable NIfTI scan"),
+    "magic of a pair": ("a.nii", GOOD[:344] + b"ni1\0" + GOOD[348:], "its voxels are in another file"),
+    "ANALYZE": ("a.img", GOOD, "ends in .img; allowed: a NIfTI scan (.nii, .nii.gz)"),
+    "DICOM": ("slice.dcm", b"\0" * 128 + b"DICM", "ends in .dcm"),
+    "no ending": ("scan", GOOD, "ends in nothing"),
+    "magic": ("a.nii", GOOD[:344] + b"nope" + GOOD[348:], "not a readable NIfTI scan"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_damaged_scan_is_one_line(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name, content, reason = DAMAGED[kind]
+    path = tmp_path / name
+    path.write_bytes(content)
+    started = time.monotonic()
+    with pytest.raises(InputError) as told:
+        nifti.read(path)
+    assert time.monotonic() - started < 2
+    assert str(told.value).startswith(f"{path}: ") and "\n" not in str(told.value)
+    assert reason in str(told.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_seeded_noise_in_headers_is_one_line_or_a_scan(tmp_path: Path) -> None:
+    """RELIABILITY.md row 12: 200 files, 8 random bytes of the header or of the gzip stream changed."""
+    rng = np.random.default_rng(0)
+    refused = 0
+    for i in range(200):
+        zipped = i % 2
+        content = bytearray(ZIPPED if zipped else GOOD)
+        places = rng.integers(0, len(content) if zipped else 352, 8)
+        content[:] = bytes(rng.integers(256) if at in places else byte for at, byte in enumerate(content))
+        path = tmp_path / (f"{i}.nii.gz" if zipped else f"{i}.nii")
+        path.write_bytes(content)
+        started = time.monotonic()
+        try:
+            assert np.isfinite(nifti.read(path).values).all()
+        except InputError as error:
+            refused += 1
+            assert str(error).startswith(f"{path}: ") and "\n" not in str(error)
+        assert time.monotonic() - started < 2
+    assert refused > 100
+
+
+@pytest.mark.parametrize("kind", ["more than its header says", "as its header says", "an extension"])
+def test_a_bomb_takes_neither_memory_nor_time(kind: str, tmp_path: Path) -> None:
+    """4 GiB in 4 MB: behind a small scan, in a 1024^3 scan of floats, in a header extension."""
+    head = bytearray(
+        raw(lambda header: header.set_data_shape((1024,) * 3 if kind[0] == "a" else SHAPE))[:352]
+    )
+    if kind == "an extension":
+        head = bytearray(field("vox_offset", 2**31)[:348]) + b"\1\0\0\0" + struct.pack("<ii", 0, 6)
+    bomb = gzip.compress(bytes(1 << 24))
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(head) + bomb * 256)  # members are one stream
+    assert 3e6 < (tmp_path / "bomb.nii.gz").stat().st_size < 5e6
+    script = (
+        "import sys, time\n"
+        "import nibabel\n"
+        "from trainers.cohorts import nifti\n"
+        "from trainers.errors import InputError\n"
+        "started = time.monotonic()\n"
+        "try:\n    nifti.read(sys.argv[1])\n"
+        "except InputError as error:\n    print(error)\n"
+        "print(time.monotonic() - started)\n"
+        # Not ru_maxrss: a child inherits what its parent had when it forked.
+        "lines = open('/proc/self/status').read().splitlines()\n"
+        "print(next(int(line.split()[1]) for line in lines if line.startswith('VmHWM')) / 2**20)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "bomb.nii.gz")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[4])
+    line, seconds, gib = done.stdout.splitlines()
+    assert line.startswith(f"{tmp_path / 'bomb.nii.gz'}: ") and done.stderr == ""
+    assert float(seconds) < 2 and float(gib) < 1
+
+
+def test_fifty_good_scans_are_read_as_nibabel_reads_them(tmp_path: Path) -> None:
+    """8 orientations, 3 types, plain and zipped; a big-endian one and a NIfTI-2 one: RAS, exactly."""
+    images = {}
+    for code, dtype, ending in itertools.product(ORIENTATIONS, ("uint8", "int16", "float32"), ("", ".gz")):
+        header = nib.Nifti1Header()
+        header.set_slope_inter(0.1, 7)
+        name = tmp_path / f"{code}_{dtype}.nii{ending}"
+        images[name] = nib.Nifti1Image(values(dtype), oriented(code, 0.1), header)
+    swapped = nib.Nifti1Header(endianness=">")
+    images[tmp_path / "big.nii.gz"] = nib.Nifti1Image(values(">i2"), oriented("PIL"), swapped)
+    images[tmp_path / "two.nii"] = nib.Nifti2Image(values("float64"), oriented("LAS"))
+    assert len(images) == 50
+    for path, written in images.items():
+        nib.save(written, path)
+        canonical = nib.as_closest_canonical(nib.load(path))
+        scan = nifti.read(path)
+        np.testing.assert_array_equal(scan.values, np.asarray(canonical.dataobj).astype(np.float32))
+        np.testing.assert_array_equal(scan.affine, nib.load(path).affine)
+        np.testing.assert_allclose(scan.ras_affine, canonical.affine, atol=1e-5)
+
+
+def test_header_extensions_are_passed_over(tmp_path: Path) -> None:
+    good = nib.Nifti1Image(values("int16"), np.eye(4))
+    good.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a letter " * 20))
+    nib.save(good, tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii.gz").values, values("int16"))
+    content = bytearray(good.to_bytes())
+    content[352:356] = struct.pack("<i", -1)  # its size: nibabel would read all that follows
+    (tmp_path / "garbage.nii").write_bytes(content)
+    np.testing.assert_array_equal(nifti.read(tmp_path / "garbage.nii").values, values("int16"))
+
+
+@pytest.mark.parametrize(("sform", "qform"), [(1, 0), (0, 1), (1, 1), (0, 0)])
+def test_the_affine_is_the_one_that_the_header_prefers(sform: int, qform: int, tmp_path: Path) -> None:
+    scan = nib.Nifti1Image(values("int16"), None)
+    scan.header.set_zooms((1, 2, 3))
+    scan.set_sform(oriented("LAS"), sform)
+    scan.set_qform(oriented("PIL"), qform)
+    nib.save(scan, tmp_path / "scan.nii")
+    np.testing.assert_array_equal(
+        nifti.read(tmp_path / "scan.nii").affine, nib.load(tmp_path / "scan.nii").affine
+    )
+
+
+def test_the_undamaged_are_accepted(tmp_path: Path) -> None:
+    for name, content in (("a.nii", GOOD), ("a.nii.gz", ZIPPED), ("b.nii", raw(lambda header: None))):
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(nifti.read(tmp_path / name).values, values("int16"))
+    assert zlib.crc32(GOOD) == int.from_bytes(ZIPPED[-8:-4], "little")  # what the damaged one lacks
+
+
+def test_a_missing_scan_a_folder_and_a_link_to_nowhere_are_told(tmp_path: Path) -> None:
+    (tmp_path / "folder.nii").mkdir()
+    (tmp_path / "link.nii").symlink_to(tmp_path / "nowhere.nii")
+    (tmp_path / "loop.nii").symlink_to(tmp_path / "loop.nii")
+    os.mkfifo(tmp_path / "pipe.nii")
+    for name in ("none.nii.gz", "folder.nii", "link.nii", "loop.nii", "pipe.nii"):
+        with pytest.raises(InputError) as told:
+            nifti.read(tmp_path / name)
+        assert str(told.value) == f"{tmp_path / name}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)"
+
+
+def test_another_format_is_told(tmp_path: Path) -> None:
+    nib.save(nib.MGHImage(values("float32"), np.eye(4)), tmp_path / "scan.mgz")
+    with pytest.raises(InputError, match=r"scan\.mgz: ends in \.mgz; allowed: a NIfTI scan"):
+        nifti.read(tmp_path / "scan.mgz")
+
+
+def test_trailing_axes_of_length_one_are_dropped(tmp_path: Path) -> None:
+    values = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6, 1)
+    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii.gz").values, values[..., 0])
+
+
+def test_what_cannot_be_written_is_one_line_and_nothing_is_left(tmp_path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.arange(60.0).reshape(3, 4, 5), np.eye(4)), tmp_path / "scan.nii")
+    scan = nifti.read(tmp_path / "scan.nii")
+    with pytest.raises(InputError, match=r"gone/out\.nii\.gz: cannot be written \(No such file"):
+        nifti.write(tmp_path / "gone" / "out.nii.gz", scan.values, scan)
+    nifti.write(tmp_path / "out.nii.gz", scan.values, scan)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.nii.gz", "scan.nii"]

@@ -1,0 +1,181 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainers.data import store, writer
+from trainers.data.store import Cohort
+from trainers.data.writer import Entry
+from trainers.errors import InputError
+
+HASH = "ab" * 32
+HEAD = {"config": {"size": "2mm"}, "spacing": 2.0, "shape": [6, 5], "dtype": "float16"}
+
+
+def entry(id_: str, split: str, domains: tuple[str, ...], n: int, seed: int) -> Entry:
+    rng = np.random.default_rng(seed)
+    arrays: dict[tuple[str, str], np.ndarray] = {}
+    for domain in domains:
+        for kind in store.CONTRASTS:
+            arrays[domain, kind] = rng.uniform(-1, 1, (n, 6, 5))
+        arrays[domain, store.MASK] = rng.random((n, 6, 5)) < 0.5
+    return Entry(id_, split, arrays, {"seed": seed})
+
+
+def entries() -> list[Entry]:
+    return [
+        entry("a", "train", ("64mT",), 3, 0),
+        entry("b", "train", ("64mT",), 2, 1),
+        entry("c", "train", ("3T",), 4, 2),
+        entry("d", "val", ("64mT", "3T"), 2, 3),
+        entry("e", "test", ("64mT", "3T"), 3, 4),
+    ]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return writer.write(tmp_path, HASH, HEAD, entries())
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    cohort = Cohort.open(path)
+    assert (cohort.hash, cohort.spacing, cohort.shape) == (HASH, 2.0, (6, 5))
+    given = {e.id: e for e in entries()}
+    for name in store.SPLITS:
+        split = cohort.split(name)
+        for domain in store.DOMAINS:
+            for subject in split.subjects(domain):
+                rows = slice(subject.start, subject.stop)
+                arrays = given[subject.id].arrays
+                np.testing.assert_array_equal(split.mask(domain)[rows], arrays[domain, "mask"])
+                for contrast in store.CONTRASTS:
+                    stored = split.slices(domain, contrast)[rows].astype(float)
+                    np.testing.assert_allclose(stored, arrays[domain, contrast], rtol=0, atol=2.0**-12)
+
+
+def test_subjects_tile_the_rows(path: Path) -> None:
+    train = Cohort.open(path).split("train")
+    assert train.subjects("64mT") == (store.Subject("a", 0, 3), store.Subject("b", 3, 5))
+    assert train.subjects("3T") == (store.Subject("c", 0, 4),)
+    assert train.slices("64mT", "T1").shape == (5, 6, 5)
+    assert train.slices("64mT", "T1").dtype == np.float16 and train.mask("3T").dtype == np.uint8
+    val = Cohort.open(path).split("val")
+    assert val.subjects("64mT") == val.subjects("3T")
+
+
+def test_files_are_plain_npy_and_maps_are_read_only(path: Path) -> None:
+    array = np.load(path / "val" / "3T_T2.npy", allow_pickle=False)
+    slices = Cohort.open(path).split("val").slices("3T", "T2")
+    np.testing.assert_array_equal(array, slices)
+    with pytest.raises(ValueError, match="read-only"):
+        slices[0, 0, 0] = 0
+
+
+def test_float32_is_exact(tmp_path: Path) -> None:
+    path = writer.write(tmp_path, HASH, {**HEAD, "dtype": "float32"}, entries())
+    stored = Cohort.open(path).split("test").slices("3T", "T1")
+    np.testing.assert_array_equal(stored, entries()[4].arrays["3T", "T1"].astype(np.float32))
+
+
+def test_a_truncated_file_is_named_with_the_remedy(path: Path) -> None:
+    file = path / "val" / "64mT_T1.npy"
+    file.write_bytes(file.read_bytes()[:-7])
+    Cohort.open(path).split("train")
+    with pytest.raises(
+        InputError, match=r"val/64mT_T1\.npy: holds .* bytes, not .*; delete the folder"
+    ) as error:
+        Cohort.open(path).split("val")
+    assert "\n" not in str(error.value)
+
+
+def test_a_flipped_bit_is_found_by_verify(path: Path) -> None:
+    Cohort.open(path).verify()
+    file = path / "test" / "3T_mask.npy"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    cohort = Cohort.open(path)
+    cohort.verify("train", "val")
+    with pytest.raises(InputError, match=r"test/3T_mask\.npy: does not match its sha256; delete"):
+        cohort.verify()
+
+
+def test_a_header_that_lies_is_refused(path: Path) -> None:
+    file = path / "train" / "3T_T1.npy"
+    file.write_bytes(file.read_bytes().replace(b"(4, 6, 5)", b"(4, 5, 6)"))
+    with pytest.raises(InputError, match=r"train/3T_T1\.npy: holds float16\[4, 5, 6\]"):
+        Cohort.open(path).split("train")
+
+
+def test_other_splits_open_without_the_test_split(path: Path) -> None:
+    (path / "test").rename(path / "hidden")
+    cohort = Cohort.open(path)
+    assert len(cohort.split("train").slices("3T", "T1")) == 4
+    assert len(cohort.split("val").slices("3T", "T1")) == 2
+    cohort.verify("train", "val")
+    with pytest.raises(InputError, match=r"test/64mT_T1\.npy: is missing; delete the folder"):
+        cohort.split("test")
+
+
+def test_a_pickle_in_place_of_an_array_is_not_loaded(path: Path) -> None:
+    file = path / "train" / "3T_T1.npy"
+    size = file.stat().st_size
+    np.save(file, np.array([{"a": 1}], dtype=object))
+    file.write_bytes(file.read_bytes().ljust(size, b"\0")[:size])
+    with pytest.raises(InputError, match=r"3T_T1\.npy: cannot be read"):
+        Cohort.open(path).split("train")
+
+
+def test_manifest_missing_garbled_or_edited(path: Path) -> None:
+    file = path / "manifest.json"
+    text = file.read_text()
+    edited = json.loads(text)
+    edited["spacing"] = 1.0
+    for content in ("{", "[]", json.dumps(edited)):
+        file.write_text(content)
+        with pytest.raises(InputError, match=r"manifest\.json: .*; delete the folder"):
+            Cohort.open(path)
+    file.unlink()
+    with pytest.raises(InputError, match=r"manifest\.json: not found"):
+        Cohort.open(path)
+
+
+def test_an_unknown_split_is_refused(path: Path) -> None:
+    with pytest.raises(InputError, match="'training' is not allowed; allowed: train, val, test"):
+        Cohort.open(path).split("training")
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupted_build_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
+    def broken() -> Iterator[Entry]:
+        yield entries()[0]
+        raise failure
+
+    with pytest.raises(failure):
+        writer.write(tmp_path, HASH, HEAD, broken())
+    assert not list((tmp_path / "cohorts").iterdir())
+    assert writer.find(tmp_path, HASH) is None
+
+
+def test_the_folder_appears_only_when_complete(tmp_path: Path) -> None:
+    def watched() -> Iterator[Entry]:
+        for item in entries():
+            assert not writer.folder(tmp_path, HASH).exists()
+            yield item
+
+    assert writer.write(tmp_path, HASH, HEAD, watched()) == writer.find(tmp_path, HASH)
+
+
+def test_the_second_of_two_builders_takes_the_first_ones_folder(path: Path, tmp_path: Path) -> None:
+    before = (path / "manifest.json").stat().st_mtime_ns
+    assert writer.write(tmp_path, HASH, HEAD, entries()) == path
+    assert (path / "manifest.json").stat().st_mtime_ns == before
+    assert [p.name for p in (tmp_path / "cohorts").iterdir()] == [HASH[:16]]
+
+
+def test_a_folder_without_manifest_is_no_cohort(path: Path, tmp_path: Path) -> None:
+    (path / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"has no manifest\.json; delete the folder"):
+        writer.find(tmp_path, HASH)

@@ -1,0 +1,141 @@
+"""The scans of one visit, understood: where its brain is, and how its contrasts lie to each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers.cohorts.preprocessing import nifti, registration, scan_checks, skullstrip, slicing
+from trainers.cohorts.preprocessing.nifti import Scan
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.preprocessing.skullstrip import BrainMask, Stripped
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.errors import InputError
+
+MASK_MARGIN = 8.0
+"""Millimetres around the brain that registrations look at: its edge holds most of what aligns it."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """One visit's scans and what was found in them; its grid is that of its first contrast, in RAS."""
+
+    scans: Mapping[str, Scan]
+    """By contrast, on their own grids."""
+    stripped: Stripped
+    """The brain on the first contrast's grid."""
+    to_scan: Mapping[str, Array]
+    """4x4: RAS points (mm) of the first contrast to those of each."""
+
+    @property
+    def first(self) -> Image:
+        """The contrast whose grid is the visit's."""
+        return image_of(next(iter(self.scans.values())))
+
+    @property
+    def mask(self) -> Array:
+        """The brain [X, Y, Z]."""
+        return self.stripped.mask
+
+    @cached_property
+    def volumes(self) -> dict[str, Array]:
+        """Every contrast on the visit's own grid."""
+        return {
+            contrast: registration.resample(image_of(scan), self.first, self.to_scan[contrast])
+            for contrast, scan in self.scans.items()
+        }
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a person should look at, a line each."""
+        looked = {c: Image(values, self.first.affine) for c, values in self.volumes.items()}
+        found = [
+            f"{contrast}: {line}"
+            for contrast, image in looked.items()
+            for line in scan_checks.looks(image, self.stripped, contrast)
+        ]
+        first = self.first
+        for contrast, image in list(looked.items())[1:]:
+            found += [f"{contrast}: {line}" for line in registration.doubts(first, image.values, self.mask)]
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """All that was found, as plain values."""
+        facts = {"brain_mask": self.stripped.method, **self.stripped.facts, "warnings": self.warnings}
+        facts["to_scan"] = {contrast: matrix.tolist() for contrast, matrix in self.to_scan.items()}
+        facts["registration"] = {
+            "rigid": str(registration.schedule_for(self.first)),
+            "seed": registration.SEED,
+        }
+        if len(self.volumes) > 1:
+            t1, t2 = (values[self.mask] for values in self.volumes.values())
+            facts["similarity_t2_t1"] = registration.mutual_information(t1, t2)
+        return facts
+
+
+def examine(scans: Mapping[str, Scan], how: BrainMask, given: Scan | None = None) -> Examination:
+    """Find the brain in the first scan and lay the others onto it, rigidly.
+
+    Scans that are brain-extracted already and lie on one grid are taken as registered. Raises InputError
+    where a mask lies on another grid than the scan, or where no brain is left.
+    """
+    first = next(iter(scans.values()))
+    if given is not None and not given.same_grid(first):
+        raise InputError(f"{given.path}: its grid differs from that of {first.path}; allowed: the scan's own")
+    mask = None if given is None else given.values > 0.5
+    stripped = named(first.path, skullstrip.strip, image_of(first), how, mask)
+    if not stripped.mask.any():
+        raise InputError(f"{first.path}: no brain was found in it; allowed: a scan of a head")
+    to_scan = {}
+    for contrast, scan in scans.items():
+        registered = scan is first or (stripped.method == "given" and _prepared(first, scan))
+        to_scan[contrast] = np.eye(4) if registered else named(scan.path, _align, first, scan, stripped.mask)
+    examination = Examination(scans, stripped, to_scan)
+    for contrast, values in examination.volumes.items():
+        if np.ptp(values[stripped.mask]) == 0:
+            place = scans[contrast].path
+            raise InputError(f"{place}: has no contrast inside the brain; allowed: a scan of that brain")
+    return examination
+
+
+def read(paths: Mapping[str, Path]) -> dict[str, Scan]:
+    """The scans of one visit by contrast; raises InputError for the first unreadable one."""
+    return {contrast: nifti.read(path) for contrast, path in paths.items()}
+
+
+def image_of(scan: Scan) -> Image:
+    """A scan's RAS values and affine."""
+    return Image(scan.values, scan.ras_affine)
+
+
+def near(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
+    """``mask`` and all within ``margin`` mm of it."""
+    from scipy.ndimage import distance_transform_edt
+
+    wide = np.ceil(margin / spacing).astype(int)
+    inside, found = slicing.box(mask, tuple(wide)), np.zeros_like(mask)
+    found[inside] = distance_transform_edt(~mask[inside], sampling=spacing) <= margin
+    return found
+
+
+def _prepared(first: Scan, other: Scan) -> bool:
+    """Whether another scan was registered to the first before it came here: brain alone, on one grid."""
+    return first.same_grid(other) and skullstrip.looks_extracted(image_of(other))
+
+
+def _align(first: Scan, other: Scan, mask: Array) -> Array:
+    fixed, moving = image_of(first), image_of(other)
+    region = near(mask, fixed.spacing)
+    cut = slicing.box(region)
+    return registration.rigid(fixed.cropped(cut), moving, region[cut])
+
+
+def named(path: Path, call: Any, *args: Any) -> Any:
+    """The call's result; its InputError gains the file's name."""
+    try:
+        return call(*args)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None

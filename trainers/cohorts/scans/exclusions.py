@@ -1,0 +1,76 @@
+"""The one table in which a person keeps visits out of a cohort, or lets flagged ones in."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainers.cohorts.scans import tables
+from trainers.cohorts.scans.visits import Visit
+from trainers.config import suggest
+from trainers.errors import InputError
+from trainers.files import write_text
+
+COLUMNS = ("visit", "exclude", "reason", "note")
+"""``reason`` is ours; ``note`` is the person's, and stays."""
+ANSWERS = ("yes", "no", "")
+
+
+@dataclass(frozen=True)
+class Exclusions:
+    """What the table says: ``yes`` keeps a visit out, ``no`` lets a flagged one in, empty leaves it open."""
+
+    answers: Mapping[str, str]
+    """By visit (``sub-0011_ses-01_64mT``) or by volunteer (``sub-0011``)."""
+    notes: Mapping[str, str] = field(default_factory=dict)
+    """What the person wrote beside, by the same names."""
+
+    @classmethod
+    def read(cls, path: Path) -> "Exclusions":
+        """The table at ``path``, empty where there is none; raises InputError that names the line."""
+        if not path.is_file():
+            return cls({})
+        rows = tables.rows(path)
+        if not {"visit", "exclude"} <= set(rows.fieldnames or ()):
+            raise InputError(f"{path}: has columns {rows.fieldnames}; allowed: {', '.join(COLUMNS)}")
+        answers: dict[str, str] = {}
+        notes: dict[str, str] = {}
+        for row in rows:
+            answer = (row["exclude"] or "").strip().lower()
+            if answer not in ANSWERS:
+                place = f"{path}: line {rows.line_num}: exclude"
+                raise InputError(f"{place}: {answer!r} is not allowed; allowed: yes, no or empty")
+            name = (row["visit"] or "").strip()
+            if {answer, before := answers.get(name, "")} == {"yes", "no"}:
+                told = f"{name} is {before!r} in a line above and {answer!r} here"
+                raise InputError(f"{path}: line {rows.line_num}: {told}; allowed: one answer")
+            answers[name] = answer or before
+            notes[name] = (row.get("note") or "").strip() or notes.get(name, "")
+        return cls(answers, notes)
+
+    def require_known(self, path: Path, visits: Iterable[Visit]) -> None:
+        """Raises InputError for an answer about a visit or volunteer that is not there."""
+        known = {name for visit in visits for name in (visit.id, visit.subject)}
+        for name, answer in self.answers.items():
+            if answer and name not in known:
+                near = suggest(name, tuple(sorted(known)))
+                raise InputError(
+                    f"{path}: visit: {name!r} is not there; {near}allowed: a visit or a volunteer"
+                )
+
+    def of(self, visit: Visit) -> str:
+        """``yes``, ``no`` or nothing."""
+        return self.answers.get(visit.id) or self.answers.get(visit.subject, "")
+
+    def write(self, path: Path, visits: Iterable[Visit], reasons: Mapping[str, str]) -> None:
+        """The table anew: every visit with its answer, why it is set aside, its note; other rows stay."""
+        names = [visit.id for visit in visits]
+        names += [name for name in self.answers if name not in names]
+        lines = {n: (self.answers.get(n, ""), reasons.get(n, ""), self.notes.get(n, "")) for n in names}
+        stream = io.StringIO()
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows((name, *rest) for name, rest in sorted(lines.items()))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, stream.getvalue())

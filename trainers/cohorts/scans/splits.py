@@ -1,0 +1,73 @@
+"""Who trains, who validates, who tests: by volunteer, never by scanning session (DATA.md trap 10, D5)."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from trainers.cohorts.scans.visits import Visit
+from trainers.data.store import PAIRED_SPLITS, SPLITS
+from trainers.errors import InputError
+
+
+def paired(visits: Sequence[Visit]) -> set[str]:
+    """The volunteers who were scanned at both fields."""
+    low, high = ({v.subject for v in visits if v.domain == domain} for domain in ("64mT", "3T"))
+    return low & high
+
+
+def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str, str]:
+    """The split of every volunteer.
+
+    Paired volunteers never train: ``val`` of them, drawn by ``seed``, validate and the others test. Where
+    nobody is paired, ``val`` and ``test`` volunteers with 64 mT scans alone stand in. What the source
+    decides is kept; a volunteer in two splits, paired and in training, or unpaired where a comparison needs
+    pairs, raises InputError. The order in which volunteers are drawn is by their own names, so that few
+    change their split when others come or go; a study keeps the cohort that it was begun on.
+    """
+    splits = _decided(visits)
+    both = paired(visits)
+    if leaked := sorted(subject for subject in both if splits.get(subject) == "train"):
+        raise InputError(
+            f"{leaked[0]}: was scanned at both fields and cannot train; allowed: {', '.join(PAIRED_SPLITS)}"
+        )
+    drawn = both or {v.subject for v in visits if v.domain == "64mT"}
+    order = sorted(drawn - splits.keys(), key=lambda subject: _draw(subject, seed))
+    wanted, further = (
+        max(0, most - sum(splits.get(subject) == split for subject in drawn))
+        for split, most in (("val", val), ("test", test))
+    )
+    held = len(order) if both else wanted + further
+    for i, subject in enumerate(order[:held]):
+        splits[subject] = "val" if i < wanted else "test"
+    _require_comparable(visits, splits)
+    return {visit.subject: splits.get(visit.subject, "train") for visit in visits}
+
+
+def _require_comparable(visits: Sequence[Visit], splits: Mapping[str, str]) -> None:
+    """Raises InputError for a split whose 64 mT and 3 T slices would not be of the same people."""
+    both = paired(visits)
+    for split in PAIRED_SPLITS:
+        members = [v for v in visits if splits.get(v.subject) == split]
+        pairs = any(v.subject in both for v in members)
+        for visit in (v for v in members if v.subject not in both and (pairs or v.domain == "3T")):
+            other = "3 T" if visit.domain == "64mT" else "64 mT"
+            told = f"is in {split} and was not scanned at {other}, as pairs are"
+            raise InputError(f"{visit.subject}: {told}; allowed: pairs, or none at 3 T")
+
+
+def _decided(visits: Sequence[Visit]) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for visit in visits:
+        if visit.split and visit.split not in SPLITS:
+            raise InputError(
+                f"{visit.id}: split {visit.split!r} is not allowed; allowed: {', '.join(SPLITS)}"
+            )
+        if visit.split and splits.setdefault(visit.subject, visit.split) != visit.split:
+            both = f"{splits[visit.subject]} and {visit.split}"
+            raise InputError(
+                f"{visit.subject}: is in {both}; allowed: all visits of a volunteer in one split"
+            )
+    return splits
+
+
+def _draw(subject: str, seed: int) -> str:
+    return hashlib.sha256(f"{seed}/{subject}".encode()).hexdigest()

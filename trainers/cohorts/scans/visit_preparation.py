@@ -1,0 +1,211 @@
+"""One visit from its files to published working slices: what a Ray task runs, and skips where it was run.
+
+<folder>/<visit>-<hash8>/slices.safetensors, native.safetensors, look.safetensors, manifest.json
+"""
+
+import importlib.metadata
+import resource
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers import weights
+from trainers.cohorts.preprocessing import nifti, registration, skullstrip, slicing
+from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, near, read
+from trainers.cohorts.preprocessing.frame import Frame
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.preprocessing.skullstrip import BrainMask
+from trainers.cohorts.scans import previews
+from trainers.cohorts.scans.visits import Visit
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.config import digest
+from trainers.errors import InputError
+
+RECIPE = "intake-1"
+"""Raise it with any change to the slices: a visit prepared before must not pass for one prepared after."""
+SUPPORT = (8, 8, 8)
+"""Voxels around the brain that its interpolation can feel."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """How visits are prepared, and where they are kept."""
+
+    folder: Path
+    size: str
+    """A key of :data:`trainers.cohorts.preprocessing.slicing.GRIDS`."""
+    brain_mask: BrainMask
+
+
+@dataclass(frozen=True)
+class Order:
+    """One visit to prepare; a 3 T one goes to the frame of a prepared 64 mT visit."""
+
+    visit: Visit
+    target: Path | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What became of a visit: published to ``folder``, or set aside for a ``reason``."""
+
+    visit: Visit
+    folder: Path | None
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may enter a cohort."""
+        return self.folder is not None and not self.reason
+
+
+def take(intake: Intake, order: Order) -> Taken:
+    """Prepare one visit, unless it was before; a failing one is set aside and does not stop the others."""
+    try:
+        return Taken(order.visit, _publish(intake, order))
+    except InputError as error:
+        return Taken(order.visit, None, str(error))
+    except Exception as error:  # a bug in one visit: its traceback is kept, the cohort goes on
+        intake.folder.mkdir(parents=True, exist_ok=True)
+        log = intake.folder / f"{order.visit.id}.traceback.txt"
+        log.write_text(traceback.format_exc())
+        return Taken(order.visit, None, f"{error.__class__.__name__}: {error} (see {log})")
+
+
+def _publish(intake: Intake, order: Order) -> Path:
+    visit = order.visit
+    if missing := {"T1", "T2"} - set(visit.scans):
+        raise InputError(
+            f"{visit.id}: has no {' and no '.join(sorted(missing))} scan; allowed: both contrasts"
+        )
+    if absent := [path for path in files(visit).values() if not path.is_file()]:
+        raise InputError(f"{absent[0]}: no such file; allowed: {nifti.FORMS}")
+    inputs = {name: weights.file_sha256(path) for name, path in files(visit).items()}
+    onto = weights.read_manifest(order.target)["key"] if order.target else "its own space"
+    key = digest(*inputs.values(), *settings(intake), onto)
+    folder = intake.folder / f"{visit.id}-{key[:8]}"
+    if (folder / weights.MANIFEST).is_file():
+        return folder
+    started = time.perf_counter()
+    given = None if visit.mask is None else nifti.read(visit.mask)
+    examination = examine(read(visit.scans), intake.brain_mask, given)
+    tensors, found = _onto(examination, order.target) if order.target else _native(examination, intake)
+    facts = {
+        "key": key,
+        "visit": plain(replace(visit, split="")),  # a split may change, the slices stay
+        "inputs": inputs,
+        "settings": list(settings(intake)),
+        "slices": int(slicing.keep(tensors["slices"]["mask"].numpy()).sum()),
+        **examination.facts(),
+        **found,
+        "warnings": [*examination.warnings, *found.get("warnings", [])],
+        "seconds": round(time.perf_counter() - started, 1),
+        "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+    }
+    weights.publish(folder, tensors, facts)
+    return folder
+
+
+def settings(intake: Intake) -> tuple[str, ...]:
+    """All that changes a visit's slices but its files: recipe, size, mask method and software versions."""
+    tool = skullstrip.installed_tool() if intake.brain_mask == "auto" else intake.brain_mask
+    return (RECIPE, intake.size, intake.brain_mask, tool, *versions())
+
+
+def versions() -> list[str]:
+    """The software that prepares scans."""
+    names = ("antspyx", "nibabel", "numpy", "scipy")
+    return [f"{name} {importlib.metadata.version(name)}" for name in names]
+
+
+def files(visit: Visit) -> dict[str, Path]:
+    """The files that a visit reads."""
+    return {**visit.scans, **({"mask": visit.mask} if visit.mask else {})}
+
+
+def plain(visit: Visit) -> dict[str, Any]:
+    """A visit as plain values."""
+    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(visit).items()}
+
+
+Found = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
+
+
+def _native(examination: Examination, intake: Intake) -> Found:
+    """Slices of a 64 mT visit in its own space, and what 3 T visits need to come to it."""
+    frame = Frame.of(examination.mask, examination.first.affine, slicing.GRIDS[intake.size])
+    volumes = examination.volumes
+    cut = {contrast: frame.slices(values, examination.mask) for contrast, values in volumes.items()}
+    slices = {contrast: pair[0] for contrast, pair in cut.items()} | {"mask": cut["T1"][1]}
+    native = {"T1": np.where(examination.mask, volumes["T1"], 0), "mask": examination.mask}
+    tensors = {"slices": _tensors(slices), "native": _tensors(native)}
+    tensors["look"] = _tensors(previews.look(volumes, examination.mask, examination.first.spacing, slices))
+    return tensors, {"frame": frame.facts()}
+
+
+def _onto(examination: Examination, target: Path) -> Found:
+    """Slices of a 3 T visit, resampled once to the working pixels of a 64 mT visit."""
+    frame = Frame.read(weights.read_manifest(target)["frame"])
+    native = weights.read_tensors(target, "native")
+    fixed = Image(native["T1"].numpy(), frame.affine)
+    moving = Image(np.where(examination.mask, examination.first.values, 0), examination.first.affine)
+    region = native["mask"].numpy() > 0
+    to_visit = registration.rigid(fixed, moving, near(region, fixed.spacing))
+    slices = onto_frame(examination, frame, to_visit)
+    moved = registration.resample(moving, fixed, to_visit, order=1)
+    facts = {
+        "warnings": registration.doubts(fixed, moved, region),
+        "target": target.name,
+        "target_to_visit": to_visit.tolist(),
+        "similarity_to_target": registration.mutual_information(fixed.values[region], moved[region]),
+    }
+    look = previews.look(examination.volumes, examination.mask, examination.first.spacing, slices)
+    look["picture T1 on its 64 mT brain"] = previews.picture(moved, region, fixed.spacing)
+    return {"slices": _tensors(slices), "look": _tensors(look)}, facts
+
+
+def onto_frame(examination: Examination, frame: Frame, to_visit: Array) -> dict[str, Array]:
+    """Each contrast and ``mask`` as slices [N, H, W] of a frame, in the visit's own percentiles."""
+    like, brain = frame.image, Image(examination.mask, examination.first.affine)
+    inside = registration.resample(brain, like, to_visit, order=1) > 0.5
+    slices = {"mask": slicing.axial(inside)}
+    for contrast, values in examination.volumes.items():
+        low, high = np.percentile(values[examination.mask], slicing.PERCENTILES)
+        scan = _brain_alone(image_of(examination.scans[contrast]), brain, examination.to_scan[contrast])
+        scan = _band_limited(scan, frame.grid.spacing)
+        found = registration.resample(scan, like, examination.to_scan[contrast] @ to_visit)
+        slices[contrast] = slicing.axial(slicing.rescale(found, inside, float(low), float(high)))
+    return slices
+
+
+def _brain_alone(scan: Image, brain: Image, to_scan: Array) -> Image:
+    """Beyond the brain its nearest voxel goes on: neither skull nor black is mixed into the rim."""
+    from scipy.ndimage import distance_transform_edt
+
+    inside = registration.resample(brain, scan, np.linalg.inv(to_scan), order=1) > 0.5
+    cut = slicing.box(inside, SUPPORT)
+    scan = scan.cropped(cut)
+    nearest = distance_transform_edt(~inside[cut], scan.spacing, return_distances=False, return_indices=True)
+    return Image(scan.values[tuple(nearest)], scan.affine)
+
+
+def _band_limited(scan: Image, spacing: float) -> Image:
+    """Smoothed in plane to the resolution of coarser pixels, as otherwise noise and edges alias."""
+    from scipy.ndimage import gaussian_filter
+
+    sigma = np.sqrt(np.clip((spacing / scan.spacing) ** 2 - 1, 0, None)) / np.sqrt(8 * np.log(2))
+    return Image(gaussian_filter(scan.values, (*sigma[:2], 0)), scan.affine) if sigma[:2].any() else scan
+
+
+def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(a.astype(np.uint8) if a.dtype == bool else a))
+        for name, a in arrays.items()
+    }

@@ -1,0 +1,105 @@
+"""Imaging an anatomy at a field: contrast, receive field, point spread, noise, mask."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from trainers.cohorts.simulation import physics
+from trainers.cohorts.simulation.physics import Contrast, Field
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.cohorts.simulation.subject import Anatomy
+
+_NATIVE = {"2mm": ((62, 72, 20), (3.2, 3.2, 10.0)), "1mm": ((124, 146, 38), (1.6, 1.6, 5.0))}
+_BIAS_SIGMA = 55.0  # mm
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A skull-stripped native volume; ``planes`` are those at the 64 mT slice centres.
+
+    ``planes`` may lie outside the volume at its ends.
+    """
+
+    values: Array
+    mask: Array
+    affine: Array
+    spacing: float
+    planes: Array
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The 64 mT grid laid over an anatomy grid, so that slice centres fall on anatomy planes."""
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    anatomy_affine: Array
+
+    @classmethod
+    def of(cls, size: str, anatomy_affine: Array) -> "Geometry":
+        """The geometry of ``2mm`` or ``1mm``."""
+        return cls(*_NATIVE[size], anatomy_affine)
+
+    def planes(self, depth: int) -> Array:
+        """Anatomy plane of each 64 mT slice; may lie outside ``0..depth-1`` at the ends."""
+        step = round(self.spacing[2] / self.anatomy_affine[2, 2])
+        first = (depth - 1 - step * (self.shape[2] - 1)) // 2
+        return np.arange(first, first + step * self.shape[2], step)
+
+    def shifts(self, shape: tuple[int, ...]) -> tuple[float, float]:
+        """Offset (mm, in x and y) of the 64 mT centre from the anatomy's.
+
+        Half a voxel where the anatomy's size is odd: the centre of the (even) working grid, whose
+        columns run with x and whose rows run against y.
+        """
+        half = self.anatomy_affine[0, 0] / 2
+        return -half * (shape[0] % 2), half * (shape[1] % 2)
+
+    def affine(self, shape: tuple[int, ...]) -> Array:
+        """RAS affine of the 64 mT grid over an anatomy of ``shape``."""
+        spacing, origin = self.anatomy_affine[0, 0], self.anatomy_affine[:3, 3]
+        affine = np.diag([*self.spacing, 1.0])
+        for axis, shift in enumerate(self.shifts(shape)):
+            middle = origin[axis] + (shape[axis] - 1) / 2 * spacing + shift
+            affine[axis, 3] = middle - (self.shape[axis] - 1) / 2 * self.spacing[axis]
+        affine[2, 3] = origin[2] + self.planes(shape[2])[0] * spacing
+        return affine
+
+    def blur(self, volume: Array) -> Array:
+        """The 64 mT point spread: anatomy grid -> 64 mT grid."""
+        spacing, depth = self.anatomy_affine[0, 0], volume.shape[2]
+        x, y = (
+            physics.kspace_crop(volume.shape[k], spacing, self.shape[k], self.spacing[k], shift)
+            for k, shift in enumerate(self.shifts(volume.shape))
+        )
+        positions = np.arange(depth) * spacing
+        slab = physics.slab_profile(positions, self.planes(depth) * spacing, spacing, self.spacing[2])
+        return physics.point_spread(volume, (x, y), slab)
+
+
+def acquire(
+    person: Anatomy, geometry: Geometry, field: Field, contrast: Contrast, rng: np.random.Generator
+) -> Volume:
+    """Image ``person`` at a field: 3 T on the anatomy's grid, 64 mT on its own thick slices."""
+    scanner = physics.SCANNERS[field]
+    sequence = physics.SEQUENCES[field, contrast]
+    signals = np.array([physics.signal(t, sequence) for t in person.relaxation[field]], np.float32)
+    ideal = contrast_image(person, signals)
+    ideal *= physics.bias_field(rng, ideal.shape, _BIAS_SIGMA / person.spacing, scanner.bias)
+    sigma = float(signals[0]) / scanner.white_matter_snr[contrast]
+    shape = person.mask.shape
+    if field == "3T":
+        values, planes = physics.rician(ideal, rng, sigma), geometry.planes(shape[2])
+        return Volume(values * person.mask, person.mask, person.affine, person.spacing, planes)
+    values = physics.denoise_in_plane(physics.rician(geometry.blur(ideal), rng, sigma))
+    mask = geometry.blur(person.mask.astype(np.float32)) > 0.5
+    affine, native = geometry.affine(shape), np.arange(geometry.shape[2])
+    return Volume(values * mask, mask, affine, geometry.spacing[0], native)
+
+
+def contrast_image(person: Anatomy, signals: Array) -> Array:
+    """Noise-free image ``[X, Y, Z]``: tissue fractions mix their signals linearly, times the texture."""
+    image = np.zeros(person.mask.shape, np.float32)
+    for fraction, signal in zip(person.fractions, signals, strict=True):
+        image += signal * fraction
+    return image * person.texture

@@ -1,0 +1,94 @@
+"""One random person: the template warped, its tissues sharpened, its lesions placed."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+import torch
+
+from trainers.cohorts.simulation import deformation, physics
+from trainers.cohorts.simulation.anatomy import Template
+from trainers.cohorts.simulation.physics import Field, Relaxation
+from trainers.cohorts.simulation.smooth_fields import Array, smooth_field
+
+SHARPNESS = 2.2
+"""Power to which tissue probabilities are raised: the average brain's blur is not a person's."""
+FOLDING = 0.5
+"""Deviation of the log-odds field (as smooth as 3 mm) that gives each person other gyri."""
+CSF_PRIOR = 2.0
+"""Weight of CSF before sharpening: averaging closes the sulci of the template."""
+TEXTURE = 0.02
+"""Deviation of the multiplicative texture, common to all images of a person."""
+JITTER = 0.03
+"""Deviation of each tissue's logarithms of density, T1 and T2 between persons."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Tissue fractions ``[5, X, Y, Z]`` in the order of ``physics.TISSUES``, and what images them."""
+
+    fractions: Array
+    mask: Array
+    affine: Array
+    spacing: float
+    texture: Array
+    relaxation: MappingProxyType[Field, tuple[Relaxation, ...]]
+    lesions: int
+
+
+def make_anatomy(template: Template, rng: np.random.Generator) -> Anatomy:
+    """Draw a person; the same generator state gives the same person."""
+    shape, spacing = template.mask.shape, template.spacing
+    coordinates = deformation.random_coordinates(rng, shape, spacing)
+    maps = torch.from_numpy(np.concatenate([template.tissues, template.mask[None]]))
+    warped = deformation.sample(maps, coordinates).numpy()
+    mask = warped[4] > 0.5
+    fractions = np.zeros((5, *shape), np.float32)
+    fractions[:4] = sharpen(warped[:4], folding_field(rng, shape, spacing))
+    lesions = add_lesions(fractions, rng, spacing)
+    texture = 1 + TEXTURE * smooth_field(rng, shape, 1.2)
+    return Anatomy(fractions * mask, mask, template.affine, spacing, texture, draw_relaxation(rng), lesions)
+
+
+def folding_field(rng: np.random.Generator, shape: tuple[int, ...], spacing: float) -> Array:
+    """Log-odds ``[4, X, Y, Z]`` added to the tissues' before sharpening."""
+    return FOLDING * smooth_field(rng, shape, 3.0 / spacing, 4)
+
+
+def sharpen(probabilities: Array, log_odds: Array) -> Array:
+    """Fractions ``[C, ...]`` that sum to one: probabilities weighted, raised to a power and renormalised."""
+    weighted = probabilities.copy()
+    weighted[3] *= CSF_PRIOR
+    powers = (weighted + 1e-6) ** SHARPNESS * np.exp(log_odds)
+    return np.asarray(powers / powers.sum(0))
+
+
+def add_lesions(fractions: Array, rng: np.random.Generator, spacing: float) -> int:
+    """Turn 0 to 3 balls of white matter (radius 2 to 5 mm) into lesion, in place; returns their number."""
+    radii = rng.uniform(2.0, 5.0, int(rng.integers(0, 4))) / spacing
+    # Tries drawn beforehand, not a choice among all white voxels: a rounding error elsewhere moves no lesion.
+    tries = (rng.random((400, 3)) * fractions.shape[1:]).astype(int)
+    white = tries[fractions[0][tuple(tries.T)] > 0.95]
+    for radius, centre in zip(radii, white, strict=False):
+        reach = int(np.ceil(radius)) + 1
+        box = tuple(slice(max(c - reach, 0), c + reach + 1) for c in centre)
+        offsets = np.indices(fractions[0][box].shape) - np.minimum(centre, reach)[:, None, None, None]
+        ball = np.clip(radius + 0.5 - np.sqrt((offsets**2).sum(0)), 0, 1)
+        taken = (fractions[0][box] * ball).astype(np.float32)
+        fractions[4][box] += taken
+        fractions[0][box] -= taken
+    return min(len(radii), len(white))
+
+
+def draw_relaxation(rng: np.random.Generator) -> MappingProxyType[Field, tuple[Relaxation, ...]]:
+    """A person's tissues: each constant of the table off by some 3 %, alike at both fields."""
+    factors = np.exp(JITTER * rng.standard_normal((len(physics.TISSUES), 3)))
+    return MappingProxyType(
+        {
+            field: tuple(
+                Relaxation(t.pd * float(pd), t.t1 * float(t1), t.t2 * float(t2))
+                for t, (pd, t1, t2) in zip(tissues, factors, strict=True)
+            )
+            for field, tissues in physics.RELAXATION.items()
+        }
+    )

@@ -1,0 +1,116 @@
+"""Slices of a cohort as tensors: random training crops by counter, whole validation slices in row order.
+
+Every draw is a function of (seed, step, rank) alone, so resuming at a step needs no stored random state.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.config import FieldError
+from trainers.data import channels
+from trainers.data.batch import Batch, Pairing
+from trainers.data.store import Cohort, Split
+
+Window = tuple[slice, slice, bool]
+"""Rows, columns, and whether mirrored left-right."""
+
+
+@dataclass(frozen=True)
+class Slices:
+    """Random square crops of the training split, of ``crop`` pixels, mirrored left-right half of the time."""
+
+    split: Split
+    layout: channels.Layout
+    crop: int
+
+    @classmethod
+    def of(cls, cohort: Cohort, layout: channels.Layout, crop: int) -> "Slices":
+        """The training slices of a cohort; raises FieldError for a crop that does not fit into them."""
+        if crop > min(cohort.shape):
+            raise FieldError(
+                "crop", crop, f"at most {min(cohort.shape)}, the shorter side of this cohort's slices"
+            )
+        return cls(cohort.split("train"), layout, crop)
+
+    def batch(self, size: int, *counter: int, pairing: Pairing = "random") -> Batch:
+        """``size`` slices of either domain, drawn by ``counter`` (seed, step, rank, ...)."""
+        rng = np.random.default_rng(counter)
+        rows, windows = self._draw("64mT", size, rng)
+        source, source_mask = self._crops("64mT", rows, windows)
+        if pairing == "level":
+            rows = self._level_rows(rows, rng)
+        else:
+            rows, windows = self._draw("3T", size, rng)
+        target, target_mask = self._crops("3T", rows, windows)
+        return Batch(source, source_mask, target, target_mask)
+
+    def target_crops(self, size: int, seed: int) -> Iterator[Tensor]:
+        """Endless batches of 3 T crops [size, 3, crop, crop], for the teacher."""
+        rng = np.random.default_rng(seed)
+        while True:
+            yield self._crops("3T", *self._draw("3T", size, rng))[0]
+
+    def _draw(self, domain: str, size: int, rng: np.random.Generator) -> tuple[Array, list[Window]]:
+        mask = self.split.mask(domain)
+        rows = rng.integers(len(mask), size=size)
+        return rows, [self._window(mask[row], rng) for row in rows]
+
+    def _level_rows(self, source: Array, rng: np.random.Generator) -> Array:
+        """For each 64 mT row, that of a random 3 T subject nearest to it in relative height."""
+        levels, subjects = heights(self.split, "64mT").numpy(), self.split.subjects("3T")
+        drawn = [subjects[i] for i in rng.integers(len(subjects), size=len(source))]
+        last = [subject.stop - 1 - subject.start for subject in drawn]
+        return np.array(
+            [s.start + round(levels[row] * n) for row, s, n in zip(source, drawn, last, strict=True)]
+        )
+
+    def _crops(self, domain: str, rows: Array, windows: list[Window]) -> tuple[Tensor, Tensor]:
+        t1, t2, inside = (
+            torch.from_numpy(
+                np.stack([_cut(a[row], *w) for row, w in zip(rows, windows, strict=True)]).astype(np.float32)
+            )
+            for a in (
+                self.split.slices(domain, "T1"),
+                self.split.slices(domain, "T2"),
+                self.split.mask(domain),
+            )
+        )
+        return channels.stack(t1, t2, self.layout), inside > 0
+
+    def _window(self, mask: Array, rng: np.random.Generator) -> Window:
+        """A crop around a random brain pixel, moved inside the slice: no crop is all background."""
+        inside = np.argwhere(mask)
+        centre = inside[rng.integers(len(inside))]
+        top, left = (
+            int(np.clip(c - self.crop // 2, 0, n - self.crop))
+            for c, n in zip(centre, mask.shape, strict=True)
+        )
+        return slice(top, top + self.crop), slice(left, left + self.crop), bool(rng.integers(2))
+
+
+def _cut(image: Array, rows: slice, columns: slice, mirrored: bool) -> Array:
+    piece = image[rows, columns]
+    return piece[:, ::-1] if mirrored else piece
+
+
+def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array) -> Tensor:
+    """The given rows as [N, 3, H, W] float32 in [-1, 1]."""
+    t1, t2 = (torch.from_numpy(np.asarray(split.slices(domain, c)[rows], np.float32)) for c in ("T1", "T2"))
+    return channels.stack(t1, t2, layout)
+
+
+def exemplar(cohort: Cohort, layout: channels.Layout) -> Tensor:
+    """All slices [L, 3, H, W] of the first 3 T training subject, inferior to superior."""
+    split = cohort.split("train")
+    first = split.subjects("3T")[0]
+    return whole_slices(split, "3T", layout, np.arange(first.start, first.stop))
+
+
+def heights(split: Split, domain: str) -> Tensor:
+    """Each row's relative height [N] within its subject, 0 lowest, 1 highest."""
+    return torch.cat([torch.linspace(0, 1, s.stop - s.start) for s in split.subjects(domain)])

@@ -1,0 +1,146 @@
+"""The cohort store: memory-mapped slices and a manifest, one subdirectory a split.
+
+<root>/cohorts/<hash16>/manifest.json
+<root>/cohorts/<hash16>/{train,val,test}/<domain>_<contrast|mask>.npy    [N, H, W]
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.errors import InputError
+from trainers.weights import file_sha256
+
+SPLITS = ("train", "val", "test")
+PAIRED_SPLITS = ("val", "test")
+DOMAINS = ("64mT", "3T")
+CONTRASTS = ("T1", "T2")
+MASK = "mask"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Rows ``start:stop`` of a domain's arrays belong to subject ``id``."""
+
+    id: str
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split, opened: slices are memory maps, read only."""
+
+    name: str
+    _arrays: dict[tuple[str, str], Array]
+    _subjects: dict[str, tuple[Subject, ...]]
+
+    def slices(self, domain: str, contrast: str) -> Array:
+        """``[N, H, W]`` in [-1, 1], float16 or float32; -1 outside the brain."""
+        return self._arrays[domain, contrast]
+
+    def mask(self, domain: str) -> Array:
+        """Brain mask ``[N, H, W]`` of uint8."""
+        return self._arrays[domain, MASK]
+
+    def subjects(self, domain: str) -> tuple[Subject, ...]:
+        """Subjects in row order. In val and test both domains list the same ones, row by row."""
+        return self._subjects[domain]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A prepared cohort: its manifest is read on opening, each split only when asked for."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, path: str | Path) -> "Cohort":
+        """Open a prepared cohort; raises :class:`InputError` if its manifest is missing or damaged."""
+        path = Path(path)
+        file = path / "manifest.json"
+        try:
+            manifest = json.loads(file.read_text())
+        except FileNotFoundError:
+            raise InputError(
+                f"{file}: not found; a cohort folder holds one (prepare the cohort first)"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise _damaged(file, path, f"cannot be read ({error.__class__.__name__})") from None
+        if not isinstance(manifest, dict) or manifest.get("checksum") != checksum(manifest):
+            raise _damaged(file, path, "does not match its checksum")
+        return cls(path, manifest)
+
+    @property
+    def hash(self) -> str:
+        """Content hash of the configuration and its sources (hex sha256)."""
+        return str(self.manifest["hash"])
+
+    @property
+    def spacing(self) -> float:
+        """In-plane spacing (mm)."""
+        return float(self.manifest["spacing"])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a slice."""
+        rows, columns = self.manifest["shape"]
+        return rows, columns
+
+    def split(self, name: str) -> Split:
+        """Open ``train``, ``val`` or ``test`` and touch no other; raises :class:`InputError` if damaged."""
+        if name not in SPLITS:
+            raise InputError(f"split: {name!r} is not allowed; allowed: {', '.join(SPLITS)}")
+        arrays = {}
+        for file, entry in self._files(name):
+            domain, kind = Path(file).stem.split("_")
+            arrays[domain, kind] = self._map(file, entry)
+        return Split(name, arrays, {domain: self._subjects(name, domain) for domain in DOMAINS})
+
+    def verify(self, *splits: str) -> None:
+        """Compare the sha256 of every file of ``splits`` (default: all); raises :class:`InputError`."""
+        for split in splits or SPLITS:
+            for file, entry in self._files(split):
+                self._map(file, entry)
+                if file_sha256(self.path / file) != entry["sha256"]:
+                    raise _damaged(self.path / file, self.path, "does not match its sha256")
+
+    def _files(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        return ((f, entry) for f, entry in self.manifest["files"].items() if f.startswith(f"{split}/"))
+
+    def _subjects(self, split: str, domain: str) -> tuple[Subject, ...]:
+        rows = (s for s in self.manifest["subjects"] if s["split"] == split and domain in s["domains"])
+        return tuple(Subject(s["id"], s["start"], s["stop"]) for s in rows)
+
+    def _map(self, file: str, entry: dict[str, Any]) -> Array:
+        path = self.path / file
+        try:
+            if path.stat().st_size != entry["bytes"]:
+                raise _damaged(path, self.path, f"holds {path.stat().st_size} bytes, not {entry['bytes']}")
+            array: Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise _damaged(path, self.path, "is missing") from None
+        except (OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise _damaged(path, self.path, f"cannot be read ({error.__class__.__name__})") from None
+        if list(array.shape) != entry["shape"] or str(array.dtype) != entry["dtype"]:
+            raise _damaged(path, self.path, f"holds {array.dtype}{list(array.shape)}")
+        return array
+
+
+def checksum(manifest: dict[str, Any]) -> str:
+    """sha256 of the manifest without its own ``checksum``."""
+    rest = {key: value for key, value in manifest.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _damaged(file: Path, cohort: Path, what: str) -> InputError:
+    return InputError(f"{file}: {what}; delete the folder {cohort} and prepare the cohort again")

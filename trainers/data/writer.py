@@ -1,0 +1,144 @@
+"""Writing a cohort: subject by subject, atomically, once."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.store import CONTRASTS, DOMAINS, MASK, SPLITS, checksum
+from trainers.errors import InputError
+from trainers.weights import file_sha256
+
+_FORMAT: Any = np.lib.format  # untyped in numpy 2.3
+_HEADER_BYTES = 128  # numpy leaves room in the header for the first axis to grow
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A prepared subject: ``arrays[domain, contrast or "mask"] = [n, H, W]``, equal n in all of them."""
+
+    id: str
+    split: str
+    arrays: Mapping[tuple[str, str], Array]
+    provenance: Mapping[str, Any]
+
+
+def folder(root: Path, hash_: str) -> Path:
+    """Where the cohort of that content hash lives."""
+    return root / "cohorts" / hash_[:16]
+
+
+def find(root: Path, hash_: str) -> Path | None:
+    """The finished cohort of that hash, if any; raises :class:`InputError` for a folder that is none."""
+    path = folder(root, hash_)
+    if path.exists() and not (path / "manifest.json").is_file():
+        raise InputError(f"{path}: has no manifest.json; delete the folder and prepare the cohort again")
+    return path if path.exists() else None
+
+
+def write(root: Path, hash_: str, head: Mapping[str, Any], entries: Iterable[Entry]) -> Path:
+    """Write ``entries`` and publish the folder by one rename; an interrupted build leaves nothing.
+
+    ``head`` goes into the manifest: config, spacing, shape, dtype and the fixed choices.
+    """
+    final = folder(root, hash_)
+    work = final.with_name(f".{final.name}-{uuid.uuid4().hex}")
+    try:
+        work.mkdir(parents=True)
+        manifest = {"hash": hash_, **head, **_write_entries(work, head, entries)}
+        manifest["checksum"] = checksum(json.loads(json.dumps(manifest)))
+        _write_durably(work / "manifest.json", json.dumps(manifest, indent=1))
+        return _publish(work, final)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _publish(work: Path, final: Path) -> Path:
+    try:
+        work.rename(final)
+    except OSError:
+        if not (final / "manifest.json").is_file():  # else another process was first: same hash, same content
+            raise
+    return final
+
+
+def _write_entries(work: Path, head: Mapping[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
+    with ExitStack() as stack:
+        files = {
+            f"{split}/{domain}_{kind}.npy": stack.enter_context(
+                _Growing(work / split / f"{domain}_{kind}.npy", "uint8" if kind == MASK else head["dtype"])
+            )
+            for split in SPLITS
+            for domain in DOMAINS
+            for kind in (*CONTRASTS, MASK)
+        }
+        subjects = [_append(files, entry) for entry in entries]
+        return {
+            "subjects": subjects,
+            "files": {name: file.finish(tuple(head["shape"])) for name, file in files.items()},
+        }
+
+
+def _append(files: Mapping[str, "_Growing"], entry: Entry) -> dict[str, Any]:
+    rows = set()
+    for (domain, kind), array in entry.arrays.items():
+        rows.add(files[f"{entry.split}/{domain}_{kind}.npy"].append(array))
+    ((start, stop),) = rows
+    domains = sorted({domain for domain, _ in entry.arrays}, reverse=True)
+    return {
+        "id": entry.id,
+        "split": entry.split,
+        "domains": domains,
+        "start": start,
+        "stop": stop,
+        "provenance": dict(entry.provenance),
+    }
+
+
+class _Growing:
+    """A .npy file whose first axis is known only when it is finished."""
+
+    def __init__(self, path: Path, dtype: str) -> None:
+        path.parent.mkdir(exist_ok=True)
+        self.path, self.dtype, self.rows = path, np.dtype(dtype), 0
+        self.stream: IO[bytes] = path.open("wb")
+        self.stream.write(bytes(_HEADER_BYTES))
+
+    def __enter__(self) -> "_Growing":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+    def append(self, array: Array) -> tuple[int, int]:
+        """Write rows; returns the first and one past the last."""
+        start, self.rows = self.rows, self.rows + len(array)
+        self.stream.write(np.ascontiguousarray(array, self.dtype).tobytes())
+        return start, self.rows
+
+    def finish(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Write the header, flush to disk; returns the file's entry in the manifest."""
+        whole = (self.rows, *shape)
+        header = {"descr": _FORMAT.dtype_to_descr(self.dtype), "fortran_order": False, "shape": whole}
+        self.stream.seek(0)
+        _FORMAT.write_array_header_1_0(self.stream, header)
+        assert self.stream.tell() == _HEADER_BYTES
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        size, sha256 = self.path.stat().st_size, file_sha256(self.path)
+        return {"shape": list(whole), "dtype": self.dtype.name, "bytes": size, "sha256": sha256}
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with path.open("w") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())

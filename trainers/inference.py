@@ -1,0 +1,111 @@
+"""A visit's 64 mT scans through an exported translator and back onto their own grids."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.cohorts.preprocessing import registration
+from trainers.cohorts.preprocessing.examination import Examination, image_of
+from trainers.cohorts.preprocessing.frame import Frame
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data import channels
+from trainers.export import Translator
+from trainers.metrics.plausibility import slice_shift, through_plane_change
+
+
+@dataclass(frozen=True)
+class Enhanced:
+    """What a translator made of a visit; volumes [X, Y, Z] are on each scan's own grid, in RAS."""
+
+    volumes: Mapping[str, Array]
+    """3 T-like intensities in [0, 1], 0 outside the brain."""
+    spread: Mapping[str, Array]
+    """Standard deviation over draws of the latent, in the same units; empty where none was asked for."""
+    brain: Mapping[str, Array]
+    """Where there is brain."""
+    untouched: Mapping[str, Array]
+    """The scans themselves, normalised as the translator saw them, in [0, 1]."""
+    consistency: Mapping[str, Mapping[str, float]]
+    """Change from slice to slice relative to the input's: 1 is as smooth as the scan itself."""
+
+
+def enhance(translator: Translator, examination: Examination, draws: int = 1) -> Enhanced:
+    """Translate a visit; raises InputError where its brain does not fit the translator's grid.
+
+    Each axial slice of the first contrast's grid is translated by itself, all with the same latent. With
+    several ``draws`` of the latent their spread is returned; the volumes are the first draw's.
+    """
+    frame = Frame.of(examination.mask, examination.first.affine, translator.grid)
+    volumes = examination.volumes
+    cut = {c: frame.slices(values, examination.mask) for c, values in volumes.items()}
+    inside = torch.from_numpy(next(iter(cut.values()))[1]) > 0
+    images = {c: torch.from_numpy(slices) for c, (slices, _) in cut.items()}
+    source = channels.stack(*_both(images), translator.channels)
+    outputs = torch.stack([translator.slices(source, inside, draw) for draw in range(draws)])
+    names = channels.contrasts(translator.channels)
+    shown = [channels.split(output, translator.channels) for output in outputs]
+    spread = {c: torch.stack([one[c] for one in shown]).std(0, correction=0) / 2 for c in names if draws > 1}
+    way = _Way.of(frame, examination, inside)
+    return Enhanced(
+        volumes={c: way.home(c, shown[0][c]) for c in names},
+        brain={c: way.brain(c) for c in names},
+        spread={c: way.home(c, values * 2 - 1) for c, values in spread.items()},
+        untouched={c: way.home(c, images[c]) for c in names},
+        consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
+    )
+
+
+def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float]:
+    """Through-plane change and slice shift of an output relative to its input (DATA.md B4)."""
+    unit, reference = (output + 1) / 2, (source + 1) / 2
+    return {
+        "through_plane_change": float(through_plane_change(unit, reference, mask)),
+        "slice_shift": float(slice_shift(unit, reference, mask)),
+    }
+
+
+def _both(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """T1 and T2; a layout of one contrast does not look at the other."""
+    present = next(iter(images.values()))
+    return images.get("T1", present), images.get("T2", present)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """From working slices to the scans' own grids, the black beyond the brain not mixed into its rim."""
+
+    frame: Frame
+    examination: Examination
+    share: Array
+    """Of each voxel's interpolation weights, what lies in the brain of the working slices."""
+    nearest: Array
+    """Indices of the nearest voxel with such a share."""
+
+    @classmethod
+    def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_Way":
+        from scipy.ndimage import distance_transform_edt
+
+        share = frame.volume(2 * inside.numpy().astype(np.float32) - 1)
+        spacing = examination.first.spacing
+        nearest = distance_transform_edt(share == 0, spacing, return_distances=False, return_indices=True)
+        return cls(frame, examination, share, nearest)
+
+    def home(self, contrast: str, slices: Tensor) -> Array:
+        """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
+        # Normalised convolution (Knutsson & Westin 1993), as on the way there.
+        values = self.frame.volume(slices.numpy()) / np.where(self.share > 0, self.share, 1)
+        volume = Image(values[tuple(self.nearest)], self.frame.affine)
+        return np.where(self.brain(contrast), self._onto(contrast, volume), 0).astype(np.float32)
+
+    def brain(self, contrast: str) -> Array:
+        """The brain mask on the contrast's own grid."""
+        return self._onto(contrast, Image(self.examination.mask, self.frame.affine), order=1) > 0.5
+
+    def _onto(self, contrast: str, volume: Image, order: Literal[1, 3] = 3) -> Array:
+        scan = image_of(self.examination.scans[contrast])
+        return registration.resample(volume, scan, np.linalg.inv(self.examination.to_scan[contrast]), order)
