@@ -17,9 +17,10 @@ from platform.spaces.loader import find_space, load_study, profile_choices
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.study.study import Cohort as CohortChoice
-from platform.study.study import Resources, Study, cohort_config, cohort_module, cohort_sources
+from platform.study.study import Resources, Study
 from typing import Any
 
+from trainers.cohorts.base import find_source, source_names
 from trainers.cohorts.scans.pipeline import ScansConfig
 from trainers.config import FieldError, FieldType, build, field_types
 from trainers.data.store import SPLITS, Cohort
@@ -30,7 +31,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; a chosen cohort's settings are options of it."""
     parser = cli.parser("prepare", __doc__)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--cohort", metavar="SOURCE", help=f"a cohort alone: {', '.join(cohort_sources())}")
+    what.add_argument("--cohort", metavar="SOURCE", help=f"a cohort alone: {', '.join(source_names())}")
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--study", metavar="NAME", help="a study that was begun")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
@@ -58,11 +59,10 @@ def main(argv: Sequence[str]) -> None:
     study = None if options.cohort else chosen_study(options, Storage.open(options.storage))
     choice = study.cohort if study else chosen_cohort(options)
     storage = Storage.open(options.storage)
-    if options.export and not hasattr(cohort_module(choice.source), "native_volumes"):
+    if options.export and find_source(choice.source).native_volumes is None:
         raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
-    if choice.source == "zenodo+ixi":
-        for archive in ("zenodo", "ixi"):
-            acquire(archive, Path(choice.config.root), console)
+    for archive in find_source(choice.source).archives:
+        acquire(archive, Path(choice.config.root), console)
     tuner.start_ray(options.address, study.resources if study else Resources())
     cohort = prepare_cohort(choice, storage.root, console)
     console.print(f"cohort: {cohort}")
@@ -85,7 +85,7 @@ def chosen_study(options: argparse.Namespace, storage: Storage) -> Study:
 
 def chosen_cohort(options: argparse.Namespace) -> CohortChoice:
     """The cohort of ``--cohort`` and its settings; raises FieldError for a wrong one."""
-    config = cohort_config(options.cohort)
+    config = find_source(options.cohort).config
     given = {f.name: value for f in fields(config) if (value := getattr(options, f.name, None)) is not None}
     if issubclass(config, ScansConfig) and "root" not in given:
         raise InputError(f"--root: is missing; allowed: where the scans of {options.cohort} are")
@@ -96,13 +96,14 @@ def export(choice: CohortChoice, cohort: Cohort, split: str, folder: Path) -> li
     """Native scans as ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``."""
     import nibabel as nib
 
-    source: Any = cohort_module(choice.source)
+    volumes = find_source(choice.source).native_volumes
+    assert volumes is not None  # the command has refused others
     written = []
     for subject in [s["id"] for s in cohort.manifest["subjects"] if s["split"] == split]:
         name = f"sub-{subject.replace('-', '')}"
         anat = folder / name / "anat"
         anat.mkdir(parents=True, exist_ok=True)
-        for (field, contrast), (values, affine) in source.native_volumes(choice.config, subject).items():
+        for (field, contrast), (values, affine) in volumes(choice.config, subject).items():
             written.append(anat / f"{name}_acq-{field}_{contrast}w.nii.gz")
             nib.save(nib.Nifti1Image(values, affine), written[-1])
     return written
@@ -110,7 +111,7 @@ def export(choice: CohortChoice, cohort: Cohort, split: str, folder: Path) -> li
 
 def _add_settings(parser: argparse.ArgumentParser, source: str) -> None:
     group = parser.add_argument_group(f"settings of {source}")
-    for name, kind in field_types(cohort_config(source)).items():
+    for name, kind in field_types(find_source(source).config).items():
         group.add_argument(
             f"--{name.replace('_', '-')}", type=_plain(kind), metavar=name.upper(), help=str(kind)
         )

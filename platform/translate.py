@@ -29,8 +29,8 @@ from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.slicing import normalise
 from trainers.cohorts.scans.visit_preparation import versions
-from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.data import channels
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.files import write_text

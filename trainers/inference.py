@@ -12,8 +12,8 @@ from trainers.cohorts.preprocessing import registration
 from trainers.cohorts.preprocessing.examination import Examination, image_of
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image
-from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.data import channels
+from trainers.data.arrays import Array
 from trainers.export import Translator
 from trainers.metrics.plausibility import slice_shift, through_plane_change
 

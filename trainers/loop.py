@@ -19,6 +19,7 @@ from trainers.data.store import Cohort
 from trainers.methods.base import Context, Method, TrialConfig, find_method, translate_rows
 from trainers.metrics.judge import Judge, finish
 from trainers.references.store import References
+from trainers.report import Report
 
 CHECK_EVERY = 25
 """Steps between looks at whether the losses are still finite (each look waits for the GPU)."""
@@ -40,26 +41,6 @@ class Task:
     """Where the trial's checkpoints are published."""
     milestones: tuple[int, ...] = ()
     """Steps at which it reports, beside the rungs of its settings."""
-
-
-@dataclass(frozen=True)
-class Report:
-    """A rung: validation per refinement step count, losses since the last rung, cost and checkpoint."""
-
-    step: int
-    steps: int
-    scores: Mapping[int, Mapping[str, float]]
-    losses: Mapping[str, float]
-    seconds: float
-    """Training and validation since the last report."""
-    checkpoint: str
-    training_seconds: float = 0.0
-    """Training alone."""
-
-    @property
-    def done(self) -> bool:
-        """Whether this was the last rung."""
-        return self.step >= self.steps
 
 
 @dataclass
@@ -108,7 +89,7 @@ class Loop:
         A resumed trial first repeats the report of its checkpoint, which may not have been heard.
         """
         if self.found:
-            yield stored_report(self.found)
+            yield Report.from_json(self.found.facts["report"])
         while self.step < self.config.steps:
             started, scalars = time.perf_counter(), RunningMeans()
             target = next_rung(self.step, self.config, self.task.milestones)
@@ -139,7 +120,7 @@ class Loop:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)
             facts = {"key": self.key, "method": self.task.method, "config": asdict(self.config)}
-            facts |= {"report": asdict(report), **self.origin}
+            facts |= {"report": report.to_json(), **self.origin}
             checkpoint.save(self.method, folder, facts, samples)
         self.accelerator.wait_for_everyone()
         return report
@@ -191,13 +172,6 @@ class Loop:
         mean: Tensor = self.accelerator.reduce(torch.cat([g.flatten() for g in gradients]), "mean")
         parts = torch.split_with_sizes(mean, [g.numel() for g in gradients])
         return [part.view_as(g) for part, g in zip(parts, gradients, strict=True)]
-
-
-def stored_report(found: checkpoint.Checkpoint) -> Report:
-    """The report that a checkpoint was published with."""
-    plain = dict(found.facts["report"])
-    scores = {int(count): values for count, values in plain.pop("scores").items()}
-    return Report(scores=scores, **plain)
 
 
 def trial_key(task: Task, cohort: Cohort, references: References) -> str:

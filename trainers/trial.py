@@ -8,7 +8,6 @@ trial finds its own last intact checkpoint, whoever restarts it.
 import functools
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from trainers.config import build, canonical
 from trainers.data.store import Cohort
-from trainers.loop import Diverged, Loop, Report, Task
+from trainers.loop import Diverged, Loop, Task
 from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
+from trainers.report import Report
 
 Result = dict[str, Any]
 """``{"report": text, "done": bool}`` at a rung, ``{"diverged": reason, "done": True}`` at a bad end."""
@@ -80,7 +80,7 @@ def results(task: Task) -> Iterator[Result]:
     cohort, references, judge = _opened(task.cohort, task.references)
     try:
         for report in Loop(task, cohort, references, judge).reports():
-            yield {"report": json.dumps(asdict(report)), "done": report.done}
+            yield {"report": json.dumps(report.to_json()), "done": report.done}
     except Diverged as reason:
         yield {"diverged": str(reason), "done": True}
 
@@ -107,9 +107,7 @@ def decode(text: str) -> Task:
 
 def decode_report(text: str) -> Report:
     """The report of a result."""
-    plain = json.loads(text)
-    plain["scores"] = {int(count): values for count, values in plain["scores"].items()}
-    return Report(**plain)
+    return Report.from_json(json.loads(text))
 
 
 @functools.lru_cache(maxsize=1)

@@ -7,13 +7,12 @@ from pathlib import Path
 from platform.cohorts.download import Remote, download, writing
 from platform.cohorts.extract import unpack
 from platform.cohorts.http_client import Patience, WebError, fetch_text
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 
 from trainers.errors import InputError
 
-Source = Literal["zenodo", "ixi"]
 ARCHIVES = Path(__file__).with_name("archives.json")
 """Everything that is fetched from elsewhere: addresses, sums, licences."""
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -32,14 +31,14 @@ class Archive:
     files: tuple[Remote, ...]
 
     @classmethod
-    def read(cls, source: Source, archives: Path) -> "Archive":
+    def read(cls, source: str, archives: Path) -> "Archive":
         """The entry of ``source``."""
         entry: dict[str, Any] = json.loads(archives.read_text("utf-8"))[source]
         return cls(**entry | {"files": tuple(Remote(**file) for file in entry["files"])})
 
 
 def acquire(
-    source: Source,
+    source: str,
     root: Path,
     console: Console,
     archives: Path = ARCHIVES,

@@ -6,7 +6,7 @@ from pathlib import Path
 from platform.cohorts import quality_page
 from platform.execution.tuner import fetched, ray_map
 from platform.study.study import Cohort as CohortChoice
-from platform.study.study import Study, cohort_module
+from platform.study.study import Study
 from typing import Any
 
 import ray
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from trainers import trial
+from trainers.cohorts.base import find_source
 from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
 from trainers.cohorts.scans.visit_preparation import Order, Taken
 from trainers.config import build
@@ -57,7 +58,7 @@ def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
                 bar.advance(task)
                 yield entry
 
-        path: Path = cohort_module(choice.source).prepare(choice.config, root, mapper)
+        path: Path = find_source(choice.source).prepare(choice.config, root, mapper)
         if bar.tasks[task].total is None:  # it was there
             bar.update(task, total=1, completed=1)
     return path

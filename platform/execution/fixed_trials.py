@@ -27,7 +27,8 @@ from rich.table import Table
 from rich.text import Text
 
 from trainers.config import canonical
-from trainers.loop import Report, Task
+from trainers.loop import Task
+from trainers.report import Report
 
 
 @dataclass(frozen=True)

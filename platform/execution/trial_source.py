@@ -6,7 +6,7 @@ from platform.storage.ledger import Status
 from platform.tracking.recorder import Status as RunStatus
 from typing import Any
 
-from trainers.loop import Report
+from trainers.report import Report
 
 
 def plain(report: Report) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from ray.tune.search import Searcher
 
 from trainers import trial
-from trainers.loop import Report, Task
+from trainers.loop import Task
+from trainers.report import Report
 
 RETRIES = 3
 """Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""

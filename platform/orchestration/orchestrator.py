@@ -24,7 +24,8 @@ from platform.study.criteria import Terms
 from platform.study.study import Resources, Study
 from platform.tracking.recorder import Recorder
 
-from trainers.loop import Report, Task
+from trainers.loop import Task
+from trainers.report import Report
 
 log = logging.getLogger(__name__)
 

@@ -1,16 +1,12 @@
 """A study, typed: what is searched, towards what, on which cohort, by what means; kept as JSON."""
 
 import functools
-import importlib
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from platform.study.dimensions import INTERVALS, Choice, Dimension
 from typing import Annotated, Any, Literal
 
-import trainers.cohorts
 from trainers.config import FieldError, FieldType, Range, build, check, digest, field_types, suggest
 
 fields_of = functools.cache(field_types)
@@ -25,29 +21,11 @@ def method_config(name: str) -> type:
     return config
 
 
-def cohort_module(source: str) -> Any:
-    """The module of trainers/cohorts that makes cohorts of a source; ``zenodo+ixi`` is zenodo_ixi.py."""
-    return importlib.import_module(f"trainers.cohorts.{source.replace('+', '_')}")
-
-
 def cohort_config(source: str) -> type:
-    """``<Source>Config`` of trainers/cohorts/<source>.py; raises InputError for an unknown source."""
-    known = cohort_sources()
-    if source not in known:
-        raise FieldError("source", source, f"{suggest(source, known)}one of {', '.join(known)}")
-    config: type = getattr(cohort_module(source), known[source])
-    return config
+    """The configuration class of a cohort source; raises FieldError for an unknown one."""
+    from trainers.cohorts.base import find_source
 
-
-def cohort_sources() -> dict[str, str]:
-    """The name of every source's configuration class, found without importing any."""
-    known = {}
-    for file in sorted(path for folder in trainers.cohorts.__path__ for path in Path(folder).glob("*.py")):
-        name = file.stem.replace("_", "")
-        text = file.read_text("utf-8")
-        if match := re.search(rf"^class ({name}config)\b", text, re.IGNORECASE | re.MULTILINE):
-            known[file.stem.replace("_", "+")] = match[1]
-    return known
+    return find_source(source).config
 
 
 def reference_config() -> type:

@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 
-from trainers.loop import Report, Task
+from trainers.loop import Task
+from trainers.report import Report
 
 REFERENCE = {"fid": 10.0, "ms_ssim": 0.0}
 Scores = Mapping[int, Mapping[str, float]]

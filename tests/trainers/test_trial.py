@@ -12,9 +12,10 @@ from trainers import trial
 from trainers.config import FieldError
 from trainers.cost import step_flops
 from trainers.data.sampling import Slices, heights
-from trainers.loop import Report, Task
+from trainers.loop import Task
 from trainers.methods.unsb import Config
 from trainers.references.config import ReferenceConfig
+from trainers.report import Report
 
 SMALL: dict[str, Any] = {
     "generator_width": 4,

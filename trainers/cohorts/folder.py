@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from trainers.cohorts.base import CohortSource
 from trainers.cohorts.scans import pipeline, tables
 from trainers.cohorts.scans.visits import Visit, files_below
 from trainers.errors import InputError
@@ -182,3 +183,6 @@ def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
     if twice := [name for name, n in Counter(visit.id for visit in found).items() if n > 1]:
         raise InputError(f"{source}: {twice[0]} is the name of two visits; allowed: names that differ")
     return found
+
+
+SOURCE = CohortSource("folder", FolderConfig, prepare)

@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from trainers.cohorts.base import CohortSource
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.simulation import anatomy
 from trainers.cohorts.simulation.imaging import Geometry, Volume, acquire
 from trainers.cohorts.simulation.physics import CONTRASTS, FIELDS, Field
-from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.cohorts.simulation.subject import Anatomy, make_anatomy
 from trainers.config import Range, canonical, digest
 from trainers.data import writer
+from trainers.data.arrays import Array
 from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
 
@@ -170,3 +171,6 @@ def _fixed_choices() -> dict[str, str]:
         "slice_filter": f"brain >= {slicing.MIN_BRAIN_FRACTION:.0%} of a slice; pairs: at both fields",
         "order": "by split, domain, subject, then inferior to superior",
     }
+
+
+SOURCE = CohortSource("phantom", PhantomConfig, prepare, native_volumes=native_volumes)

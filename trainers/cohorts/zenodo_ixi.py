@@ -6,6 +6,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.cohorts.base import CohortSource
 from trainers.cohorts.scans import ixi, pipeline, zenodo
 
 
@@ -19,3 +20,6 @@ def prepare(config: ZenodoIxiConfig, root: Path, mapper: pipeline.Mapper = map) 
     place = Path(config.root).resolve()
     visits = [*zenodo.visits(place / "zenodo"), *ixi.visits(place / "ixi")]
     return pipeline.prepare("zenodo+ixi", config, visits, root, mapper)
+
+
+SOURCE = CohortSource("zenodo+ixi", ZenodoIxiConfig, prepare, archives=("zenodo", "ixi"))

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.config import FieldError
 from trainers.data import channels
+from trainers.data.arrays import Array
 from trainers.data.batch import Batch, Pairing
 from trainers.data.store import Cohort, Split
 

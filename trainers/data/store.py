@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 from trainers.weights import file_sha256
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.data.store import CONTRASTS, DOMAINS, MASK, SPLITS, checksum
 from trainers.errors import InputError
 from trainers.weights import file_sha256

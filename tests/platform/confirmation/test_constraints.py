@@ -13,8 +13,16 @@ from platform.study.criteria import Terms
 from platform.study.study import Constraint, Study
 
 import pytest
-from tests.platform.confirmation.test_ranking import CORNER, LUCKY, OBJECTIVES, begin, finalist, front, scoring
 
+from tests.platform.confirmation.test_ranking import (
+    CORNER,
+    LUCKY,
+    OBJECTIVES,
+    begin,
+    finalist,
+    front,
+    scoring,
+)
 from trainers.errors import InputError
 
 SEARCHED = front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0))

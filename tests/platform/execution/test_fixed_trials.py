@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from trainers.loop import Report
+from trainers.report import Report
 
 SCORES = {1: {"fid": 2.0, "psnr": 20.0}}
 

@@ -27,8 +27,9 @@ from trainers import trial
 from trainers.config import FieldError, build
 from trainers.data.store import Cohort
 from trainers.errors import InputError
-from trainers.loop import Report, Task
+from trainers.loop import Task
 from trainers.references.config import ReferenceConfig
+from trainers.report import Report
 
 REPORT = Report(5, 10, {1: {"fid": 2.0}, 2: {"fid": 1.0}}, {"gan": 0.5}, 1.5, "/c/5")
 

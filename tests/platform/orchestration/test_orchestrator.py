@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.platform.world import REFERENCE, Death, World, proposals_at_once
-from trainers.loop import Report
+from trainers.report import Report
 
 MakeStudy = Callable[..., Study]
 RUNGS, STEPS = (5, 10), 10

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.platform.world import REFERENCE, Death, Scores, World, fair, proposals_at_once
-from trainers.loop import Report
+from trainers.report import Report
 
 MakeStudy = Callable[..., Study]
 LEVELS, STEPS = (3, 9), 24

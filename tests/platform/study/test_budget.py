@@ -17,7 +17,7 @@ import pytest
 from tests.platform.world import World, proposals_at_once
 from tests.platform.world import extended as extended_world
 from trainers.errors import InputError
-from trainers.loop import Report
+from trainers.report import Report
 
 MakeStudy = Callable[..., Study]
 PLATEAU = Budget(trials=100, plateau_percent=1.0, plateau_trials=3)

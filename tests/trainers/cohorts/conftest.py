@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from trainers.cohorts import folder, phantom
 from trainers.cohorts.preprocessing import registration
 from trainers.cohorts.scans.pipeline import Workspace
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.data.store import Cohort
 
 PERSONS = {

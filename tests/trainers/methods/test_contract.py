@@ -13,8 +13,9 @@ from trainers import checkpoint
 from trainers.config import canonical, field_types
 from trainers.cost import step_flops
 from trainers.data.sampling import Slices, exemplar
-from trainers.loop import Loop, Report, Task
+from trainers.loop import Loop, Task
 from trainers.methods.base import Context, TrialConfig, find_method, method_names, translate_rows
+from trainers.report import Report
 
 
 def small(name: str, **changes: Any) -> TrialConfig:

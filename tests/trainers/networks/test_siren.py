@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.networks.siren import Siren, evaluate
 
 

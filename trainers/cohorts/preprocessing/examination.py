@@ -12,7 +12,7 @@ from trainers.cohorts.preprocessing import nifti, registration, scan_checks, sku
 from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask, Stripped
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 MASK_MARGIN = 8.0

@@ -9,7 +9,7 @@ import numpy as np
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.slicing import BACKGROUND, Grid
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 

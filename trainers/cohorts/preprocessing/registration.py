@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 SEED = 1

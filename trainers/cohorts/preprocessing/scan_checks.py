@@ -9,7 +9,7 @@ import numpy as np
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BRAIN_ML, Stripped, edge_cut
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 
 VOXEL_MM = (0.3, 10.0)
 EXTENT_MM = (100.0, 600.0)

@@ -27,7 +27,7 @@ from trainers.cohorts.preprocessing.registration import (
     to_ants,
     turn,
 )
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 BrainMask = Literal["auto", "template", "hd-bet", "synthstrip", "given"]

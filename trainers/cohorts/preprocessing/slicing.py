@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainers.cohorts.simulation.smooth_fields import Array, separable
+from trainers.data.arrays import Array, separable
 from trainers.errors import InputError
 
 BACKGROUND = -1.0

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from trainers.cohorts.preprocessing import slicing
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 
 HEIGHT = 180
 """Rows of a picture, in pixels."""

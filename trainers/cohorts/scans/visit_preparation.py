@@ -24,8 +24,8 @@ from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
 from trainers.cohorts.scans import previews
 from trainers.cohorts.scans.visits import Visit
-from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.config import digest
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 RECIPE = "intake-1"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 _FILES = {kind: f"mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz" for kind in ("t1", "gm", "wm")}

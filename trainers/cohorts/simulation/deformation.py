@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainers.cohorts.simulation.smooth_fields import Array, smooth_field
+from trainers.cohorts.simulation.smooth_fields import smooth_field
+from trainers.data.arrays import Array
 
 SQUARINGS = 6
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from trainers.cohorts.simulation import physics
 from trainers.cohorts.simulation.physics import Contrast, Field
-from trainers.cohorts.simulation.smooth_fields import Array
 from trainers.cohorts.simulation.subject import Anatomy
+from trainers.data.arrays import Array
 
 _NATIVE = {"2mm": ((62, 72, 20), (3.2, 3.2, 10.0)), "1mm": ((124, 146, 38), (1.6, 1.6, 5.0))}
 _BIAS_SIGMA = 55.0  # mm

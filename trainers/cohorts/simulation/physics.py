@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from trainers.cohorts.simulation.smooth_fields import Array, apply_along, separable, smooth_field
+from trainers.cohorts.simulation.smooth_fields import smooth_field
+from trainers.data.arrays import Array, apply_along, separable
 
 Field = Literal["64mT", "3T"]
 Contrast = Literal["T1", "T2"]

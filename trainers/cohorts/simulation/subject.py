@@ -9,7 +9,8 @@ import torch
 from trainers.cohorts.simulation import deformation, physics
 from trainers.cohorts.simulation.anatomy import Template
 from trainers.cohorts.simulation.physics import Field, Relaxation
-from trainers.cohorts.simulation.smooth_fields import Array, smooth_field
+from trainers.cohorts.simulation.smooth_fields import smooth_field
+from trainers.data.arrays import Array
 
 SHARPNESS = 2.2
 """Power to which tissue probabilities are raised: the average brain's blur is not a person's."""

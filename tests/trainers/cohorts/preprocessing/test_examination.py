@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from trainers.cohorts.preprocessing import examination, registration
 from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, near
 from trainers.cohorts.preprocessing.nifti import Scan, read
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 

@@ -13,7 +13,7 @@ from trainers.cohorts.preprocessing import nifti, slicing
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image, resample
 from trainers.cohorts.preprocessing.slicing import GRIDS, Grid
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 ORIENTATIONS = ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"]

@@ -26,7 +26,7 @@ from trainers.cohorts.preprocessing.registration import (
 )
 from trainers.cohorts.simulation import anatomy, imaging, physics, subject
 from trainers.cohorts.simulation.physics import Contrast, Field
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 QUICK = Schedule((100, 50), (2, 1), (1, 0), sampling=0.3)

@@ -20,7 +20,7 @@ from trainers.cohorts.preprocessing.skullstrip import (
 )
 from trainers.cohorts.simulation import physics
 from trainers.cohorts.simulation.physics import RELAXATION, Contrast, Field, Relaxation
-from trainers.cohorts.simulation.smooth_fields import Array, separable
+from trainers.data.arrays import Array, separable
 from trainers.errors import InputError
 
 VOLUMES = Path(__file__).parents[5] / "shared" / "volumes"

@@ -18,7 +18,7 @@ from trainers.cohorts.preprocessing import registration, slicing
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.slicing import axial
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 from trainers.data.store import Cohort
 from trainers.errors import InputError
 

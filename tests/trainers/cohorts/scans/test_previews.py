@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainers.cohorts.scans.previews import BINS, HEIGHT, look, picture
-from trainers.cohorts.simulation.smooth_fields import Array
+from trainers.data.arrays import Array
 
 RED = (255, 96, 64)
 

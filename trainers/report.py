@@ -1,0 +1,52 @@
+"""What a trial reports at a rung: the one form from the training loop over the ledger to the front."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Scores = Mapping[int, Mapping[str, float]]
+"""Validation scores by refinement step count, then by metric."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A rung: validation per refinement step count, losses since the last rung, cost and checkpoint."""
+
+    step: int
+    steps: int
+    scores: Scores
+    losses: Mapping[str, float]
+    seconds: float
+    """Training and validation since the last report."""
+    checkpoint: str
+    training_seconds: float = 0.0
+    """Training alone."""
+
+    @property
+    def done(self) -> bool:
+        """Whether this was the last rung."""
+        return self.step >= self.steps
+
+    @property
+    def most_refined(self) -> Mapping[str, float]:
+        """The scores at the most refinement steps."""
+        return self.scores[max(self.scores)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; refinement step counts are text, as JSON's keys are."""
+        return asdict(self) | {"scores": scores_to_json(self.scores)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Report":
+        """The report that :meth:`to_json` gave."""
+        return cls(**{**values, "scores": scores_from_json(values["scores"])})
+
+
+def scores_to_json(scores: Scores) -> dict[str, dict[str, float]]:
+    """Scores as JSON has them."""
+    return {str(count): dict(values) for count, values in scores.items()}
+
+
+def scores_from_json(scores: Mapping[str, Mapping[str, float]]) -> dict[int, dict[str, float]]:
+    """The scores that :func:`scores_to_json` gave."""
+    return {int(count): dict(values) for count, values in scores.items()}
