@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from platform.spaces.strict_yaml import Document
+from platform.study.config_classes import reference_config
 from platform.study.dimensions import Choice, Dimension, point_at
 from platform.study.study import METHOD, Study
 from typing import Any
 
+from trainers.config import build
 from trainers.errors import InputError
 
 POINTS = 1000
@@ -23,6 +26,18 @@ def require_agreement(document: Document, study: Study) -> None:
     _require_repeatable(document, study)
     for method in study.methods:
         _require_feasible(document, study, method)
+
+
+def require_same_crop(study: Study) -> None:
+    """Raises InputError where trials would show the teacher crops of another size than its own."""
+    teacher: int = build(reference_config(), study.references).crop
+    searched: list[Any] = [str(dimension) for dimension in study.search if dimension.name == "crop"]
+    defaults = [field.default for config in study.configs for field in fields(config) if field.name == "crop"]
+    for crop in searched or [study.fixed.get("crop", default) for default in defaults]:
+        if crop != teacher:
+            raise InputError(
+                f"{study.path}: crop: {crop} is not allowed; allowed: {teacher}, the references' crop"
+            )
 
 
 def _require_gpus(document: Document, study: Study) -> None:

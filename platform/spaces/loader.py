@@ -67,14 +67,15 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from platform.spaces import sections
-from platform.spaces.consistency import require_agreement
+from platform.spaces.consistency import require_agreement, require_same_crop
 from platform.spaces.profiles import overlay, profile_names, read
 from platform.spaces.search_section import read_search
 from platform.spaces.sections import NAME, NAMES
 from platform.spaces.start_section import read_start
 from platform.spaces.strict_yaml import Document, PlacedError, shown
 from platform.spaces.typed_document import known_key, unknown
-from platform.study.study import DEFAULT_CLASSES, Classes, Study
+from platform.study.config_classes import DEFAULT_CLASSES, Classes
+from platform.study.study import Study
 from typing import Any, TypeVar
 
 from trainers.config import suggest
@@ -106,11 +107,6 @@ def find_space(name: str | Path) -> Path:
     )
 
 
-def profile_choices(path: Path | str) -> tuple[str, ...]:
-    """The profiles that a space offers."""
-    return profile_names(read(path), _VARIED)
-
-
 def require_name(name: str) -> str:
     """A study's name as given on the command line; raises InputError for one that cannot name a folder."""
     if not NAME.fullmatch(name):
@@ -119,8 +115,25 @@ def require_name(name: str) -> str:
 
 
 def load_study(path: Path | str, *, profile: str | None = None, classes: Classes = DEFAULT_CLASSES) -> Study:
-    """Read and check a space, as varied by ``profile``; raises InputError for the first wrong thing in it."""
+    """Read and check a space, as varied by ``profile``; raises InputError for the first error in it."""
+    return _load(read(path), profile, classes)
+
+
+def load_chosen(path: Path | str, profile: str | None, on_cluster: bool) -> Study:
+    """A study of a space that fits its references; without a ``profile``, by what it runs on.
+
+    That is ``cluster`` where there is a GPU or a cluster, else ``laptop``, if the space has it.
+    """
     document = read(path)
+    default = "cluster" if on_cluster else "laptop"
+    chosen = profile or (default if default in profile_names(document, _VARIED) else None)
+    study = _load(document, chosen, DEFAULT_CLASSES)
+    require_same_crop(study)
+    return study
+
+
+def _load(document: Document, profile: str | None, classes: Classes) -> Study:
+    """The study of a profile; every other profile is checked too."""
     names = profile_names(document, _VARIED)
     if profile is not None and profile not in names:
         raise document.error(("profiles",), unknown(f"profile {shown(profile)}", profile, names))

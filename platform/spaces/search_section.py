@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from platform.spaces.strict_yaml import Document, PlacedError, Where, shown
 from platform.spaces.typed_document import known_key, mapping, unknown
+from platform.study.config_classes import fields_of, union
 from platform.study.dimensions import INTERVALS, Choice, Dimension, Int, IntLog, Uniform
-from platform.study.study import METHOD, fields_of, union
+from platform.study.study import METHOD
 from typing import Any
 
 from trainers.config import FieldError, FieldType, check, suggest

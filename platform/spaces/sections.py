@@ -5,17 +5,9 @@ import re
 from collections.abc import Iterable, Mapping
 from platform.spaces.strict_yaml import Document, Where, shown
 from platform.spaces.typed_document import find_class, instance, known_key, mapping, placed, unknown, values
-from platform.study.study import (
-    Budget,
-    Classes,
-    Cohort,
-    Constraint,
-    Objective,
-    Resources,
-    Scheduler,
-    check_all,
-    union,
-)
+from platform.study.budget import Budget
+from platform.study.config_classes import Classes, check_all, union
+from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
 from typing import Any
 
 from trainers.config import build, field_types
@@ -159,7 +151,7 @@ def read_deterministic(document: Document) -> bool:
     return deterministic
 
 
-def read_cohort(document: Document, classes: Classes) -> Cohort:
+def read_cohort(document: Document, classes: Classes) -> CohortChoice:
     """The source, and its configuration."""
     fields = mapping(document, ("cohort",))
     if "source" not in fields:
@@ -167,7 +159,7 @@ def read_cohort(document: Document, classes: Classes) -> Cohort:
             ("cohort",), "source is missing; allowed: a file of trainers/cohorts, such as phantom"
         )
     config = find_class(document, ("cohort", "source"), classes.cohort)
-    return Cohort(fields["source"], instance(document, ("cohort",), config, skip="source"))
+    return CohortChoice(fields["source"], instance(document, ("cohort",), config, skip="source"))
 
 
 def read_references(document: Document, classes: Classes) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from platform.spaces.search_section import Methods
 from platform.spaces.sections import NAME, NAMES
 from platform.spaces.strict_yaml import Document, PlacedError, Where, shown
 from platform.spaces.typed_document import known_key, placed
+from platform.study.config_classes import fields_of
 from platform.study.dimensions import Dimension, condition, exact, is_active
-from platform.study.study import METHOD, fields_of
+from platform.study.study import METHOD
 from typing import Any
 
 from trainers.config import FieldType, build, check

@@ -2,10 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from platform.study.study import Budget
+from typing import Annotated
 
-from trainers.config import build
+from trainers.config import FieldError, Range, build
 from trainers.errors import InputError
+
+_TOGETHER = [
+    *(("cost", "cost_per_gpu_hour"), ("cost_per_gpu_hour", "cost")),
+    *(("plateau_percent", "plateau_trials"), ("plateau_trials", "plateau_percent")),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When a study is over: whichever comes first. 0 is no limit."""
+
+    trials: Annotated[int, Range(1, 1_000_000)]
+    hours: Annotated[float, Range(0, 100_000)] = 0.0
+    """By the clock."""
+    gpu_hours: Annotated[float, Range(0, 10**7)] = 0.0
+    """GPUs held times hours, all trials together."""
+    cost: Annotated[float, Range(0, 10**9)] = 0.0
+    """Of the GPU-hours, in the currency of ``cost_per_gpu_hour``."""
+    cost_per_gpu_hour: Annotated[float, Range(0, 10**6)] = 0.0
+    plateau_percent: Annotated[float, Range(0, 100)] = 0.0
+    """Over when the hypervolume has grown by less than this in the last ``plateau_trials``."""
+    plateau_trials: Annotated[int, Range(0, 1_000_000)] = 0
+
+    def __post_init__(self) -> None:
+        """Raises FieldError for one of two limits that have a meaning only together."""
+        for one, other in _TOGETHER:
+            if (value := getattr(self, one)) and not getattr(self, other):
+                raise FieldError(one, value, f"only together with {other}")
 
 
 @dataclass(frozen=True)

@@ -190,6 +190,12 @@ INTERVALS: dict[str, type[Uniform | Log | Int | IntLog]] = {
 }
 
 
+def extremes(dimension: Dimension) -> tuple[Any, Any]:
+    """The least and the greatest of a numeric field's values."""
+    values = dimension.values if isinstance(dimension, Choice) else (dimension.at(0.0), dimension.at(1.0))
+    return min(values), max(values)
+
+
 def exact(dimension: Dimension, value: Any) -> Any:
     """A value of the domain, on its step to the last digit: others tolerate less than :data:`TOLERANCE`."""
     stepped = getattr(dimension, "step", None) is not None
@@ -235,3 +241,12 @@ def _share(u: float, count: int) -> int:
 def _exact(value: float) -> Decimal:
     """A number as it is written, so that .03 and five steps of .01 are .08."""
     return Decimal(repr(float(value)))
+
+
+def dimension_from_json(plain: dict[str, Any]) -> Dimension:
+    """The dimension of its plain values and its ``kind``, the name of its class."""
+    kind, lists = plain.pop("kind"), {"when": {key: tuple(values) for key, values in plain["when"].items()}}
+    if kind == Choice.__name__:
+        return Choice(**{**plain, **lists, "values": tuple(plain["values"])})
+    interval = next(each for each in INTERVALS.values() if each.__name__ == kind)
+    return interval(**{**plain, **lists})

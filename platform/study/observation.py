@@ -1,9 +1,9 @@
-"""What a sampler is told: the space that it proposes in, and what came of its proposals so far."""
+"""What samplers and schedulers observe: the space, and the trials as far as they have come."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from platform.study.dimensions import Dimension
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 State = Literal["running", "paused", "completed", "failed"]
 Params = Mapping[str, Any]
@@ -55,18 +55,3 @@ class Observation:
     def last(self) -> Rung | None:
         """The newest rung."""
         return self.rungs[-1] if self.rungs else None
-
-
-@dataclass(frozen=True)
-class Point:
-    """A proposal: the active parameters, and what the sampler wants to be reminded of."""
-
-    params: Params
-    memory: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Proposer(Protocol):
-    """A way of searching. The same observations give the same proposal."""
-
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
-        """A point that the space takes, of no fixed trial; None: there are no more."""

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from platform.spaces.loader import load_study
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, IntLog, Log, Uniform
-from platform.study.study import Budget, Cohort, Objective, Resources, Study
+from platform.study.settings import CohortChoice, Objective, Resources
+from platform.study.study import Study
 from typing import Annotated, Any
 
 import numpy as np
@@ -71,7 +73,7 @@ TOY = Study(
     ),
     fixed={},
     start=(),
-    cohort=Cohort("phantom", None),
+    cohort=CohortChoice("phantom", None),
     references={},
     resources=Resources(),
     budget=Budget(trials=6),

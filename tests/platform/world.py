@@ -8,12 +8,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from platform.orchestration import orchestrator as module
-from platform.orchestration.orchestrator import Conductor
+from platform.orchestration.orchestrator import Orchestrator
 from platform.samplers import suggester
 from platform.samplers.suggester import Sampler
 from platform.storage.layout import Storage
 from platform.storage.ledger import FILE, Ledger, Trial, read_trials
-from platform.study.criteria import Terms
+from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any
 
@@ -92,7 +92,7 @@ class World:
 
     study: Study
     storage: Storage
-    terms: Terms = field(default_factory=lambda: Terms(REFERENCE))
+    criteria: Criteria = field(default_factory=lambda: Criteria(REFERENCE))
     slots: int = 2
     rungs: tuple[int, ...] = (12, 24)
     """Of every trial, beside the milestones that it is given."""
@@ -114,19 +114,19 @@ class World:
         """The ledger, line by line."""
         return [json.loads(line) for line in (self.folder / FILE).read_text().splitlines()]
 
-    def open(self) -> Conductor:
+    def open(self) -> Orchestrator:
         """A new driver."""
         ledger = Ledger(self.folder)
         try:
-            return self.conductor(ledger)
+            return self.orchestrator(ledger)
         except Killed:
             ledger.close()
             raise
 
-    def conductor(self, ledger: Ledger) -> Conductor:
+    def orchestrator(self, ledger: Ledger) -> Orchestrator:
         recorder: Any = self.recorder
         paths = Path("c"), Path("r")
-        return Conductor(self.study, self.storage, *paths, self.terms, recorder, ledger, self.slots)
+        return Orchestrator(self.study, self.storage, *paths, self.criteria, recorder, ledger, self.slots)
 
     def report(self, number: int, step: int, config: Any) -> Report:
         scores, steps = self.scores(step, self.rungs[-1], config), self.rungs[-1]
@@ -145,32 +145,32 @@ class World:
                 self.published[number] = self.report(number, step, task.config)
                 yield self.published[number]
 
-    def drive(self, conductor: Conductor, order: random.Random | None = None) -> None:
+    def drive(self, orchestrator: Orchestrator, order: random.Random | None = None) -> None:
         """Run the study to its end, or to the driver's; trials report in turn, or in a random ``order``."""
         running: dict[int, Iterator[Report | None]] = {}
         try:
             while True:
-                while len(running) < self.slots and (found := conductor.next()):
+                while len(running) < self.slots and (found := orchestrator.next()):
                     assert found[0] not in running, "handed out twice at once"
                     running[found[0]] = self.work(*found)
-                assert conductor.running == running.keys()
-                over = conductor.over  # Tune asks whenever it is given nothing
+                assert orchestrator.running == running.keys()
+                over = orchestrator.over  # Tune asks whenever it is given nothing
                 if not running:
-                    assert over and conductor.next() is None
+                    assert over and orchestrator.next() is None
                     return
                 for number in [order.choice(list(running))] if order else list(running):
-                    if not self.advance(conductor, number, next(running[number])):
+                    if not self.advance(orchestrator, number, next(running[number])):
                         del running[number]
         finally:
-            conductor.ledger.close()
+            orchestrator.ledger.close()
 
     @staticmethod
-    def advance(conductor: Conductor, number: int, report: Report | None) -> bool:
+    def advance(orchestrator: Orchestrator, number: int, report: Report | None) -> bool:
         """Tell a report, or a death; whether the trial trains on."""
         if report is None:
-            conductor.ended(number, "failed", "its worker died 4 times")
+            orchestrator.ended(number, "failed", "its worker died 4 times")
             return False
-        return conductor.reported(number, report)
+        return orchestrator.reported(number, report)
 
     def outcome(self) -> dict[int, Any]:
         """What a study comes to, whenever it was told."""
@@ -232,4 +232,4 @@ def extended(world: World, **more: Any) -> World:
     """The same world, its study with another budget, extended now."""
     done = sum(trial.status == "completed" for trial in read_trials(world.folder).values())
     study = replace(world.study, budget=replace(world.study.budget, **more))
-    return replace(world, study=study, terms=replace(world.terms, extended_at=done))
+    return replace(world, study=study, criteria=replace(world.criteria, extended_at=done))

@@ -11,8 +11,10 @@ from platform.orchestration.cost_estimate import (
     concurrency,
     estimated_seconds,
 )
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice
-from platform.study.study import Budget, Resources, Study
+from platform.study.settings import Resources
+from platform.study.study import Study
 from typing import Any
 
 import pytest

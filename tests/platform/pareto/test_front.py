@@ -13,7 +13,7 @@ from platform.pareto.front import (
     reference_point,
 )
 from platform.storage.ledger import Trial
-from platform.study.study import Constraint, Objective
+from platform.study.settings import Constraint, Objective
 from typing import Any
 
 import numpy as np

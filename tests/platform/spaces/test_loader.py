@@ -8,8 +8,11 @@ from pathlib import Path
 from platform.spaces import loader
 from platform.spaces.loader import find_space, load_study
 from platform.study import study
+from platform.study.budget import Budget
+from platform.study.config_classes import Classes
 from platform.study.dimensions import Choice, Int, IntLog, Log, Uniform
-from platform.study.study import Budget, Classes, Constraint, Objective, Resources, Scheduler, Study
+from platform.study.settings import Constraint, Objective, Resources, Scheduler
+from platform.study.study import Study
 from typing import Annotated, Literal
 
 import pytest

@@ -1,6 +1,6 @@
 """The time that trials hold their places, against sums by hand."""
 
-from platform.storage.held import Held
+from platform.storage.occupancy import Occupancy
 from typing import Any
 
 
@@ -8,15 +8,15 @@ def entry(event: str, trial: int, time: float, session: str = "100.000") -> dict
     return {"event": event, "trial": trial, "time": time, "session": session}
 
 
-def heard(*entries: dict[str, Any]) -> Held:
-    held = Held()
+def heard(*entries: dict[str, Any]) -> Occupancy:
+    held = Occupancy()
     for each in entries:
         held.hear(each)
     return held
 
 
 def test_a_place_is_held_from_hand_out_to_end_whatever_the_end() -> None:
-    assert Held().seconds(1e9) == 0
+    assert Occupancy().seconds(1e9) == 0
     assert heard(entry("proposed", 0, 101.0)).seconds(111.0) == 0, "it waits for a place"
     assert heard(entry("proposed", 0, 90.0), entry("started", 0, 101.0)).seconds(111.0) == 10
     held = heard(

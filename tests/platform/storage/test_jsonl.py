@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from platform.storage.jsonl import Lines, cut_torn_line, read_lines
+from platform.storage.jsonl import JsonLines, cut_incomplete_line, read_lines
 
 import pytest
 
@@ -22,7 +22,7 @@ def numbers(path: Path) -> list[int]:
 
 
 def test_what_is_appended_is_read_back_with_its_offsets(tmp_path: Path) -> None:
-    lines = Lines(tmp_path / "a" / "b" / "log.jsonl")
+    lines = JsonLines(tmp_path / "a" / "b" / "log.jsonl")
     entries = [{"n": 0}, {"text": "ü\n\u2028", "nested": {"x": [1, None, True]}}, {"n": 2.5}]
     offsets = [lines.append(entry) for entry in entries]
     assert list(lines.read()) == list(zip(entries, offsets, strict=True))
@@ -37,7 +37,7 @@ def test_a_torn_last_line_is_cut_off_and_written_over(tmp_path: Path, cut: int) 
     whole = b'{"n":0}\n{"n":1}\n'
     path.write_bytes(whole + b'{"n":22}\n'[:-cut])
     assert [entry for entry, _ in read_lines(path)] == [{"n": 0}, {"n": 1}]
-    lines = Lines(path)
+    lines = JsonLines(path)
     assert path.read_bytes() == whole
     lines.append({"n": 3})
     assert numbers(path) == [0, 1, 3]
@@ -46,7 +46,7 @@ def test_a_torn_last_line_is_cut_off_and_written_over(tmp_path: Path, cut: int) 
 def test_a_file_without_any_newline_is_emptied(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(b'{"n"')
-    assert cut_torn_line(path) == 0 == path.stat().st_size
+    assert cut_incomplete_line(path) == 0 == path.stat().st_size
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_line_that_is_no_object_is_told_and_passed_over(
 def test_a_full_disk_is_one_clear_error_and_leaves_the_file_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lines = Lines(tmp_path / "log.jsonl")
+    lines = JsonLines(tmp_path / "log.jsonl")
     lines.append({"n": 0})
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:3]))
@@ -84,14 +84,14 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_file_whole(
 
 
 def test_what_json_has_not_is_a_bug(tmp_path: Path) -> None:
-    lines = Lines(tmp_path / "log.jsonl")
+    lines = JsonLines(tmp_path / "log.jsonl")
     with pytest.raises(ValueError, match="not JSON compliant"):
         lines.append({"n": float("nan")})
     assert lines.path.read_bytes() == b""
 
 
 def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
-    lines = Lines(tmp_path / "log.jsonl")
+    lines = JsonLines(tmp_path / "log.jsonl")
     writers = [
         threading.Thread(
             target=lambda w=w: [lines.append({"n": w * 100 + i, "pad": "x" * 500}) for i in range(100)]
@@ -109,8 +109,8 @@ def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
 
 def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom pathlib import Path\nfrom platform.storage.jsonl import Lines\n"
-        "lines, n = Lines(Path(sys.argv[1])), 0\n"
+        "import sys\nfrom pathlib import Path\nfrom platform.storage.jsonl import JsonLines\n"
+        "lines, n = JsonLines(Path(sys.argv[1])), 0\n"
         "while True:\n    lines.append({'n': n, 'pad': 'x' * 5000})\n    print(n, flush=True)\n    n += 1\n"
     )
     path = tmp_path / "log.jsonl"
@@ -122,7 +122,7 @@ def test_what_was_acknowledged_outlives_a_kill(tmp_path: Path) -> None:
             writer.send_signal(signal.SIGKILL)
             rest = writer.stdout.read().splitlines()
         acknowledged = int([last, *rest][-1] or last)
-        lines = Lines(path)
+        lines = JsonLines(path)
         entries = [entry["n"] for entry, _ in lines.read() if entry is not None]
         assert entries[: acknowledged + 1] == list(range(acknowledged + 1))
         lines.close()

@@ -72,10 +72,10 @@ def test_a_trial_waits_goes_on_and_waits_again(ledger: Ledger, tmp_path: Path) -
     assert ledger.trials[0].reason == "others did better"
     assert [trial.number for trial in ledger.of_status("paused")] == [0] and ledger.trials[0].passed == 0
     assert ledger.trials[0].ended_at == 0
-    ledger.went_on(0, 3)
+    ledger.continued(0, 3)
     assert (ledger.trials[0].status, ledger.trials[0].passed, ledger.trials[0].reason) == ("open", 3, "")
     ledger.reported(0, report(9))
-    ledger.went_on(0, 9)
+    ledger.continued(0, 9)
     ledger.reported(0, report(12))
     ledger.paused(0)
     trial = read_trials(tmp_path)[0]

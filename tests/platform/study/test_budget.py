@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from platform.orchestration import orchestrator as conductor_module
-from platform.orchestration.orchestrator import Conductor
+from platform.orchestration.orchestrator import Orchestrator
 from platform.storage import ledger as ledger_module
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger, read_trials
-from platform.study.budget import Spent, extended, parse_extension, plateau
-from platform.study.study import Budget, Resources, Scheduler, Study
+from platform.study.budget import Budget, Spent, extended, parse_extension, plateau
+from platform.study.settings import Resources, Scheduler
+from platform.study.study import Study
 from typing import Any
 
 import pytest
@@ -62,11 +63,11 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return found
 
 
-def begun(world: World) -> tuple[Conductor, dict[int, Any]]:
+def begun(world: World) -> tuple[Orchestrator, dict[int, Any]]:
     """A driver with two trials that run."""
-    conductor = world.open()
-    found = [conductor.next() or pytest.fail() for _ in range(2)]
-    return conductor, {number: world.work(number, task) for number, task in found}
+    orchestrator = world.open()
+    found = [orchestrator.next() or pytest.fail() for _ in range(2)]
+    return orchestrator, {number: world.work(number, task) for number, task in found}
 
 
 def first(work: Any) -> Report:
@@ -114,25 +115,25 @@ def test_a_plateau_is_told_in_words() -> None:
 
 def test_trials_end_a_study_without_a_word(make: Make) -> None:
     world = make(trials=3)
-    conductor = world.open()
-    world.drive(conductor)
-    assert conductor.over and conductor.ending == "" and len(conductor.ledger.trials) == 3
+    orchestrator = world.open()
+    world.drive(orchestrator)
+    assert orchestrator.over and orchestrator.ending == "" and len(orchestrator.ledger.trials) == 3
 
 
 @pytest.mark.parametrize("scheduler", [Scheduler(), Scheduler(name="asha", grace=3)], ids=["none", "asha"])
 def test_hours_end_a_study_at_the_next_rung_of_what_runs(make: Make, scheduler: Scheduler) -> None:
     world = make(scheduler, hours=2.0)
     world.rungs = (8, 16, 24)
-    conductor, trials = begun(world)
+    orchestrator, trials = begun(world)
     for number, work in trials.items():
-        assert conductor.reported(number, first(work))
-    conductor.started -= 2 * 3600
-    assert conductor.next() is None and conductor.ending == "hours: 2 of 2"
+        assert orchestrator.reported(number, first(work))
+    orchestrator.started -= 2 * 3600
+    assert orchestrator.next() is None and orchestrator.ending == "hours: 2 of 2"
     for number, work in trials.items():
         report = first(work)
-        assert not report.done and not conductor.reported(number, report)
-    assert conductor.over and {t.status for t in conductor.ledger.trials.values()} == {"paused"}
-    conductor.close()
+        assert not report.done and not orchestrator.reported(number, report)
+    assert orchestrator.over and {t.status for t in orchestrator.ledger.trials.values()} == {"paused"}
+    orchestrator.close()
     told = [(status, tags["reason"]) for _, status, tags in world.recorder.of("finish")]
     reason = f"waits at step {16 if scheduler.name == 'none' else 8} of 24: hours: 2 of 2"
     assert told == [("SCHEDULED", reason)] * 2 + [("KILLED", reason)] * 2
@@ -141,15 +142,15 @@ def test_hours_end_a_study_at_the_next_rung_of_what_runs(make: Make, scheduler: 
 def test_who_waited_before_the_study_ended_was_not_stopped_by_that(make: Make) -> None:
     world = make(Scheduler(name="asha", grace=3, min_results=2), hours=2.0)
     world.slots = 1
-    conductor = world.open()
-    while not (paused := conductor.ledger.of_status("paused")):
-        number, task = conductor.next() or pytest.fail()
+    orchestrator = world.open()
+    while not (paused := orchestrator.ledger.of_status("paused")):
+        number, task = orchestrator.next() or pytest.fail()
         for report in world.work(number, task):
-            if not conductor.reported(number, report or pytest.fail()):
+            if not orchestrator.reported(number, report or pytest.fail()):
                 break
-    conductor.started -= 2 * 3600
-    assert conductor.ending
-    conductor.close()
+    orchestrator.started -= 2 * 3600
+    assert orchestrator.ending
+    orchestrator.close()
     (_, status, tags) = world.recorder.of("finish")[-1]
     assert status == "KILLED" and tags["reason"] == paused[0].reason
     assert tags["reason"].endswith("others did better there")
@@ -157,13 +158,13 @@ def test_who_waited_before_the_study_ended_was_not_stopped_by_that(make: Make) -
 
 def test_a_trial_that_comes_to_its_end_when_time_is_over_is_completed(make: Make) -> None:
     world = make(hours=2.0)
-    conductor, trials = begun(world)
+    orchestrator, trials = begun(world)
     for number, work in trials.items():
-        conductor.reported(number, first(work))
-    conductor.started -= 2 * 3600
+        orchestrator.reported(number, first(work))
+    orchestrator.started -= 2 * 3600
     for number, work in trials.items():
-        assert not conductor.reported(number, first(work))
-    assert {t.status for t in conductor.ledger.trials.values()} == {"completed"}
+        assert not orchestrator.reported(number, first(work))
+    assert {t.status for t in orchestrator.ledger.trials.values()} == {"completed"}
 
 
 @pytest.mark.parametrize(
@@ -178,23 +179,23 @@ def test_what_trials_take_ends_a_study(
 ) -> None:
     """Two trials on a GPU each hold them for two hours."""
     world = make(**limits)
-    conductor, trials = begun(world)
+    orchestrator, trials = begun(world)
     for _ in range(2):
-        assert conductor.ending == ""
+        assert orchestrator.ending == ""
         clock.now += 3600
         for number, work in trials.items():
-            conductor.reported(number, first(work))
-    assert conductor.ending == ending and conductor.spent.gpu_hours == 4
-    assert [t.status for t in conductor.ledger.trials.values()] == ["completed", "completed"]
-    conductor.ledger.close()
+            orchestrator.reported(number, first(work))
+    assert orchestrator.ending == ending and orchestrator.spent.gpu_hours == 4
+    assert [t.status for t in orchestrator.ledger.trials.values()] == ["completed", "completed"]
+    orchestrator.ledger.close()
     clock.now += 3600
     assert world.open().over  # another driver finds it over too
 
 
 def test_who_waits_for_a_place_after_a_restart_is_not_paid_for(make: Make, clock: Clock) -> None:
     world = make(gpu_hours=9.0)
-    conductor, _ = begun(world)
-    conductor.ledger.close()
+    orchestrator, _ = begun(world)
+    orchestrator.ledger.close()
     again = world.open()
     again.next()  # one place where there were two
     clock.now += 3600
@@ -202,13 +203,13 @@ def test_who_waits_for_a_place_after_a_restart_is_not_paid_for(make: Make, clock
 
 
 def test_a_trial_that_never_reports_is_paid_for(make: Make, clock: Clock) -> None:
-    conductor, trials = begun(make(gpu_hours=2.0))
+    orchestrator, trials = begun(make(gpu_hours=2.0))
     clock.now += 1800
-    conductor.ended(next(iter(trials)), "failed", "out of memory")
+    orchestrator.ended(next(iter(trials)), "failed", "out of memory")
     clock.now += 1800
-    assert conductor.spent.gpu_hours == 1.5 and not conductor.ending
+    assert orchestrator.spent.gpu_hours == 1.5 and not orchestrator.ending
     clock.now += 1800
-    assert conductor.spent.gpu_hours == 2.0 and conductor.ending == "GPU-hours: 2 of 2"
+    assert orchestrator.spent.gpu_hours == 2.0 and orchestrator.ending == "GPU-hours: 2 of 2"
 
 
 def test_what_is_prepared_before_the_first_trial_takes_none_of_the_hours(make: Make, clock: Clock) -> None:
@@ -217,22 +218,22 @@ def test_what_is_prepared_before_the_first_trial_takes_none_of_the_hours(make: M
     for driver in range(3):
         ledger = Ledger(world.folder)
         clock.now += 4000
-        conductor = world.conductor(ledger)
-        assert conductor.elapsed == driver * 1000 and not conductor.ending
-        number, _ = conductor.next() or pytest.fail()
+        orchestrator = world.orchestrator(ledger)
+        assert orchestrator.elapsed == driver * 1000 and not orchestrator.ending
+        number, _ = orchestrator.next() or pytest.fail()
         clock.now += 1000
-        conductor.ended(number, "failed", "out of memory")
+        orchestrator.ended(number, "failed", "out of memory")
         ledger.close()
 
 
 def test_a_hypervolume_that_stands_still_ends_a_study(make: Make) -> None:
     world = make(trials=100, plateau_percent=1.0, plateau_trials=3)
     world.scores = lambda step, steps, config: {1: {"fid": 5.0, "ms_ssim": 0.5}}
-    conductor = world.open()
-    world.drive(conductor)
-    assert conductor.ending == "the hypervolume grew by 0 % in the last 3 completed trials, less than 1 %"
-    assert 4 <= len(conductor.ledger.of_status("completed")) <= 5
-    assert len(conductor.ledger.trials) <= 6
+    orchestrator = world.open()
+    world.drive(orchestrator)
+    assert orchestrator.ending == "the hypervolume grew by 0 % in the last 3 completed trials, less than 1 %"
+    assert 4 <= len(orchestrator.ledger.of_status("completed")) <= 5
+    assert len(orchestrator.ledger.trials) <= 6
 
 
 def test_a_study_that_has_ended_stays_so(make: Make) -> None:
@@ -241,17 +242,17 @@ def test_a_study_that_has_ended_stays_so(make: Make) -> None:
     better = iter([5.0] * 8 + [1.0] * 100)  # of reports: the fifth trial is far better
     world.scores = lambda step, steps, config: {1: {"fid": next(better), "ms_ssim": 0.5}}
     world.slots = 1
-    conductor = world.open()
+    orchestrator = world.open()
     for _ in range(4):
-        number, task = conductor.next() or pytest.fail()
-        late = conductor.ledger.trials[number]
+        number, task = orchestrator.next() or pytest.fail()
+        late = orchestrator.ledger.trials[number]
         for report in world.work(number, task):
-            conductor.reported(number, report or pytest.fail())
-    assert conductor.over and (ending := conductor.ending)
+            orchestrator.reported(number, report or pytest.fail())
+    assert orchestrator.over and (ending := orchestrator.ending)
     late.reports[24]["scores"]["1"]["fid"] = 1.0
-    conductor._curve.volumes([])  # forget
-    assert plateau(conductor.hypervolumes(), world.study.budget) == ""
-    assert conductor.ending == ending and conductor.over
+    orchestrator._curve.volumes([])  # forget
+    assert plateau(orchestrator.hypervolumes(), world.study.budget) == ""
+    assert orchestrator.ending == ending and orchestrator.over
 
 
 # More of it
@@ -259,11 +260,11 @@ def test_a_study_that_has_ended_stays_so(make: Make) -> None:
 
 def test_more_hours_go_on_where_the_study_stopped(make: Make) -> None:
     world = make(hours=2.0, trials=3)
-    conductor, trials = begun(world)
-    conductor.started -= 2 * 3600
+    orchestrator, trials = begun(world)
+    orchestrator.started -= 2 * 3600
     for number, work in trials.items():
-        conductor.reported(number, first(work))
-    conductor.ledger.close()
+        orchestrator.reported(number, first(work))
+    orchestrator.ledger.close()
     longer = extended_world(world, hours=50.0)
     again = longer.open()
     assert not again.over and again.ending == ""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform.spaces import loader
 from platform.spaces.loader import FOLDER, load_study, profile_choices
+from platform.study.config_classes import Classes
 from platform.study.dimensions import Choice, Int, IntLog, Log, Uniform, active, point_at
-from platform.study.study import Classes, Study
+from platform.study.study import Study
 from typing import Annotated, Literal
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 import json
 from platform.pareto.front import Bound, Candidate
-from platform.study.criteria import Terms
-from platform.study.study import Objective
+from platform.study.criteria import Criteria
+from platform.study.settings import Objective
 from typing import Any
 
 import pytest
@@ -23,20 +23,20 @@ def known(lr: float, **scores: tuple[float, float, float]) -> dict[str, Any]:
 KNOWN = (known(0.1, a=(2.0, 0.5, 21.0), b=(1.0, 0.4, 19.0)), known(0.2, a=(8.0, 0.9, 10.0)))
 
 
-@pytest.mark.parametrize("terms", [Terms(REFERENCE), Terms(REFERENCE, BOUNDS, KNOWN, 7)])
-def test_they_are_the_same_after_json(terms: Terms) -> None:
-    assert Terms.from_plain(json.loads(json.dumps({**terms.plain(), "study": "..."}))) == terms
+@pytest.mark.parametrize("criteria", [Criteria(REFERENCE), Criteria(REFERENCE, BOUNDS, KNOWN, 7)])
+def test_they_are_the_same_after_json(criteria: Criteria) -> None:
+    assert Criteria.from_plain(json.loads(json.dumps({**criteria.plain(), "study": "..."}))) == criteria
 
 
 def test_a_front_is_judged_by_reference_and_bounds() -> None:
     candidate = Candidate(3, 1, {"fid": 3.0, "ms_ssim": 0.8, "psnr": 19.0}, {}, "")
-    assert Terms(REFERENCE).front(OBJECTIVES, [candidate]).hypervolume == pytest.approx(7 * 0.5)
-    assert Terms(REFERENCE, BOUNDS).front(OBJECTIVES, [candidate]).hypervolume == 0
-    assert Terms(REFERENCE, BOUNDS).front(OBJECTIVES, [candidate]).members == []
+    assert Criteria(REFERENCE).front(OBJECTIVES, [candidate]).hypervolume == pytest.approx(7 * 0.5)
+    assert Criteria(REFERENCE, BOUNDS).front(OBJECTIVES, [candidate]).hypervolume == 0
+    assert Criteria(REFERENCE, BOUNDS).front(OBJECTIVES, [candidate]).members == []
 
 
 def test_known_trials_are_completed_ones_at_the_end_of_their_training() -> None:
-    first, second = Terms(REFERENCE, BOUNDS, KNOWN).seen(OBJECTIVES)
+    first, second = Criteria(REFERENCE, BOUNDS, KNOWN).seen(OBJECTIVES)
     assert (first.params, first.state, second.params) == ({"lr": 0.1}, "completed", {"lr": 0.2})
     (rung,), (broken,) = first.rungs, second.rungs
     # of the first, one step: two steps dominate more, but break a bound
@@ -46,10 +46,10 @@ def test_known_trials_are_completed_ones_at_the_end_of_their_training() -> None:
 
 
 def test_without_bounds_a_known_trial_stands_for_what_dominates_most() -> None:
-    (first, _) = Terms(REFERENCE, (), KNOWN).seen(OBJECTIVES)
+    (first, _) = Criteria(REFERENCE, (), KNOWN).seen(OBJECTIVES)
     assert first.rungs[0].values == (2.0, -0.5)  # (10 - 2) x 0.2 against (10 - 1) x 0.1
     assert first.rungs[0].violations == ()
 
 
 def test_nothing_is_known_by_default() -> None:
-    assert Terms(REFERENCE).seen(OBJECTIVES) == [] and Terms(REFERENCE).extended_at == 0
+    assert Criteria(REFERENCE).seen(OBJECTIVES) == [] and Criteria(REFERENCE).extended_at == 0

@@ -5,17 +5,11 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from platform.study import study
+from platform.study.budget import Budget
+from platform.study.config_classes import Classes
 from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log, Uniform
-from platform.study.study import (
-    Budget,
-    Classes,
-    Cohort,
-    Constraint,
-    Objective,
-    Resources,
-    Scheduler,
-    Study,
-)
+from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
+from platform.study.study import Study
 from typing import Annotated, Any
 
 import pytest
@@ -81,7 +75,7 @@ STUDY = Study(
     ),
     fixed={"batch": 4, "widths": (4, 8)},
     start=({"weight": 10.0, "edge": 0.3, "steps": 2, "rate": 1e-3},),
-    cohort=Cohort("brains", BrainsConfig(train=2)),
+    cohort=CohortChoice("brains", BrainsConfig(train=2)),
     references={"widths": (8, 8)},
     resources=Resources(cpus=2, gpus=0.5),
     budget=Budget(trials=8, hours=1.5),
@@ -150,8 +144,8 @@ CHANGES: list[dict[str, Any]] = [
     *[{"search": (dimension,)} for dimension in DIMENSIONS],
     {"fixed": {"batch": 5, "widths": (4, 8)}},
     {"start": ()},
-    {"cohort": Cohort("scans", BrainsConfig(train=2))},
-    {"cohort": Cohort("brains", BrainsConfig(train=3))},
+    {"cohort": CohortChoice("scans", BrainsConfig(train=2))},
+    {"cohort": CohortChoice("brains", BrainsConfig(train=3))},
     {"references": {}},
     {"resources": Resources(cpus=3, gpus=0.5)},
     {"budget": Budget(trials=9, hours=1.5)},
