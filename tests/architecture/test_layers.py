@@ -45,9 +45,17 @@ def test_the_contracts_hold(copy: Path) -> None:
         ("platform/samplers/gp.py", "import platform.schedulers.asha", "Layers of platform"),
         ("platform/search.py", "import platform.confirm", "Layers of platform"),
         ("platform/cohorts/build.py", "import ray", "Of platform, only execution imports Ray"),
-        ("platform/storage/ledger.py", "import mlflow", "Of platform, only tracking and models import MLflow"),
+        (
+            "platform/storage/ledger.py",
+            "import mlflow",
+            "Of platform, only tracking and models import MLflow",
+        ),
         ("platform/surrogate/forecast.py", "import optuna", "Of platform, only samplers import Optuna"),
-        ("platform/study/budget.py", "import platform.study.study", "No cycles among the modules of a package"),
+        (
+            "platform/study/budget.py",
+            "import platform.study.study",
+            "No cycles among the modules of a package",
+        ),
     ],
 )
 def test_a_broken_contract_is_found(file: str, line: str, contract: str, copy: Path) -> None:

@@ -34,7 +34,12 @@ def begin(study: Study, root: Path) -> Path:
     folder = Storage.open(root).study(study.name)
     folder.mkdir(parents=True)
     freeze(
-        folder, study, Criteria({"fid": 0.1 + 0.2}), tracking="sqlite:////somewhere.db", cohort="a hash", slots=2
+        folder,
+        study,
+        Criteria({"fid": 0.1 + 0.2}),
+        tracking="sqlite:////somewhere.db",
+        cohort="a hash",
+        slots=2,
     )
     return folder
 

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from platform.orchestration import orchestrator as module
+from platform.execution.trial_source import TrialPaths
+from platform.orchestration import listeners
+from platform.orchestration.listeners import SamplePictures, StudyRecorder
 from platform.orchestration.orchestrator import Orchestrator
+from platform.orchestration.progress import Progress
 from platform.samplers import suggester
-from platform.samplers.suggester import Sampler
+from platform.samplers.suggester import Suggester
 from platform.storage.layout import Storage
 from platform.storage.ledger import FILE, Ledger, Trial, read_trials
 from platform.study.criteria import Criteria
@@ -51,7 +54,7 @@ class AtOnce:
 def proposals_at_once(patch: pytest.MonkeyPatch) -> None:
     """No threads in samplers, no pictures of what was never trained."""
     patch.setattr(suggester, "ThreadPoolExecutor", AtOnce)
-    patch.setattr(module, "draw_samples", draw)
+    patch.setattr(listeners, "draw_samples", draw)
 
 
 def draw(trial: Trial, path: Path) -> Path:
@@ -124,9 +127,12 @@ class World:
             raise
 
     def orchestrator(self, ledger: Ledger) -> Orchestrator:
+        """A new driver on a ledger."""
         recorder: Any = self.recorder
-        paths = Path("c"), Path("r")
-        return Orchestrator(self.study, self.storage, *paths, self.criteria, recorder, ledger, self.slots)
+        progress = Progress(self.study, self.criteria, ledger)
+        followers = StudyRecorder(recorder, progress), SamplePictures(self.folder / "samples", recorder)
+        paths = TrialPaths(self.folder, Path("c"), Path("r"))
+        return Orchestrator(progress, paths, followers, self.slots)
 
     def report(self, number: int, step: int, config: Any) -> Report:
         scores, steps = self.scores(step, self.rungs[-1], config), self.rungs[-1]
@@ -175,7 +181,7 @@ class World:
     def outcome(self) -> dict[int, Any]:
         """What a study comes to, whenever it was told."""
         return {
-            n: (trial.params, trial.status, sorted(trial.reports), trial.passed)
+            n: (trial.params, trial.status, sorted(trial.reports), trial.continued_past)
             for n, trial in sorted(read_trials(self.folder).items())
         }
 
@@ -185,8 +191,8 @@ class Death:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.left = -1
-        names = ("proposed", "started", "reported", "paused", "went_on", "ended")
-        for owner, name in [(Sampler, "take"), *((Ledger, name) for name in names)]:
+        names = ("proposed", "started", "reported", "paused", "continued", "ended")
+        for owner, name in [(Suggester, "take"), *((Ledger, name) for name in names)]:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
         for name in ("trial", "metrics", "finish", "study_metrics"):
             patch.setattr(Recorder, name, self._around(self._recording(name)), raising=False)

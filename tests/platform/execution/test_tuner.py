@@ -119,7 +119,10 @@ def test_results_reach_the_source_under_its_own_number(orchestrator: Any) -> Non
 
 def test_a_dead_worker_is_told_with_the_last_line_of_its_traceback(orchestrator: Any) -> None:
     for name, content in (("tune-1", "Traceback\n  ...\nMemoryError: 3 GB\n"), ("tune-2", None)):
-        orchestrator.tasks, orchestrator.told = [(7, Orchestrator(orchestrator.study, orchestrator.folder).tasks[0][1])], []
+        orchestrator.tasks, orchestrator.told = (
+            [(7, Orchestrator(orchestrator.study, orchestrator.folder).tasks[0][1])],
+            [],
+        )
         searcher = TuneSearcher(orchestrator)
         searcher.suggest(name)
         if content:

@@ -227,7 +227,10 @@ def test_what_the_space_refuses_is_never_proposed(share: float) -> None:
 def test_a_space_that_takes_nothing_has_no_proposal() -> None:
     seen = [completed(params) for params in random_points(12)]
     refused = space(refusal=lambda p: "no")
-    assert GaussianProcessSampler(refused).propose([]) is None and GaussianProcessSampler(refused).propose(seen) is None
+    assert (
+        GaussianProcessSampler(refused).propose([]) is None
+        and GaussianProcessSampler(refused).propose(seen) is None
+    )
 
 
 def test_the_same_observations_give_the_same_proposal() -> None:

@@ -37,7 +37,9 @@ def test_one_objective_has_no_monte_carlo_error() -> None:
 
 def test_a_box_has_its_volume() -> None:
     """A single point's, in units of the box from ideal to corner."""
-    measured = HypervolumeImprovement.draw(np.array([0.0, 100.0]), np.array([1.0, 300.0]), np.random.default_rng(0), 40_000, 2)
+    measured = HypervolumeImprovement.draw(
+        np.array([0.0, 100.0]), np.array([1.0, 300.0]), np.random.default_rng(0), 40_000, 2
+    )
     best = measured.scalarised(np.array([0.5, 150.0]))
     assert measured.volume(best) == pytest.approx(0.5 * 0.75, rel=0.02)
 
