@@ -53,10 +53,10 @@ def require_positive(**counts: int | None) -> None:
             raise InputError(f"--{name}: {value} is not allowed; allowed: 1 or more")
 
 
-def command_line(command: str, values: Mapping[str, object]) -> str:
-    """``python -m platform.confirm --top 3`` with the options that are not None, as a shell takes it."""
-    options = {name: shlex.quote(str(value)) for name, value in values.items() if value is not None}
-    return " ".join([f"python -m platform.{command}", *(f"--{name} {v}" for name, v in options.items())])
+def resume_hint(command: str, values: Mapping[str, object]) -> str:
+    """How to resume after an interruption: the command with its options that are not None, for a shell."""
+    options = [f"--{name} {shlex.quote(str(value))}" for name, value in values.items() if value is not None]
+    return " ".join([f"to resume: python -m platform.{command}", *options])
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.comparison import realism_fidelity, slice_grid, tables
 from platform.execution.evaluation_tasks import evaluate_all
-from platform.execution.fixed_trials import FixedTrials, Training
+from platform.execution.fixed_trials import FixedTrials
+from platform.execution.training import Training
 from platform.pareto.front import Front, candidates
 from platform.reporting.matplotlib_plots import Image
 from platform.stats.scores import EvaluationFacts, SystemResult, scores_of

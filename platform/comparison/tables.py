@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from platform.comparison import published_table
 from platform.comparison.published_table import PAIRED, UNPAIRED, ranks
+from platform.comparison.systems import LABELS
 from platform.reporting.panels import metric_label
 from platform.stats.ranks import Cell, cells, interval
 from platform.stats.scores import SystemResult
@@ -237,9 +238,7 @@ def _published(rows: Sequence[SystemResult]) -> str:
     columns = [published_table.compared(rows, metric, direction) for metric, direction in metrics.items()]
     lines = [["system", *(_heading(*metric) for metric in metrics.items())]]
     lines.append(["---", *(["---:"] * len(metrics))])
-    lines += [
-        [label, *(column[name] for column in columns)] for name, label in published_table.LABELS.items()
-    ]
+    lines += [[label, *(column[name] for column in columns)] for name, label in LABELS.items()]
     title = "### Published Table 1\n\nthe paper's figures, on its own cohorts: compare rankings, not values"
     caption = "**bold** best system; (rank there → rank here), among the systems in both"
     return f"{title}\n\n{_piped(lines)}\n\n{caption}"
