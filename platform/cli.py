@@ -23,18 +23,26 @@ COMMANDS = {
 """Every command with its one line, in the order in which a newcomer needs them."""
 
 
-def parser(command: str, *examples: str) -> argparse.ArgumentParser:
-    """A command's parser: opens with its one line, ends with examples of its options."""
-    sentence = COMMANDS[command]
-    lines = "\n".join(f"  python -m platform.{command} {example}" for example in examples)
-    made = argparse.ArgumentParser(
-        prog=f"python -m platform.{command}",
-        description=f"{sentence[0].upper()}{sentence[1:]}.",
-        epilog=f"example:\n{lines}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    return made
+class Parser(argparse.ArgumentParser):
+    """A parser whose help starts with a sentence and ends with an example."""
+
+    def __init__(self, name: str, sentence: str, ending: str) -> None:
+        prog, form = f"python -m {name}", argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, epilog=ending, formatter_class=form)
+        self._sentence = sentence
+        self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+
+    def format_help(self) -> str:
+        """The sentence, then usage, options and example."""
+        return f"{self._sentence}\n\n{super().format_help()}"
+
+
+def parser(command: str, example: str) -> Parser:
+    """A command's parser; its help starts with the line of COMMANDS and ends with an example."""
+    line = COMMANDS[command]
+    sentence = f"{line[0].upper()}{line[1:]}."
+    ending = f"example:\n  python -m platform.{command} {example}"
+    return Parser(f"platform.{command}", sentence, ending)
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:

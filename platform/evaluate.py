@@ -11,7 +11,7 @@ from platform.tracking import store
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = cli.parser("evaluate", "asp_dmd", "asp_dmd --pick knee")
+    parser = cli.parser("evaluate", "asp_dmd --pick knee")
     parser.add_argument("study", help="the study's name")
     choices = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
     parser.add_argument("--pick", help=f"{choices} (default: what was confirmed, else the front)")

@@ -26,7 +26,7 @@ SPLITS = ("train", "val", "test")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; a chosen cohort's settings are options of it."""
-    parser = cli.parser("prepare", "--cohort folder --root my_bids/", "--space asp_dmd.yaml")
+    parser = cli.parser("prepare", "--cohort folder --root my_bids/")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--cohort", metavar="SOURCE", help=f"a cohort alone: {', '.join(source_names())}")
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")

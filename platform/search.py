@@ -25,7 +25,7 @@ FIXED = ("profile", "trials", "name")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = cli.parser("search", "--space asp_dmd.yaml --trials 8", "--resume asp_dmd --extend trials=20")
+    parser = cli.parser("search", "--space asp_dmd.yaml --trials 8")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--resume", metavar="NAME", help="continue an interrupted study")

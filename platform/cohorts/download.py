@@ -35,7 +35,7 @@ ALGORITHMS = ("md5", "sha256", "sha512")
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the web and its checksum; raises InputError unless it is a plain file with an http address."""
+    """A file on the web and its checksum; raises InputError for another kind of name or address."""
 
     url: str
     name: str
