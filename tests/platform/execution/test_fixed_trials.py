@@ -78,7 +78,7 @@ def test_only_what_is_open_or_has_failed_is_trained_again(open_trials: Open) -> 
     trials.ended(fourth, "failed", "its worker died 4 times")
     resumed = open_trials("cut", "unsb", "cyclegan", seeds=2)
     again = start_all(resumed)
-    assert list(again)[0] == second and set(others) < set(again) and len(again) == 4
+    assert next(iter(again)) == second and set(others) < set(again) and len(again) == 4
     assert again[max(again)].config.seed == 1 and fourth not in again  # a new number for what failed
     assert [status for _, status in statuses(resumed)] == [
         *["completed", "open", "diverged", "open", "open", "open"]

@@ -1,0 +1,27 @@
+"""For tests of tracking: servers that do not respond."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def port() -> int:
+    """A free port, on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def dead(port: int) -> str:
+    """A server that does not run."""
+    return f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """A server that accepts connections and never responds."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://someone:hunter2@127.0.0.1:{server.getsockname()[1]}"
