@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from trainers import checkpoint, weights
-from trainers.cohorts.preprocessing import slicing
 from trainers.config import build
 from trainers.data import channels
+from trainers.data.grid import Grid
 from trainers.data.store import Cohort
 from trainers.methods.base import find_method, translate_rows
 from trainers.metrics.judge import finish
@@ -48,10 +48,10 @@ class Translator:
         return build(ReferenceConfig, self.facts["reference_config"]).channels
 
     @property
-    def grid(self) -> slicing.Grid:
+    def grid(self) -> Grid:
         """The working grid of the cohort it was trained on."""
         rows, columns = self.facts["shape"]
-        return slicing.Grid((rows, columns), self.facts["spacing"])
+        return Grid((rows, columns), self.facts["spacing"])
 
     def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
         """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished.

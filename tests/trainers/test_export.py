@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainers import checkpoint
-from trainers.cohorts.preprocessing.slicing import GRIDS
+from trainers.data.grid import GRIDS
 from trainers.errors import InputError
 from trainers.export import Translator, export
 from trainers.loop import Loop, Task

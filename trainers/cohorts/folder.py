@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts.base import CohortSource
+from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.scans import pipeline, tables
 from trainers.cohorts.scans.visits import Visit, files_below
 from trainers.errors import InputError
@@ -38,7 +38,7 @@ class FolderConfig(pipeline.ScansConfig):
     """Settings of a cohort of the user's own scans: ``root`` is a BIDS folder or a CSV table."""
 
 
-def prepare(config: FolderConfig, root: Path, mapper: pipeline.Mapper = map) -> Path:
+def prepare(config: FolderConfig, root: Path, mapper: Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
     return pipeline.prepare("folder", config, visits(Path(config.root).resolve()), root, mapper)
 

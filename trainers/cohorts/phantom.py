@@ -5,7 +5,7 @@ No download; a subject depends only on the configuration's size and seed and on 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from trainers.cohorts.base import CohortSource
+from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.simulation import anatomy
 from trainers.cohorts.simulation.imaging import Geometry, Volume, acquire
@@ -22,12 +22,12 @@ from trainers.cohorts.simulation.subject import Anatomy, make_anatomy
 from trainers.config import Range, canonical, digest
 from trainers.data import writer
 from trainers.data.arrays import Array
+from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
 
 RECIPE = "phantom-1"
 """Raise it with any change to the images: a cohort prepared before must not pass for one prepared after."""
-Mapper = Callable[[Callable[[str], writer.Entry], list[str]], Iterable[writer.Entry]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ def _slices(
     config: PhantomConfig, volumes: dict[str, Volume], domain: Field
 ) -> Iterator[tuple[tuple[str, str], Array]]:
     """Working slices of a domain's volumes at the 64 mT slice positions, normalised, and their mask."""
-    grid = slicing.GRIDS[config.size]
+    grid = GRIDS[config.size]
     for contrast, volume in volumes.items():
         spacing = (volume.spacing, volume.spacing)
         slices, mask = slicing.working_slices(volume.values, volume.mask, volume.planes, spacing, grid)
@@ -151,7 +151,7 @@ def _generator(config: PhantomConfig, subject_id: str, stream: str) -> np.random
 
 
 def _head(config: PhantomConfig) -> dict[str, Any]:
-    grid = slicing.GRIDS[config.size]
+    grid = GRIDS[config.size]
     return {
         "cohort": "phantom",
         "config": asdict(config),
@@ -163,7 +163,7 @@ def _head(config: PhantomConfig) -> dict[str, Any]:
 
 
 def _fixed_choices() -> dict[str, str]:
-    low, high = slicing.PERCENTILES
+    low, high = PERCENTILES
     return {
         "grid": "axial, anterior rows first, at the 64 mT slice centres, in plane as the anatomy",
         "normalisation": f"volume p{low:g}-p{high:g} inside its mask to [-1, 1], clipped; -1 outside",

@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.cohorts.base import CohortSource
+from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.scans import ixi, pipeline, zenodo
 
 
@@ -15,7 +15,7 @@ class ZenodoIxiConfig(pipeline.ScansConfig):
     """Settings of the paper's cohort: ``root`` holds the unpacked archives."""
 
 
-def prepare(config: ZenodoIxiConfig, root: Path, mapper: pipeline.Mapper = map) -> Path:
+def prepare(config: ZenodoIxiConfig, root: Path, mapper: Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
     place = Path(config.root).resolve()
     visits = [*zenodo.visits(place / "zenodo"), *ixi.visits(place / "ixi")]

@@ -13,6 +13,7 @@ from trainers.cohorts.simulation import anatomy, imaging, physics, subject
 from trainers.cohorts.simulation.physics import Field
 from trainers.config import FieldError
 from trainers.config import build as build_config
+from trainers.data.grid import GRIDS
 from trainers.data.store import CONTRASTS, DOMAINS, MASK, Cohort
 from trainers.errors import InputError
 
@@ -98,7 +99,7 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
     spacing = {"2mm": 2.0, "1mm": 1.0}[size]
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = -98, -134, -72
-    geometry, grid = imaging.Geometry.of(size, affine), slicing.GRIDS[size]
+    geometry, grid = imaging.Geometry.of(size, affine), GRIDS[size]
     at = np.array([0.4, 0.55, 0.5]) * shape
     axes = np.ogrid[tuple(slice(n) for n in shape)]
     bell = np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / (2 * (8 / spacing) ** 2))
@@ -123,7 +124,7 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
 def test_no_brain_is_cut_off_by_the_working_grid(seed: int) -> None:
     brain = subject.make_anatomy(anatomy.template("2mm"), np.random.default_rng(seed)).mask
     slices = slicing.axial(brain)
-    assert slicing.crop_pad(slices, slicing.GRIDS["2mm"].shape).sum() == brain.sum()
+    assert slicing.crop_pad(slices, GRIDS["2mm"].shape).sum() == brain.sum()
 
 
 def test_a_subject_depends_on_its_id_and_seed_alone(cohort: Cohort) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import Image
-from trainers.cohorts.preprocessing.slicing import BACKGROUND, Grid
 from trainers.data.arrays import Array
+from trainers.data.grid import BACKGROUND, Grid
 from trainers.errors import InputError
 
 

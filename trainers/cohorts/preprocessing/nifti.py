@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
-Array = NDArray[Any]
 FORMS = "a NIfTI scan (.nii, .nii.gz)"
 MAX_VOXELS = 2**26
 """512 x 512 x 256: what is larger is refused before it is read, so that no file takes 1 GiB of memory."""

@@ -3,27 +3,14 @@
 Shapes: N slices, H rows, W columns. Rows run from anterior to posterior, columns from left to right.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from trainers.data.arrays import Array, separable
+from trainers.data.grid import BACKGROUND, PERCENTILES, Grid
 from trainers.errors import InputError
 
-BACKGROUND = -1.0
-PERCENTILES = (0.5, 99.5)
 MIN_BRAIN_FRACTION = 0.10
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The in-plane working grid: ``shape`` (rows, columns) and ``spacing`` (mm)."""
-
-    shape: tuple[int, int]
-    spacing: float
-
-
-GRIDS = {"2mm": Grid((112, 96), 2.0), "1mm": Grid((224, 192), 1.0)}
+"""Least share of brain in a slice that is kept."""
 
 
 def box(mask: Array, margin: tuple[int, ...] = (0, 0, 0)) -> tuple[slice, ...]:

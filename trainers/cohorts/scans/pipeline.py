@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 
 from trainers import weights
+from trainers.cohorts.base import Mapper
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.scans import splits
 from trainers.cohorts.scans.exclusions import Exclusions
@@ -20,6 +21,7 @@ from trainers.cohorts.scans.visit_preparation import Intake, Order, Taken, plain
 from trainers.cohorts.scans.visits import Visit
 from trainers.config import Range, digest
 from trainers.data import writer
+from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
 from trainers.files import write_text
@@ -28,11 +30,10 @@ NEEDED = (("train", "64mT"), ("train", "3T"), ("val", "64mT"), ("test", "64mT"))
 MIN_SLICES = 5
 """A visit with fewer says nothing of a brain, and every FID would count as few slices of everybody."""
 FURTHER = "a further session of a paired volunteer, of whom another is used"
-Mapper = Callable[[Callable[[Any], Taken], list[Any]], Iterable[Taken]]
 CHOICES = {
     "grid": "axial, anterior rows first, about the middle of the brain, at the slices of the 64 mT scan",
     "normalisation": "volume p{:g}-p{:g} inside its mask to [-1, 1], clipped; -1 outside".format(
-        *slicing.PERCENTILES
+        *PERCENTILES
     ),
     "registration": "rigid, Mattes: T2 to T1; 3 T to 64 mT, pairs to their own scan, others to the reference",
     "interpolation": "3 T once, cubic; 64 mT T2 onto T1, cubic; 64 mT in plane, linear",
@@ -258,7 +259,7 @@ def _record(workspace: Workspace, source: str, taken: Sequence[Taken], exclusion
 
 
 def _head(source: str, config: ScansConfig) -> dict[str, Any]:
-    grid = slicing.GRIDS[config.size]
+    grid = GRIDS[config.size]
     return {
         "cohort": source,
         "config": asdict(config),

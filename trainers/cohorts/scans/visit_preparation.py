@@ -26,6 +26,7 @@ from trainers.cohorts.scans import previews
 from trainers.cohorts.scans.visits import Visit
 from trainers.config import digest
 from trainers.data.arrays import Array
+from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.errors import InputError
 
 RECIPE = "intake-1"
@@ -40,7 +41,7 @@ class Intake:
 
     folder: Path
     size: str
-    """A key of :data:`trainers.cohorts.preprocessing.slicing.GRIDS`."""
+    """A key of :data:`trainers.data.grid.GRIDS`."""
     brain_mask: BrainMask
 
 
@@ -140,7 +141,7 @@ Found = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
 
 def _native(examination: Examination, intake: Intake) -> Found:
     """Slices of a 64 mT visit in its own space, and what 3 T visits need to come to it."""
-    frame = Frame.of(examination.mask, examination.first.affine, slicing.GRIDS[intake.size])
+    frame = Frame.of(examination.mask, examination.first.affine, GRIDS[intake.size])
     volumes = examination.volumes
     cut = {contrast: frame.slices(values, examination.mask) for contrast, values in volumes.items()}
     slices = {contrast: pair[0] for contrast, pair in cut.items()} | {"mask": cut["T1"][1]}
@@ -177,7 +178,7 @@ def onto_frame(examination: Examination, frame: Frame, to_visit: Array) -> dict[
     inside = registration.resample(brain, like, to_visit, order=1) > 0.5
     slices = {"mask": slicing.axial(inside)}
     for contrast, values in examination.volumes.items():
-        low, high = np.percentile(values[examination.mask], slicing.PERCENTILES)
+        low, high = np.percentile(values[examination.mask], PERCENTILES)
         scan = _brain_alone(image_of(examination.scans[contrast]), brain, examination.to_scan[contrast])
         scan = _band_limited(scan, frame.grid.spacing)
         found = registration.resample(scan, like, examination.to_scan[contrast] @ to_visit)

@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 from trainers.cohorts.preprocessing import nifti, slicing
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image, resample
-from trainers.cohorts.preprocessing.slicing import GRIDS, Grid
 from trainers.data.arrays import Array
+from trainers.data.grid import GRIDS, Grid
 from trainers.errors import InputError
 
 ORIENTATIONS = ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"]

@@ -4,9 +4,10 @@ from scipy import ndimage
 
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.slicing import Grid
+from trainers.data.grid import GRIDS
 from trainers.errors import InputError
 
-NATIVE = [((72, 62), (3.2, 3.2), slicing.GRIDS["2mm"]), ((138, 112), (1.6, 1.6), slicing.GRIDS["1mm"])]
+NATIVE = [((72, 62), (3.2, 3.2), GRIDS["2mm"]), ((138, 112), (1.6, 1.6), GRIDS["1mm"])]
 
 
 def smooth_images(shape: tuple[int, int], spacing: float) -> np.ndarray:
@@ -78,9 +79,9 @@ def test_native_to_working_and_back(shape: tuple[int, int], spacing: tuple[float
 
 def test_a_slice_of_the_grids_own_spacing_is_cropped_not_resampled() -> None:
     image = np.random.default_rng(0).random((1, 233, 197)).astype(np.float32)
-    working, _ = slicing.to_working(image, image >= 0, (1.0, 1.0), slicing.GRIDS["1mm"])
+    working, _ = slicing.to_working(image, image >= 0, (1.0, 1.0), GRIDS["1mm"])
     np.testing.assert_array_equal(working, image[:, 4:228, 2:194])
-    back = slicing.from_working(working, (233, 197), (1.0, 1.0), slicing.GRIDS["1mm"])
+    back = slicing.from_working(working, (233, 197), (1.0, 1.0), GRIDS["1mm"])
     np.testing.assert_array_equal(back[:, 4:228, 2:194], working)
 
 
@@ -95,7 +96,7 @@ def test_coming_back_fills_with_the_given_background(
 def test_the_rim_of_the_brain_is_not_darkened() -> None:
     mask = np.zeros((1, 72, 62), bool)
     mask[:, 20:50, 15:45] = True
-    working, inside = slicing.to_working(np.where(mask, 0.7, 0), mask, (3.2, 3.2), slicing.GRIDS["2mm"])
+    working, inside = slicing.to_working(np.where(mask, 0.7, 0), mask, (3.2, 3.2), GRIDS["2mm"])
     np.testing.assert_allclose(working[inside], 0.7, atol=1e-6)
     assert not working[~inside].any()
     assert inside.sum() * 2.0**2 == pytest.approx(mask.sum() * 3.2**2, rel=0.02)

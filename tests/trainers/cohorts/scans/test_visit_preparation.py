@@ -14,10 +14,11 @@ from trainers.cohorts.preprocessing import registration
 from trainers.cohorts.preprocessing.examination import examine, read
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image, resample
-from trainers.cohorts.preprocessing.slicing import GRIDS, box
+from trainers.cohorts.preprocessing.slicing import box
 from trainers.cohorts.scans import visit_preparation
 from trainers.cohorts.scans.visit_preparation import Intake, Order, onto_frame, settings, take
 from trainers.cohorts.scans.visits import Visit
+from trainers.data.grid import GRIDS
 
 
 def visit(clinic: Any, person: str, field: str, session: str = "") -> Visit:
