@@ -71,10 +71,10 @@ def load(method: Method, checkpoint: Checkpoint) -> None:
     for group, networks in (("networks", method.networks), ("averaged", method.averaged)):
         tensors = weights.read_tensors(checkpoint.folder, group)
         for name, network in networks.items():
-            network.load_state_dict(under(tensors, name))
+            network.load_state_dict(select_prefix(tensors, name))
     tensors = weights.read_tensors(checkpoint.folder, "optimizers")
     for name, optimizer in method.optimizers.items():
-        _load_optimizer(optimizer, under(tensors, name))
+        _load_optimizer(optimizer, select_prefix(tensors, name))
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
@@ -91,7 +91,7 @@ def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
     }
 
 
-def under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def select_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors named ``name.<key>``, by ``key``."""
     return {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
 

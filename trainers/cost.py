@@ -19,7 +19,7 @@ from trainers.references.config import ReferenceConfig
 from trainers.references.store import References, build_part
 from trainers.references.teacher import build_teacher
 
-SAMPLES = 3
+COUNTED_STEPS = 3
 """Steps counted, as a method's steps differ at random."""
 
 
@@ -45,8 +45,10 @@ def seconds_per_step(task: Task) -> float:
 
 def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) -> float:
     """Mean floating-point operations of one optimiser step of a method."""
-    exemplar = torch.zeros(4, 3, config.crop, config.crop)
-    context = Context(references, build_teacher(references), build_part("domain", references), exemplar)
+    example_subject = torch.zeros(4, 3, config.crop, config.crop)
+    context = Context(
+        references, build_teacher(references), build_part("domain", references), example_subject
+    )
     built: Method = find_method(method).Method(config, context)
     built.to(torch.device("meta"))
     with torch.device("meta"):
@@ -59,6 +61,6 @@ def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) ->
             torch.autograd.grad(loss, parameters)
 
         with FlopCounterMode(display=False) as counter:
-            for _ in range(SAMPLES):
+            for _ in range(COUNTED_STEPS):
                 built.step(batch, config.steps // 2, minimise)
-    return float(counter.get_total_flops()) / SAMPLES * config.accumulate
+    return float(counter.get_total_flops()) / COUNTED_STEPS * config.accumulate

@@ -17,10 +17,10 @@ from trainers.data import channels
 from trainers.data.grid import Grid
 from trainers.data.store import Cohort
 from trainers.methods.base import find_method, translate_rows
-from trainers.metrics.judge import finish
+from trainers.metrics.judge import clamp_and_mask
 from trainers.references.config import ReferenceConfig
 
-PART = "translator"
+TRANSLATOR = "translator"
 CHUNK = 32
 """Slices at a time, as it may be served by a smaller machine than trained it."""
 
@@ -39,7 +39,7 @@ class Translator:
         facts = weights.verify(folder)
         references = build(ReferenceConfig, facts["reference_config"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        networks = load_networks(facts, weights.read_tensors(folder, PART), references, device)
+        networks = load_networks(facts, weights.read_tensors(folder, TRANSLATOR), references, device)
         return cls(facts, networks, device)
 
     @property
@@ -61,7 +61,7 @@ class Translator:
         module, steps = find_method(self.facts["method"]), self.facts["steps"]
         config, rows = build(module.Config, self.facts["config"]), source.to(self.device)
         outputs = translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps, CHUNK)
-        return finish(outputs[-1], mask)
+        return clamp_and_mask(outputs[-1], mask)
 
 
 def load_networks(
@@ -73,7 +73,7 @@ def load_networks(
         build(method.Config, facts["config"]), references
     )
     for name, network in networks.items():
-        network.load_state_dict(checkpoint.under(tensors, name))
+        network.load_state_dict(checkpoint.select_prefix(tensors, name))
         network.requires_grad_(False).eval().to(device)
     return networks
 
@@ -101,4 +101,4 @@ def export(
         "spacing": cohort.spacing,
         "normalisation": cohort.manifest["choices"]["normalisation"],
     }
-    weights.publish(folder, {PART: weights.read_tensors(source, "averaged")}, manifest)
+    weights.publish(folder, {TRANSLATOR: weights.read_tensors(source, "averaged")}, manifest)

@@ -45,17 +45,17 @@ def enhance(translator: Translator, examination: Examination, draws: int = 1) ->
     cut = {c: frame.slices(values, examination.mask) for c, values in volumes.items()}
     inside = torch.from_numpy(next(iter(cut.values()))[1]) > 0
     images = {c: torch.from_numpy(slices) for c, (slices, _) in cut.items()}
-    source = channels.stack(*_both(images), translator.channels)
+    source = channels.stack(*_t1_and_t2(images), translator.channels)
     outputs = torch.stack([translator.slices(source, inside, draw) for draw in range(draws)])
     names = channels.contrasts(translator.channels)
     shown = [channels.split(output, translator.channels) for output in outputs]
     spread = {c: torch.stack([one[c] for one in shown]).std(0, correction=0) / 2 for c in names if draws > 1}
-    way = _Way.of(frame, examination, inside)
+    to_grid = _ToScanGrid.of(frame, examination, inside)
     return Enhanced(
-        volumes={c: way.home(c, shown[0][c]) for c in names},
-        brain={c: way.brain(c) for c in names},
-        spread={c: way.home(c, values * 2 - 1) for c, values in spread.items()},
-        untouched={c: way.home(c, images[c]) for c in names},
+        volumes={c: to_grid.to_scan(c, shown[0][c]) for c in names},
+        brain={c: to_grid.brain(c) for c in names},
+        spread={c: to_grid.to_scan(c, values * 2 - 1) for c, values in spread.items()},
+        untouched={c: to_grid.to_scan(c, images[c]) for c in names},
         consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
     )
 
@@ -69,14 +69,14 @@ def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float
     }
 
 
-def _both(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+def _t1_and_t2(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """T1 and T2; a layout of one contrast does not look at the other."""
     present = next(iter(images.values()))
     return images.get("T1", present), images.get("T2", present)
 
 
 @dataclass(frozen=True)
-class _Way:
+class _ToScanGrid:
     """From working slices to the scans' own grids, the black beyond the brain not mixed into its rim."""
 
     frame: Frame
@@ -87,7 +87,7 @@ class _Way:
     """Indices of the nearest voxel with such a share."""
 
     @classmethod
-    def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_Way":
+    def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_ToScanGrid":
         from scipy.ndimage import distance_transform_edt
 
         share = frame.volume(2 * inside.numpy().astype(np.float32) - 1)
@@ -95,9 +95,9 @@ class _Way:
         nearest = distance_transform_edt(share == 0, spacing, return_distances=False, return_indices=True)
         return cls(frame, examination, share, nearest)
 
-    def home(self, contrast: str, slices: Tensor) -> Array:
+    def to_scan(self, contrast: str, slices: Tensor) -> Array:
         """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
-        # Normalised convolution (Knutsson & Westin 1993), as on the way there.
+        # Normalised convolution (Knutsson & Westin 1993), as on the to_grid there.
         values = self.frame.volume(slices.numpy()) / np.where(self.share > 0, self.share, 1)
         volume = Image(values[tuple(self.nearest)], self.frame.affine)
         return np.where(self.brain(contrast), self._onto(contrast, volume), 0).astype(np.float32)

@@ -14,10 +14,10 @@ from torch import Tensor
 from trainers import checkpoint
 from trainers.config import canonical, digest
 from trainers.data.batch import Batch
-from trainers.data.sampling import Slices, exemplar
+from trainers.data.sampling import Slices, example_subject
 from trainers.data.store import Cohort
 from trainers.methods.base import Context, Method, TrialConfig, find_method, translate_rows
-from trainers.metrics.judge import Judge, finish
+from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.references.store import References
 from trainers.report import Report
 
@@ -73,7 +73,7 @@ class Loop:
         self.judge, self.step = judge, 0
         self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
-        slices = exemplar(cohort, references.config.channels)
+        slices = example_subject(cohort, references.config.channels)
         context = Context(references.config, references.teacher, references.domain, slices)
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
@@ -105,7 +105,7 @@ class Loop:
         method, source = self.method, judge.source.to(self.accelerator.device)
         outputs = translate_rows(method, method.averaged, self.config, source, self.config.seed)
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
-        finished = [finish(output, judge.mask) for output in outputs]
+        finished = [clamp_and_mask(output, judge.mask) for output in outputs]
         scores = {
             count: judge.score(output) | {"seconds_per_volume": count * pace}
             for count, output in enumerate(finished, 1)

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from trainers import trial
 from trainers.cohorts.base import find_source
 from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
-from trainers.cohorts.scans.visit_preparation import Order, Taken
+from trainers.cohorts.scans.visit_preparation import VisitResult, VisitTask
 from trainers.config import build
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
@@ -66,9 +66,9 @@ def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
 
 def _lost(item: Any, error: Exception) -> Any:
     """A visit whose worker died in every try is set aside; a phantom without one of its subjects is none."""
-    if not isinstance(item, Order):
+    if not isinstance(item, VisitTask):
         raise error
-    return Taken(item.visit, None, f"its worker died ({error.__class__.__name__})")
+    return VisitResult(item.visit, None, f"its worker died ({error.__class__.__name__})")
 
 
 def _tell_quality(choice: CohortChoice, root: Path, console: Console) -> None:
@@ -97,7 +97,9 @@ def _train(
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(trial.call)
     with _bar(console) as bar:
         bars = {part: bar.add_task(f"reference {part}", total=steps(part, config)) for part in parts}
-        running = [task.remote(partial(store.train_announced, cohort, config, root), part) for part in parts]
+        running = [
+            task.remote(partial(store.train_with_progress, cohort, config, root), part) for part in parts
+        ]
         while running:
             done, running = ray.wait(running, timeout=0.5)
             for reference in done:

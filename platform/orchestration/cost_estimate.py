@@ -16,7 +16,7 @@ from trainers.cost import step_flops
 from trainers.data.channels import contrasts
 from trainers.data.store import Cohort
 from trainers.errors import InputError
-from trainers.metrics.names import measures
+from trainers.metrics.names import score_names
 from trainers.references.config import ReferenceConfig
 
 CORE_FLOPS, GPU_FLOPS = 4.0e10, 2.0e13
@@ -69,7 +69,7 @@ def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mappin
     ``metrics``: names, each with the section of the space that asks for it.
     """
     config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
-    known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
+    known = {*score_names(contrasts(config.channels), paired), "seconds_per_volume"}
     for name, section in metrics.items():
         if name not in known:
             other = f"is of a contrast that references: channels: {config.channels} has not"

@@ -17,7 +17,7 @@ from trainers.evaluate import Evaluation
 from trainers.loop import Loop, Task
 from trainers.methods.unsb import Config
 from trainers.metrics.judge import DRAWS, Judge
-from trainers.metrics.names import METRICS, measures
+from trainers.metrics.names import METRICS, score_names
 
 SMALL: dict[str, Any] = {
     **{"steps": 2, "rungs": 1, "batch_size": 2, "crop": 32, "refinement_steps": 2, "latent": 8},
@@ -100,7 +100,7 @@ def test_a_trained_translator_gives_costs_and_pictures(tiny: Any, trained: Task,
     generator = trained_generator(tiny, trained)
     assert facts["costs"]["parameters"] == sum(p.numel() for p in generator.parameters())
     assert facts["costs"]["seconds_per_volume"] > 0
-    samples = weights.read_tensors(tmp_path / "result", evaluate.PART)
+    samples = weights.read_tensors(tmp_path / "result", evaluate.SAMPLES)
     assert {"T1 output", "T2 output", "T1 3 T"} <= samples.keys()
 
 
@@ -121,10 +121,10 @@ def test_without_pairs_realism_alone_is_measured(tiny: Any, unpaired: Cohort, tm
     assert not judge.paired and judge.baselines.keys() == {"input"}
     assert judge.baselines["input"].keys() == {"fid", "kid", "rad_fid", "piqe"}
     for contrasts in (("T1", "T2"), ("T2",)):
-        assert judge.baselines["input"].keys() == set(measures(contrasts, paired=False))
-    known = measures(channels.contrasts(tiny.references.config.channels), paired=True)
+        assert judge.baselines["input"].keys() == set(score_names(contrasts, paired=False))
+    known = score_names(channels.contrasts(tiny.references.config.channels), paired=True)
     assert tiny.judge.baselines["input"].keys() == set(known) <= set(METRICS)
-    assert set(measures(("T2",), paired=True)) == set(known) - {"psnr_t1", "ms_ssim_t1"}
+    assert set(score_names(("T2",), paired=True)) == set(known) - {"psnr_t1", "ms_ssim_t1"}
     assert not any("3 T" in title for title in judge.samples(judge.source))
     task = Evaluation("input", 1, unpaired.path, tiny.folder, tmp_path / "input")
     facts = weights.verify(Path(evaluate.evaluate(task)))

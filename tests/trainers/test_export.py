@@ -13,7 +13,7 @@ from trainers.export import Translator, export
 from trainers.loop import Loop, Task
 from trainers.methods.base import translate_rows
 from trainers.methods.unsb import Config
-from trainers.metrics.judge import finish
+from trainers.metrics.judge import clamp_and_mask
 
 CONFIG = Config(
     steps=2,
@@ -48,7 +48,7 @@ def test_exported_outputs_equal_the_trained_ones(exported: tuple[Loop, Path], ti
     loop, folder = exported
     method, rows = loop.method, tiny.judge.source[:5]
     outputs = translate_rows(method, method.averaged, CONFIG, rows, CONFIG.seed)
-    expected = finish(outputs[1], tiny.judge.mask[:5])
+    expected = clamp_and_mask(outputs[1], tiny.judge.mask[:5])
     assert torch.equal(Translator.open(folder).slices(tiny.judge.source[:5], tiny.judge.mask[:5]), expected)
 
 
@@ -69,7 +69,7 @@ def test_another_draw_is_another_latent_and_the_same_one_again_the_same(
     draws = [translator.slices(rows, mask, draw) for draw in (0, 1, 1)]
     assert torch.equal(draws[1], draws[2]) and not torch.equal(draws[0], draws[1])
     seeded = translate_rows(loop.method, loop.method.averaged, CONFIG, rows, CONFIG.seed + 1)
-    assert torch.equal(draws[1], finish(seeded[1], mask))
+    assert torch.equal(draws[1], clamp_and_mask(seeded[1], mask))
 
 
 def test_slices_are_chunked_without_a_seam(

@@ -11,7 +11,7 @@ import torch
 from trainers import trial
 from trainers.config import FieldError
 from trainers.cost import step_flops
-from trainers.data.sampling import Slices, heights
+from trainers.data.sampling import Slices, relative_heights
 from trainers.loop import Task
 from trainers.methods.unsb import Config
 from trainers.references.config import ReferenceConfig
@@ -105,7 +105,7 @@ def test_a_crop_larger_than_the_slices_is_refused(tiny: Any) -> None:
 
 def test_heights_run_from_0_to_1_within_each_subject(tiny: Any) -> None:
     split = tiny.cohort.split("train")
-    level = heights(split, "3T")
+    level = relative_heights(split, "3T")
     for subject in split.subjects("3T"):
         mine = level[subject.start : subject.stop]
         assert float(mine[0]) == 0 and float(mine[-1]) == 1

@@ -83,11 +83,11 @@ def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
     found = writer.find(Path(root), hash_)
     if found:
         return found
-    entries = mapper(partial(prepare_subject, config), subject_ids(config))
-    return writer.write(Path(root), hash_, _head(config), entries)
+    subjects = mapper(partial(prepare_subject, config), subject_ids(config))
+    return writer.write(Path(root), hash_, _head(config), subjects)
 
 
-def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.Entry:
+def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.SubjectArrays:
     """Image one subject and cut it into working slices."""
     person = _anatomy(config, subject_id)
     arrays: dict[tuple[str, str], Array] = {}
@@ -102,7 +102,7 @@ def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.Entry:
         "lesions": person.lesions,
         "slices": np.flatnonzero(kept).tolist(),
     }
-    return writer.Entry(subject_id, split_of(subject_id), arrays, provenance)
+    return writer.SubjectArrays(subject_id, split_of(subject_id), arrays, provenance)
 
 
 def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, str], tuple[Array, Array]]:
@@ -120,7 +120,7 @@ def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, st
 
 
 def _anatomy(config: PhantomConfig, subject_id: str) -> Anatomy:
-    return make_anatomy(anatomy.template(config.size), _generator(config, subject_id, "anatomy"))
+    return make_anatomy(anatomy.tissue_template(config.size), _generator(config, subject_id, "anatomy"))
 
 
 def _volumes(config: PhantomConfig, subject_id: str, person: Anatomy, domain: Field) -> dict[str, Volume]:

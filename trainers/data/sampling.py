@@ -62,7 +62,7 @@ class Slices:
 
     def _level_rows(self, source: Array, rng: np.random.Generator) -> Array:
         """For each 64 mT row, that of a random 3 T subject nearest to it in relative height."""
-        levels, subjects = heights(self.split, "64mT").numpy(), self.split.subjects("3T")
+        levels, subjects = relative_heights(self.split, "64mT").numpy(), self.split.subjects("3T")
         drawn = [subjects[i] for i in rng.integers(len(subjects), size=len(source))]
         last = [subject.stop - 1 - subject.start for subject in drawn]
         return np.array(
@@ -104,13 +104,13 @@ def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array
     return channels.stack(t1, t2, layout)
 
 
-def exemplar(cohort: Cohort, layout: channels.Layout) -> Tensor:
+def example_subject(cohort: Cohort, layout: channels.Layout) -> Tensor:
     """All slices [L, 3, H, W] of the first 3 T training subject, inferior to superior."""
     split = cohort.split("train")
     first = split.subjects("3T")[0]
     return whole_slices(split, "3T", layout, np.arange(first.start, first.stop))
 
 
-def heights(split: Split, domain: str) -> Tensor:
+def relative_heights(split: Split, domain: str) -> Tensor:
     """Each row's relative height [N] within its subject, 0 lowest, 1 highest."""
     return torch.cat([torch.linspace(0, 1, s.stop - s.start) for s in split.subjects(domain)])

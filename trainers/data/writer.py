@@ -22,7 +22,7 @@ _HEADER_BYTES = 128  # numpy leaves room in the header for the first axis to gro
 
 
 @dataclass(frozen=True)
-class Entry:
+class SubjectArrays:
     """A prepared subject: ``arrays[domain, contrast or "mask"] = [n, H, W]``, equal n in all of them."""
 
     id: str
@@ -44,8 +44,8 @@ def find(root: Path, hash_: str) -> Path | None:
     return path if path.exists() else None
 
 
-def write(root: Path, hash_: str, head: Mapping[str, Any], entries: Iterable[Entry]) -> Path:
-    """Write ``entries`` and publish the folder by one rename; an interrupted build leaves nothing.
+def write(root: Path, hash_: str, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> Path:
+    """Write ``subjects`` and publish the folder by one rename; an interrupted build leaves nothing.
 
     ``head`` goes into the manifest: config, spacing, shape, dtype and the fixed choices.
     """
@@ -53,15 +53,15 @@ def write(root: Path, hash_: str, head: Mapping[str, Any], entries: Iterable[Ent
     work = final.with_name(f".{final.name}-{uuid.uuid4().hex}")
     try:
         work.mkdir(parents=True)
-        manifest = {"hash": hash_, **head, **_write_entries(work, head, entries)}
+        manifest = {"hash": hash_, **head, **_write_subjects(work, head, subjects)}
         manifest["checksum"] = checksum(json.loads(json.dumps(manifest)))
         _write_durably(work / "manifest.json", json.dumps(manifest, indent=1))
-        return _publish(work, final)
+        return _move_into_place(work, final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _publish(work: Path, final: Path) -> Path:
+def _move_into_place(work: Path, final: Path) -> Path:
     try:
         work.rename(final)
     except OSError:
@@ -70,40 +70,42 @@ def _publish(work: Path, final: Path) -> Path:
     return final
 
 
-def _write_entries(work: Path, head: Mapping[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
+def _write_subjects(work: Path, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> dict[str, Any]:
     with ExitStack() as stack:
         files = {
             f"{split}/{domain}_{kind}.npy": stack.enter_context(
-                _Growing(work / split / f"{domain}_{kind}.npy", "uint8" if kind == MASK else head["dtype"])
+                _GrowingFile(
+                    work / split / f"{domain}_{kind}.npy", "uint8" if kind == MASK else head["dtype"]
+                )
             )
             for split in SPLITS
             for domain in DOMAINS
             for kind in (*CONTRASTS, MASK)
         }
-        subjects = [_append(files, entry) for entry in entries]
+        listed = [_append(files, subject) for subject in subjects]
         return {
-            "subjects": subjects,
+            "subjects": listed,
             "files": {name: file.finish(tuple(head["shape"])) for name, file in files.items()},
         }
 
 
-def _append(files: Mapping[str, "_Growing"], entry: Entry) -> dict[str, Any]:
+def _append(files: Mapping[str, "_GrowingFile"], subject: SubjectArrays) -> dict[str, Any]:
     rows = set()
-    for (domain, kind), array in entry.arrays.items():
-        rows.add(files[f"{entry.split}/{domain}_{kind}.npy"].append(array))
+    for (domain, kind), array in subject.arrays.items():
+        rows.add(files[f"{subject.split}/{domain}_{kind}.npy"].append(array))
     ((start, stop),) = rows
-    domains = sorted({domain for domain, _ in entry.arrays}, reverse=True)
+    domains = sorted({domain for domain, _ in subject.arrays}, reverse=True)
     return {
-        "id": entry.id,
-        "split": entry.split,
+        "id": subject.id,
+        "split": subject.split,
         "domains": domains,
         "start": start,
         "stop": stop,
-        "provenance": dict(entry.provenance),
+        "provenance": dict(subject.provenance),
     }
 
 
-class _Growing:
+class _GrowingFile:
     """A .npy file whose first axis is known only when it is finished."""
 
     def __init__(self, path: Path, dtype: str) -> None:
@@ -112,7 +114,7 @@ class _Growing:
         self.stream: IO[bytes] = path.open("wb")
         self.stream.write(bytes(_HEADER_BYTES))
 
-    def __enter__(self) -> "_Growing":
+    def __enter__(self) -> "_GrowingFile":
         return self
 
     def __exit__(self, *_: object) -> None:

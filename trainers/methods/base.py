@@ -23,7 +23,7 @@ from trainers.data.batch import Batch, Pairing
 from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
@@ -70,7 +70,7 @@ class Context:
     """The frozen 3 T diffusion teacher."""
     encoder: nn.Module
     """The frozen 3 T-domain encoder, a :class:`~trainers.networks.encoder.ResidualEncoder`."""
-    exemplar: Tensor
+    example_subject: Tensor
     """All slices [L, 3, H, W] of one 3 T training subject, inferior to superior."""
 
 
@@ -171,7 +171,7 @@ class OnePass(Method):
     def translators(config: OnePassConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator to 3 T."""
         width, blocks = config.generator_width, config.generator_blocks
-        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
+        return {"G": ResNetGenerator(channels=3, width=width, blocks=blocks, form=config.generator)}
 
     @staticmethod
     @torch.no_grad()

@@ -12,7 +12,7 @@ from trainers.data.batch import Batch
 from trainers.losses import gan
 from trainers.methods import base
 from trainers.networks.image_pool import ImagePool
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Method(base.OnePass):
         self.optimizers = {
             name: torch.optim.Adam(
                 network.parameters(),
-                config.lr if isinstance(network, Translator) else config.discriminator_lr,
+                config.lr if isinstance(network, ResNetGenerator) else config.discriminator_lr,
                 (0.5, 0.999),
             )
             for name, network in self.networks.items()

@@ -55,7 +55,7 @@ class Config(base.TrialConfig):
 
 
 @dataclass(frozen=True)
-class Place:
+class PixelGrid:
     """Where the networks of S slices are asked: the brain's pixels, padded to one number P."""
 
     index: Tensor
@@ -90,12 +90,12 @@ class StyleBank(nn.Module):
             self.register_buffer(f"gram{stage}", torch.zeros(levels, channels, channels))
 
     @torch.no_grad()
-    def fill(self, exemplar: Tensor, encoder: ResidualEncoder) -> None:
+    def fill(self, example_subject: Tensor, encoder: ResidualEncoder) -> None:
         """Take the style of all slices [L, 3, H, W] of one subject."""
-        rows = torch.linspace(0, len(exemplar) - 1, len(self.views)).round().long()
-        slices = exemplar[rows]
-        self.views.copy_(coarse(slices))
-        for stage, matrices in enumerate(style.grams(encoder, slices, silhouette(slices))):
+        rows = torch.linspace(0, len(example_subject) - 1, len(self.views)).round().long()
+        slices = example_subject[rows]
+        self.views.copy_(coarse_views(slices))
+        for stage, matrices in enumerate(style.grams(encoder, slices, brain_mask(slices))):
             self.get_buffer(f"gram{stage}").copy_(matrices)
 
     def nearest(self, images: Tensor) -> Tensor:
@@ -104,7 +104,7 @@ class StyleBank(nn.Module):
         A slice does not know its height. Correlation ignores a contrast's scale, and tells levels from head
         sizes, which the overlap of silhouettes mixes up (phantom: off by 0.36 levels instead of 0.86).
         """
-        return torch.einsum("bcp,lcp->bl", coarse(images), self.views).argmax(1)
+        return torch.einsum("bcp,lcp->bl", coarse_views(images), self.views).argmax(1)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Gram matrices [B, C, C] a stage of the levels nearest to slices [B, 3, H, W]."""
@@ -112,20 +112,20 @@ class StyleBank(nn.Module):
         return [self.get_buffer(f"gram{stage}")[chosen] for stage in range(len(self.stages))]
 
 
-def silhouette(images: Tensor) -> Tensor:
+def brain_mask(images: Tensor) -> Tensor:
     """Brain [B, H, W] of skull-stripped slices: all that is not background in some channel."""
     return (images > -1).any(1)
 
 
-def coarse(images: Tensor) -> Tensor:
+def coarse_views(images: Tensor) -> Tensor:
     """Slices [B, 3, H, W] as unit vectors [B, 3, 32 * 32], each channel about its mean."""
     small = F.adaptive_avg_pool2d(images, COARSE).flatten(2)
     return F.normalize(small - small.mean(2, keepdim=True), dim=2)
 
 
-def place(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> Place:
+def pixel_grid(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> PixelGrid:
     """The brain's pixels of slices [S, 3, H, W] on a grid of ``size`` with the same corners."""
-    canvas, mask = source, silhouette(source)
+    canvas, mask = source, brain_mask(source)
     native = tuple(source.shape[-2:])
     if size != native:
         enlarged = F.interpolate(mask[:, None].float(), size, mode="bilinear", align_corners=True)
@@ -142,10 +142,10 @@ def place(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> P
     ]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
     points = grid[:, order].transpose(0, 1) + centre[..., None]
-    return Place(index, points, torch.where(mask[:, None], canvas, -1.0))
+    return PixelGrid(index, points, torch.where(mask[:, None], canvas, -1.0))
 
 
-def image(weights: Sequence[Tensor], at: Place, config: Config) -> Tensor:
+def image(weights: Sequence[Tensor], at: PixelGrid, config: Config) -> Tensor:
     """Images [S, 3, H, W]: the networks' values in the brain, -1 elsewhere."""
     slices, channels, height, width = at.canvas.shape
     index = at.index[:, None].expand(-1, channels, -1)
@@ -159,34 +159,36 @@ def image(weights: Sequence[Tensor], at: Place, config: Config) -> Tensor:
 
 def render(fit: Fit, height: int, width: int) -> Tensor:
     """Fitted slices [S, 3, height, width] at any resolution; the corner pixels' centres stay in place."""
-    return image(fit.weights, place(fit.source, fit.centre, (height, width), fit.config.unit), fit.config)
+    return image(
+        fit.weights, pixel_grid(fit.source, fit.centre, (height, width), fit.config.unit), fit.config
+    )
 
 
-def objective(output: Tensor, goal: style.Goal, encoder: ResidualEncoder, config: Config) -> Tensor:
+def objective(output: Tensor, target: style.FitTarget, encoder: ResidualEncoder, config: Config) -> Tensor:
     """The published loss per slice [S]."""
-    content, look, reconstruction = style.losses(encoder, output, goal)
+    content, look, reconstruction = style.losses(encoder, output, target)
     return config.lambda_content * content + config.lambda_style * look + config.lambda_l1 * reconstruction
 
 
 def fit_slices(
     siren: Siren,
     encoder: ResidualEncoder,
-    goal: style.Goal,
+    target: style.FitTarget,
     centre: Tensor,
     config: Config,
     iterations: int,
 ) -> tuple[Fit, Tensor]:
-    """Fit all slices of ``goal`` from the shared weights; also their losses [S] before the last step.
+    """Fit all slices of ``target`` from the shared weights; also their losses [S] before the last step.
 
     Slices do not touch: the loss is their sum and Adam works element by element.
     """
-    source = goal.source
+    source = target.source
     weights = [p.detach().clone().requires_grad_() for p in siren.stack(len(source))]
     optimizer = torch.optim.Adam(weights, config.fit_lr, fused=not source.is_meta)
-    at = place(source, centre, (source.shape[-2], source.shape[-1]), config.unit)
+    at = pixel_grid(source, centre, (source.shape[-2], source.shape[-1]), config.unit)
     loss = source.new_zeros(len(source))
     for _ in range(iterations):
-        loss = objective(image(weights, at, config), goal, encoder, config)
+        loss = objective(image(weights, at, config), target, encoder, config)
         for weight, gradient in zip(weights, torch.autograd.grad(loss.sum(), weights), strict=True):
             weight.grad = gradient
         optimizer.step()
@@ -209,7 +211,7 @@ class Method(base.Method):
         siren, bank = built["INR"], built["style"]
         assert isinstance(siren, Siren) and isinstance(bank, StyleBank)
         assert isinstance(context.encoder, ResidualEncoder)
-        bank.fill(context.exemplar, context.encoder)
+        bank.fill(context.example_subject, context.encoder)
         self.siren, self.networks = siren, {"INR": siren}
         self.optimizers = {"INR": torch.optim.Adam(siren.parameters(), config.lr)}
         self.finish_build(context, encoder=context.encoder, style=bank)
@@ -225,11 +227,11 @@ class Method(base.Method):
         room = max(0.0, 1 - config.crop / (2 * config.unit))
         centre = room * (2 * torch.rand(len(batch.source), 2, device=batch.source.device) - 1)
         with full_precision(batch.source.device):  # w0 would magnify the rounding
-            look = style.grams(encoder, batch.target, silhouette(batch.target))
-            goal = style.goal(encoder, batch.source, silhouette(batch.source), look)
-            fit, first = fit_slices(self.siren, encoder, goal, centre, config, config.inner_steps)
+            look = style.grams(encoder, batch.target, brain_mask(batch.target))
+            target = style.fit_target(encoder, batch.source, brain_mask(batch.source), look)
+            fit, first = fit_slices(self.siren, encoder, target, centre, config, config.inner_steps)
             weights = [w.requires_grad_() for w in fit.weights]
-            loss = objective(render(fit, *batch.source.shape[-2:]), goal, encoder, config)
+            loss = objective(render(fit, *batch.source.shape[-2:]), target, encoder, config)
             mean = [g.mean(0) for g in torch.autograd.grad(loss.sum(), weights)]
             shared = [p[0] for p in self.siren.stack(1)]
             minimise(("INR",), torch.stack([(p * g).sum() for p, g in zip(shared, mean, strict=True)]).sum())
@@ -253,11 +255,11 @@ class Method(base.Method):
         assert isinstance(siren, Siren) and isinstance(encoder, ResidualEncoder)
         outputs = []
         for part in torch.split(source, config.slices_at_once):
-            mask = silhouette(part)
-            goal = style.goal(encoder, part, mask, bank(part))
+            mask = brain_mask(part)
+            target = style.fit_target(encoder, part, mask, bank(part))
             with torch.enable_grad():
                 fit, _ = fit_slices(
-                    siren, encoder, goal, part.new_zeros(len(part), 2), config, config.iterations
+                    siren, encoder, target, part.new_zeros(len(part), 2), config, config.iterations
                 )
             with torch.no_grad():
                 outputs.append(render(fit, part.shape[-2], part.shape[-1]))

@@ -18,9 +18,9 @@ from trainers.data.batch import Batch
 from trainers.losses import diffusion, gan
 from trainers.methods import base
 from trainers.networks.blocks import pad_to_multiple
-from trainers.networks.diffusion_generator import DiffusiveGenerator
+from trainers.networks.diffusion_generator import DiffusionGenerator
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 from trainers.references.config import ReferenceConfig, require_widths
 
 GENERATORS = ("G", "N", "G_source", "N_source")
@@ -72,9 +72,9 @@ class Config(base.TrialConfig):
 class Domain:
     """The networks that make and judge the images of one field strength."""
 
-    generator: DiffusiveGenerator
+    generator: DiffusionGenerator
     """G, conditioned on the other domain."""
-    translator: Translator
+    translator: ResNetGenerator
     """N, from the other domain."""
     steps: PatchNet
     """D, of the diffusive generator's pairs (x_t, x_{t+1})."""
@@ -88,7 +88,7 @@ class Domain:
         width, blocks = config.translator_width, config.translator_blocks
         return cls(
             diffusive_generator(config),
-            Translator(channels=3, width=width, blocks=blocks, form=config.generator),
+            ResNetGenerator(channels=3, width=width, blocks=blocks, form=config.generator),
             PatchNet(channels=6, width=narrow, norm=norm),
             PatchNet(channels=3, width=narrow, norm=norm, timed=False),
         )
@@ -178,7 +178,7 @@ class Method(base.Method):
     ) -> list[Tensor]:
         """T steps from noise, the slice itself as the estimate; fewer were not trained."""
         generator, (height, width) = networks["G"], source.shape[-2:]
-        assert isinstance(generator, DiffusiveGenerator)
+        assert isinstance(generator, DiffusionGenerator)
         estimate, rng = pad_to_multiple(source, generator.fold), torch.Generator().manual_seed(seed)
         steps, size = config.diffusion_steps, len(source)
         noise = torch.randn(steps + 1, 1, *estimate.shape[1:], generator=rng).to(source.device)
@@ -234,9 +234,9 @@ class Method(base.Method):
         }
 
 
-def diffusive_generator(config: Config) -> DiffusiveGenerator:
+def diffusive_generator(config: Config) -> DiffusionGenerator:
     """One domain's, freshly built."""
-    return DiffusiveGenerator(
+    return DiffusionGenerator(
         channels=3,
         widths=config.widths,
         layers=config.layers,

@@ -14,7 +14,7 @@ from trainers.config import Range
 from trainers.data.batch import Batch
 from trainers.losses import asp, bridge, dmd, gan, nce
 from trainers.methods import base
-from trainers.networks.bridge_generator import Generator
+from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.patch_projection import Projection
@@ -118,7 +118,7 @@ class Method(base.Method):
         self.nce_layers = nce_layers(config.generator_blocks)
         norm, narrow = config.discriminator_norm, config.discriminator_width
         generator = self.translators(config, context.config)["G"]
-        assert isinstance(generator, Generator)
+        assert isinstance(generator, BridgeGenerator)
         self.generator = generator
         self.heads = Projection(nce_channels(config.generator_width), 256)
         self.discriminator = PatchNet(channels=3, width=narrow, norm=norm)
@@ -182,7 +182,9 @@ class Method(base.Method):
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
         width, blocks, latent = config.generator_width, config.generator_blocks, config.latent
-        return {"G": Generator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)}
+        return {
+            "G": BridgeGenerator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)
+        }
 
     @staticmethod
     @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from trainers.metrics.smoothing import smoothing_matrix
-from trainers.metrics.surface import interior, near, shifted
+from trainers.metrics.surface import dilate, interior, shifted
 
 SCALE = 1.5
 """Sigma (mm) of the smoothing before the gradient."""
@@ -35,7 +35,7 @@ def unsupported(
     for contrast, image in images.items():
         crests, _ = edges(image, region, spacing)
         _, slopes = edges(reference[contrast], region, spacing)
-        alone = alone + (crests & ~near(slopes, TOLERANCE / spacing)).sum()
+        alone = alone + (crests & ~dilate(slopes, TOLERANCE / spacing)).sum()
         total = total + crests.sum()
     return alone / total
 
@@ -53,7 +53,7 @@ def edges(image: Tensor, region: Tensor, spacing: float) -> tuple[Tensor, Tensor
     down, right = torch.gradient(smooth_inside(image, region, sigma), dim=(-2, -1))
     strength = torch.hypot(down, right) * interior(region)
     slopes = strength > THRESHOLD * deviation * _unit_step(sigma)
-    return slopes & _crests(strength, down, right), slopes
+    return slopes & _local_maxima(strength, down, right), slopes
 
 
 def smooth_inside(images: Tensor, region: Tensor, sigma: float) -> Tensor:
@@ -79,7 +79,7 @@ def _unit_step(sigma: float) -> float:
     return float(taps[middle, middle] + taps[middle, middle + 1]) / 2
 
 
-def _crests(strength: Tensor, down: Tensor, right: Tensor) -> Tensor:
+def _local_maxima(strength: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Where ``strength`` [n, H, W] is greatest along its gradient, told to 45 degrees (Canny 1986)."""
     sector = torch.round(torch.atan2(down, right) / (math.pi / 4)).long() % 4
     crests = torch.zeros_like(sector, dtype=torch.bool)

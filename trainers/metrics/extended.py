@@ -90,7 +90,7 @@ EXTENDED = {name: measure.direction for name, measure in MEASURES.items()}
 """Every extended measure with its direction."""
 
 
-def measures(
+def extended_measures(
     output: Images,
     source: Images,
     truth: Images | None,
@@ -111,10 +111,10 @@ def measures(
         own, given = (_rows(images, output, start, stop) for images in (output, source))
         scores = dict.fromkeys(names, torch.tensor(torch.nan))
         if all(image.isfinite().all() for image in own.values()):
-            scores |= _alone(own, given, mask[start:stop], spacing)
+            scores |= _against_input(own, given, mask[start:stop], spacing)
             if truth is not None:
                 real = _rows(truth, output, start, stop)
-                scores |= _against(real, own, mask[start:stop], spacing)
+                scores |= _against_truth(real, own, mask[start:stop], spacing)
         rows.append(scores)
     return {name: torch.stack([scores[name].double() for scores in rows]) for name in names}
 
@@ -123,7 +123,7 @@ def _rows(images: Images, contrasts: Iterable[str], start: int, stop: int) -> di
     return {contrast: images[contrast][start:stop] for contrast in contrasts}
 
 
-def _alone(output: Images, source: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
+def _against_input(output: Images, source: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
     """The measures of one subject that need only the input; means over contrasts."""
     by_contrast: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         "input_consistency": partial(input_residual, spacing=spacing),
@@ -137,7 +137,7 @@ def _alone(output: Images, source: Images, mask: Tensor, spacing: float) -> dict
     return means | {"edges_unsupported_by_input": unsupported(output, source, mask, spacing)}
 
 
-def _against(truth: Images, output: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
+def _against_truth(truth: Images, output: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
     """The measures of one subject against its 3 T."""
     region = mask & torch.stack([image > 0 for image in truth.values()]).any(0)
     return agreement(output, truth, region, spacing) | {

@@ -18,24 +18,24 @@ _ROWS = 1024  # kernel rows held at once
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of the Gaussians fitted to features [N, D] and [M, D]: :meth:`Reference.frechet`."""
-    return Reference.of(b).frechet(a)
+    """Frechet distance of the Gaussians fitted to features [N, D] and [M, D]: :meth:`FeaturePool.frechet`."""
+    return FeaturePool.of(b).frechet(a)
 
 
 def kernel_distance(a: Tensor, b: Tensor) -> float:
-    """Unbiased kernel distance (KID) of features [N, D] and [M, D]: :meth:`Reference.kernel`."""
-    return Reference.of(b).kernel(a)
+    """Unbiased kernel distance (KID) of features [N, D] and [M, D]: :meth:`FeaturePool.kernel`."""
+    return FeaturePool.of(b).kernel(a)
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class FeaturePool:
     """A fixed pool that many sets are scored against: what depends on the pool alone is computed once."""
 
     features: Tensor
     """[M, D], float64."""
 
     @classmethod
-    def of(cls, features: Tensor) -> "Reference":
+    def of(cls, features: Tensor) -> "FeaturePool":
         """Take features [M, D] of any float type."""
         return cls(features.detach().to(torch.float64))
 
@@ -92,8 +92,8 @@ def subject_bootstrap(
 ) -> Interval:
     """Confidence interval of a distance of features [N, D], resampling subjects with all their rows.
 
-    ``subjects`` are rows (start, stop); ``distance`` is ``Reference.frechet`` (200 resamples) or
-    ``Reference.kernel`` (1000, DATA.md B1). The pool stays fixed.
+    ``subjects`` are rows (start, stop); ``distance`` is ``FeaturePool.frechet`` (200 resamples) or
+    ``FeaturePool.kernel`` (1000, DATA.md B1). The pool stays fixed.
 
     A subject drawn twice raises both distances (fewer distinct rows, pairs of a row with its own copy), so
     the resampled values are shifted to average to the estimate: the interval is about what this number of

@@ -20,13 +20,13 @@ from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.references.store import References
 
-SAMPLES = 2
+SAMPLE_SUBJECTS = 2
 """Subjects whose middle slice is kept to be looked at."""
 DRAWS = 200
 """Bootstrap draws of subjects."""
 
 
-def finish(output: Tensor, mask: Tensor) -> Tensor:
+def clamp_and_mask(output: Tensor, mask: Tensor) -> Tensor:
     """An output [B, 3, H, W] as it is delivered: in [-1, 1], -1 outside the input's brain mask [B, H, W]."""
     return torch.where(mask[:, None], output.float().clamp(-1, 1), -1.0)
 
@@ -46,7 +46,7 @@ class Judge:
     """Rows (start, stop) of each subject."""
     balanced: Tensor
     """Rows of the same K slices per subject."""
-    pools: Mapping[str, frechet.Reference]
+    pools: Mapping[str, frechet.FeaturePool]
     """Features of the 3 T training pool, by encoder."""
 
     @classmethod
@@ -66,8 +66,8 @@ class Judge:
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
             pools={
-                "fid": frechet.Reference.of(encode(references.domain, pool_slices)),
-                "rad_fid": frechet.Reference.of(encode(references.radiology, pool_slices)),
+                "fid": frechet.FeaturePool.of(encode(references.domain, pool_slices)),
+                "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
             },
         )
 
@@ -124,7 +124,7 @@ class Judge:
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:
         """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``..."""
-        rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLES]]
+        rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLE_SUBJECTS]]
         images = {"input": self.source, "output": output} | ({"3 T": self.truth} if self.paired else {})
         return {f"{c} {name}": x for name, image in images.items() for c, x in self.unit(image[rows]).items()}
 

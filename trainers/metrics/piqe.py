@@ -28,10 +28,10 @@ def piqe(images: Tensor, masks: Tensor | None = None) -> Tensor:
         images = _pad(images)
         blocks = _tiles(_normalised(images / images.amax((1, 2), keepdim=True)), BLOCK)
         everywhere = torch.ones(blocks.shape[:3], dtype=torch.bool, device=images.device)
-        distortion, active = _judge(blocks, everywhere)
+        distortion, active = _assess(blocks, everywhere)
         return _score(distortion.sum((1, 2)), active.sum((1, 2)))
     inside = _inside(masks)
-    distortion, active = _judge(_tiles(_normalised(images), _STRIDE), inside)
+    distortion, active = _assess(_tiles(_normalised(images), _STRIDE), inside)
     scores = _score(_per_grid(distortion), _per_grid(active))
     return torch.where(_per_grid(inside) > 0, scores, torch.nan).nanmean(1)
 
@@ -45,7 +45,7 @@ def _score(distortion: Tensor, active: Tensor) -> Tensor:
     return 100 * (distortion + 1) / (active + 1)
 
 
-def _judge(blocks: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def _assess(blocks: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     """Distortion and activity (0 or 1) [B, R, C] of the blocks [B, R, C, 16, 16] inside; 0 elsewhere."""
     chosen = blocks[inside]
     sums, squares = chosen.sum(1), (chosen * chosen).sum(1)  # of each column

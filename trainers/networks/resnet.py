@@ -89,7 +89,7 @@ class ResNet(nn.Module):
         return features
 
 
-class Translator(ResNet):
+class ResNetGenerator(ResNet):
     """CycleGAN's, CUT's and RegGAN's generator: one image to another, neither step nor latent.
 
     ``form`` is "residual" or, as published, "image".

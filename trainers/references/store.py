@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainers import weights
 from trainers.config import FieldError, build, canonical, digest
-from trainers.data.sampling import Slices, heights, whole_slices
+from trainers.data.sampling import Slices, relative_heights, whole_slices
 from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
@@ -115,7 +115,7 @@ def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path
     weights.publish(reference_folder(root, cohort, config) / part, {part: network.state_dict()}, facts)
 
 
-def train_announced(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
+def train_with_progress(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
     """:func:`train_part`, its step count written to :func:`progress_file` once a second."""
     file = progress_file(reference_folder(root, Cohort.open(cohort_path), config), part)
     told = 0.0
@@ -137,7 +137,7 @@ def progress_file(folder: Path, part: str) -> Path:
 def slice_batches(cohort: Cohort, config: ReferenceConfig) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of whole 3 T training slices with their relative heights."""
     split = cohort.split("train")
-    level, rng = heights(split, "3T"), np.random.default_rng(config.seed)
+    level, rng = relative_heights(split, "3T"), np.random.default_rng(config.seed)
     while True:
         rows = np.sort(rng.integers(len(level), size=config.encoder_batch))
         yield whole_slices(split, "3T", config.channels, rows), level[rows]

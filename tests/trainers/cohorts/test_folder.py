@@ -217,7 +217,7 @@ def test_the_papers_cohort_takes_both_archives(tmp_path: Path, monkeypatch: pyte
         seen[source] = [visit.id for visit in found]
         return root
 
-    monkeypatch.setattr(zenodo_ixi.clinical, "prepare", prepare)
+    monkeypatch.setattr(zenodo_ixi.pipeline, "prepare", prepare)
     config = zenodo_ixi.ZenodoIxiConfig(root=str(tmp_path))
     assert zenodo_ixi.prepare(config, tmp_path / "store") == tmp_path / "store"
     assert seen == {"zenodo+ixi": ["sub-0001_ses-01_64mT", "IXI012_3T"]}

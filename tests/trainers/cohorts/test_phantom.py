@@ -32,11 +32,11 @@ def cohort(root: Path) -> Cohort:
 
 @pytest.fixture(scope="module")
 def person() -> subject.Anatomy:
-    return subject.make_anatomy(anatomy.template("2mm"), np.random.default_rng(0))
+    return subject.make_anatomy(anatomy.tissue_template("2mm"), np.random.default_rng(0))
 
 
 def test_template_tissues_fill_the_brain() -> None:
-    template = anatomy.template("2mm")
+    template = anatomy.tissue_template("2mm")
     assert template.mask.shape == (98, 116, 94)
     np.testing.assert_allclose(template.tissues.sum(0), 1, atol=1e-5)
     assert template.tissues.min() >= 0
@@ -122,7 +122,7 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_brain_is_cut_off_by_the_working_grid(seed: int) -> None:
-    brain = subject.make_anatomy(anatomy.template("2mm"), np.random.default_rng(seed)).mask
+    brain = subject.make_anatomy(anatomy.tissue_template("2mm"), np.random.default_rng(seed)).mask
     slices = slicing.axial(brain)
     assert slicing.crop_pad(slices, GRIDS["2mm"].shape).sum() == brain.sum()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.data.sampling import Slices, exemplar, heights
+from trainers.data.sampling import Slices, example_subject, relative_heights
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def rows_of(slices: Slices, domain: str, crop: torch.Tensor) -> set[int]:
 
 def test_level_pairs_are_crops_at_one_relative_height(slices: Slices) -> None:
     batch = slices.batch(4, 7, pairing="level")
-    low, high = heights(slices.split, "64mT"), heights(slices.split, "3T")
+    low, high = relative_heights(slices.split, "64mT"), relative_heights(slices.split, "3T")
     for source, target in zip(batch.source[:, 0], batch.target[:, 0], strict=True):
         below = [low[row] for row in rows_of(slices, "64mT", source)]
         above = [high[row] for row in rows_of(slices, "3T", target)]
@@ -58,7 +58,7 @@ def test_the_source_of_a_batch_does_not_depend_on_the_pairing(slices: Slices) ->
 
 
 def test_the_exemplar_is_one_subject_from_below_to_above(tiny: Any) -> None:
-    stack = exemplar(tiny.cohort, "t1_t2_mean")
+    stack = example_subject(tiny.cohort, "t1_t2_mean")
     first = tiny.cohort.split("train").subjects("3T")[0]
     assert stack.shape == (first.stop - first.start, 3, *tiny.cohort.shape)
     brain = (stack[:, 0] > -1).float().mean((1, 2))

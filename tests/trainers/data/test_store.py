@@ -7,24 +7,24 @@ import pytest
 
 from trainers.data import store, writer
 from trainers.data.store import Cohort
-from trainers.data.writer import Entry
+from trainers.data.writer import SubjectArrays
 from trainers.errors import InputError
 
 HASH = "ab" * 32
 HEAD = {"config": {"size": "2mm"}, "spacing": 2.0, "shape": [6, 5], "dtype": "float16"}
 
 
-def entry(id_: str, split: str, domains: tuple[str, ...], n: int, seed: int) -> Entry:
+def entry(id_: str, split: str, domains: tuple[str, ...], n: int, seed: int) -> SubjectArrays:
     rng = np.random.default_rng(seed)
     arrays: dict[tuple[str, str], np.ndarray] = {}
     for domain in domains:
         for kind in store.CONTRASTS:
             arrays[domain, kind] = rng.uniform(-1, 1, (n, 6, 5))
         arrays[domain, store.MASK] = rng.random((n, 6, 5)) < 0.5
-    return Entry(id_, split, arrays, {"seed": seed})
+    return SubjectArrays(id_, split, arrays, {"seed": seed})
 
 
-def entries() -> list[Entry]:
+def entries() -> list[SubjectArrays]:
     return [
         entry("a", "train", ("64mT",), 3, 0),
         entry("b", "train", ("64mT",), 2, 1),
@@ -149,7 +149,7 @@ def test_an_unknown_split_is_refused(path: Path) -> None:
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupted_build_leaves_nothing(tmp_path: Path, failure: type[BaseException]) -> None:
-    def broken() -> Iterator[Entry]:
+    def broken() -> Iterator[SubjectArrays]:
         yield entries()[0]
         raise failure
 
@@ -160,7 +160,7 @@ def test_an_interrupted_build_leaves_nothing(tmp_path: Path, failure: type[BaseE
 
 
 def test_the_folder_appears_only_when_complete(tmp_path: Path) -> None:
-    def watched() -> Iterator[Entry]:
+    def watched() -> Iterator[SubjectArrays]:
         for item in entries():
             assert not writer.folder(tmp_path, HASH).exists()
             yield item

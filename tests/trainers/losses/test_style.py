@@ -27,7 +27,9 @@ def _everywhere(images: Tensor) -> Tensor:
 def test_without_background_losses_are_the_published_ones(encoder: ResidualEncoder) -> None:
     """Sums of outer products over pixels, their mean squared difference over C H W (METHOD.md section 4)."""
     output, source, look = (_image(1, seed) for seed in (1, 2, 3))
-    goal = style.goal(encoder, source, _everywhere(source), style.grams(encoder, look, _everywhere(look)))
+    goal = style.fit_target(
+        encoder, source, _everywhere(source), style.grams(encoder, look, _everywhere(look))
+    )
     found = style.losses(encoder, output, goal)
     content, matrices, triple = 0.0, 0.0, [output, source, look]
     for stage in encoder.stages:
@@ -53,7 +55,7 @@ def test_style_sees_the_brain_alone() -> None:
 def test_a_slice_in_its_own_style_costs_nothing(encoder: ResidualEncoder) -> None:
     image = _image()
     mask = _everywhere(image)
-    goal = style.goal(encoder, image, mask, style.grams(encoder, image, mask))
+    goal = style.fit_target(encoder, image, mask, style.grams(encoder, image, mask))
     for loss in style.losses(encoder, image, goal):
         torch.testing.assert_close(loss, torch.zeros(2, dtype=torch.float64))
 
@@ -61,7 +63,7 @@ def test_a_slice_in_its_own_style_costs_nothing(encoder: ResidualEncoder) -> Non
 def test_no_slice_sees_another(encoder: ResidualEncoder) -> None:
     output, source = _image(3).requires_grad_(), _image(3, 2)
     mask = _everywhere(source)
-    goal = style.goal(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))
+    goal = style.fit_target(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))
     for loss in style.losses(encoder, output, goal):
         (gradient,) = torch.autograd.grad(loss[1], output, retain_graph=True)
         assert float(gradient[1].abs().sum()) > 0

@@ -13,7 +13,7 @@ from trainers.data.batch import Batch
 from trainers.loop import Loop, Task
 from trainers.methods.base import Context
 from trainers.methods.cyclegan import Config, Method
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 from trainers.references.config import ReferenceConfig
 
 SMALL: dict[str, Any] = {
@@ -90,7 +90,7 @@ def test_identity_generators_close_the_cycle_and_keep_what_is_there() -> None:
     built, data = method(), batch()
     for name in ("G", "G_back"):
         generator = built.networks[name]
-        assert isinstance(generator, Translator)
+        assert isinstance(generator, ResNetGenerator)
         nn.init.zeros_(generator.head.weight)
     logs = built.step(data, 0, ignore)
     for name in ("G_cycle", "G_back_cycle", "G_idt", "G_back_idt"):

@@ -15,7 +15,7 @@ from trainers.losses import diffusion
 from trainers.methods.base import Context
 from trainers.methods.syndiff import DISCRIMINATORS, GENERATORS, Config, Method
 from trainers.networks.denoiser import Denoiser
-from trainers.networks.diffusion_generator import DiffusiveGenerator
+from trainers.networks.diffusion_generator import DiffusionGenerator
 from trainers.references.config import ReferenceConfig
 
 SMALL: dict[str, Any] = {
@@ -59,7 +59,7 @@ def _step(
 def _silence(method: Method) -> None:
     """Zero the last layers: residual generators are the identity, discriminators undecided."""
     for name, network in method.networks.items():
-        last = network.unet.conv_out if isinstance(network, DiffusiveGenerator) else network.head
+        last = network.unet.conv_out if isinstance(network, DiffusionGenerator) else network.head
         assert isinstance(last, nn.Conv2d) and last.bias is not None, name
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -144,7 +144,7 @@ def test_real_pairs_and_pairs_restored_by_a_perfect_generator_are_one_transition
             assert float((step * noisy).mean()) == pytest.approx(0, abs=error)
 
 
-class Recorder(DiffusiveGenerator):
+class Recorder(DiffusionGenerator):
     """Answers a constant image and keeps what it was asked."""
 
     def __init__(self, fold: int) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainers.cohorts.phantom import PhantomConfig, prepare_subject
 from trainers.metrics.edges import smooth_inside
-from trainers.metrics.extended import EXTENDED, MEASURES, measures
+from trainers.metrics.extended import EXTENDED, MEASURES, extended_measures
 from trainers.metrics.names import METRICS
 
 Images = dict[str, Tensor]
@@ -33,7 +33,7 @@ def pair() -> tuple[Images, Images, Tensor]:
 @pytest.fixture(scope="module")
 def run(pair: tuple[Images, Images, Tensor]) -> Run:
     source, truth, mask = pair
-    return lambda output: measures(output, source, truth, mask, [(0, len(mask))], 2.0)
+    return lambda output: extended_measures(output, source, truth, mask, [(0, len(mask))], 2.0)
 
 
 def single(scores: dict[str, Tensor]) -> dict[str, float]:
@@ -47,7 +47,7 @@ def test_the_catalogue_is_complete_and_apart_from_the_published_metrics(
     scores = run(truth)
     assert list(scores) == list(EXTENDED)
     assert {(value.shape, value.dtype) for value in scores.values()} == {((1,), torch.float64)}
-    assert list(measures(truth, source, None, mask, [(0, len(mask))], 2.0)) == list(ALONE)
+    assert list(extended_measures(truth, source, None, mask, [(0, len(mask))], 2.0)) == list(ALONE)
     assert not EXTENDED.keys() & METRICS.keys()
     assert all((EXTENDED[name] == "none") == (name in ALONE) for name in EXTENDED)
     assert len({measure.label for measure in MEASURES.values()}) == len(MEASURES)
@@ -108,7 +108,7 @@ def test_what_lies_outside_the_input_s_brain_is_not_looked_at(
     source, truth, mask = pair
     filled = [{c: torch.where(mask, x, 0.7) for c, x in images.items()} for images in (source, source, truth)]
     output, given, real = filled
-    assert single(measures(output, given, real, mask, [(0, len(mask))], 2.0)) == single(run(source))
+    assert single(extended_measures(output, given, real, mask, [(0, len(mask))], 2.0)) == single(run(source))
 
 
 def test_what_lies_outside_the_3_t_s_brain_is_not_held_against_an_output(
@@ -118,7 +118,7 @@ def test_what_lies_outside_the_3_t_s_brain_is_not_held_against_an_output(
     smaller = {c: image.clone() for c, image in truth.items()}
     for image in smaller.values():
         image[:, :30] = 0
-    scores = single(measures(truth, source, smaller, mask, [(0, len(mask))], 2.0))
+    scores = single(extended_measures(truth, source, smaller, mask, [(0, len(mask))], 2.0))
     assert (scores["dice"], scores["nsd"]) == (1, 1)
     assert (scores["edges_unsupported_by_3t"], scores["edges_missed"]) == (0, 0)
 
@@ -128,10 +128,10 @@ def test_subjects_are_scored_one_by_one_and_a_single_slice_has_no_neighbour(
 ) -> None:
     source, truth, mask = pair
     subjects = [(0, 5), (5, 6), (6, len(mask))]
-    together = measures(source, source, truth, mask, subjects, 2.0)
+    together = extended_measures(source, source, truth, mask, subjects, 2.0)
     for i, (start, stop) in enumerate(subjects):
         own, real = ({c: x[start:stop] for c, x in images.items()} for images in (source, truth))
-        alone = measures(own, own, real, mask[start:stop], [(0, stop - start)], 2.0)
+        alone = extended_measures(own, own, real, mask[start:stop], [(0, stop - start)], 2.0)
         for name in EXTENDED:
             assert torch.equal(together[name][i].nan_to_num(-1), alone[name][0].nan_to_num(-1)), name
     missing = {name for name, values in together.items() if values[1].isnan()}
@@ -144,7 +144,7 @@ def test_an_output_that_is_not_finite_costs_its_own_subject_only(
     source, truth, mask = pair
     broken = {c: image.clone() for c, image in source.items()}
     broken["T2"][8, 50, 50] = math.nan
-    scores = measures(broken, source, truth, mask, [(0, 6), (6, len(mask))], 2.0)
+    scores = extended_measures(broken, source, truth, mask, [(0, 6), (6, len(mask))], 2.0)
     assert all(bool(values[0].isfinite()) and bool(values[1].isnan()) for values in scores.values())
 
 
@@ -154,8 +154,8 @@ def test_a_system_of_one_contrast_is_judged_by_that_one(
 ) -> None:
     source, truth, mask = pair
     rows = [(0, len(mask))]
-    some = measures({contrast: source[contrast]}, source, truth, mask, rows, 2.0)
+    some = extended_measures({contrast: source[contrast]}, source, truth, mask, rows, 2.0)
     own, real = ({contrast: images[contrast]} for images in (source, truth))
-    only = measures(own, own, real, mask, rows, 2.0)
+    only = extended_measures(own, own, real, mask, rows, 2.0)
     assert single(some) == single(only)
     assert all(math.isfinite(value) for value in single(some).values())

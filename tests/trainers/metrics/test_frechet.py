@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from trainers.metrics.frechet import (
+    FeaturePool,
     Interval,
-    Reference,
     frechet_distance,
     kernel_distance,
     subject_bootstrap,
@@ -74,7 +74,7 @@ def test_torchmetrics_and_monai_agree() -> None:
 
 def test_a_prepared_reference_scores_many_sets_and_keeps_float64() -> None:
     pool = gaussian(500, 24, 0) + 1000
-    reference = Reference.of(pool)
+    reference = FeaturePool.of(pool)
     for seed in (1, 2):
         a = gaussian(60, 24, seed) + 1000
         assert reference.frechet(a) == pytest.approx(textbook(a, pool), rel=1e-6)
@@ -84,7 +84,7 @@ def test_a_prepared_reference_scores_many_sets_and_keeps_float64() -> None:
 
 def test_small_samples_of_one_distribution_are_far_apart_as_documented() -> None:
     """DATA.md B1: D = 128 against N = 2000: 58.2 at N = 100, 10.8 at N = 500."""
-    reference = Reference.of(gaussian(2000, 128, 0))
+    reference = FeaturePool.of(gaussian(2000, 128, 0))
     assert reference.frechet(gaussian(100, 128, 1)) == pytest.approx(58.2, rel=0.05)
     assert reference.frechet(gaussian(500, 128, 2)) == pytest.approx(10.8, rel=0.05)
 
@@ -151,7 +151,7 @@ def test_intervals_cover_what_the_estimator_gives_on_average(
     name: str, interval_of: Callable[[Tensor, Callable[[Tensor], float]], Interval]
 ) -> None:
     """90 % intervals of 60 cohorts: between 80 and 98 % hold the mean over 300 other cohorts."""
-    distance = getattr(Reference.of(gaussian(400, 2, 999)), name)
+    distance = getattr(FeaturePool.of(gaussian(400, 2, 999)), name)
     truth = np.mean([distance(clustered(seed)) for seed in range(1000, 1300)])
     intervals = [interval_of(clustered(seed), distance) for seed in range(60)]
     assert 0.8 <= np.mean([interval.low <= truth <= interval.high for interval in intervals]) <= 0.98
@@ -159,7 +159,7 @@ def test_intervals_cover_what_the_estimator_gives_on_average(
 
 @pytest.mark.parametrize("name", ["frechet", "kernel"])
 def test_copies_of_subjects_do_not_push_the_bootstrap_off_its_estimate_but_widen_it(name: str) -> None:
-    distance = getattr(Reference.of(gaussian(400, 48, 0)), name)
+    distance = getattr(FeaturePool.of(gaussian(400, 48, 0)), name)
     features, subjects = gaussian(60, 48, 1), [(10 * s, 10 * s + 10) for s in range(6)]
     copied = torch.cat([features[:30], features[:30]])
     wide = subject_bootstrap(features, subjects, distance, resamples=60)
@@ -178,7 +178,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error_over_subjects() -> None:
 
 def test_bootstrap_resamples_subjects_and_not_slices() -> None:
     """Slices of a subject that are copies add nothing: the interval is that of one slice a subject."""
-    reference = Reference.of(gaussian(300, 2, 0))
+    reference = FeaturePool.of(gaussian(300, 2, 0))
     single = gaussian(25, 2, 1)
     copied = single.repeat_interleave(5, 0)
 
@@ -191,7 +191,7 @@ def test_bootstrap_resamples_subjects_and_not_slices() -> None:
 
 
 def test_bootstrap_repeats_with_its_seed_and_holds_its_estimate() -> None:
-    reference, features = Reference.of(gaussian(200, 2, 0)), clustered(3)
+    reference, features = FeaturePool.of(gaussian(200, 2, 0)), clustered(3)
     first = subject_bootstrap(features, SUBJECTS, reference.frechet, resamples=50, seed=1)
     assert first == subject_bootstrap(features, SUBJECTS, reference.frechet, resamples=50, seed=1)
     assert first != subject_bootstrap(features, SUBJECTS, reference.frechet, resamples=50, seed=2)

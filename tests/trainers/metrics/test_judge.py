@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from trainers.data.store import Cohort
-from trainers.metrics.judge import Judge, finish
+from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.metrics.names import METRICS
 
 
@@ -30,12 +30,12 @@ def test_psnr_is_the_closed_form_averaged_by_subject(tiny: Any) -> None:
 
 def test_finish_clamps_and_blackens_outside_the_mask() -> None:
     output, mask = torch.full((1, 3, 2, 2), 3.0), torch.tensor([[[True, False], [False, True]]])
-    assert torch.equal(finish(output, mask)[0, 0], torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+    assert torch.equal(clamp_and_mask(output, mask)[0, 0], torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
 
 
 def test_noise_worsens_the_distances(tiny: Any) -> None:
     truth = tiny.judge.truth
-    noisy = finish(
+    noisy = clamp_and_mask(
         truth + 0.5 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)), tiny.judge.mask
     )
     clean, worse = tiny.judge.distances(truth), tiny.judge.distances(noisy)

@@ -10,7 +10,7 @@ from monai.metrics.surface_dice import compute_surface_dice
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 from torch import Tensor
 
-from trainers.metrics.surface import dice, interior, near, normalised_surface_distance, shifted, surface
+from trainers.metrics.surface import dice, dilate, interior, normalised_surface_distance, shifted, surface
 
 
 def blobs(count: int, seed: int, shape: tuple[int, int] = (48, 40)) -> Tensor:
@@ -42,7 +42,7 @@ def test_the_interior_is_scipys_erosion() -> None:
 def test_near_is_scipys_distance_transform_at_a_threshold(radius: float) -> None:
     points = torch.rand(5, 30, 34, generator=torch.Generator().manual_seed(1)) < 0.01
     expected = np.stack([distance_transform_edt(~mask) <= radius for mask in points.numpy()])
-    assert np.array_equal(near(points, radius).numpy(), expected)
+    assert np.array_equal(dilate(points, radius).numpy(), expected)
 
 
 @pytest.mark.parametrize("spacing", [1.0, 1.6, 2.0])

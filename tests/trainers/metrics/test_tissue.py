@@ -79,7 +79,7 @@ def test_gain_and_offset_change_no_tissue() -> None:
 @pytest.fixture(scope="module")
 def brain() -> tuple[dict[str, Tensor], Tensor, Tensor]:
     """3 T slices of a phantom by contrast, their mask, and the tissue that fills most of each pixel."""
-    person = make_anatomy(anatomy.template("2mm"), np.random.default_rng(3))
+    person = make_anatomy(anatomy.tissue_template("2mm"), np.random.default_rng(3))
     geometry, planes = Geometry.of("2mm", person.affine), slice(25, 75, 5)
     images, mask = {}, slicing.axial(person.mask)[planes]
     for seed, contrast in enumerate(("T1", "T2")):

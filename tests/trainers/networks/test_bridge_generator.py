@@ -9,23 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.networks.blocks import pixel_norm
-from trainers.networks.bridge_generator import Generator, LegacyBlock
+from trainers.networks.bridge_generator import BridgeGenerator, LegacyBlock
 from trainers.networks.resnet import residual
 
 LIVE = ["residual", "image"]
 FORMS = [*LIVE, "legacy"]
 
 
-def _generator(form: str, width: int = 8, blocks: int = 2) -> Generator:
+def _generator(form: str, width: int = 8, blocks: int = 2) -> BridgeGenerator:
     torch.manual_seed(0)
-    return Generator(channels=3, width=width, blocks=blocks, latent=16, form=form)
+    return BridgeGenerator(channels=3, width=width, blocks=blocks, latent=16, form=form)
 
 
 def _inputs(size: int = 16, batch: int = 2) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, size, size) * 2 - 1, torch.randn(batch, 16)
 
 
-def _spread(network: Generator, x: Tensor, z: Tensor, other_k: int, other_z: Tensor) -> float:
+def _spread(network: BridgeGenerator, x: Tensor, z: Tensor, other_k: int, other_z: Tensor) -> float:
     """Mean change of the deepest features, on their own scale."""
     with torch.no_grad():
         a = network.encode(x, torch.zeros(len(x), dtype=torch.long), z, 2)[-1]
@@ -35,7 +35,7 @@ def _spread(network: Generator, x: Tensor, z: Tensor, other_k: int, other_z: Ten
 
 def test_the_legacy_form_has_the_live_parameters_of_the_official_network() -> None:
     """METHOD.md 1.4: 7.51 million of 14.68 get a gradient; counted here layer by layer."""
-    network = Generator(channels=3, width=64, blocks=9, latent=256, form="legacy")
+    network = BridgeGenerator(channels=3, width=64, blocks=9, latent=256, form="legacy")
     stem, down = 3 * 64 * 49 + 64, 64 * 128 * 9 + 128 + 128 * 256 * 9 + 256
     up, head = 256 * 128 * 9 + 128 + 128 * 64 * 9 + 64, 64 * 3 * 49 + 3
     block = 256 * 256 * 9 + 256 + 2 * (256 * 256 + 256)

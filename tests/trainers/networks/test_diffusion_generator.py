@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.networks.diffusion_generator import DiffusiveGenerator
+from trainers.networks.diffusion_generator import DiffusionGenerator
 
 FORMS = ["residual", "image"]
 
 
-def _generator(form: str = "residual", patch: int = 1, attention: bool = False) -> DiffusiveGenerator:
+def _generator(form: str = "residual", patch: int = 1, attention: bool = False) -> DiffusionGenerator:
     torch.manual_seed(0)
-    return DiffusiveGenerator(
+    return DiffusionGenerator(
         channels=3, widths=(8, 16, 16), layers=1, attention=attention, patch=patch, latent=12, form=form
     )
 
@@ -22,7 +22,7 @@ def _inputs(size: int = 32) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return torch.randn(3, 3, size, size), estimate, torch.tensor([0, 2, 3]), torch.randn(3, 12)
 
 
-def _awake(network: DiffusiveGenerator) -> DiffusiveGenerator:
+def _awake(network: DiffusionGenerator) -> DiffusionGenerator:
     """With a last layer as large as any other: at the start it hides what the body responds to."""
     nn.init.kaiming_normal_(network.unet.conv_out.weight)
     return network
@@ -101,7 +101,7 @@ def test_every_parameter_learns(form: str) -> None:
 def test_the_published_network_attends_at_sixteen_pixels_of_256() -> None:
     """METHOD.md section 4: multipliers 1 1 2 2 4 4 and attention at 16."""
     with torch.device("meta"):
-        network = DiffusiveGenerator(
+        network = DiffusionGenerator(
             channels=3,
             widths=(64, 64, 128, 128, 256, 256),
             layers=2,

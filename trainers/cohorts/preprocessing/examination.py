@@ -55,11 +55,14 @@ class Examination:
         found = [
             f"{contrast}: {line}"
             for contrast, image in looked.items()
-            for line in scan_checks.looks(image, self.stripped, contrast)
+            for line in scan_checks.check_scan(image, self.stripped, contrast)
         ]
         first = self.first
         for contrast, image in list(looked.items())[1:]:
-            found += [f"{contrast}: {line}" for line in registration.doubts(first, image.values, self.mask)]
+            found += [
+                f"{contrast}: {line}"
+                for line in registration.rotation_warnings(first, image.values, self.mask)
+            ]
         return found
 
     def facts(self) -> dict[str, Any]:
@@ -86,13 +89,15 @@ def examine(scans: Mapping[str, Scan], how: BrainMask, given: Scan | None = None
     if given is not None and not given.same_grid(first):
         raise InputError(f"{given.path}: its grid differs from that of {first.path}; allowed: the scan's own")
     mask = None if given is None else given.values > 0.5
-    stripped = named(first.path, skullstrip.strip, image_of(first), how, mask)
+    stripped = with_path(first.path, skullstrip.strip, image_of(first), how, mask)
     if not stripped.mask.any():
         raise InputError(f"{first.path}: no brain was found in it; allowed: a scan of a head")
     to_scan = {}
     for contrast, scan in scans.items():
         registered = scan is first or (stripped.method == "given" and _prepared(first, scan))
-        to_scan[contrast] = np.eye(4) if registered else named(scan.path, _align, first, scan, stripped.mask)
+        to_scan[contrast] = (
+            np.eye(4) if registered else with_path(scan.path, _align, first, scan, stripped.mask)
+        )
     examination = Examination(scans, stripped, to_scan)
     for contrast, values in examination.volumes.items():
         if np.ptp(values[stripped.mask]) == 0:
@@ -111,7 +116,7 @@ def image_of(scan: Scan) -> Image:
     return Image(scan.values, scan.ras_affine)
 
 
-def near(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
+def dilate(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
     """``mask`` and all within ``margin`` mm of it."""
     from scipy.ndimage import distance_transform_edt
 
@@ -123,17 +128,17 @@ def near(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
 
 def _prepared(first: Scan, other: Scan) -> bool:
     """Whether another scan was registered to the first before it came here: brain alone, on one grid."""
-    return first.same_grid(other) and skullstrip.looks_extracted(image_of(other))
+    return first.same_grid(other) and skullstrip.is_extracted(image_of(other))
 
 
 def _align(first: Scan, other: Scan, mask: Array) -> Array:
     fixed, moving = image_of(first), image_of(other)
-    region = near(mask, fixed.spacing)
+    region = dilate(mask, fixed.spacing)
     cut = slicing.box(region)
     return registration.rigid(fixed.cropped(cut), moving, region[cut])
 
 
-def named(path: Path, call: Any, *args: Any) -> Any:
+def with_path(path: Path, call: Any, *args: Any) -> Any:
     """The call's result; its InputError gains the file's name."""
     try:
         return call(*args)

@@ -57,9 +57,9 @@ class Schedule:
 
 PITCHES = (-20.0, 20.0)
 """Degrees."""
-TURNS = tuple((axis, degrees) for axis in range(3) for degrees in (-25.0, 25.0, -90.0, 90.0, 180.0))
+TESTED_TURNS = tuple((axis, degrees) for axis in range(3) for degrees in (-25.0, 25.0, -90.0, 90.0, 180.0))
 """Axis and degrees at which a registration that went wrong may fit better."""
-CLEARLY = 1.5
+BETTER_FIT = 1.5
 """How much better: right ones of two people are at 0.5 and less, one off by 90 degrees at 3."""
 COARSE = Schedule((200, 100, 50), (4, 2, 1), (2, 1, 0))
 FINE = Schedule((100, 20), (4, 2), (2, 1), sampling=0.1)
@@ -132,7 +132,7 @@ def best_start(fixed: Image, moving: Image, mask: Array) -> Array:
     return max((np.eye(4), *turned), key=information)
 
 
-def doubts(fixed: Image, moved: Array, region: Array) -> list[str]:
+def rotation_warnings(fixed: Image, moved: Array, region: Array) -> list[str]:
     """A line where ``moved``, registered to ``fixed`` on its grid, would fit clearly better after a turn.
 
     Turns of 25, 90 and 180 degrees about each axis through the middle of ``region``, by mutual information.
@@ -146,9 +146,9 @@ def doubts(fixed: Image, moved: Array, region: Array) -> list[str]:
         voxels = ((places - middle) @ rotation.T + middle) @ back[:3, :3].T + back[:3, 3]
         return mutual_information(values, sample(moved, voxels))
 
-    found = {way: information(turn(*way)) for way in TURNS}
+    found = {way: information(turn(*way)) for way in TESTED_TURNS}
     best = max(found, key=lambda way: found[way])
-    if found[best] - 1 <= CLEARLY * (information(np.eye(3)) - 1):
+    if found[best] - 1 <= BETTER_FIT * (information(np.eye(3)) - 1):
         return []
     return [
         f"its registration is doubtful: turned by {best[1]:g} degrees about {'xyz'[best[0]]} it fits better"
@@ -165,10 +165,10 @@ def mutual_information(x: Array, y: Array, bins: int = 32) -> float:
         return 1.0
     clipped = [np.clip(values, *bounds) for values, bounds in zip((x, y), ranges, strict=True)]
     joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / len(x)
-    return of_joint(joint)
+    return joint_information(joint)
 
 
-def of_joint(joint: Array) -> float:
+def joint_information(joint: Array) -> float:
     """Normalised mutual information of a joint histogram of shares."""
     alone, both = sum(_entropy(joint.sum(axis)) for axis in (0, 1)), _entropy(joint)
     return float(alone / both) if both else 1.0

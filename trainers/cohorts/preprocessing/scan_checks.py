@@ -26,7 +26,7 @@ RIM_TO_CORE = (0.95, 1.05)
 """Grey rim over white core: T1w 0.88 and less, T2w 1.16 and more; a sphere and a cube 1.00."""
 
 
-def looks(scan: Image, stripped: Stripped, contrast: str) -> list[str]:
+def check_scan(scan: Image, stripped: Stripped, contrast: str) -> list[str]:
     """One line for each thing that looks wrong with ``scan``, said to be ``contrast``; empty if none does."""
     return [
         *_field_of_view(scan, stripped.mask),

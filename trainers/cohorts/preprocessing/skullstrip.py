@@ -19,8 +19,8 @@ from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import (
     Image,
     Schedule,
+    joint_information,
     load_ants,
-    of_joint,
     register,
     resample,
     sample,
@@ -40,7 +40,7 @@ _COMMANDS = {"hd-bet": "hd-bet", "synthstrip": "mri_synthstrip"}
 _TIMEOUT = 3600.0  # s; HD-BET on one slow core
 _HEAD_MM = 175.0  # from the top down: the neck would pull the centre of mass away
 _MARGIN = 5  # voxels about the head
-_EXTRACTED_ZERO = 0.35  # share of exact zeros in the box of the non-zero voxels; see `looks_extracted`
+_EXTRACTED_ZERO = 0.35  # share of exact zeros in the box of the non-zero voxels; see `is_extracted`
 _EXTRACTED_CUT = 0.3  # a head cropped in the middle is brain-sized too, but it fills a face
 _AFFINE = Schedule((300, 150, 50), (4, 3, 2), (3, 2, 1))
 _COARSE = Schedule((200, 100), (4, 3), (3, 2), sampling=0.1)
@@ -87,7 +87,7 @@ def strip(scan: Image, method: BrainMask = "auto", given: Array | None = None) -
     return Stripped(mask, chosen, facts | {"brain_ml": round(float(mask.sum()) * scan.voxel_ml, 1)})
 
 
-def looks_extracted(scan: Image) -> bool:
+def is_extracted(scan: Image) -> bool:
     """Whether only a brain is left: what differs from 0 is brain-sized, in one piece, among many zeros.
 
     A head whose air was set to 0 is larger: with scalp, skull and face it fills 2.5 l and more once its
@@ -113,7 +113,7 @@ def edge_cut(mask: Array) -> float:
 
 
 def _choose(scan: Image, given: Array | None) -> str:
-    if given is not None or looks_extracted(scan):
+    if given is not None or is_extracted(scan):
         return "given"
     return installed_tool()
 
@@ -178,7 +178,7 @@ def _call(name: str, arguments: list[str], folder: str) -> None:
 
 
 @cache
-def template() -> tuple[Image, Image]:
+def head_template() -> tuple[Image, Image]:
     """The head and, 0 to 1, its brain, on one 2 mm RAS grid."""
     import nibabel as nib
 
@@ -188,7 +188,7 @@ def template() -> tuple[Image, Image]:
 
 
 def _by_template(scan: Image) -> tuple[Array, dict[str, Any]]:
-    head, brain = template()
+    head, brain = head_template()
     work = _unbiased(working_head(scan))
     matrix = _align(work)
     prior = resample(brain, work, matrix, order=1)
@@ -253,7 +253,7 @@ def _align(work: Image) -> Array:
 
 
 def _matrix(work: Image, start: Array, schedule: Schedule) -> Array:
-    return register(Image(work.values, start), template()[0], "Affine", schedule)
+    return register(Image(work.values, start), head_template()[0], "Affine", schedule)
 
 
 def _pitched(work: Image, degrees: float) -> Array:
@@ -268,12 +268,12 @@ def similarity(work: Image, head: Image, matrix: Array) -> float:
     moved = resample(head, work, matrix, order=1)
     seen = (moved > 0.1 * head.values.max()) | (work.values > 0.15 * work.values.max())
     joint = np.histogram2d(work.values[seen], moved[seen], bins=_BINS)[0]
-    return of_joint(joint / max(1, seen.sum()))
+    return joint_information(joint / max(1, seen.sum()))
 
 
 def correlation(work: Image, matrix: Array) -> float:
     """Correlation of a scan with the T1w template inside the template's brain; 0 where one is constant."""
-    head, brain = template()
+    head, brain = head_template()
     voxels = np.argwhere(brain.values > 0.5)
     to_work = np.linalg.inv(matrix @ work.affine) @ head.affine
     places = voxels @ to_work[:3, :3].T + to_work[:3, 3]

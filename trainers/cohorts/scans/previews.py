@@ -13,7 +13,7 @@ BINS = 48
 _OUTLINE = np.array([255, 96, 64], np.uint8)
 
 
-def look(
+def preview(
     volumes: Mapping[str, Array], mask: Array, spacing: Array, slices: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Pictures [H, W, 3] of uint8 ``picture <volume>`` and histograms [BINS] ``histogram <contrast>``.

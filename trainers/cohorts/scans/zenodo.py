@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from trainers.cohorts.scans.visits import Visit, files_below
 from trainers.errors import InputError
 
-FIELDS: dict[str, re.Pattern[str]] = {
+DOMAIN_PATTERNS: dict[str, re.Pattern[str]] = {
     "64mT": re.compile(r"(?<![a-z0-9.])64[-_ ]?mt(?![a-z0-9])", re.IGNORECASE),
     "3T": re.compile(r"(?<![a-z0-9.])3(?:\.0)?[-_ ]?t(?![a-z0-9])", re.IGNORECASE),
 }
@@ -29,7 +29,7 @@ NIFTI = re.compile(r".+\.nii(?:\.gz)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Scan:
+class ScanName:
     """What the path of one file says."""
 
     subject: str
@@ -40,7 +40,7 @@ class Scan:
     """Resolution (highres above unnamed above lowres), then run: of several the highest is taken."""
 
 
-def parse(name: str) -> Scan | None:
+def parse(name: str) -> ScanName | None:
     """The T1w or T2w scan that a path below the archive's root names, None for any other file."""
     parts = PurePosixPath(name).parts
     if (
@@ -56,7 +56,7 @@ def parse(name: str) -> Scan | None:
     run = RUN.search(parts[-1])
     rank = (high - low, int(run[1]) if run else 0)
     session = _nearest(SESSION, parts)
-    return Scan(f"sub-{subject}", f"ses-{session}" if session else "", domain, contrast[1].upper(), rank)
+    return ScanName(f"sub-{subject}", f"ses-{session}" if session else "", domain, contrast[1].upper(), rank)
 
 
 def wanted(name: str) -> bool:
@@ -85,7 +85,7 @@ def visits(folder: Path) -> list[Visit]:
     return sorted(Visit(*key, scans.get("T1"), scans.get("T2")) for key, scans in paths.items())
 
 
-def _scans(folder: Path) -> Iterator[tuple[Path, Scan]]:
+def _scans(folder: Path) -> Iterator[tuple[Path, ScanName]]:
     for path in files_below(folder):
         scan = parse(path.relative_to(folder).as_posix())
         if scan is not None and path.is_file():
@@ -101,7 +101,7 @@ def _nearest(pattern: re.Pattern[str], parts: tuple[str, ...]) -> str | None:
 def _domain(parts: tuple[str, ...]) -> str | None:
     """By the nearest part that names one field strength: the archive's own name has both."""
     for part in reversed(parts):
-        named = [domain for domain, field in FIELDS.items() if field.search(part)]
+        named = [domain for domain, field in DOMAIN_PATTERNS.items() if field.search(part)]
         if len(named) == 1:
             return named[0]
     return None

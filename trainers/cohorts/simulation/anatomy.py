@@ -55,7 +55,7 @@ def tissue_hashes() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def template(size: str) -> Template:
+def tissue_template(size: str) -> Template:
     """The template at ``2mm`` or ``1mm``; kept in memory, as every subject of a process needs it."""
     import nibabel
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from trainers.cohorts.preprocessing import examination, registration
-from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, near
+from trainers.cohorts.preprocessing.examination import Examination, dilate, examine, image_of
 from trainers.cohorts.preprocessing.nifti import Scan, read
 from trainers.data.arrays import Array
 from trainers.errors import InputError
@@ -166,7 +166,7 @@ def test_near_is_all_within_the_margin(margin: float) -> None:
     distance = np.min(
         [np.linalg.norm(places - point * spacing, axis=-1) for point in np.argwhere(mask)], axis=0
     )
-    np.testing.assert_array_equal(near(mask, spacing, margin), distance <= margin + 1e-9)
+    np.testing.assert_array_equal(dilate(mask, spacing, margin), distance <= margin + 1e-9)
 
 
 def test_an_image_is_the_scan_in_ras(scans: dict[str, Scan], tmp_path: Path) -> None:

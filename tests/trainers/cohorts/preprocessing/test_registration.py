@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from trainers.cohorts.preprocessing import registration
-from trainers.cohorts.preprocessing.examination import near
+from trainers.cohorts.preprocessing.examination import dilate
 from trainers.cohorts.preprocessing.registration import (
     COARSE,
     FINE,
@@ -63,7 +63,7 @@ def places(mask: Array, affine: Array) -> Array:
 @cache
 def person() -> subject.Anatomy:
     """The template itself as a phantom's anatomy at 1 mm."""
-    template = anatomy.template("1mm")
+    template = anatomy.tissue_template("1mm")
     mask = template.mask > 0.5
     fractions = np.zeros((5, *mask.shape), np.float32)
     fractions[:4] = subject.sharpen(template.tissues, np.zeros((4, 1, 1, 1), np.float32))
@@ -83,7 +83,7 @@ def brain(field: Field, contrast: Contrast) -> Image:
 def aligned(field: Field, move: Array) -> tuple[Array, float]:
     """T2 moved by ``move`` and laid onto T1 as the platform does it: the matrix, and its mean error (mm)."""
     t1, t2 = brain(field, "T1"), moved(brain(field, "T2"), move)
-    region = near(t1.values > 0, t1.spacing)
+    region = dilate(t1.values > 0, t1.spacing)
     found = register(t1, t2, "Rigid", schedule_for(t1), region, best_start(t1, t2, region))
     return found, error(found, move, places(t1.values > 0, t1.affine))
 
@@ -287,6 +287,8 @@ def test_a_registration_off_by_a_large_turn_is_doubted(turn: tuple[float, float,
     matrix = displacement(turn, (0, 0, 0))
     matrix[:3, 3] = middle - matrix[:3, :3] @ middle
     other = np.exp(image.values / image.values.std())  # another contrast
-    assert registration.doubts(image, other, region) == []
-    (line,) = registration.doubts(image, resample(Image(other, image.affine), image, matrix), region)
+    assert registration.rotation_warnings(image, other, region) == []
+    (line,) = registration.rotation_warnings(
+        image, resample(Image(other, image.affine), image, matrix), region
+    )
     assert "doubtful: turned by" in line

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from trainers.cohorts.preprocessing.registration import Image
-from trainers.cohorts.preprocessing.scan_checks import looks, rim_to_core
+from trainers.cohorts.preprocessing.scan_checks import check_scan, rim_to_core
 from trainers.cohorts.preprocessing.skullstrip import (
     Stripped,
     edge_cut,
-    looks_extracted,
+    head_template,
+    is_extracted,
     refine,
     strip,
-    template,
 )
 from trainers.cohorts.simulation import physics
 from trainers.cohorts.simulation.physics import RELAXATION, Contrast, Field, Relaxation
@@ -132,9 +132,9 @@ def test_the_brain_of_a_simulated_head_is_found(field: Field, contrast: Contrast
     found = strip(scan)
     assert found.method == "template" and found.facts["refined"]
     assert dice(found.mask, exact) >= least
-    assert looks(scan, found, contrast) == []
+    assert check_scan(scan, found, contrast) == []
     other: Contrast = "T2" if contrast == "T1" else "T1"
-    assert [line for line in looks(scan, found, other) if f"looks like {contrast}" in line]
+    assert [line for line in check_scan(scan, found, other) if f"check_scan like {contrast}" in line]
 
 
 def test_a_turned_head_gives_the_same_brain() -> None:
@@ -157,7 +157,7 @@ def test_a_real_head_gives_a_plausible_brain(name: str, contrast: Contrast) -> N
     scan = volume(name)
     found = strip(scan)
     assert found.method == "template" and 1500 <= found.facts["brain_ml"] <= 2050
-    assert looks(scan, found, contrast) == []
+    assert check_scan(scan, found, contrast) == []
 
 
 @pytest.mark.parametrize("contrast", ["T1", "T2"])
@@ -165,13 +165,13 @@ def test_an_extracted_brain_is_taken_as_it_is(contrast: Contrast) -> None:
     scan = volume(f"stroke_{contrast}w_brain")
     found = strip(scan)
     assert found.method == "given" and (found.mask >= (scan.values != 0)).all()
-    assert looks(scan, found, contrast) == []
-    assert looks(scan, found, "T2" if contrast == "T1" else "T1")
+    assert check_scan(scan, found, contrast) == []
+    assert check_scan(scan, found, "T2" if contrast == "T1" else "T1")
 
 
 def test_a_head_cropped_to_the_size_of_a_brain_is_no_brain() -> None:
     scan = volume("niivue_T1_head_1p6mm")
-    assert not looks_extracted(Image(scan.values[:, :, 85:], scan.affine))
+    assert not is_extracted(Image(scan.values[:, :, 85:], scan.affine))
 
 
 def cube() -> Image:
@@ -183,14 +183,14 @@ def cube() -> Image:
 def test_a_cube_looks_wrong_and_two_runs_give_the_same_bits() -> None:
     scan = cube()
     first, second = strip(scan), strip(scan)
-    assert "looks like neither" in looks(scan, first, "T1")[-1]
+    assert "check_scan like neither" in check_scan(scan, first, "T1")[-1]
     assert (first.mask == second.mask).all() and first.facts == second.facts
 
 
 def test_a_head_upside_down_looks_wrong() -> None:
     scan, _ = simulated("64mT", "T1")
     upside = Image(scan.values, np.diag([1, 1, -1, 1]) @ scan.affine)
-    assert looks(upside, strip(upside), "T1")
+    assert check_scan(upside, strip(upside), "T1")
 
 
 def ball(radius: float, spacing: float = 2.0) -> Array:
@@ -205,14 +205,12 @@ def test_field_of_view_and_volume_are_judged() -> None:
     brain = ball(70)
     values = np.where(brain, np.where(ball(55), 1.0, 0.7), 0.0)
     good = Image(values, np.diag([2.0, 2, 2, 1]))
-    assert looks(good, given(brain), "T1") == []
-    (cut,) = looks(Image(values[45:], good.affine), given(brain[45:]), "T1")[-1:]
-    assert (
-        "cut by the edge" in "".join(looks(Image(values[45:], good.affine), given(brain[45:]), "T1")) and cut
-    )
-    huge = looks(Image(values, np.diag([20.0, 20, 20, 1])), given(brain), "T1")
+    assert check_scan(good, given(brain), "T1") == []
+    cut = check_scan(Image(values[45:], good.affine), given(brain[45:]), "T1")
+    assert "cut by the edge" in "".join(cut)
+    huge = check_scan(Image(values, np.diag([20.0, 20, 20, 1])), given(brain), "T1")
     assert [line.split()[0] for line in huge[:2]] == ["voxels", "a"] and "no brain" in huge[2]
-    assert "no brain" in looks(good, given(np.zeros_like(brain)), "T1")[0]
+    assert "no brain" in check_scan(good, given(np.zeros_like(brain)), "T1")[0]
     assert rim_to_core(good, brain) == pytest.approx(0.7)
 
 
@@ -235,7 +233,7 @@ def test_refinement_moves_a_surface_to_the_edge_and_keeps_the_volume() -> None:
 
 
 def test_the_template_is_a_head_around_a_brain() -> None:
-    head, brain = template()
+    head, brain = head_template()
     assert head.values.shape == brain.values.shape and head.spacing == pytest.approx(2)
     assert 1500 < (brain.values > 0.5).sum() * brain.voxel_ml < 1600
 
@@ -300,4 +298,4 @@ def test_thick_slices_that_are_not_axial_are_told() -> None:
     stripped = Stripped(ball > 0, "given", {})
     for spacing, told in (((5.0, 1.6, 1.6), True), ((1.6, 1.6, 5.0), False), ((3.2, 3.2, 9.4), False)):
         scan = Image(ball, np.diag([*spacing, 1.0]))
-        assert any("slices that are not axial" in line for line in looks(scan, stripped, "T1")) == told
+        assert any("slices that are not axial" in line for line in check_scan(scan, stripped, "T1")) == told

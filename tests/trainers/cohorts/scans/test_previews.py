@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainers.cohorts.scans.previews import BINS, HEIGHT, look, picture
+from trainers.cohorts.scans.previews import BINS, HEIGHT, picture, preview
 from trainers.data.arrays import Array
 
 RED = (255, 96, 64)
@@ -82,11 +82,11 @@ def test_histograms_are_shares_of_the_brains_intensities() -> None:
     t1 = np.where(inside, -0.99, 0.99)
     t1[1, :5] = 0.99
     slices = {"T1": t1, "T2": np.linspace(-1, 1, 200).reshape(2, 10, 10), "mask": inside}
-    found = look({"T1": values}, mask, np.array([2.0, 2.0, 5.0]), slices)
+    found = preview({"T1": values}, mask, np.array([2.0, 2.0, 5.0]), slices)
     assert set(found) == {"picture T1", "histogram T1", "histogram T2"}
     expected = np.zeros(BINS)
     expected[[0, -1]] = 0.5
     np.testing.assert_allclose(found["histogram T1"], expected)
     assert found["histogram T2"].sum() == pytest.approx(1) and found["histogram T2"].shape == (BINS,)
-    empty = look({}, mask, np.ones(3), slices | {"mask": np.zeros_like(inside)})
+    empty = preview({}, mask, np.ones(3), slices | {"mask": np.zeros_like(inside)})
     assert empty["histogram T1"].sum() == 0

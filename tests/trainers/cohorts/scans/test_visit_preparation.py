@@ -16,7 +16,13 @@ from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image, resample
 from trainers.cohorts.preprocessing.slicing import box
 from trainers.cohorts.scans import visit_preparation
-from trainers.cohorts.scans.visit_preparation import Intake, Order, onto_frame, settings, take
+from trainers.cohorts.scans.visit_preparation import (
+    VisitSettings,
+    VisitTask,
+    content_settings,
+    onto_frame,
+    prepare_visit,
+)
 from trainers.cohorts.scans.visits import Visit
 from trainers.data.grid import GRIDS
 
@@ -30,22 +36,22 @@ def visit(clinic: Any, person: str, field: str, session: str = "") -> Visit:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Intake:
-    return Intake(tmp_path / "visits", "2mm", "auto")
+def settings(tmp_path: Path) -> VisitSettings:
+    return VisitSettings(tmp_path / "visits", "2mm", "auto")
 
 
 @pytest.fixture
-def taken(clinic: Any, desk: Intake, monkeypatch: pytest.MonkeyPatch) -> Path:
+def taken(clinic: Any, settings: VisitSettings, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A 64 mT visit, prepared; 3 T ones are taken as they lie from now on."""
     monkeypatch.setattr(registration, "register", lambda *_, **__: np.eye(4))
-    folder = take(desk, Order(visit(clinic, "b", "64mT"))).folder
+    folder = prepare_visit(settings, VisitTask(visit(clinic, "b", "64mT"))).folder
     assert folder is not None
     return folder
 
 
-def test_a_visit_is_published_whole(taken: Path, clinic: Any, desk: Intake) -> None:
+def test_a_visit_is_published_whole(taken: Path, clinic: Any, settings: VisitSettings) -> None:
     facts = weights.verify(taken)
-    assert taken.name == f"sub-b_64mT-{facts['key'][:8]}" and taken.parent == desk.folder
+    assert taken.name == f"sub-b_64mT-{facts['key'][:8]}" and taken.parent == settings.folder
     slices = weights.read_tensors(taken, "slices")
     frame = Frame.read(facts["frame"])
     depth = frame.box[2][1] - frame.box[2][0]
@@ -56,55 +62,60 @@ def test_a_visit_is_published_whole(taken: Path, clinic: Any, desk: Intake) -> N
     values, affine = clinic.volumes["b", "64mT", "T1"]
     np.testing.assert_allclose(native["T1"].numpy(), values, atol=1e-6)
     np.testing.assert_allclose(frame.affine, affine, atol=1e-5)
-    assert facts["settings"] == list(settings(desk)) and facts["peak_gib"] < 4
+    assert facts["content_settings"] == list(content_settings(settings)) and facts["peak_gib"] < 4
 
 
-def test_it_is_skipped_where_it_was_done(taken: Path, clinic: Any, desk: Intake, examined: list[str]) -> None:
-    order = Order(visit(clinic, "b", "64mT"))
-    assert take(desk, order).folder == taken and examined == []
-    other = take(replace(desk, size="1mm"), order).folder
+def test_it_is_skipped_where_it_was_done(
+    taken: Path, clinic: Any, settings: VisitSettings, examined: list[str]
+) -> None:
+    order = VisitTask(visit(clinic, "b", "64mT"))
+    assert prepare_visit(settings, order).folder == taken and examined == []
+    other = prepare_visit(replace(settings, size="1mm"), order).folder
     assert other not in (None, taken) and len(examined) == 1
-    assert take(replace(desk, size="1mm"), order).folder == other and len(examined) == 1
+    assert prepare_visit(replace(settings, size="1mm"), order).folder == other and len(examined) == 1
 
 
 def test_a_half_written_visit_is_done_again(
-    taken: Path, clinic: Any, desk: Intake, examined: list[str]
+    taken: Path, clinic: Any, settings: VisitSettings, examined: list[str]
 ) -> None:
     (taken / weights.MANIFEST).unlink()
-    assert take(desk, Order(visit(clinic, "b", "64mT"))).folder == taken and len(examined) == 1
+    assert (
+        prepare_visit(settings, VisitTask(visit(clinic, "b", "64mT"))).folder == taken and len(examined) == 1
+    )
     weights.verify(taken)
 
 
 def test_each_input_and_setting_has_its_own_folder(
-    taken: Path, clinic: Any, desk: Intake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    taken: Path, clinic: Any, settings: VisitSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """T1 and T2 swapped, a mask, another method, recipe or version: none passes for another."""
     first = visit(clinic, "b", "64mT")
     brain = nib.load(first.t1)
     nib.save(nib.Nifti1Image((brain.get_fdata() > 0).astype(np.uint8), brain.affine), tmp_path / "mask.nii")
     variants = [
-        take(desk, Order(replace(first, t1=first.t2, t2=first.t1))),
-        take(desk, Order(replace(first, mask=tmp_path / "mask.nii"))),
-        take(replace(desk, brain_mask="given"), Order(first)),
+        prepare_visit(settings, VisitTask(replace(first, t1=first.t2, t2=first.t1))),
+        prepare_visit(settings, VisitTask(replace(first, mask=tmp_path / "mask.nii"))),
+        prepare_visit(replace(settings, brain_mask="given"), VisitTask(first)),
     ]
     monkeypatch.setattr(visit_preparation, "RECIPE", "another")
-    variants.append(take(desk, Order(first)))
+    variants.append(prepare_visit(settings, VisitTask(first)))
     monkeypatch.setattr(visit_preparation.importlib.metadata, "version", lambda name: f"99 of {name}")
-    variants.append(take(desk, Order(first)))
+    variants.append(prepare_visit(settings, VisitTask(first)))
     assert all(not found.reason for found in variants)
     assert len({taken, *(found.folder for found in variants)}) == 1 + len(variants)
 
 
-def test_a_3_t_visit_is_another_on_another_target(taken: Path, clinic: Any, desk: Intake) -> None:
+def test_a_3_t_visit_is_another_on_another_target(taken: Path, clinic: Any, settings: VisitSettings) -> None:
     high = visit(clinic, "hh1", "3T")
-    second = take(desk, Order(visit(clinic, "a", "64mT", "ses-1"))).folder
-    folders = {take(desk, Order(high, target)).folder for target in (taken, second)}
+    second = prepare_visit(settings, VisitTask(visit(clinic, "a", "64mT", "ses-1"))).folder
+    folders = {prepare_visit(settings, VisitTask(high, target)).folder for target in (taken, second)}
     assert len(folders) == 2 and None not in folders
     for folder in folders:
         facts = weights.verify(folder)
         assert facts["target"] in (taken.name, second and second.name)
         depths = {
-            len(weights.read_tensors(f, "slices")["mask"]) for f in (folder, desk.folder / facts["target"])
+            len(weights.read_tensors(f, "slices")["mask"])
+            for f in (folder, settings.folder / facts["target"])
         }
         assert len(depths) == 1
 
@@ -113,45 +124,47 @@ def test_a_3_t_visit_is_another_on_another_target(taken: Path, clinic: Any, desk
     "lacking, told", [(("t1",), "no T1 scan"), (("t2",), "no T2"), (("t1", "t2"), "no T1 and no T2")]
 )
 def test_a_visit_that_lacks_a_contrast_is_set_aside(
-    lacking: tuple[str, ...], told: str, clinic: Any, desk: Intake
+    lacking: tuple[str, ...], told: str, clinic: Any, settings: VisitSettings
 ) -> None:
-    found = take(desk, Order(replace(visit(clinic, "b", "64mT"), **dict.fromkeys(lacking))))
+    found = prepare_visit(settings, VisitTask(replace(visit(clinic, "b", "64mT"), **dict.fromkeys(lacking))))
     assert found.folder is None and found.reason.startswith("sub-b_64mT: has") and told in found.reason
-    assert not desk.folder.exists()
+    assert not settings.folder.exists()
 
 
 def test_an_unreadable_scan_and_a_missing_one_are_set_aside(
-    clinic: Any, desk: Intake, tmp_path: Path
+    clinic: Any, settings: VisitSettings, tmp_path: Path
 ) -> None:
     good, bad = visit(clinic, "b", "64mT"), tmp_path / "bad.nii.gz"
     bad.write_bytes(good.t1.read_bytes()[:5000] if good.t1 else b"")
-    found = take(desk, Order(replace(good, t1=bad)))
+    found = prepare_visit(settings, VisitTask(replace(good, t1=bad)))
     assert found.folder is None and found.reason.startswith(f"{bad}: not a readable NIfTI scan")
-    found = take(desk, Order(replace(good, t2=tmp_path / "none.nii.gz")))
+    found = prepare_visit(settings, VisitTask(replace(good, t2=tmp_path / "none.nii.gz")))
     absent = f"{tmp_path / 'none.nii.gz'}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)"
     assert found.folder is None and found.reason == absent
 
 
 def test_a_bug_keeps_its_traceback_and_the_rest_goes_on(
-    clinic: Any, desk: Intake, monkeypatch: pytest.MonkeyPatch
+    clinic: Any, settings: VisitSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(examination: Any, *_: Any) -> Any:
         if "sub-b" in str(examination.scans["T1"].path):
             raise ZeroDivisionError("of nothing")
         return original(examination, *_)
 
-    original = visit_preparation._native
-    monkeypatch.setattr(visit_preparation, "_native", broken)
-    orders = [Order(visit(clinic, "b", "64mT")), Order(visit(clinic, "a", "64mT", "ses-1"))]
-    first, second = (take(desk, order) for order in orders)
-    log = desk.folder / "sub-b_64mT.traceback.txt"
+    original = visit_preparation._in_own_space
+    monkeypatch.setattr(visit_preparation, "_in_own_space", broken)
+    orders = [VisitTask(visit(clinic, "b", "64mT")), VisitTask(visit(clinic, "a", "64mT", "ses-1"))]
+    first, second = (prepare_visit(settings, order) for order in orders)
+    log = settings.folder / "sub-b_64mT.traceback.txt"
     assert first.folder is None and first.reason == f"ZeroDivisionError: of nothing (see {log})"
     assert "in broken" in log.read_text() and "Traceback" in log.read_text()
     assert second.folder is not None and not second.reason
-    assert sorted(path.name for path in desk.folder.iterdir()) == [second.folder.name, log.name]
+    assert sorted(path.name for path in settings.folder.iterdir()) == [second.folder.name, log.name]
 
 
-def test_a_brain_that_does_not_fit_its_grid_is_set_aside(clinic: Any, desk: Intake, tmp_path: Path) -> None:
+def test_a_brain_that_does_not_fit_its_grid_is_set_aside(
+    clinic: Any, settings: VisitSettings, tmp_path: Path
+) -> None:
     low = visit(clinic, "b", "64mT")
     paths = {}
     for contrast, path in low.scans.items():
@@ -159,18 +172,18 @@ def test_a_brain_that_does_not_fit_its_grid_is_set_aside(clinic: Any, desk: Inta
         wide = np.repeat(image.get_fdata(dtype=np.float32), 2, axis=0)
         paths[contrast.lower()] = tmp_path / f"{contrast}.nii"
         nib.save(nib.Nifti1Image(wide, image.affine), paths[contrast.lower()])
-    found = take(replace(desk, brain_mask="given"), Order(replace(low, **paths)))
+    found = prepare_visit(replace(settings, brain_mask="given"), VisitTask(replace(low, **paths)))
     assert found.folder is None and "mm in plane; allowed: at most 224 x 192" in found.reason
 
 
-def test_a_damaged_target_sets_its_visit_aside(taken: Path, clinic: Any, desk: Intake) -> None:
+def test_a_damaged_target_sets_its_visit_aside(taken: Path, clinic: Any, settings: VisitSettings) -> None:
     content = bytearray((taken / "native.safetensors").read_bytes())
     content[-1] ^= 1
     (taken / "native.safetensors").write_bytes(content)
-    found = take(desk, Order(visit(clinic, "hh1", "3T"), taken))
+    found = prepare_visit(settings, VisitTask(visit(clinic, "hh1", "3T"), taken))
     assert found.folder is None and f"{taken / 'native.safetensors'}: missing or damaged" in found.reason
     shutil.rmtree(taken)
-    assert "manifest" in take(desk, Order(visit(clinic, "hh1", "3T"), taken)).reason
+    assert "manifest" in prepare_visit(settings, VisitTask(visit(clinic, "hh1", "3T"), taken)).reason
 
 
 def test_slices_onto_a_frame_are_its_own_scan_where_nothing_moves(clinic: Any) -> None:
