@@ -1,4 +1,4 @@
-"""What a training step costs: operations counted on shapes alone, and seconds by the clock."""
+"""Cost of a training step: operations, counted on shapes alone, and measured seconds."""
 
 import tempfile
 import time
@@ -20,19 +20,19 @@ from trainers.references.store import References, build_part
 from trainers.references.teacher import build_teacher
 
 COUNTED_STEPS = 3
-"""Steps counted, as a method's steps differ at random."""
+"""Steps over which operations are averaged, as they differ at random."""
 
 
 WARM_UP, TIMED = 2, 6
-"""Steps before and while the clock runs."""
+"""Steps before the clock starts, and steps it measures."""
 
 
 def seconds_per_step(task: Task) -> float:
-    """Mean seconds of one optimiser step of a task here, from a few steps that leave nothing behind."""
+    """Mean seconds of one optimiser step of a task on this machine; its folder is not written."""
     cohort, references = Cohort.open(task.cohort), References.open(task.references)
     with tempfile.TemporaryDirectory() as folder:
-        elsewhere = replace(task, folder=Path(folder))
-        loop = Loop(elsewhere, cohort, references, Judge.of(cohort, references, "val"))
+        scratch_task = replace(task, folder=Path(folder))
+        loop = Loop(scratch_task, cohort, references, Judge.of(cohort, references, "val"))
         for _ in range(WARM_UP):
             loop.optimise()
         started = time.perf_counter()

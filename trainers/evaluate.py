@@ -1,4 +1,4 @@
-"""A trained translator on one split, once: measures with bootstrap draws, slices to look at, cost.
+"""Evaluation of one translator on one split: measures with bootstrap draws, sample slices, cost.
 
 <folder>/samples.safetensors, manifest.json
 """
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(task: Evaluation) -> str:
-    """Publish the results of one translator; returns their folder. Done before, it is not done again."""
+    """Publish the results of one translator; returns their folder. Published results are reused."""
     if (task.folder / weights.MANIFEST).is_file():
         return str(task.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -61,7 +61,7 @@ def evaluate(task: Evaluation) -> str:
 def _opened(
     cohort: Path, references: Path, split: str, device: torch.device
 ) -> tuple[Cohort, References, Judge]:
-    """Opened and encoded once per process: one worker's evaluations share them."""
+    """Opened and encoded once per process and shared by its evaluations."""
     store, frozen = Cohort.open(cohort), References.open(references)
     for encoder in (frozen.domain, frozen.radiology):
         encoder.to(device)
@@ -84,7 +84,7 @@ def translated(
 
 
 def parameters(networks: dict[str, nn.Module]) -> float:
-    """How many weights a translator holds."""
+    """Number of weights of a translator."""
     return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
 
 

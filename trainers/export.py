@@ -1,4 +1,4 @@
-"""A trained translator by itself: the averaged weights of one checkpoint, its settings, and how to feed it.
+"""An exported translator: the averaged weights of one checkpoint, its settings and its input format.
 
 <folder>/translator.safetensors, manifest.json
 """
@@ -22,12 +22,12 @@ from trainers.references.config import ReferenceConfig
 
 TRANSLATOR = "translator"
 CHUNK = 32
-"""Slices at a time, as it may be served by a smaller machine than trained it."""
+"""Slices translated at a time: the serving machine may be smaller than the training one."""
 
 
 @dataclass(frozen=True)
 class Translator:
-    """An exported model, opened; translates at the refinement step count it was promoted with."""
+    """An opened exported model; translates at the refinement step count that was chosen for it."""
 
     facts: Mapping[str, Any]
     networks: Mapping[str, nn.Module]
@@ -56,7 +56,7 @@ class Translator:
     def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
         """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished.
 
-        All slices share one latent; another ``draw`` is another latent.
+        All slices share one latent; each ``draw`` has its own.
         """
         module, steps = find_method(self.facts["method"]), self.facts["steps"]
         config, rows = build(module.Config, self.facts["config"]), source.to(self.device)

@@ -27,7 +27,7 @@ from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
 
 RECIPE = "phantom-1"
-"""Raise it with any change to the images: a cohort prepared before must not pass for one prepared after."""
+"""Part of the cohort's hash: raise it with any change to the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class PhantomConfig:
     size: Literal["2mm", "1mm"] = "2mm"
     """Spacing of the anatomy: 2mm (64 mT voxels 3.2x3.2x10 mm) for a laptop, 1mm (1.6x1.6x5 mm)."""
     train: Annotated[int, Range(1, 10000)] = 24
-    """Training subjects a domain; those of 64 mT and of 3 T are different people."""
+    """Training subjects a domain; those of 64 mT and of 3 T are different subjects."""
     val: Annotated[int, Range(1, 10000)] = 4
     """Paired validation subjects."""
     test: Annotated[int, Range(1, 10000)] = 4
@@ -77,7 +77,7 @@ def cohort_hash(config: PhantomConfig) -> str:
 def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
     """Build the cohort under ``root``, or find it there; returns its folder.
 
-    ``mapper(fn, items)`` must keep the order of its items, as ``map`` and ``Executor.map`` do.
+    ``mapper(fn, items)`` keeps the order of its items, as ``map`` does.
     """
     hash_ = cohort_hash(config)
     found = writer.find(Path(root), hash_)

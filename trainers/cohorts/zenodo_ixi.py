@@ -1,6 +1,6 @@
 """The paper's cohort: 64 mT and paired 3 T scans from Zenodo, unpaired 3 T ones of IXI's Hammersmith site.
 
-``python -m platform.prepare --cohort zenodo+ixi --root DATA`` brings the archives there.
+``python -m platform.prepare --cohort zenodo+ixi --root DATA`` downloads the archives.
 """
 
 from dataclasses import dataclass

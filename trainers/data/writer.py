@@ -1,4 +1,4 @@
-"""Writing a cohort: subject by subject, atomically, once."""
+"""Writing of a cohort, subject by subject; it appears completely or not at all."""
 
 import json
 import os
@@ -32,12 +32,12 @@ class SubjectArrays:
 
 
 def folder(root: Path, hash_: str) -> Path:
-    """Where the cohort of that content hash lives."""
+    """The folder of the cohort with that content hash."""
     return root / "cohorts" / hash_[:16]
 
 
 def find(root: Path, hash_: str) -> Path | None:
-    """The finished cohort of that hash, if any; raises :class:`InputError` for a folder that is none."""
+    """The finished cohort of that hash, if any; raises :class:`InputError` for a folder without manifest."""
     path = folder(root, hash_)
     if path.exists() and not (path / "manifest.json").is_file():
         raise InputError(f"{path}: has no manifest.json; delete the folder and prepare the cohort again")
@@ -45,9 +45,9 @@ def find(root: Path, hash_: str) -> Path | None:
 
 
 def write(root: Path, hash_: str, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> Path:
-    """Write ``subjects`` and publish the folder by one rename; an interrupted build leaves nothing.
+    """Write ``subjects`` and move the folder into place by one rename; an interrupted build leaves nothing.
 
-    ``head`` goes into the manifest: config, spacing, shape, dtype and the fixed choices.
+    ``head`` is part of the manifest: config, spacing, shape, dtype and the fixed choices.
     """
     final = folder(root, hash_)
     work = final.with_name(f".{final.name}-{uuid.uuid4().hex}")
@@ -65,7 +65,7 @@ def _move_into_place(work: Path, final: Path) -> Path:
     try:
         work.rename(final)
     except OSError:
-        if not (final / "manifest.json").is_file():  # else another process was first: same hash, same content
+        if not (final / "manifest.json").is_file():  # else another process wrote the same content first
             raise
     return final
 
@@ -106,7 +106,7 @@ def _append(files: Mapping[str, "_GrowingFile"], subject: SubjectArrays) -> dict
 
 
 class _GrowingFile:
-    """A .npy file whose first axis is known only when it is finished."""
+    """A .npy file whose number of rows is known only at the end."""
 
     def __init__(self, path: Path, dtype: str) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -121,13 +121,13 @@ class _GrowingFile:
         self.stream.close()
 
     def append(self, array: Array) -> tuple[int, int]:
-        """Write rows; returns the first and one past the last."""
+        """Append rows; returns the first row and one past the last."""
         start, self.rows = self.rows, self.rows + len(array)
         self.stream.write(np.ascontiguousarray(array, self.dtype).tobytes())
         return start, self.rows
 
     def finish(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Write the header, flush to disk; returns the file's entry in the manifest."""
+        """Write the header, flush to disk; returns the manifest's record of the file."""
         whole = (self.rows, *shape)
         header = {"descr": _FORMAT.dtype_to_descr(self.dtype), "fortran_order": False, "shape": whole}
         self.stream.seek(0)

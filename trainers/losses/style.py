@@ -1,6 +1,6 @@
 """Style transfer (Gatys et al. 2016): features keep the content, their Gram matrices carry the style.
 
-METHOD.md section 4, INR style transfer. Losses are per slice, so that no slice of a batch sees another.
+METHOD.md section 4, INR style transfer. Losses are per slice, so that no slice of a batch influences another.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from trainers.networks.encoder import ResidualEncoder
 
 @dataclass(frozen=True)
 class FitTarget:
-    """What a slice is fitted to, all constant: computed once, not once an iteration."""
+    """Constant targets of a fit, computed once and not in each iteration."""
 
     source: Tensor
     """[B, 3, H, W]."""

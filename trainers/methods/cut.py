@@ -1,4 +1,4 @@
-"""CUT and FastCUT (Park et al. 2020; METHOD.md section 4): one generator, held to its input by PatchNCE.
+"""CUT and FastCUT (Park et al. 2020; METHOD.md section 4): one generator, bound to its input by PatchNCE.
 
 FastCUT is lambda_NCE 10, without nce_idt, with flip_equivariance and a constant_part of 0.75.
 """

@@ -1,10 +1,10 @@
 """INR style transfer: a SIREN fitted to every slice, many slices at once (METHOD.md section 4).
 
-Each network renders its slice's brain; features of the frozen 3 T encoder keep it at the slice's content and
-give it the style of a 3 T slice. Training learns what the fits share, their initial weights.
+Each network renders its slice's brain; losses in features of the frozen 3 T encoder keep the slice's content
+and impose the style of a 3 T slice. Training learns the initial weights that all fits share.
 
-That encoder is also FID's and KID's: every fit descends on features of its own judge, which flatters both (on
-the phantom, encoders trained from other seeds rank the result behind its input).
+FID and KID use the same encoder, so they favour this method (on the phantom, encoders trained from other
+seeds rank the result behind its input).
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class Config(base.TrialConfig):
     w0: Annotated[float, Range(1, 100)] = 30.0
     unit: Annotated[int, Range(16, 1024)] = 112
     """Pixels from a slice's centre to coordinate 1: half the published 224, whatever the slice's size, so
-    that a training crop and a whole slice ask for the same frequencies."""
+    that a training crop and a whole slice need the same frequencies."""
     iterations: Annotated[int, Range(1, 10**5)] = 1001
     """Adam steps that fit a slice when it is translated."""
     fit_lr: Annotated[float, Range(1e-6, 1e-1)] = 1e-4
@@ -56,19 +56,19 @@ class Config(base.TrialConfig):
 
 @dataclass(frozen=True)
 class PixelGrid:
-    """Where the networks of S slices are asked: the brain's pixels, padded to one number P."""
+    """Pixels at which the networks of S slices are evaluated: the brain's, padded to one number P."""
 
     index: Tensor
     """Flat pixels [S, P]; H W where there is none."""
     points: Tensor
     """Coordinates [S, 2, P], (y, x), in units of ``Config.unit`` pixels."""
     canvas: Tensor
-    """[S, 3, H, W], what the networks change."""
+    """[S, 3, H, W], the slices that the networks change."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted slices: their networks' weights, and what they change."""
+    """Fitted slices: their networks' weights and their sources."""
 
     weights: Sequence[Tensor]
     source: Tensor
@@ -101,8 +101,8 @@ class StyleBank(nn.Module):
     def nearest(self, images: Tensor) -> Tensor:
         """Levels [B] whose coarse views correlate best with those of slices [B, 3, H, W].
 
-        A slice does not know its height. Correlation ignores a contrast's scale, and tells levels from head
-        sizes, which the overlap of silhouettes mixes up (phantom: off by 0.36 levels instead of 0.86).
+        A slice's height is not given. Correlation ignores a contrast's scale, and separates levels from head
+        sizes better than the overlap of brain masks (phantom: error 0.36 levels instead of 0.86).
         """
         return torch.einsum("bcp,lcp->bl", coarse_views(images), self.views).argmax(1)
 
@@ -166,8 +166,8 @@ def render(fit: Fit, height: int, width: int) -> Tensor:
 
 def objective(output: Tensor, target: style.FitTarget, encoder: ResidualEncoder, config: Config) -> Tensor:
     """The published loss per slice [S]."""
-    content, look, reconstruction = style.losses(encoder, output, target)
-    return config.lambda_content * content + config.lambda_style * look + config.lambda_l1 * reconstruction
+    content, gram, reconstruction = style.losses(encoder, output, target)
+    return config.lambda_content * content + config.lambda_style * gram + config.lambda_l1 * reconstruction
 
 
 def fit_slices(
@@ -180,7 +180,7 @@ def fit_slices(
 ) -> tuple[Fit, Tensor]:
     """Fit all slices of ``target`` from the shared weights; also their losses [S] before the last step.
 
-    Slices do not touch: the loss is their sum and Adam works element by element.
+    Slices are independent: the loss is their sum and Adam works element by element.
     """
     source = target.source
     weights = [p.detach().clone().requires_grad_() for p in siren.stack(len(source))]
@@ -198,8 +198,8 @@ def fit_slices(
 class Method(base.Method):
     """Network INR, the shared initial weights; the encoder and the style bank are not trained.
 
-    Crops of one 3 T slice at the 64 mT one's height and place (pairing by level) give the style in training,
-    where a crop does not tell its level.
+    In training, the style is that of a crop of a 3 T slice at the height and position of the 64 mT crop
+    (pairing by level), as the level cannot be found from a crop.
     """
 
     pairing = "level"
@@ -226,9 +226,9 @@ class Method(base.Method):
         assert isinstance(encoder, ResidualEncoder)
         room = max(0.0, 1 - config.crop / (2 * config.unit))
         centre = room * (2 * torch.rand(len(batch.source), 2, device=batch.source.device) - 1)
-        with full_precision(batch.source.device):  # w0 would magnify the rounding
-            look = style.grams(encoder, batch.target, brain_mask(batch.target))
-            target = style.fit_target(encoder, batch.source, brain_mask(batch.source), look)
+        with full_precision(batch.source.device):  # w0 would amplify rounding errors
+            grams = style.grams(encoder, batch.target, brain_mask(batch.target))
+            target = style.fit_target(encoder, batch.source, brain_mask(batch.source), grams)
             fit, first = fit_slices(self.siren, encoder, target, centre, config, config.inner_steps)
             weights = [w.requires_grad_() for w in fit.weights]
             loss = objective(render(fit, *batch.source.shape[-2:]), target, encoder, config)

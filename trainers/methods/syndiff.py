@@ -1,8 +1,8 @@
-"""SynDiff: adversarial diffusion in few steps, with a cycle of translators that make up the pairs.
+"""SynDiff: adversarial diffusion in few steps, with a cycle of translators that estimate the missing pairs.
 
-Ozbey et al. 2023; METHOD.md 4. In either domain: a non-diffusive translator estimates how a slice would
-look in the other; from that estimate and the noisy slice the diffusive generator restores the slice. To
-translate, the other domain's real slice takes the estimate's place. Batches are of different people.
+Ozbey et al. 2023; METHOD.md 4. In either domain: a non-diffusive translator estimates the slice in
+the other; from that estimate and the noisy slice the diffusive generator restores the slice. To
+translate, the estimate is replaced by the other domain's real slice. Batches are of different people.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -44,8 +44,8 @@ class Config(base.TrialConfig):
     r1_gamma: base.Weight = 1.0
     """Gradient penalty of the diffusive discriminators on real slices' x_t."""
     r1_images: base.Weight = 10.0
-    """The same of the translations' discriminators. The published ones have none, but they have norms; with
-    neither, the translators' mean intensities swung around the real ones and did not settle."""
+    """The same of the translations' discriminators. The published ones have norms instead; with neither,
+    the translators' mean intensities oscillated around the real ones."""
     r1_every: Annotated[int, Range(1, 10**6)] = 10
     """Steps between two penalties."""
     generator: Literal["residual", "image"] = "residual"
@@ -101,7 +101,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Pass:
-    """One batch's way through a domain: slices [B, 3, H, W] of it, real and made."""
+    """One batch in one domain: slices [B, 3, H, W], real and generated."""
 
     domain: Domain
     real: Tensor

@@ -44,7 +44,7 @@ class Config(base.TrialConfig):
     w_cost: base.Weight = 1.0
     w_ent: base.Weight = 1.0
     """Transport cost and entropy within L_SB. At 1 both carry the official factor tau; w_cost = 1 / tau is
-    the paper's cost, which holds the translation to its input."""
+    the paper's cost, which keeps the translation close to its input."""
     w_tri: base.Weight = 1.0
     w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
@@ -65,16 +65,16 @@ class Config(base.TrialConfig):
     """Largest diffusion time of the distribution matching, as a fraction; the smallest is 0.02."""
     critic_updates: Annotated[int, Range(1, 20)] = 1
     critic_lr: Annotated[float, Range(1e-7, 1e-2)] = 5e-5
-    """TTUR, both readings: updates per generator step, and a learning rate of its own."""
+    """TTUR in both senses: updates per generator step, and a separate learning rate."""
     critic_step_cond: bool = True
-    """Condition the critic on the refinement step, as equation 6a asks."""
+    """Condition the critic on the refinement step, as in equation 6a."""
     generator: Literal["residual", "image", "legacy"] = "residual"
     generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
     discriminator_width: base.Width = 64
     discriminator_norm: bool = False
-    """Instance norms in D and E, as the official networks have. They hide the intensities, which are much of
-    what tells field strengths apart: with them D stayed at chance three times as long on the phantom."""
+    """Instance norms in D and E, as the official networks have. They hide the intensities, by
+    which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def predictions(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
 
-    ``z`` is [steps, B, latent]; as many steps are taken as it holds, or as are asked for.
+    ``z`` is [steps, B, latent]; one step is taken for each latent.
     """
     for k, latent in enumerate(z):
         xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
@@ -276,7 +276,7 @@ class Method(base.Method):
     def _update_critic(
         self, real: Tensor, fake: Tensor, k: Tensor, minimise: base.Minimise
     ) -> dict[str, Tensor]:
-        """Denoise the fakes and tell them from real slices; one pass of the noisy fake serves both."""
+        """Denoise the fakes and classify them against real slices, both in one pass of the noisy fake."""
         critic, loss = self.critic, fake.new_zeros(())
         for _ in range(self.config.critic_updates):
             noisy, t, noise, alpha, sigma = self._noisy(fake, 0, 1)

@@ -1,4 +1,4 @@
-"""The measures beside the published ones: tissue agreement, hallucination, through-plane consistency."""
+"""Measures in addition to the published ones: tissue agreement, hallucination, through-plane consistency."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Measure:
     """How a measure is shown."""
 
     label: str
-    """What tables and pictures call it."""
+    """Its name in tables and pictures."""
     direction: str
-    """``minimize``, ``maximize``, or ``none``: to be read beside the 3 T's own value."""
+    """``minimize``, ``maximize``, or ``none``: to be compared with the 3 T's own value."""
     meaning: str
     paired: bool
     """Whether it needs the subject's 3 T."""
@@ -101,8 +101,8 @@ def extended_measures(
     """Each extended measure per subject: [S], float64, NaN for a subject that has no such value.
 
     ``mask`` [N, H, W] is the brain in the source, ``subjects`` are rows (start, stop), inferior to superior,
-    ``spacing`` is in the plane (mm); the output tells the contrasts. Without ``truth`` the paired measures
-    are left out. Against the 3 T only pixels of both brains count, its own being where it is not black.
+    ``spacing`` is in the plane (mm); the contrasts are those of ``output``. Without ``truth`` the paired
+    measures are left out. With it, only pixels of both brains count; the 3 T's is where it is not black.
     A subject whose output is not finite has NaN throughout.
     """
     names = [name for name, measure in MEASURES.items() if truth is not None or not measure.paired]

@@ -1,7 +1,7 @@
 """Frechet and kernel distances between two sets of features, and their uncertainty over subjects.
 
-Small sets make the Frechet distance large (DATA.md B1): compare at equal N only, beside the distance of
-real slices to the same pool.
+Small sets make the Frechet distance large (DATA.md B1): compare at equal N only, and with the distance
+of real slices to the same pool.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainers.metrics.aggregate import subject_draws
 
-_ROWS = 1024  # kernel rows held at once
+_ROWS = 1024  # kernel rows in memory at once
 
 
 def frechet_distance(a: Tensor, b: Tensor) -> float:
@@ -29,7 +29,7 @@ def kernel_distance(a: Tensor, b: Tensor) -> float:
 
 @dataclass(frozen=True, eq=False)
 class FeaturePool:
-    """A fixed pool that many sets are scored against: what depends on the pool alone is computed once."""
+    """The fixed pool of features that sets are compared with; what depends on it alone is computed once."""
 
     features: Tensor
     """[M, D], float64."""

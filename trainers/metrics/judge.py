@@ -1,8 +1,8 @@
 """Translated slices of one split, judged against the 3 T pool (realism) and their own 3 T (fidelity).
 
-What is fixed is fixed here and printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store,
-output clamped and black outside the input's brain mask, K slices per subject for the pooled distances, means
-over slices, then over subjects.
+The protocol, printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store, output clamped
+and black outside the input's brain mask, K slices per subject for the pooled distances, means over slices,
+then over subjects.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,19 +21,19 @@ from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.references.store import References
 
 SAMPLE_SUBJECTS = 2
-"""Subjects whose middle slice is kept to be looked at."""
+"""Subjects whose middle slice is kept as a sample."""
 DRAWS = 200
 """Bootstrap draws of subjects."""
 
 
 def clamp_and_mask(output: Tensor, mask: Tensor) -> Tensor:
-    """An output [B, 3, H, W] as it is delivered: in [-1, 1], -1 outside the input's brain mask [B, H, W]."""
+    """An output [B, 3, H, W] clamped to [-1, 1], and -1 outside the input's brain mask [B, H, W]."""
     return torch.where(mask[:, None], output.float().clamp(-1, 1), -1.0)
 
 
 @dataclass(frozen=True)
 class Judge:
-    """One paired split, opened and encoded once, to score any number of translations of it."""
+    """One paired split, opened and encoded once, that scores any number of translations."""
 
     references: References
     source: Tensor
@@ -140,7 +140,7 @@ class Judge:
         return paired.scales_for(tuple(self.source.shape[-2:]))
 
     def protocol(self, cohort: Cohort) -> dict[str, str]:
-        """Every choice behind the numbers, for reports."""
+        """The protocol of the measures, for reports."""
         fixed = {key: str(value) for key, value in cohort.manifest["choices"].items()}
         return fixed | {
             "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder "
@@ -152,7 +152,7 @@ class Judge:
 
     @property
     def _distances(self) -> dict[str, tuple[str, Callable[[Tensor], float]]]:
-        """Each distance: whose features it takes, and itself."""
+        """Each distance with the name of its encoder."""
         domain, radiology = self.pools["fid"], self.pools["rad_fid"]
         return {
             "fid": ("domain", domain.frechet),

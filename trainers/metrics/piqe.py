@@ -1,7 +1,7 @@
 """PIQE: perception-based quality of a slice without a reference, 0 best, 100 worst.
 
 Venkatanath et al., NCC 2015, in the form of MATLAB R2018b (DATA.md B2). It is not monotone in noise (a little
-noise scores better than none): report it beside a noise estimate and never tune on it.
+noise scores better than none): report it with a noise estimate and never tune on it.
 """
 
 import torch
@@ -61,7 +61,7 @@ def _assess(blocks: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     return result[0], result[1]
 
 
-# Whole block, surround, centre. MATLAB's surround drops column 8, then 9 of those left: 8 and 10, from 1.
+# Whole block, surround, centre. MATLAB drops column 8, then the 9th of the rest: 8 and 10, counted from 1.
 _COLUMNS = (list(range(BLOCK)), [c for c in range(BLOCK) if c not in (7, 9)], [7, 8])
 
 

@@ -1,4 +1,4 @@
-"""Boundaries of binary masks [..., H, W] in the plane, and how far two of them lie apart."""
+"""Boundaries of binary masks [..., H, W] in the plane, and the distance of two boundaries."""
 
 from itertools import product
 

@@ -46,7 +46,7 @@ class Embedding(nn.Module):
 class BridgeGenerator(ResNet):
     """xhat_k = G(x_k, k, z), equation 3.
 
-    ``form`` is "residual", "image", or "legacy": the official network as it executes, time-blind, for parity.
+    ``form`` is "residual", "image", or "legacy": the official network as it executes, without time.
     """
 
     def __init__(self, *, channels: int, width: int, blocks: int, latent: int, form: str) -> None:

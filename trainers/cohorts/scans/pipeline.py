@@ -1,6 +1,6 @@
-"""A cohort of real scans, from visits to the store: what every source of scans shares (DATA.md section D).
+"""A cohort of real scans, from visits to the store, for every source of scans (DATA.md section D).
 
-<root>/prepared/<source>-<hash8 of its place>/exclusions.csv, outcome.json, visits/<visit>-<hash8>/
+<root>/prepared/<source>-<hash8 of its path>/exclusions.csv, outcome.json, visits/<visit>-<hash8>/
 """
 
 import json
@@ -34,7 +34,7 @@ from trainers.files import write_text
 
 NEEDED = (("train", "64mT"), ("train", "3T"), ("val", "64mT"), ("test", "64mT"))
 MIN_SLICES = 5
-"""A visit with fewer says nothing of a brain, and every FID would count as few slices of everybody."""
+"""Fewer slices do not show a brain; FID takes equally many of each subject, so one such visit limits all."""
 UNUSED_SESSION = "a further session of a paired volunteer, of whom another is used"
 CHOICES = {
     "grid": "axial, anterior rows first, about the middle of the brain, at the slices of the 64 mT scan",
@@ -53,17 +53,17 @@ class ScansConfig:
     """Settings of a cohort of real scans."""
 
     root: str
-    """Where the scans are."""
+    """Path of the scans."""
     size: Literal["1mm", "2mm"] = "1mm"
     """Spacing of the working pixels: 224 x 192 of 1 mm, or 112 x 96 of 2 mm for a laptop."""
     val: Annotated[int, Range(1, 10000)] = 4
-    """Validation volunteers, drawn among those scanned at both fields; the others of these test."""
+    """Validation volunteers, drawn among those scanned at both fields; the rest of these test."""
     test: Annotated[int, Range(1, 10000)] = 4
-    """Test volunteers where nobody was scanned at both fields."""
+    """Test volunteers if no one was scanned at both fields."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Seed of the split."""
     reference: str = ""
-    """64 mT training visit to which all unpaired 3 T ones go; empty: the first."""
+    """64 mT training visit to which all unpaired 3 T visits are registered; empty: the first."""
     brain_mask: Literal["auto", "template", "hd-bet", "synthstrip", "given"] = "auto"
     """How brains are found; auto: a given mask, else HD-BET or SynthStrip if installed, else the template."""
     dtype: Literal["float16", "float32"] = "float16"
@@ -79,8 +79,8 @@ class Workspace:
     @classmethod
     def of(cls, source: str, config: ScansConfig, root: Path) -> "Workspace":
         """The workspace of the scans at ``config.root`` below the storage ``root``."""
-        place = digest(str(Path(config.root).resolve()))[:8]
-        return cls(root / "prepared" / f"{source}-{place}")
+        path_hash = digest(str(Path(config.root).resolve()))[:8]
+        return cls(root / "prepared" / f"{source}-{path_hash}")
 
     @property
     def exclusions(self) -> Path:
@@ -94,22 +94,22 @@ class Workspace:
 
     @property
     def outcome(self) -> Path:
-        """What became of every visit in the last run."""
+        """The result of every visit in the last run."""
         return self.folder / "outcome.json"
 
 
-def prepare(source: str, config: ScansConfig, found: Sequence[Visit], root: Path, mapper: Mapper) -> Path:
-    """Build the cohort of the ``found`` visits under ``root``, or find it there; returns its folder.
+def prepare(source: str, config: ScansConfig, visits: Sequence[Visit], root: Path, mapper: Mapper) -> Path:
+    """Build the cohort of ``visits`` under ``root``, or find it there; returns its folder.
 
-    Visits are prepared by ``mapper``, in two rounds: 64 mT, then the 3 T that go to them. Raises InputError
-    where too few are left to train, validate and test.
+    ``mapper`` prepares first the 64 mT visits, then the 3 T ones, which are registered to them. Raises
+    InputError where too few are left to train, validate and test.
     """
     workspace = Workspace.of(source, config, root)
     workspace.outcome.unlink(missing_ok=True)
     exclusions = Exclusions.read(workspace.exclusions)
-    exclusions.require_known(workspace.exclusions, found)
-    by_volunteer = splits.assign(found, config.val, config.test, config.seed)
-    visits = sorted(replace(visit, split=by_volunteer[visit.subject]) for visit in found)
+    exclusions.require_known(workspace.exclusions, visits)
+    by_volunteer = splits.assign(visits, config.val, config.test, config.seed)
+    visits = sorted(replace(visit, split=by_volunteer[visit.subject]) for visit in visits)
     _require_splits(config, visits)
     work = partial(prepare_visit, VisitSettings(workspace.visits, config.size, config.brain_mask))
     results = {v.id: VisitResult(v, None, "excluded by hand") for v in visits if exclusions.of(v) == "yes"}
@@ -134,7 +134,7 @@ def _batches(
 ) -> Iterator[list[Visit]]:
     """Visits of a domain to prepare, batch by batch: of a paired volunteer one session, the next if it fails.
 
-    ``results`` is looked at again before each batch.
+    ``results`` is read again before each batch.
     """
     both = splits.paired(visits)
     while True:
@@ -150,7 +150,7 @@ def _batches(
 
 
 def _screen(results: Iterable[VisitResult], exclusions: Exclusions) -> dict[str, VisitResult]:
-    """Flagged visits stay out unless a person let them in; those with too few slices in any case."""
+    """Exclude visits with too few slices, and flagged ones unless a person included them."""
     screened = {}
     for result in results:
         if result.folder is not None:
@@ -167,7 +167,7 @@ def _screen(results: Iterable[VisitResult], exclusions: Exclusions) -> dict[str,
 def _targets(
     config: ScansConfig, visits: Sequence[Visit], results: Mapping[str, VisitResult]
 ) -> tuple[dict[str, Path], dict[str, VisitResult]]:
-    """To which prepared 64 mT visit each 3 T visit goes; and those that have none to go to."""
+    """The prepared 64 mT visit to which each 3 T visit is registered; and the 3 T visits without one."""
     ready = {v.id: r.folder for v in visits if (r := results.get(v.id)) and r.folder and r.usable}
     own = {v.subject: ready[v.id] for v in visits if v.id in ready}
     training = [v.id for v in visits if v.id in ready and v.split == "train"]
@@ -195,7 +195,7 @@ class _CohortSubject:
 
     @property
     def keys(self) -> list[str]:
-        """Content of the prepared visits."""
+        """Content hashes of the prepared visits."""
         return [weights.read_manifest(folder)["key"] for folder in self.folders.values()]
 
 
@@ -232,15 +232,15 @@ def _read_subject(subject: _CohortSubject) -> writer.SubjectArrays:
 
 
 def _require_enough(subjects: Sequence[_CohortSubject], workspace: Workspace) -> None:
-    """Raises InputError where a split or a domain has nobody left."""
+    """Raises InputError where a split or a domain has no subject left."""
     for split, domain in NEEDED:
         if not any(s.split == split and domain in s.folders for s in subjects):
-            message = f"no {domain} visit is left for {split}; {workspace.outcome} says what became of each"
+            message = f"no {domain} visit is left for {split}; {workspace.outcome} has the reasons"
             raise InputError(f"{workspace.folder}: {message}; allowed: at least one")
 
 
 def _require_splits(config: ScansConfig, visits: Sequence[Visit]) -> None:
-    """Raises InputError, before hours are spent, where a split is empty or the reference is none."""
+    """Raises InputError, before the long preparation, where a split is empty or the reference is unknown."""
     for split, domain in NEEDED:
         if not any(v.split == split and v.domain == domain for v in visits):
             pairs = len(splits.paired(visits))
@@ -263,7 +263,7 @@ def _record(
     ]
     workspace.folder.mkdir(parents=True, exist_ok=True)
     write_text(workspace.outcome, json.dumps({"source": source, "visits": rows}, indent=1))
-    # Read again: somebody may have edited it in the hours since.
+    # Read again: it may have been edited during the preparation.
     now = Exclusions.read(workspace.exclusions) if workspace.exclusions.is_file() else exclusions
     now.write(workspace.exclusions, [r.visit for r in results], {r.visit.id: r.reason for r in results})
 

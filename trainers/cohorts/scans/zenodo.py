@@ -1,9 +1,9 @@
 """Leiden's 64 mT scans of 65 volunteers, 11 of them at 3 T too: DOI 10.5281/zenodo.15374449 (DATA.md A1).
 
-The names are close to BIDS, not of it (``sub-0011_ses-01_run-2_T1w_acq-localizer.nii.gz``): whatever order,
-case or separator they come in, only subject, session, run, resolution and contrast are looked for.
+The names resemble BIDS but do not follow it (``sub-0011_ses-01_run-2_T1w_acq-localizer.nii.gz``). Subject,
+session, run, resolution and contrast are recognised in any order, case and separator.
 
-No list says who is paired: a volunteer with visits in both domains is.
+There is no list of paired volunteers: one with visits in both domains is paired.
 """
 
 import re
@@ -30,7 +30,7 @@ NIFTI = re.compile(r".+\.nii(?:\.gz)?", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class ScanName:
-    """What the path of one file says."""
+    """The information in the path of one file."""
 
     subject: str
     session: str
@@ -60,7 +60,7 @@ def parse(name: str) -> ScanName | None:
 
 
 def wanted(name: str) -> bool:
-    """Whether a member of the archive is a scan to unpack, or what describes the set."""
+    """Whether a member of the archive is a scan, or describes the data set."""
     described = name.lower().endswith((".json", ".tsv")) and not any(map(_is_hidden, name.split("/")))
     return described or parse(name) is not None
 
@@ -93,13 +93,13 @@ def _scans(folder: Path) -> Iterator[tuple[Path, ScanName]]:
 
 
 def _nearest(pattern: re.Pattern[str], parts: tuple[str, ...]) -> str | None:
-    """What the part nearest to the file says, in lower case."""
+    """The match in the part of the path nearest to the file, in lower case."""
     found = (pattern.search(part) for part in reversed(parts))
     return next((match[1].lower() for match in found if match), None)
 
 
 def _domain(parts: tuple[str, ...]) -> str | None:
-    """By the nearest part that names one field strength: the archive's own name has both."""
+    """The domain in the nearest part that names exactly one: the archive's own name has both."""
     for part in reversed(parts):
         named = [domain for domain, field in DOMAIN_PATTERNS.items() if field.search(part)]
         if len(named) == 1:
@@ -108,5 +108,5 @@ def _domain(parts: tuple[str, ...]) -> str | None:
 
 
 def _is_hidden(part: str) -> bool:
-    """Also what macOS adds to a zip."""
+    """Hidden files, and those that macOS adds to a zip."""
     return part.startswith(".") or part == "__MACOSX"

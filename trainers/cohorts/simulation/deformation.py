@@ -61,7 +61,7 @@ def random_affine(rng: np.random.Generator, spacing: float) -> tuple[Array, Arra
 
 
 def random_coordinates(rng: np.random.Generator, shape: tuple[int, ...], spacing: float) -> Tensor:
-    """Where each voxel of a subject ``[3, *shape]`` lies in the template: affine after diffeomorphism."""
+    """Template coordinates of each voxel of a subject ``[3, *shape]``: affine after diffeomorphism."""
     half = tuple((n + 1) // 2 for n in shape)
     half_spacing = spacing * (shape[0] - 1) / (half[0] - 1)
     warp = enlarge(exponential(velocity(rng, half, half_spacing)), shape)
