@@ -36,11 +36,6 @@ def piqe(images: Tensor, masks: Tensor | None = None) -> Tensor:
     return torch.where(_per_grid(inside) > 0, scores, torch.nan).nanmean(1)
 
 
-def block_counts(masks: Tensor) -> Tensor:
-    """Blocks that ``piqe`` judges in masks [B, H, W]: [B, 4], of grids shifted (0,0), (0,8), (8,0), (8,8)."""
-    return _per_grid(_inside(masks))
-
-
 def _score(distortion: Tensor, active: Tensor) -> Tensor:
     return 100 * (distortion + 1) / (active + 1)
 

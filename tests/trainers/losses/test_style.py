@@ -43,7 +43,7 @@ def test_without_background_losses_are_the_published_ones(encoder: ResidualEncod
     assert [float(x) for x in found] == pytest.approx(expected, rel=1e-10)
 
 
-def test_style_sees_the_brain_alone() -> None:
+def test_style_depends_on_the_brain_alone() -> None:
     features, inside = torch.rand(1, 5, 6, 7), torch.zeros(1, 6, 7, dtype=torch.bool)
     inside[:, 1:4, 2:6] = True
     changed = torch.where(inside[:, None], features, torch.rand(1, 5, 6, 7))
@@ -52,15 +52,14 @@ def test_style_sees_the_brain_alone() -> None:
     torch.testing.assert_close(style.gram(features, inside), style.gram(part, _everywhere(part)))
 
 
-def test_a_slice_in_its_own_style_costs_nothing(encoder: ResidualEncoder) -> None:
+def test_a_slice_in_its_own_style_costs_nothing_and_no_slice_influences_another(
+    encoder: ResidualEncoder,
+) -> None:
     image = _image()
     mask = _everywhere(image)
     goal = style.fit_target(encoder, image, mask, style.grams(encoder, image, mask))
     for loss in style.losses(encoder, image, goal):
         torch.testing.assert_close(loss, torch.zeros(2, dtype=torch.float64))
-
-
-def test_no_slice_sees_another(encoder: ResidualEncoder) -> None:
     output, source = _image(3).requires_grad_(), _image(3, 2)
     mask = _everywhere(source)
     goal = style.fit_target(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))

@@ -78,10 +78,3 @@ def _row(row: Array, moved: Tensor) -> Tensor:
 
 def _column(values: Array) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32)).view(3, 1, 1, 1)
-
-
-def jacobian_determinant(coordinates: Tensor) -> Tensor:
-    """Determinant ``[X-2, Y-2, Z-2]`` of the map's derivative, by central differences."""
-    rows = torch.gradient(coordinates, dim=(1, 2, 3))
-    jacobian = torch.stack(rows, dim=-1)[:, 1:-1, 1:-1, 1:-1].permute(1, 2, 3, 0, 4)
-    return torch.det(jacobian)
