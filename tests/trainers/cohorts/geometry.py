@@ -1,4 +1,6 @@
-"""Affines and displacements of test scans."""
+"""Affines, displacements and empty files of test scans."""
+
+from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -27,3 +29,11 @@ def displacement(degrees: tuple[float, float, float], shift: tuple[float, float,
 
 def dice(a: Array, b: Array) -> float:
     return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+def lay(folder: Path, *names: str) -> Path:
+    """Empty files below ``folder``."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
