@@ -18,7 +18,7 @@ METRICS = {
 """Every score with the direction in which it is better; without contrast, the mean of both."""
 
 
-def measures(contrasts: Sequence[str], paired: bool) -> tuple[str, ...]:
+def score_names(contrasts: Sequence[str], paired: bool) -> tuple[str, ...]:
     """What is measured of outputs with these contrasts, whose subjects were scanned at 3 T too, or not."""
     compared = [
         name for kind in ("psnr", "ms_ssim") for name in (kind, *(f"{kind}_{c.lower()}" for c in contrasts))
