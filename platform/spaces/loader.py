@@ -1,7 +1,7 @@
 """A search space: one YAML file, read strictly into a :class:`Study`.
 
-    extends: base/phantom.yaml      # optional; another file, relative to this one, with any of the keys below,
-                                    # which this file changes as a profile does
+    extends: base/phantom.yaml      # optional; another file, relative to this one, with any of the keys
+                                    # below, which this file changes as a profile does
     name: asp_dmd                   # optional; of the study's folder and MLflow run; default: the file's name
     method: unsb                    # a file of trainers/methods, whose Config has the fields named below; or
                                     # a list, [unsb, cut]: then `method` is searched too
@@ -28,8 +28,8 @@
       critic_updates: {choice: [1, 2, 5]}   # two or more values of any field except a list
       generator: {choice: [residual, image]}
       latent:                               # searched only where each field in `when` has the value, or one
-        int_log: [8, 256]                   # of the values: int or choice fields above it, or method. A field of
-        when: {generator: residual}         # some methods only is searched for these, without a `when`.
+        int_log: [8, 256]                   # of the values: int or choice fields above it, or method.
+        when: {generator: residual}         # Fields of some methods only are searched for these.
     fixed: {batch_size: 4}          # values of other fields of Config; the rest keep their defaults
     start_from: defaults            # tried first: defaults (the default: Config's own), none, or a list of
                                     # points {field: value} of searched fields, each completed by the defaults

@@ -1,4 +1,4 @@
-"""The strict reader against the YAML 1.2.2 specification, and against hostile files."""
+"""The strict reader against the YAML 1.2.2 specification, and against malicious files."""
 
 import os
 import time
@@ -46,7 +46,7 @@ def test_scalars_follow_the_core_schema(tmp_path: Path, text: str, value: Any) -
     assert type(found) is type(value)
 
 
-def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+def test_every_key_has_its_line(tmp_path: Path) -> None:
     document = load_text(
         tmp_path, "# a comment\na: 1\n\nb:\n  c: [1,\n      2]\n  'd e': {f: x}\ng:\n- h: 1\n"
     )
@@ -56,7 +56,7 @@ def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
     assert document.lines == lines
 
 
-def test_an_error_takes_the_line_of_the_nearest_thing_that_is_there(tmp_path: Path) -> None:
+def test_an_error_at_a_missing_key_has_the_line_of_its_section(tmp_path: Path) -> None:
     document = load_text(tmp_path, "a:\n  b: [1, 2]\n")
     assert str(document.error(("a", "b", 1), "wrong")).endswith("space.yaml:2: a.b[1]: wrong")
     assert str(document.error(("a", "missing"), "absent")).endswith("space.yaml:1: a.missing: absent")
@@ -115,7 +115,7 @@ BAD: list[tuple[str | bytes, int, str]] = [
 
 
 @pytest.mark.parametrize(("text", "line", "needle"), BAD)
-def test_a_bad_file_is_one_line_that_names_its_line(
+def test_an_error_is_one_line_with_its_place(
     tmp_path: Path, text: str | bytes, line: int, needle: str
 ) -> None:
     with pytest.raises(InputError) as caught:
