@@ -32,9 +32,7 @@ def test_a_space_whose_points_are_all_refused_is_an_error_with_the_refusal(tmp_p
     message = r":7: search: Config refuses every point: 'edge 0\.7 must be .* weight 0\.2' \(1000 of 1000\)"
     with pytest.raises(InputError, match=message):
         load(tmp_path, text)
-    assert load(
-        tmp_path, text.replace("[0.1, 0.4]", "[0.1, 0.6]")
-    ).search  # a hundredth of the space is enough
+    assert load(tmp_path, text.replace("[0.1, 0.4]", "[0.1, 0.6]")).search  # a hundredth is enough
     text = TWO.replace("limit: 20", "limit: 2.5").replace("log: [0.1, 10]", "log: [3, 10]")
     text = text[: text.index("start_from")] + "start_from: none\n"
     message = r":6: search: patch's Config refuses every point: 'weight 5\.47\d* must .* \(1000 of 1000\)"
@@ -58,14 +56,14 @@ def test_the_grace_is_below_the_steps_of_every_method(tmp_path: Path) -> None:
         load(tmp_path, TWO + "scheduler: {name: asha, grace: 200}\n")
 
 
-NO_GPUS = "0.5, concurrent: 2, workers: 1}\nbudget: {trials: 8, hours: 1.5}\n"
-NO_GPUS_COST = "0}\nbudget: {trials: 1, cost: 5, cost_per_gpu_hour: 2}\n"
+SEED = "seed: 7", 25
+GPUS = "0.5, concurrent: 2, workers: 1}\nbudget: {trials: 8, hours: 1.5}\n", 24
 TIMED = "deterministic: true\nconstraints: {seconds_per_volume: {max: 9}}"
 CASES: list[Case] = [
-    (NO_GPUS, "0}\nbudget: {trials: 1, gpu_hours: 5}\n", 24, "budget.gpu_hours: 5 is ... gpus: 0"),
-    (NO_GPUS, NO_GPUS_COST, 24, "budget.cost ... gpus: 0"),
-    ("seed: 7", "scheduler: {name: asha, grace: 1}", 25, "scheduler.grace: 1 is ... below 1, the steps"),
-    ("seed: 7", TIMED, 25, "deterministic: true is not allowed ... seconds_per_volume"),
+    (GPUS, "0}\nbudget: {trials: 1, gpu_hours: 5}\n", "budget.gpu_hours: 5 is ... gpus: 0"),
+    (GPUS, "0}\nbudget: {trials: 1, cost: 5, cost_per_gpu_hour: 2}\n", "budget.cost ... gpus: 0"),
+    (SEED, "scheduler: {name: asha, grace: 1}", "scheduler.grace: 1 is ... below 1, the steps"),
+    (SEED, TIMED, "deterministic: true is not allowed ... seconds_per_volume"),
 ]
 
 

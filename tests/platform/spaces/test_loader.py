@@ -45,7 +45,7 @@ def test_only_five_keys_are_required(tmp_path: Path) -> None:
     for key in keys:
         with pytest.raises(InputError, match=rf"yaml:\d: {key.split(':')[0]} is missing"):
             load(tmp_path, "\n".join(each for each in keys if each != key))
-    require_refused(tmp_path, ONE, ("method: toy", "methd: toy", 2, "methd ... did you mean method?"))
+    require_refused(tmp_path, ONE, (("method: toy", 2), "methd: toy", "methd ... did you mean method?"))
 
 
 def test_a_profile_merges_key_by_key_and_null_removes(tmp_path: Path) -> None:

@@ -91,17 +91,17 @@ def test_what_cannot_be_extended_is_refused(files: Any, name: str) -> None:
 
 
 CASES: list[Case] = [
-    ("    cohort: {train", "    cohorts: {train", 31, "profiles.laptop.cohorts ... did you mean cohort?"),
-    ("{train: 2}", "{trian: 2}", 31, "cohort.trian ... did you mean train?"),
-    ("{weight: null", "{wight: null", 28, "profiles.laptop.search.wight ... did you mean weight?"),
-    ("fixed: {weight: 2}", "fixed: {edge: 0.1}", 9, "search.edge ... both searched and fixed (line 29)"),
-    ("    fixed: {weight: 2}", "    fixed: {weight: 2000}", 29, "fixed.weight ... 2000 ... [0.01, 1000]"),
-    ("fixed: {weight: 2}", "fixed: {weight: 0.05}", 29, "fixed ... edge 0.1 must be below weight 0.05"),
-    ("{choice: [1, 2]}", "{choice: [1, 99]}", 28, "search.steps.choice[1] ... 99 ... [1, 64]"),
-    ("  laptop:", "  laptop: 3\n  desk:", 27, "profiles.laptop ... 3 ... a mapping"),
-    ("    start_from: none", "    profiles: {}", 30, "profiles.laptop.profiles ... unknown key"),
-    ("fid: null}", "kid: null}", 34, "objectives.kid: null removes nothing"),
-    ("{source: scans, folder: data}", "{source: scans, size: 1mm}", 33, "cohort.size ... folder"),
+    (("    cohort: {train", 31), "    cohorts: {train", "profiles.laptop.cohorts ... did you mean cohort?"),
+    (("{train: 2}", 31), "{trian: 2}", "cohort.trian ... did you mean train?"),
+    (("{weight: null", 28), "{wight: null", "profiles.laptop.search.wight ... did you mean weight?"),
+    (("fixed: {weight: 2}", 9), "fixed: {edge: 0.1}", "search.edge ... both searched and fixed (line 29)"),
+    (("    fixed: {weight: 2}", 29), "    fixed: {weight: 2000}", "fixed.weight ... 2000 ... [0.01, 1000]"),
+    (("fixed: {weight: 2}", 29), "fixed: {weight: 0.05}", "fixed ... edge 0.1 must be below weight 0.05"),
+    (("{choice: [1, 2]}", 28), "{choice: [1, 99]}", "search.steps.choice[1] ... 99 ... [1, 64]"),
+    (("  laptop:", 27), "  laptop: 3\n  desk:", "profiles.laptop ... 3 ... a mapping"),
+    (("    start_from: none", 30), "    profiles: {}", "profiles.laptop.profiles ... unknown key"),
+    (("fid: null}", 34), "kid: null}", "objectives.kid: null removes nothing"),
+    (("{source: scans, folder: data}", 33), "{source: scans, size: 1mm}", "cohort.size ... folder"),
 ]
 
 

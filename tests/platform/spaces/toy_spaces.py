@@ -64,8 +64,8 @@ search:
 start_from: [{}, {method: patch, flip: true}, {generator: image, blocks: 3, edge: 0.5}]
 """
 
-Case = tuple[str, str, int, str]
-"""A text in a space, what replaces it, the line of the error, and parts of its message between " ... "."""
+Case = tuple[tuple[str, int], str, str]
+"""A text in a space with the line of the error, what replaces it, and parts of the message between " ... "."""
 
 
 def write(folder: Path, text: str, name: str = "space.yaml") -> Path:
@@ -80,7 +80,7 @@ def load(folder: Path, text: str = ONE, profile: str | None = None) -> Study:
 
 def require_refused(folder: Path, text: str, case: Case) -> None:
     """The edited space is refused by one printable line with the file, the line and the parts in order."""
-    old, new, line, parts = case
+    (old, line), new, parts = case
     assert old in text
     with pytest.raises(InputError) as caught:
         load(folder, text.replace(old, new, 1))
