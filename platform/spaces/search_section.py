@@ -30,7 +30,7 @@ def read_search(document: Document, methods: Methods) -> tuple[Dimension, ...]:
         where = ("search", name)
         known_key(document, where, known)
         if name in _NOT_SEARCHED:
-            raise document.error(where, f"cannot be searched, as {_NOT_SEARCHED[name]}; allowed: under fixed")
+            raise document.error(where, f"is not searched, as {_NOT_SEARCHED[name]}; allowed: under fixed")
         if isinstance(fixed, dict) and name in fixed:
             file, line = document.location(("fixed", name))
             place = f"line {line}" if file == document.location(where)[0] else f"{file}:{line}"

@@ -2,8 +2,9 @@
 
 import random
 from pathlib import Path
-from platform.spaces import loader, profiles, strict_yaml
+from platform.spaces import loader, strict_yaml
 from platform.spaces.loader import FOLDER, find_space, load_chosen, load_study
+from platform.spaces.profiles import profile_names, read
 from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, IntLog, Log, Uniform, point_at
 from platform.study.settings import CohortChoice, Objective, Resources, Scheduler
@@ -77,31 +78,30 @@ budget: {trials: 1}
 """
 
 
+LAPTOP, CLUSTER = "  laptop: {seed: 1}\n", "  cluster: {seed: 2}\n"
+
+
 @pytest.mark.parametrize(
-    ("names", "profile", "on_cluster", "expected"),
+    ("variants", "profile", "on_cluster", "expected"),
     [
-        (("laptop", "cluster"), None, False, "laptop"),
-        (("laptop", "cluster"), None, True, "cluster"),
-        (("laptop", "cluster"), "laptop", True, "laptop"),
-        (("laptop",), None, True, None),
-        ((), None, False, None),
+        *[(LAPTOP + CLUSTER, None, False, ("laptop", 1)), (LAPTOP + CLUSTER, None, True, ("cluster", 2))],
+        *[(LAPTOP + CLUSTER, "laptop", True, ("laptop", 1)), (LAPTOP, None, True, (None, 0))],
+        ("", None, False, (None, 0)),
     ],
 )
 def test_the_default_profile_follows_the_machine_and_the_file_is_read_once(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    names: tuple[str, ...],
-    profile: str | None,
+    variants: str,
+    profile: Any,
     on_cluster: bool,
-    expected: str | None,
+    expected: Any,
 ) -> None:
-    reads, read = [], strict_yaml.load
-    monkeypatch.setattr(strict_yaml, "load", lambda path: reads.append(path) or read(path))
-    variants = "".join(f"  {name}: {{seed: {seed}}}\n" for seed, name in enumerate(names, 1))
-    path = write(tmp_path, REAL + (f"profiles:\n{variants}" if names else ""))
+    reads, load_yaml = [], strict_yaml.load
+    monkeypatch.setattr(strict_yaml, "load", lambda path: reads.append(path) or load_yaml(path))
+    path = write(tmp_path, REAL + (f"profiles:\n{variants}" if variants else ""))
     study = load_chosen(path, profile, on_cluster)
-    assert (study.profile, reads) == (expected, [path])
-    assert study.seed == (1 + names.index(expected) if expected else 0)
+    assert ((study.profile, study.seed), reads) == (expected, [path])
 
 
 def test_a_chosen_study_has_the_crop_of_its_references(tmp_path: Path) -> None:
@@ -130,22 +130,13 @@ TOKENS = (b"[", b"{", b"&a ", b"*a", b"\n", b"\t", b": ", b"- ", b"!!int ", b"1e
 
 
 def change_bytes(text: str, rng: random.Random) -> bytes:
-    """One to four bytes replaced, swapped or removed, tokens inserted, or parts repeated."""
-    raw = bytearray(text.encode())
+    """One to four times up to eight bytes are replaced by nothing, a byte, a token or a repeated part."""
+    raw = text.encode()
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(raw))
-        match rng.randrange(5):
-            case 0:
-                raw[at] = rng.randrange(256)
-            case 1:
-                del raw[at : at + rng.randint(1, 8)]
-            case 2:
-                raw[at:at] = rng.choice(TOKENS)
-            case 3:
-                raw[at], raw[at - 1] = raw[at - 1], raw[at]
-            case 4:
-                raw[at:at] = raw[at : at + 40]
-    return bytes(raw)
+        rest = raw[at + rng.choice([0, 1, rng.randint(1, 8)]) :]
+        raw = raw[:at] + rng.choice([b"", rng.randbytes(1), raw[at : at + 40], rng.choice(TOKENS)]) + rest
+    return raw
 
 
 def change_words(text: str, rng: random.Random) -> bytes:
@@ -206,9 +197,8 @@ def test_shipped_spaces_load_survive_json_and_share_their_means_in_every_profile
             assert len({str(getattr(study, shared)) for study in studies}) == 1, (profile, shared)
         configs = [study.point(study.start[0]) for study in studies]
         assert len({(c.steps, c.batch_size, c.crop) for c in configs}) == 1, profile
-    assert {name for path in paths for name in profiles.profile_names(profiles.read(path), loader._KEYS)} == {
-        *("laptop", "cluster", "smoke")
-    }
+    names = {name for path in paths for name in profile_names(read(path), loader._KEYS)}
+    assert names == {"laptop", "cluster", "smoke"}
 
 
 def test_two_real_methods_can_be_searched_together(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from platform.study.study import Study
 import numpy as np
 import pytest
 
-from tests.platform.spaces.toy_spaces import ONE, TWO, Case, load, require_refused
+from tests.platform.spaces.toy_spaces import TWO, Case, both, load, require_refused
 from tests.platform.toys import METHODS, TOYS, BridgeConfig, PatchConfig
 from trainers.errors import InputError
 
@@ -84,7 +84,7 @@ CASES: list[Case] = [
     (
         ("{uniform: [0.03, 0.2]}", 12),
         "\n    log:\n    - 0.03\n    - 2",
-        "search.edge.log[1] ... 2 ... [0, 1]",
+        "edge.log[1]: 2 ... [0, 1]",
     ),
     (("[image, residual]", 12), "[image, raw]", "search.form.choice[1] ... raw ... image, residual"),
     (("      - 1\n", 15), "      - x\n", 'search.order.choice[0] ... "x" ... 1, 2'),
@@ -143,11 +143,6 @@ OF_TWO: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_an_error_with_one_method_is_one_line(tmp_path: Path, case: Case) -> None:
-    require_refused(tmp_path, ONE, case)
-
-
-@pytest.mark.parametrize("case", OF_TWO)
-def test_an_error_with_two_methods_is_one_line(tmp_path: Path, case: Case) -> None:
-    require_refused(tmp_path, TWO, case)
+@pytest.mark.parametrize(("text", "case"), both(CASES, OF_TWO))
+def test_an_error_is_one_line(tmp_path: Path, text: str, case: Case) -> None:
+    require_refused(tmp_path, text, case)

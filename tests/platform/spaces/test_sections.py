@@ -7,52 +7,43 @@ from platform.study.settings import Constraint, Scheduler
 
 import pytest
 
-from tests.platform.spaces.toy_spaces import ONE, TWO, Case, load, require_refused, write
+from tests.platform.spaces.toy_spaces import ONE, Case, both, load, require_refused, write
 from tests.platform.toys import TOYS
 from trainers.errors import InputError
 
 
 @pytest.mark.parametrize(
-    ("text", "scheduler"),
+    ("section", "value"),
     [
-        ("none", Scheduler()),
-        ("{name: none}", Scheduler("none")),
-        ("asha", Scheduler("asha", grace=0, reduction=3, brackets=1, min_results=0)),
-        ("{name: asha, grace: 2, reduction: 4}", Scheduler("asha", grace=2, reduction=4)),
-        ("{name: asha, brackets: 8, min_results: 5}", Scheduler("asha", brackets=8, min_results=5)),
+        *[(f"sampler: {name}", name) for name in ("auto", "tpe", "nsga3", "gp", "sobol", "random")],
+        *[("scheduler: none", Scheduler()), ("scheduler: {name: none}", Scheduler("none"))],
+        ("scheduler: asha", Scheduler("asha", grace=0, reduction=3, brackets=1, min_results=0)),
+        ("scheduler: {name: asha, grace: 2, reduction: 4}", Scheduler("asha", grace=2, reduction=4)),
+        ("scheduler: {name: asha, brackets: 8, min_results: 5}", Scheduler("asha", 0, 3, 8, 5)),
+        *[("deterministic: true", True), ("deterministic: false", False)],
+        (
+            "constraints: {psnr: {min: input}, seconds_per_volume: {max: 20}, fid: {min: 1, max: 2.5}}",
+            (
+                *(Constraint("psnr", "min", "input"), Constraint("seconds_per_volume", "max", 20.0)),
+                *(Constraint("fid", "min", 1.0), Constraint("fid", "max", 2.5)),
+            ),
+        ),
+        (
+            "budget: {trials: 8, hours: 2, gpu_hours: 40, cost: 100, cost_per_gpu_hour: 2.5, "
+            "plateau_percent: 1, plateau_trials: 20}",
+            Budget(
+                **{"trials": 8, "hours": 2.0, "gpu_hours": 40.0, "cost": 100.0, "cost_per_gpu_hour": 2.5},
+                **{"plateau_percent": 1.0, "plateau_trials": 20},
+            ),
+        ),
     ],
 )
-def test_a_scheduler_is_a_name_or_has_settings(tmp_path: Path, text: str, scheduler: Scheduler) -> None:
+def test_a_section_becomes_a_value(tmp_path: Path, section: str, value: object) -> None:
     longer = ONE.replace("{int: [1, 8]}", "{int: [4, 8]}").replace("steps: 2}", "steps: 4}")
     longer = longer.replace("{choice: [1, 2]}", "{choice: [8, 4]}")
-    assert load(tmp_path, f"{longer}scheduler: {text}\n").scheduler == scheduler
-
-
-def test_constraints_are_listed_one_by_one(tmp_path: Path) -> None:
-    text = "constraints: {psnr: {min: input}, seconds_per_volume: {max: 20}, fid: {min: 1, max: 2.5}}\n"
-    assert load(tmp_path, ONE + text).constraints == (
-        Constraint("psnr", "min", "input"),
-        Constraint("seconds_per_volume", "max", 20.0),
-        Constraint("fid", "min", 1.0),
-        Constraint("fid", "max", 2.5),
-    )
-
-
-def test_a_budget_has_every_limit(tmp_path: Path) -> None:
-    limits = "gpu_hours: 40, cost: 100, cost_per_gpu_hour: 2.5, plateau_percent: 1, plateau_trials: 20"
-    assert load(tmp_path, ONE.replace("hours: 1.5", limits)).budget == Budget(
-        trials=8, gpu_hours=40, cost=100, cost_per_gpu_hour=2.5, plateau_percent=1, plateau_trials=20
-    )
-
-
-@pytest.mark.parametrize("sampler", ["auto", "tpe", "nsga3", "gp", "sobol", "random"])
-def test_samplers_are_known_by_name(tmp_path: Path, sampler: str) -> None:
-    assert load(tmp_path, ONE.replace("sampler: tpe", f"sampler: {sampler}")).sampler == sampler
-
-
-def test_a_study_may_be_deterministic(tmp_path: Path) -> None:
-    assert load(tmp_path, ONE + "deterministic: true\n").deterministic
-    assert not load(tmp_path, ONE + "deterministic: false\n").deterministic
+    name = section.split(":")[0]
+    others = [line for line in longer.splitlines() if not line.startswith(f"{name}:")]
+    assert getattr(load(tmp_path, "\n".join([*others, section])), name) == value
 
 
 def test_a_name_from_the_file_must_be_valid_for_a_folder(tmp_path: Path) -> None:
@@ -126,11 +117,6 @@ OF_TWO: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_an_error_with_one_method_is_one_line(tmp_path: Path, case: Case) -> None:
-    require_refused(tmp_path, ONE, case)
-
-
-@pytest.mark.parametrize("case", OF_TWO)
-def test_an_error_with_two_methods_is_one_line(tmp_path: Path, case: Case) -> None:
-    require_refused(tmp_path, TWO, case)
+@pytest.mark.parametrize(("text", "case"), both(CASES, OF_TWO))
+def test_an_error_is_one_line(tmp_path: Path, text: str, case: Case) -> None:
+    require_refused(tmp_path, text, case)

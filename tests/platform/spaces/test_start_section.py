@@ -3,10 +3,11 @@
 import dataclasses
 from pathlib import Path
 from platform.spaces.loader import load_study
+from typing import Any
 
 import pytest
 
-from tests.platform.spaces.toy_spaces import ONE, START, TWO, Case, load, require_refused, write
+from tests.platform.spaces.toy_spaces import ONE, START, TWO, Case, both, load, require_refused, write
 from tests.platform.toys import TOYS, ToyConfig
 from trainers.errors import InputError
 
@@ -57,9 +58,8 @@ def test_with_an_earlier_study_the_defaults_are_tried_where_they_fit(
 
 def test_a_wrong_default_of_the_method_itself_is_an_error(tmp_path: Path) -> None:
     text = ONE.replace("fixed: {batch: 4, rate: 1e-4}\n", "").replace("    fixed: {weight: 2}\n", "")
-    strict = dataclasses.make_dataclass(
-        "Strict", [("needed", int)], bases=(ToyConfig,), frozen=True, kw_only=True
-    )
+    options: dict[str, Any] = {"bases": (ToyConfig,), "frozen": True, "kw_only": True}
+    strict = dataclasses.make_dataclass("Strict", [("needed", int)], **options)
     with pytest.raises(InputError, match=r"space.yaml:2: method: needed: .* no default"):
         load_study(write(tmp_path, text), classes=dataclasses.replace(TOYS, method=lambda _: strict))
 
@@ -90,11 +90,6 @@ OF_TWO: list[Case] = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_an_error_with_one_method_is_one_line(tmp_path: Path, case: Case) -> None:
-    require_refused(tmp_path, ONE, case)
-
-
-@pytest.mark.parametrize("case", OF_TWO)
-def test_an_error_with_two_methods_is_one_line(tmp_path: Path, case: Case) -> None:
-    require_refused(tmp_path, TWO, case)
+@pytest.mark.parametrize(("text", "case"), both(CASES, OF_TWO))
+def test_an_error_is_one_line(tmp_path: Path, text: str, case: Case) -> None:
+    require_refused(tmp_path, text, case)

@@ -41,15 +41,13 @@ SCALARS: list[tuple[str, Any]] = [
 
 @pytest.mark.parametrize(("text", "value"), SCALARS)
 def test_scalars_follow_the_core_schema(tmp_path: Path, text: str, value: Any) -> None:
-    found = load_text(tmp_path, f"key: {text}\n").data["key"]
-    assert found == value
-    assert type(found) is type(value)
+    loaded = load_text(tmp_path, f"key: {text}\n").data["key"]
+    assert loaded == value and type(loaded) is type(value)
 
 
 def test_every_key_has_its_line(tmp_path: Path) -> None:
-    document = load_text(
-        tmp_path, "# a comment\na: 1\n\nb:\n  c: [1,\n      2]\n  'd e': {f: x}\ng:\n- h: 1\n"
-    )
+    text = "# a comment\na: 1\n\nb:\n  c: [1,\n      2]\n  'd e': {f: x}\ng:\n- h: 1\n"
+    document = load_text(tmp_path, text)
     assert document.data == {"a": 1, "b": {"c": [1, 2], "d e": {"f": "x"}}, "g": [{"h": 1}]}
     lines = {("a",): 2, ("b",): 4, ("b", "c"): 5, ("b", "c", 0): 5, ("b", "c", 1): 6, ("b", "d e"): 7}
     lines |= {("b", "d e", "f"): 7, ("g",): 8, ("g", 0): 9, ("g", 0, "h"): 9, (): 2}
@@ -89,16 +87,13 @@ BAD: list[tuple[str | bytes, int, str]] = [  # text, line, part of the message
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "needle"), BAD)
-def test_an_error_is_one_line_with_its_place(
-    tmp_path: Path, text: str | bytes, line: int, needle: str
-) -> None:
+@pytest.mark.parametrize(("text", "line", "part"), BAD)
+def test_an_error_is_one_line_with_its_place(tmp_path: Path, text: str, line: int, part: str) -> None:
     with pytest.raises(InputError) as caught:
         load_text(tmp_path, text)
     message = str(caught.value)
     assert message.startswith(f"{tmp_path}/space.yaml:{line}: ")
-    assert needle in message
-    assert message.isprintable() and len(message) < 400
+    assert part in message and message.isprintable() and len(message) < 400
 
 
 def test_twenty_levels_are_allowed(tmp_path: Path) -> None:
@@ -133,20 +128,16 @@ def test_a_file_at_the_limit_is_read_and_one_beyond_is_not(tmp_path: Path) -> No
 
 def test_a_byte_order_mark_and_windows_line_ends_are_read(tmp_path: Path) -> None:
     document = load_text(tmp_path, b"\xef\xbb\xbfa: 1\r\nb: 2\r\n")
-    assert document.data == {"a": 1, "b": 2}
-    assert document.lines[("b",)] == 2
+    assert (document.data, document.lines[("b",)]) == ({"a": 1, "b": 2}, 2)
 
 
-def test_what_is_not_a_readable_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_readable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name in ("missing.yaml", ".", "pipe", "loop", "nul\0name", "x" * 300, "/dev/zero"):
         with pytest.raises(InputError, match=r"not a file|cannot be read|not a file name") as caught:
             strict_yaml.load(tmp_path / name)
         assert str(caught.value).isprintable()
-
-
-def test_a_file_without_read_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "a: 1\n")
 
     def deny(*_: object) -> None:

@@ -65,7 +65,7 @@ start_from: [{}, {method: patch, flip: true}, {generator: image, blocks: 3, edge
 """
 
 Case = tuple[tuple[str, int], str, str]
-"""A text in a space with the line of the error, what replaces it, and parts of the message between " ... "."""
+"""A text in a space and the line of the error, its replacement, and parts of the message between " ... "."""
 
 
 def write(folder: Path, text: str, name: str = "space.yaml") -> Path:
@@ -76,6 +76,11 @@ def write(folder: Path, text: str, name: str = "space.yaml") -> Path:
 
 def load(folder: Path, text: str = ONE, profile: str | None = None) -> Study:
     return load_study(write(folder, text), profile=profile, classes=TOYS)
+
+
+def both(of_one: list[Case], of_two: list[Case]) -> list[tuple[str, Case]]:
+    """Each case with the space that it changes."""
+    return [(ONE, case) for case in of_one] + [(TWO, case) for case in of_two]
 
 
 def require_refused(folder: Path, text: str, case: Case) -> None:

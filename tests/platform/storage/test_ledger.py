@@ -52,9 +52,7 @@ def write(folder: Path, *entries: dict[str, Any]) -> Path:
     return folder / FILE
 
 
-def test_the_trials_follow_from_the_entries_for_this_driver_and_the_next(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_trials_follow_from_the_entries_for_this_driver_and_the_next(ledger: Ledger, tmp_path: Path) -> None:
     ledger.proposed(0, {"lr": 1e-4, "norm": None, "big": 2**40})
     ledger.reported(0, report(10, 5.0))
     ledger.proposed(2, {"lr": 0.2})
@@ -71,10 +69,11 @@ def test_the_trials_follow_from_the_entries_for_this_driver_and_the_next(
     assert (third.status, third.reason) == ("diverged", "loss is nan")
     assert abs(third.ended_at - time.time()) < 60
     assert [t.number for t in ledger.of_status("completed", "open")] == [0, 1]
-    assert read_trials(tmp_path) == ledger.trials
+    assert read_trials(tmp_path) == ledger.trials and ledger.newest == {}
     ledger.close()
     again = Ledger(tmp_path)
     assert again.trials == ledger.trials
+    assert (again.newest["event"], again.newest["trial"]) == ("ended", 2), "of an earlier driver"
     again.ended(1, "failed", "worker died")
     assert read_trials(tmp_path)[1].reason == "worker died"
 
@@ -123,15 +122,6 @@ def test_a_trial_pauses_continues_and_pauses_again(ledger: Ledger, tmp_path: Pat
     ledger.paused(0)
     assert (trial.status, trial.continued_past, list(trial.reports)) == ("paused", 9, [3, 9, 12])
     assert trial.memory == {"generation": [1, 2]} and read_trials(tmp_path)[0] == trial
-
-
-def test_the_last_entry_is_known_to_the_next_driver_alone(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.proposed(0, {})
-    ledger.paused(0)
-    assert ledger.newest == {}
-    ledger.close()
-    again = Ledger(tmp_path)
-    assert (again.newest["event"], again.newest["trial"]) == ("paused", 0)
 
 
 def test_a_second_report_of_a_step_replaces_the_first_and_an_older_step_is_not_the_newest(

@@ -23,34 +23,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-FINITE: list[tuple[Dimension, list[Any]]] = [
-    (Int("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]),
-    (Int("x", -3, 3), [-3, -2, -1, 0, 1, 2, 3]),
-    (Int("x", 1, 9, step=2), [1, 3, 5, 7, 9]),
-    (Int("x", 1, 8, step=2), [1, 3, 5, 7]),
-    (Int("x", 0, 10, step=10), [0, 10]),
-    (Int("x", 0, 10, step=6), [0, 6]),
+FINITE: list[tuple[Dimension, list[Any]]] = [  # also .1 to .4: .1 + 2 * .1 is not .3 in binary
+    *[(Int("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]), (Int("x", -3, 3), [-3, -2, -1, 0, 1, 2, 3])],
+    *[(Int("x", 1, 9, step=2), [1, 3, 5, 7, 9]), (Int("x", 1, 8, step=2), [1, 3, 5, 7])],
+    *[(Int("x", 0, 10, step=10), [0, 10]), (Int("x", 0, 10, step=6), [0, 6])],
     (Uniform("x", 0.0, 1.0, step=0.25), [0.0, 0.25, 0.5, 0.75, 1.0]),
     (Uniform("x", 0.0, 1.0, step=0.4), [0.0, 0.4, 0.8]),
-    (Uniform("x", 0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4]),  # .1 + 2 * .1 is not .3 in binary
+    (Uniform("x", 0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4]),
     (Uniform("x", -1.0, 1e-3, step=0.5), [-1.0, -0.5, 0.0]),
     (Uniform("x", 0.03, 0.2, step=0.01), [float(Decimal(k) / 100) for k in range(3, 21)]),
     (Uniform("x", 1e-7, 1e-6, step=1e-7), [float(Decimal(k) * Decimal("1e-7")) for k in range(1, 11)]),
-    (Choice("x", ("a", "b", "c")), ["a", "b", "c"]),
-    (Choice("x", (False, True)), [False, True]),
+    *[(Choice("x", ("a", "b", "c")), ["a", "b", "c"]), (Choice("x", (False, True)), [False, True])],
     (Choice("x", (10.0, 0.1)), [10.0, 0.1]),
 ]
 LOGS: list[tuple[Dimension, list[Any]]] = [
-    (IntLog("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]),
-    (IntLog("x", 3, 300), list(range(3, 301))),
+    *[(IntLog("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]), (IntLog("x", 3, 300), list(range(3, 301)))],
 ]
 CONTINUA: list[Dimension] = [
-    Uniform("x", 0.03, 0.2),
-    Uniform("x", -5.0, 7.0),
-    Uniform("x", 1e12, 1e12 + 1),
-    Log("x", 0.1, 100.0),
-    Log("x", 1e-300, 1e300),
-    Log("x", 3.0, 3.0000001),
+    *[Uniform("x", 0.03, 0.2), Uniform("x", -5.0, 7.0), Uniform("x", 1e12, 1e12 + 1), Log("x", 0.1, 100.0)],
+    *[Log("x", 1e-300, 1e300), Log("x", 3.0, 3.0000001)],
 ]
 
 
