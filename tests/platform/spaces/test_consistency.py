@@ -76,7 +76,7 @@ def test_an_error_is_one_line(tmp_path: Path, case: Case) -> None:
     ("fixed", "searched", "crop"),
     [({"crop": 64}, (), "64"), ({}, (), "128"), ({}, (Choice("crop", (32, 64)),), "32, 64")],
 )
-def test_trials_crop_as_their_teacher_did(
+def test_trials_have_the_crop_of_their_teacher(
     smoke: Study, fixed: Mapping[str, Any], searched: tuple[Dimension, ...], crop: str
 ) -> None:
     require_same_crop(smoke)

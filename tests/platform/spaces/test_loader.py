@@ -90,12 +90,7 @@ LAPTOP, CLUSTER = "  laptop: {seed: 1}\n", "  cluster: {seed: 2}\n"
     ],
 )
 def test_the_default_profile_follows_the_machine_and_the_file_is_read_once(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variants: str,
-    profile: Any,
-    on_cluster: bool,
-    expected: Any,
+    tmp_path: Path, monkeypatch: Any, variants: str, profile: Any, on_cluster: bool, expected: Any
 ) -> None:
     reads, load_yaml = [], strict_yaml.load
     monkeypatch.setattr(strict_yaml, "load", lambda path: reads.append(path) or load_yaml(path))

@@ -35,9 +35,7 @@ def test_entries_are_read_back_with_their_offsets(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cut", range(1, 9))
 @pytest.mark.parametrize("whole", [b"", b'{"n":0}\n{"n":1}\n'])
-def test_an_incomplete_last_line_is_not_read_and_the_next_writer_cuts_it_off(
-    tmp_path: Path, whole: bytes, cut: int
-) -> None:
+def test_an_incomplete_last_line_is_cut_off_by_a_writer_only(tmp_path: Path, whole: bytes, cut: int) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(raw := whole + b'{"n":22}\n'[:-cut])
     assert [entry for entry, _ in read_lines(path)] == [{"n": 0}, {"n": 1}][: len(whole)]

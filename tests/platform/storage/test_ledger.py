@@ -124,9 +124,8 @@ def test_a_trial_pauses_continues_and_pauses_again(ledger: Ledger, tmp_path: Pat
     assert trial.memory == {"generation": [1, 2]} and read_trials(tmp_path)[0] == trial
 
 
-def test_a_second_report_of_a_step_replaces_the_first_and_an_older_step_is_not_the_newest(
-    ledger: Ledger, tmp_path: Path
-) -> None:
+def test_a_second_report_of_a_step_replaces_the_first(ledger: Ledger, tmp_path: Path) -> None:
+    """And a late report of an earlier step is not the newest."""
     ledger.proposed(0, {})
     for step, fid, seconds in ((20, 9.0, 100.0), (20, 7.0, 2.0), (10, 8.0, 1.0)):
         ledger.reported(0, report(step, fid, seconds))

@@ -46,9 +46,7 @@ CONTINUA: list[Dimension] = [
 
 
 @pytest.mark.parametrize(("dimension", "values"), FINITE + LOGS)
-def test_finite_domains_have_exactly_their_values_and_at_inverts_unit(
-    dimension: Any, values: list[Any]
-) -> None:
+def test_finite_domains_have_their_values_and_at_inverts_unit(dimension: Any, values: list[Any]) -> None:
     assert dimension.size == len(values)
     observed = [dimension.at(u) for u in np.linspace(0, 1, 4001)]
     assert list(dict.fromkeys(observed)) == values
