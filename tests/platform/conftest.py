@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from trainers import weights
 from trainers.config import Range
 from trainers.errors import InputError
-from trainers.export import PART
+from trainers.export import TRANSLATOR
 from trainers.methods.base import find_method
 from trainers.references.config import ReferenceConfig
 
@@ -135,7 +135,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
             "normalisation": "by percentiles",
         }
         folder = tmp_path_factory.mktemp("translators") / f"{method}_{channels}_{seed}"
-        weights.publish(folder, {PART: tensors}, facts)
+        weights.publish(folder, {TRANSLATOR: tensors}, facts)
         return folder
 
     return make
