@@ -100,14 +100,14 @@ def test_a_metric_that_the_cohort_does_not_allow_is_refused(
 ) -> None:
     study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),), **changes})
     with pytest.raises(InputError) as error:
-        require_measurable(study, cohort_of(pairs=0), split, study.judged)
+        require_measurable(study, cohort_of(pairs=0), split, study.metrics)
     assert f"{line} {name} subjects" in str(error.value)
     assert "allowed: fid, kid, piqe, rad_fid, seconds" in str(error.value)
-    require_measurable(study, cohort_of(pairs=3), split, study.judged)
+    require_measurable(study, cohort_of(pairs=3), split, study.metrics)
     require_measurable(study, cohort_of(pairs=0), split, {"fid": "objectives"})
     alone = replace(smoke, objectives=(Objective("psnr_t1", "maximize"),), references={"channels": "t2"})
     with pytest.raises(InputError, match="psnr_t1 is of a contrast that references: channels: t2"):
-        require_measurable(alone, cohort_of(pairs=3), split, alone.judged)
+        require_measurable(alone, cohort_of(pairs=3), split, alone.metrics)
 
 
 def test_bounds_that_exclude_each_other_are_refused_before_anything_is_saved(
