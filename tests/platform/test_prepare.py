@@ -112,7 +112,7 @@ def test_every_visit_of_a_folder_that_is_excluded_is_printed_with_its_reason(
     for person, field in (("01", "64mT"), ("02", "64mT"), ("03", "64mT"), ("04", "3T")):
         for contrast in ("T1w", "T2w"):
             (place / f"sub-{person}_acq-{field}_{contrast}.nii.gz").write_bytes(b"no scan")
-    with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json says"):
+    with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json has the reasons"):
         run("--cohort", "folder", "--root", tmp_path / "bids", "--val", 1, "--test", 1)
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("sub", "0"))]
     config: Any = FolderConfig(root=str(tmp_path / "bids"))

@@ -1,9 +1,25 @@
-"""For tests of tracking: servers that do not respond."""
+"""For tests of tracking: a sqlite store, and servers that do not respond."""
 
 import socket
 from collections.abc import Iterator
+from pathlib import Path
+from platform.tracking import store
 
 import pytest
+
+
+@pytest.fixture(scope="package")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sqlite store."""
+    folder = tmp_path_factory.mktemp("store")
+    store.prepare(f"sqlite:///{folder}/mlflow.db", "first", folder / "artifacts")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(scope="package")
+def uri(database: Path) -> str:
+    """Of the sqlite store."""
+    return f"sqlite:///{database}"
 
 
 @pytest.fixture

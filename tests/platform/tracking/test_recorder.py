@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,14 +19,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 Start: TypeAlias = Callable[..., Recorder]
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    folder = tmp_path_factory.mktemp("store")
-    uri = f"sqlite:///{folder}/mlflow.db"
-    store.prepare(uri, "first", folder / "artifacts")
-    return uri
 
 
 @pytest.fixture
@@ -289,11 +282,16 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 @pytest.mark.slow
 def test_a_server_that_is_killed_and_started_again_has_everything_once(
-    tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    database: Path,
+    tmp_path: Path,
+    port: int,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     where = f"http://127.0.0.1:{port}"
     picture = tmp_path / "front.png"
     picture.write_bytes(b"picture")
+    shutil.copy(database, tmp_path / "server.db")  # a new one takes seconds
     server = serve(tmp_path, port)
     try:
         experiment = store.prepare(where, "exp", tmp_path)

@@ -77,11 +77,10 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         store.prepare(f"sqlite:///{tmp_path}/mlflow.db", "exp", tmp_path)
 
 
-def test_a_deleted_experiment_is_refused(tmp_path: Path) -> None:
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
-    MlflowClient(uri).delete_experiment(store.prepare(uri, "exp", tmp_path))
+def test_a_deleted_experiment_is_refused(uri: str, tmp_path: Path) -> None:
+    MlflowClient(uri).delete_experiment(store.prepare(uri, "deleted", tmp_path))
     with pytest.raises(InputError, match="is deleted"):
-        store.prepare(uri, "exp", tmp_path)
+        store.prepare(uri, "deleted", tmp_path)
 
 
 def test_an_unreachable_server_is_refused_at_once(dead: str, tmp_path: Path) -> None:
