@@ -43,7 +43,8 @@ def choose(front: Front, top: int, started: Sequence[CandidateKey] = ()) -> list
     knee = front.knee.trial if front.knee else None
     missing = top - len(sets.keys() & set(chosen))
     if missing > 0 and knee is not None and knee not in chosen:
-        if _gain(sets[knee], *_union(sets, chosen, corner), corner) > 0:
+        covered, volume = _union(sets, chosen, corner)
+        if _gain(sets[knee], covered, volume, corner) > 0:
             chosen.append(knee)
             missing -= 1
     knee_first = {trial: float(trial != knee) for trial in sets}

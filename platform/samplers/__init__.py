@@ -1,4 +1,4 @@
-"""What to try next: one module per family of samplers, ``factory`` makes one by name, ``suggester`` drives it.
+"""What to try next: ``factory`` makes a sampler by name, ``suggester`` drives it for a study.
 
 Import from the modules; only ``factory`` and ``optuna_samplers`` load Optuna.
 """
