@@ -162,7 +162,7 @@ def test_inputs_that_matter_have_shorter_length_scales(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_small_effects_of_many_inputs_are_found_in_few_points(seed: int) -> None:
-    """One input explains most of the output, eight a twentieth of it each: noise to a Matern process alone."""
+    """One input explains most of the output, eight little each: noise to a Matern process alone."""
     rng = np.random.default_rng(seed)
     inputs, points = rng.random((40, 9)), rng.random((300, 9))
     best = rng.uniform(0.2, 0.8, 8)
