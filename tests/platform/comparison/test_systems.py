@@ -3,7 +3,7 @@
 from pathlib import Path
 from platform.comparison import systems
 from platform.comparison.published_table import LABELS
-from platform.comparison.systems import Budget, System, common_budget, find_entrants, require_common, criteria
+from platform.comparison.systems import Budget, System, common_budget, criteria, find_entrants, require_common
 from platform.orchestration.cost_estimate import Machine
 
 import pytest
