@@ -20,12 +20,6 @@ def minimised(values: ArrayLike, directions: Sequence[str]) -> Values:
     return np.asarray(_finite(values) * signs)
 
 
-def dominates(a: ArrayLike, b: ArrayLike) -> bool:
-    """Whether point ``a`` [m] is nowhere worse than ``b`` [m] and somewhere better."""
-    first, second = _finite(np.array([a, b], dtype=np.float64))
-    return bool(np.all(first <= second) and np.any(first < second))
-
-
 def nondominated(values: ArrayLike) -> NDArray[np.bool_]:
     """Mask [n] of the points that no other dominates; every copy of a front point stays."""
     unique, inverse = np.unique(_finite(values), axis=0, return_inverse=True)
