@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from platform.comparison import realism_fidelity, slice_grid
 from platform.reporting import matplotlib_plots
-from platform.stats.ranks import Row, Score
+from platform.stats.scores import Score, SystemResult
 from typing import Any
 
 import numpy as np
@@ -149,24 +149,24 @@ def test_only_a_margin_that_is_black_everywhere_is_cut() -> None:
 DRAWS = tuple(np.linspace(0.9, 1.1, 401))
 
 
-def system(name: str, fid: float, psnr: float, kind: str = "system", **more: float) -> Row:
+def system(name: str, fid: float, psnr: float, kind: str = "system", **more: float) -> SystemResult:
     values = {"fid": fid, "psnr": psnr, **more}
-    return Row(
+    return SystemResult(
         name, name, ({m: Score(v, tuple(v * d for d in DRAWS)) for m, v in values.items()},), kind=kind
     )
 
 
 ROWS = [
     system("64 mT input", 2.0, 20.0, kind="input", ms_ssim=0.86),
-    Row("truth", "3 T", ({"fid": Score(0.05), "psnr": Score(float("inf"))},), kind="truth"),
+    SystemResult("truth", "3 T", ({"fid": Score(0.05), "psnr": Score(float("inf"))},), kind="truth"),
     system("good", 0.10, 22.0, ms_ssim=0.90),
     system("better", 0.08, 21.5, ms_ssim=0.91),
     system("bad <b>", 0.50, 21.0, ms_ssim=0.80),
-    Row("gone", "gone", note="diverged"),
+    SystemResult("gone", "gone", note="diverged"),
 ]
 
 
-def crowd(seed: int) -> list[Row]:
+def crowd(seed: int) -> list[SystemResult]:
     """Ten systems, most in a heap."""
     rng = np.random.default_rng(seed)
     heap = [
@@ -251,19 +251,19 @@ def test_fids_that_span_much_are_drawn_by_logarithm(largest: float, log: bool) -
 
 def test_an_interval_that_reaches_zero_does_not_break_the_logarithm(tmp_path: Path) -> None:
     wide = {"fid": Score(0.05, tuple(np.linspace(-0.2, 0.3, 401))), "psnr": Score(20.0)}
-    rows = [Row("a", "A", (wide,)), system("b", 3.0, 21.0)]
+    rows = [SystemResult("a", "A", (wide,)), system("b", 3.0, 21.0)]
     (view,) = realism_fidelity.views(rows)
     assert view.log and (view.bars > 0).all()
     assert len(realism_fidelity.plane(rows, tmp_path / "plane")) == 2
 
 
-@pytest.mark.parametrize("rows", [[], [ROWS[1]], [Row("a", "A", ({"fid": Score(1.0)},))]])
-def test_without_fidelity_there_is_no_plane(rows: Sequence[Row], tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [[], [ROWS[1]], [SystemResult("a", "A", ({"fid": Score(1.0)},))]])
+def test_without_fidelity_there_is_no_plane(rows: Sequence[SystemResult], tmp_path: Path) -> None:
     assert realism_fidelity.plane(rows, tmp_path / "plane") == ()
 
 
 def test_the_input_alone_and_a_single_system_are_drawn(tmp_path: Path) -> None:
-    for rows in (ROWS[:1], ROWS[2:3], [Row("a", "A", ({"fid": Score(1.0), "psnr": Score(20.0)},))]):
+    for rows in (ROWS[:1], ROWS[2:3], [SystemResult("a", "A", ({"fid": Score(1.0), "psnr": Score(20.0)},))]):
         assert all(path.is_file() for path in realism_fidelity.plane(rows, tmp_path / "plane"))
 
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from platform.comparison import systems
 from platform.comparison.published_table import LABELS
-from platform.comparison.systems import Budget, System, common_budget, find_entrants, require_common, criteria
-from platform.orchestration.cost_estimate import Machine
+from platform.comparison.systems import TrainingBudget, System, common_budget, find_systems, require_common, conditions
+from platform.execution.machine import Machine
 
 import pytest
 
@@ -15,7 +15,7 @@ SPACE = "extends: {}/base/phantom.yaml\nmethod: unsb\nsearch: {{tau_m: {{uniform
 
 
 def entrants(*names: str, profile: str | None = "smoke", source: str | None = None) -> list[System]:
-    return find_entrants(names, profile, source, HERE, None)
+    return find_systems(names, profile, source, HERE, None)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_all_are_the_papers_ten_in_its_order_and_own_spaces_follow(own: Path) ->
 
 def test_an_entrant_is_found_again_by_its_system(own: Path) -> None:
     first = entrants("cut", str(own))
-    again = entrants(*(entrant.system for entrant in first))
+    again = entrants(*(entrant.space for entrant in first))
     assert [e.study.to_json() for e in again] == [e.study.to_json() for e in first]
 
 
@@ -81,32 +81,32 @@ def test_systems_on_other_terms_are_refused(own: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "budget"),
     [
-        ("400steps", Budget(steps=400)),
-        ("400 steps", Budget(steps=400)),
-        ("90s", Budget(seconds=90)),
-        ("1.5min", Budget(seconds=90)),
-        ("2h", Budget(seconds=7200)),
+        ("400steps", TrainingBudget(steps=400)),
+        ("400 steps", TrainingBudget(steps=400)),
+        ("90s", TrainingBudget(seconds=90)),
+        ("1.5min", TrainingBudget(seconds=90)),
+        ("2h", TrainingBudget(seconds=7200)),
     ],
 )
-def test_a_budget_is_steps_or_time_and_reads_what_it_prints(text: str, budget: Budget) -> None:
-    assert Budget.parse(text) == budget == Budget.parse(str(budget))
+def test_a_budget_is_steps_or_time_and_reads_what_it_prints(text: str, budget: TrainingBudget) -> None:
+    assert TrainingBudget.parse(text) == budget == TrainingBudget.parse(str(budget))
 
 
 @pytest.mark.parametrize("text", ["", "400", "0steps", "-1min", "2 days", "1e3steps", "min"])
 def test_another_budget_is_refused(text: str) -> None:
     with pytest.raises(InputError, match=r"--budget: .* is not allowed; allowed: a count of steps"):
-        Budget.parse(text)
+        TrainingBudget.parse(text)
 
 
 def test_the_budget_defaults_to_the_spaces_own_steps(own: Path) -> None:
-    assert common_budget(entrants("cut", "unsb"), None) == Budget(steps=4)
-    assert common_budget(entrants("cut", "unsb"), "2min") == Budget(seconds=120)
+    assert common_budget(entrants("cut", "unsb"), None) == TrainingBudget(steps=4)
+    assert common_budget(entrants("cut", "unsb"), "2min") == TrainingBudget(seconds=120)
     own.write_text(own.read_text() + "profiles: {smoke: {fixed: {steps: 5}}}\n")
     with pytest.raises(InputError, match=r"--budget: the spaces train for different .*cut 4, mine 5"):
         common_budget(entrants("cut", str(own)), None)
 
 
-def test_terms_do_not_depend_on_which_systems_take_part() -> None:
-    budget = Budget(steps=4)
-    assert criteria(entrants("cut"), budget) == criteria(entrants("unsb", "cyclegan"), budget)
-    assert criteria(entrants("cut"), budget) != criteria(entrants("cut", profile="laptop"), budget)
+def test_conditions_do_not_depend_on_which_systems_take_part() -> None:
+    budget = TrainingBudget(steps=4)
+    assert conditions(entrants("cut"), budget) == conditions(entrants("unsb", "cyclegan"), budget)
+    assert conditions(entrants("cut"), budget) != conditions(entrants("cut", profile="laptop"), budget)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from platform.comparison import tables
 from platform.comparison.published_table import LABELS, PAIRED, TABLE, UNPAIRED
-from platform.stats.ranks import Row, Score
+from platform.stats.scores import Score, SystemResult
 from typing import Any
 
 import numpy as np
@@ -23,14 +23,14 @@ def scores(values: Mapping[str, float], spread: float = 0.01) -> dict[str, Score
     return {m: Score(v, tuple(v * (1 + spread * WAVE))) for m, v in values.items()}
 
 
-def like_the_paper(name: str, seeds: int = 1, **changes: Any) -> Row:
+def like_the_paper(name: str, seeds: int = 1, **changes: Any) -> SystemResult:
     """A system that scores as published, each seed a hundredth more than the one before."""
     found = tuple(scores({m: v * (1 + s / 100) for m, v in TABLE[name].items()}) for s in range(seeds))
-    return Row(name, LABELS[name], **{"seeds": found, **changes})
+    return SystemResult(name, LABELS[name], **{"seeds": found, **changes})
 
 
-INPUT = Row("input", "64 mT input", (scores(dict.fromkeys(UNPAIRED + PAIRED, 15.0)),), kind="input")
-TRUTH = Row("truth", "3 T", ({"fid": Score(1.0), "psnr_t1": Score(float("inf"))},), kind="truth")
+INPUT = SystemResult("input", "64 mT input", (scores(dict.fromkeys(UNPAIRED + PAIRED, 15.0)),), kind="input")
+TRUTH = SystemResult("truth", "3 T", ({"fid": Score(1.0), "psnr_t1": Score(float("inf"))},), kind="truth")
 FACTS = {"parameters": 11_380_000, "train_seconds": 5400.0, "seconds_per_volume": 0.25, "steps": 400}
 
 
@@ -47,7 +47,7 @@ def cell(text: str, title: str, label: str, head: str) -> str:
     return row[next(i for i, name in enumerate(heads) if name.startswith(head))]
 
 
-def plain(rows: Sequence[Row], width: int = 120, **options: Any) -> str:
+def plain(rows: Sequence[SystemResult], width: int = 120, **options: Any) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(tables.terminal(rows, radiology="rad-fallback", **options))
     return console.export_text()
@@ -69,7 +69,7 @@ def test_the_bounds_come_first_and_systems_in_the_given_order() -> None:
 
 def test_a_measure_without_a_better_direction_has_no_winner() -> None:
     rows = [
-        Row(n, n.upper(), ({"dice": Score(v), "slice_shift": Score(v)},)) for n, v in (("a", 1.0), ("b", 2.0))
+        SystemResult(n, n.upper(), ({"dice": Score(v), "slice_shift": Score(v)},)) for n, v in (("a", 1.0), ("b", 2.0))
     ]
     text = tables.markdown(
         rows, radiology="rad-fallback", extended={"dice": "maximize", "slice_shift": "none"}
@@ -83,18 +83,18 @@ def test_a_cell_reads_estimate_interval_and_spread() -> None:
     """Draws on an even grid have the quantiles of the uniform distribution."""
     even = np.linspace(-0.02, 0.02, 2001)
     seeds = tuple({"fid": Score(e, tuple(e + even))} for e in (0.080, 0.084, 0.088))
-    text = tables.markdown([Row("cut", "CUT", seeds)], radiology="rad-fallback")
+    text = tables.markdown([SystemResult("cut", "CUT", seeds)], radiology="rad-fallback")
     assert cell(text, "A", "CUT", "FID") == "**0.0840** [0.065, 0.103] ± 0.0040"
-    single = tables.markdown([Row("cut", "CUT", seeds[:1])], radiology="rad-fallback")
+    single = tables.markdown([SystemResult("cut", "CUT", seeds[:1])], radiology="rad-fallback")
     assert cell(single, "A", "CUT", "FID") == "**0.0800** [0.061, 0.099]"
-    bare = Row("cut", "CUT", ({"fid": Score(0.084)},))
+    bare = SystemResult("cut", "CUT", ({"fid": Score(0.084)},))
     assert cell(tables.markdown([bare], radiology="rad-fallback"), "A", "CUT", "FID") == "**0.08400**"
 
 
 def test_the_best_is_bold_and_ties_carry_a_dagger_that_the_caption_explains() -> None:
     rows = [like_the_paper(name) for name in ("cut", "unsb", "unsb_dmd")]
     near = {m: Score(v.estimate + 1e-4, tuple(-d for d in v.draws)) for m, v in rows[2].seeds[0].items()}
-    rows.append(Row("near", "Near", (near,)))
+    rows.append(SystemResult("near", "Near", (near,)))
     text = tables.markdown([*rows, INPUT], radiology="rad-fallback")
     assert cell(text, "A", "UNSB + DMD2", "FID").startswith("**19.29** [")
     assert cell(text, "A", "Near", "FID").startswith("19.29† [")
@@ -112,7 +112,7 @@ def test_the_fallback_is_never_called_radimagenet() -> None:
 
 
 def test_without_pairs_table_b_is_one_line() -> None:
-    unpaired = Row("cut", "CUT", ({m: Score(TABLE["cut"][m]) for m in UNPAIRED},))
+    unpaired = SystemResult("cut", "CUT", ({m: Score(TABLE["cut"][m]) for m in UNPAIRED},))
     text = tables.markdown([unpaired], radiology="rad-fallback")
     part = text.split("### B")[1].split("###")[0].splitlines()[1:]
     assert [line for line in part if line] == ["no paired subjects"]
@@ -122,11 +122,11 @@ def test_without_pairs_table_b_is_one_line() -> None:
 
 def test_a_diverged_system_says_so_in_its_row() -> None:
     note = "diverged at step 120:\nG_GAN is |nan|"
-    text = tables.markdown([Row("cut", "CUT", note=note, facts=FACTS), like_the_paper("unsb")], radiology="x")
+    text = tables.markdown([SystemResult("cut", "CUT", note=note, facts=FACTS), like_the_paper("unsb")], radiology="x")
     row = next(line for line in text.splitlines() if line.startswith("| CUT |"))
     assert row == r"| CUT | diverged at step 120: G_GAN is \|nan\| |  |  |  | 400 | 11.4 M | 1.5 h | 0.25 s |"
     assert "¹" not in text
-    assert "diverged at step 120" in plain([Row("cut", "CUT", note="diverged at step 120")], width=200)
+    assert "diverged at step 120" in plain([SystemResult("cut", "CUT", note="diverged at step 120")], width=200)
 
 
 def test_a_partly_diverged_system_has_a_footnote() -> None:
@@ -157,7 +157,7 @@ def test_facts_read_in_fitting_units(fact: str, value: float, text: str) -> None
 
 
 def test_infinite_undefined_and_missing_values_are_told_apart() -> None:
-    odd = Row("odd", "Odd", ({"fid": Score(float("nan")), "psnr_t1": Score(20.0), "kid": Score(-1e-9)},))
+    odd = SystemResult("odd", "Odd", ({"fid": Score(float("nan")), "psnr_t1": Score(20.0), "kid": Score(-1e-9)},))
     text = tables.markdown([TRUTH, odd, like_the_paper("cut")], radiology="rad-fallback")
     assert cell(text, "B", "3 T", "PSNR T1") == "∞"
     assert cell(text, "B", "3 T", "PSNR T2") == "—"
@@ -167,7 +167,7 @@ def test_infinite_undefined_and_missing_values_are_told_apart() -> None:
 
 
 def test_extended_measures_get_a_table_of_their_own() -> None:
-    rows = [Row(n, n, ({"dice": Score(v), "bias": Score(v)},)) for n, v in (("a", 0.8), ("b", 0.9))]
+    rows = [SystemResult(n, n, ({"dice": Score(v), "bias": Score(v)},)) for n, v in (("a", 0.8), ("b", 0.9))]
     text = tables.markdown(rows, radiology="x", extended={"dice": "maximize", "bias": "minimize"})
     assert grid(text, "C") == [
         ["system", "Dice ↑", "bias ↓"],
@@ -181,7 +181,7 @@ def test_extended_measures_get_a_table_of_their_own() -> None:
 
 def test_the_published_table_stands_beside_with_both_ranks() -> None:
     reverse = {m: Score(-v) for m, v in TABLE["cut"].items()}
-    rows = [Row("cut", "CUT", (reverse,)), like_the_paper("unsb"), like_the_paper("asp_dmd")]
+    rows = [SystemResult("cut", "CUT", (reverse,)), like_the_paper("unsb"), like_the_paper("asp_dmd")]
     text = tables.markdown(rows, radiology="rad-fallback")
     published = grid(text, "Published")
     assert [line[0] for line in published[1:]] == list(LABELS.values())
@@ -197,7 +197,7 @@ def test_rank_correlation_with_the_paper_is_scipys() -> None:
     ours = {
         name: {m: float(v) for m, v in zip(UNPAIRED + PAIRED, rng.random(8), strict=True)} for name in TABLE
     }
-    rows = [INPUT, *(Row(name, name, (scores(values),)) for name, values in ours.items())]
+    rows = [INPUT, *(SystemResult(name, name, (scores(values),)) for name, values in ours.items())]
     found = tables.ranks(rows)
     assert list(found) == list(UNPAIRED + PAIRED)
     for metric, value in found.items():
@@ -222,7 +222,7 @@ def test_csv_holds_every_score_exactly() -> None:
     rows = [
         INPUT,
         like_the_paper("cut", 3, facts={**FACTS, "extra": 1 / 3}),
-        Row("inr", "INR", note="diverged, alas"),
+        SystemResult("inr", "INR", note="diverged, alas"),
     ]
     text = tables.csv(rows, ["fid", "psnr_t1"])
     read = list(csv.DictReader(io.StringIO(text)))
@@ -242,7 +242,7 @@ def test_csv_holds_every_score_exactly() -> None:
 
 
 def test_csv_leaves_unknown_bounds_empty_and_numpy_unnamed() -> None:
-    row = Row("a", "A", ({"fid": Score(float(np.float64(0.1))), "psnr": Score(np.float64("inf"))},))
+    row = SystemResult("a", "A", ({"fid": Score(float(np.float64(0.1))), "psnr": Score(np.float64("inf"))},))
     lines = tables.csv([row], ["fid", "psnr"]).splitlines()
     assert lines[1].startswith("a,A,system,0,fid,0.1,,,")
     assert lines[2].startswith("a,A,system,0,psnr,inf,,,")
@@ -251,7 +251,7 @@ def test_csv_leaves_unknown_bounds_empty_and_numpy_unnamed() -> None:
 def test_the_screen_shows_means_and_marks() -> None:
     values = {"cut": (0.25, 0.25), "unsb": (0.125, 0.25), "inr": (0.125, 0.5)}
     rows = [
-        Row(name, LABELS[name], ({"fid": Score(a, (a, a + 0.1)), "kid": Score(b)},) * 2, facts=FACTS)
+        SystemResult(name, LABELS[name], ({"fid": Score(a, (a, a + 0.1)), "kid": Score(b)},) * 2, facts=FACTS)
         for name, (a, b) in values.items()
     ]
     text = plain(rows, extended={"fid": METRICS["fid"]})

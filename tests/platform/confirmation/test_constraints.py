@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from platform import confirm, evaluate, promote
-from platform.confirmation.ranking import confirm as confirmed
+from platform.confirmation.ranking import rank
 from platform.confirmation.ranking import plain
 from platform.confirmation.seed_report import markdown
 from platform.pareto.front import Bound
@@ -31,10 +31,10 @@ SEARCHED = front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0))
 
 def test_what_breaks_a_constraint_by_its_new_seeds_is_last_and_dominates_nobody() -> None:
     better = LUCKY | {(1, 1, 1): (0.5, 6.0), (1, 2, 1): (0.4, 5.8)}  # trial 1's means: .45, 5.9
-    unbound = confirmed(scoring(better), SEARCHED)
+    unbound = rank(scoring(better), SEARCHED)
     assert [f.trial for f in unbound] == [1, 0] and unbound[1].nondominated < 0.1
     fast = replace(SEARCHED, bounds=(Bound("psnr", "max", 5.0),))
-    first, second = confirmed(scoring(better), fast)
+    first, second = rank(scoring(better), fast)
     assert (first.trial, first.rank, first.broken) == (0, 1, {}) and first.nondominated == 1
     assert (second.trial, second.rank, second.nondominated) == (1, 2, 0.0)
     assert second.broken == pytest.approx({"psnr": 5.9})
@@ -42,7 +42,7 @@ def test_what_breaks_a_constraint_by_its_new_seeds_is_last_and_dominates_nobody(
 
 def test_of_those_that_break_it_the_least_broken_is_first() -> None:
     bound = replace(SEARCHED, bounds=(Bound("psnr", "min", 9.0), Bound("fid", "max", 5.0)))
-    first, second = confirmed(scoring(LUCKY), bound)
+    first, second = rank(scoring(LUCKY), bound)
     assert (first.trial, second.trial) == (1, 0)
     assert first.broken == {"psnr": 7.0} and second.broken == pytest.approx({"psnr": 4.1, "fid": 5.1})
 
@@ -57,15 +57,15 @@ def test_nothing_that_breaks_a_constraint_is_promoted(smoke: Study, tmp_path: Pa
     folder = begin(study, tmp_path, "completed", "completed")
     criteria = Criteria(CORNER, (Bound("psnr", "max", 5.5),))
     judged = saved_front(folder, study, criteria.plain())
-    best = promote.pick("best-psnr", judged, folder)
+    best = pick("best-psnr", judged, folder)
     assert (best.trial, best.values["psnr"]) == (0, 5.0), "trial 1 has 6, more than is allowed"
     with pytest.raises(InputError, match=r"'best-ms_ssim', but ms_ssim was not measured; allowed: of fid"):
-        promote.pick("best-ms_ssim", judged, folder)
-    path = folder / promote.CONFIRMED
+        pick("best-ms_ssim", judged, folder)
+    path = folder / CONFIRMED
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"finalists": [plain(finalist(trial=0, broken={"psnr": 5.9}))]}))
+    path.write_text(json.dumps({"finalists": [finalist(trial=0, broken={"psnr": 5.9}).to_json()]}))
     with pytest.raises(InputError, match=r"every finalist of 'smoke' breaks a constraint .* --top"):
-        promote.pick("confirmed", judged, folder)
+        pick("confirmed", judged, folder)
 
 
 def test_a_study_without_a_front_cannot_be_confirmed_evaluated_or_promoted(

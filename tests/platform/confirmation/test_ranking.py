@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from platform import confirm, promote
-from platform.confirmation.ranking import Finalist, Scoring, flat, optimism, plain, single
-from platform.confirmation.ranking import confirm as confirmed
-from platform.confirmation.retraining import FOLDER, Checkpoint, Outcome, entries, new_seeds, outcome
+from platform.confirmation.ranking import Finalist, Scoring, flat, optimism, rank, single
+from platform.confirmation.ranking import rank
+from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings, trainings, new_seeds, outcome
 from platform.confirmation.seed_report import bounded, closing, figure, markdown, overlay, terminal
 from platform.pareto.front import Candidate, Front
 from platform.pareto.selection import choose, kept_volume, saved_front
-from platform.reporting.panels import Point
-from platform.stats.ranks import Score
+from platform.reporting.panels import PlottedCandidate
+from platform.stats.scores import Score
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.study.criteria import Criteria
@@ -122,7 +122,7 @@ def test_new_seeds_are_never_the_trials_own() -> None:
 
 def test_every_trial_is_trained_with_its_first_new_seed_before_any_with_its_second(seeded: Study) -> None:
     searched = front((0, 1, 1.0, 1.0), (1, 1, 2.0, 2.0), (1, 2, 3.0, 3.0), params={"weight": 7.0})
-    found = entries(seeded, searched, [(0, 1), (1, 1), (1, 2)], 2)
+    found = trainings(seeded, searched, [(0, 1), (1, 1), (1, 2)], 2)
     assert [(e.entrant.name, e.seed) for e in found] == [
         ("confirm trial 0", 1),
         ("confirm trial 1", 1),
@@ -137,7 +137,7 @@ def test_an_outcome_names_what_finished_diverged_and_failed(seeded: Study, tmp_p
     searched = front((0, 1, 1.0, 1.0))
     keys, ledger = [(0, 1)], Ledger(tmp_path / FOLDER)
     for number, (entry, status) in enumerate(
-        zip(entries(seeded, searched, keys, 4), ("completed", "diverged", "failed", "open"), strict=True)
+        zip(trainings(seeded, searched, keys, 4), ("completed", "diverged", "failed", "open"), strict=True)
     ):
         ledger.proposed(number, entry.params)
         report = {"step": 5, "steps": 5, "checkpoint": f"/confirm/{number}", "scores": {"1": {"fid": 1.0}}}
@@ -145,13 +145,13 @@ def test_an_outcome_names_what_finished_diverged_and_failed(seeded: Study, tmp_p
         if status != "open":
             ledger.ended(number, status, "why")  # type: ignore[arg-type]
     ledger.close()
-    found = outcome(tmp_path, seeded, searched, keys, 4)
+    found = results(tmp_path, seeded, searched, keys, 4)
     assert found.checkpoints == (
         Checkpoint(0, 0, "/trials/0", True),
         Checkpoint(0, 1, "/confirm/0", False),
     )
     assert found.diverged == {0: 1} and found.failed == ("confirm trial 0, seed 3: why",)
-    assert outcome(tmp_path, seeded, searched, keys, 0).checkpoints == (Checkpoint(0, 0, "/trials/0", True),)
+    assert results(tmp_path, seeded, searched, keys, 0).checkpoints == (Checkpoint(0, 0, "/trials/0", True),)
 
 
 def scoring(
@@ -166,7 +166,7 @@ def scoring(
         key: {"fid": Score(fid, (fid - 0.1, fid + 0.1)), "psnr": Score(psnr, (psnr - 1, psnr + 1), 4)}
         for key, (fid, psnr) in values.items()
     }
-    return Scoring(OBJECTIVES, keys, Outcome(found, lost, ()), scores)
+    return Scoring(OBJECTIVES, keys, Retrainings(found, lost, ()), scores)
 
 
 LUCKY = {
@@ -177,7 +177,7 @@ LUCKY = {
 
 
 def test_the_lucky_one_of_the_search_is_ranked_by_its_new_seeds() -> None:
-    first, second = confirmed(scoring(LUCKY), front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0)))
+    first, second = rank(scoring(LUCKY), front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0)))
     assert (first.trial, first.rank, second.trial, second.rank) == (1, 1, 0, 2)
     assert first.seeds == second.seeds == (1, 2)
     assert second.searched == {"fid": 1.0, "psnr": 8.0}
@@ -189,15 +189,15 @@ def test_the_lucky_one_of_the_search_is_ranked_by_its_new_seeds() -> None:
 
 def test_a_single_new_seed_is_averaged_with_the_searchs_own() -> None:
     one = {key: value for key, value in LUCKY.items() if key[1] < 2}
-    found = {f.trial: f for f in confirmed(scoring(one), front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0)))}
+    found = {f.trial: f for f in rank(scoring(one), front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0)))}
     assert found[0].seeds == (0, 1) and found[0].values["fid"].estimate == pytest.approx(3.0)
     assert found[0].fresh["fid"] == 5.0
 
 
 def test_trainings_that_diverge_cost_the_rank_but_not_the_probability() -> None:
     values = {(t, s, 1): (2.0 + 0.1 * s + 0.02 * t, 5.0) for t in (0, 1) for s in (0, 1, 2)}
-    steady = confirmed(scoring(values), front((0, 1, 2.0, 5.0), (1, 1, 2.02, 5.0)))
-    shaky = confirmed(scoring(values, {0: 8}), front((0, 1, 2.0, 5.0), (1, 1, 2.02, 5.0)))
+    steady = rank(scoring(values), front((0, 1, 2.0, 5.0), (1, 1, 2.02, 5.0)))
+    shaky = rank(scoring(values, {0: 8}), front((0, 1, 2.0, 5.0), (1, 1, 2.02, 5.0)))
     assert [f.trial for f in steady] == [0, 1] and [f.trial for f in shaky] == [1, 0]
     assert shaky[1].nondominated == steady[0].nondominated and shaky[1].diverged == 8
 
@@ -208,7 +208,7 @@ def test_candidates_of_one_trial_are_told_apart_by_steps_in_whatever_order_they_
     turned = replace(made, keys=[(3, 2), (1, 1), (3, 1), (1, 2)])
     judged = front(*((t, k, values[t, 0, k][0], 5.0 + k) for t in (1, 3) for k in (1, 2)))
     for case in (made, turned):
-        for finalist in confirmed(case, judged):
+        for finalist in rank(case, judged):
             expected = finalist.trial + finalist.steps + 0.015
             assert finalist.values["fid"].estimate == pytest.approx(expected)
             assert finalist.searched["fid"] == finalist.trial + finalist.steps
@@ -236,7 +236,7 @@ def finalist(**changes: Any) -> Finalist:
 
 
 def test_metrics_are_named_by_candidate_and_leave_out_what_is_unknown() -> None:
-    found = confirm.metrics([finalist()])
+    found = metrics([finalist()])
     assert found["confirm/3_2/fid"] == 2.0 and found["confirm/3_2/fid_low"] == 1.5
     assert found["confirm/3_2/fid_high"] == 2.5 and found["confirm/3_2/p_nondominated"] == 0.75
     assert found["confirm/3_2/searched_fid"] == 1.0 and "confirm/3_2/psnr_low" not in found
@@ -244,7 +244,7 @@ def test_metrics_are_named_by_candidate_and_leave_out_what_is_unknown() -> None:
 
 
 def test_json_has_null_where_nothing_is_known() -> None:
-    found = json.loads(json.dumps(plain(finalist()), allow_nan=False))
+    found = json.loads(json.dumps(finalist().to_json(), allow_nan=False))
     assert found["values"]["psnr"] == {"estimate": 20.0, "low": None, "high": None}
 
 
@@ -261,15 +261,15 @@ def test_tables_show_mean_interval_search_value_probability_and_rank() -> None:
     console.print(terminal(many, OBJECTIVES, untouched))
     shown = console.export_text()
     assert "[1.500, 2.500]" in shown and "search 1.000" in shown and "9.000" in shown and "…" not in shown
-    found = Outcome((), {}, ("confirm trial 3, seed 1: its worker died",))
+    found = Retrainings((), {}, ("confirm trial 3, seed 1: its worker died",))
     told = closing(many, OBJECTIVES, found, Path("/report"))
     assert "FID +1" in told and "PSNR (dB) +1" in told and "tries it again" in told and "/report" in told
 
 
 def test_the_picture_holds_the_means_their_bars_and_where_they_came_from(tmp_path: Path) -> None:
     points = [
-        Point(3, 2, {"fid": 1.0, "psnr": 21.0}, {}, True, True),
-        Point(4, 1, {"fid": 3.0, "psnr": 22.0}, {}, True, False),
+        PlottedCandidate(3, 2, {"fid": 1.0, "psnr": 21.0}, {}, True, True),
+        PlottedCandidate(4, 1, {"fid": 3.0, "psnr": 22.0}, {}, True, False),
     ]
     many = [finalist(), finalist(trial=4, steps=1, rank=2)]
     page, picture = figure(many, OBJECTIVES, points, {"fid": 4.0, "psnr": 19.0}, tmp_path / "confirm")
@@ -345,19 +345,19 @@ def test_promote_takes_the_first_of_the_confirmed_ranking(smoke: Study, tmp_path
     folder = begin(study, tmp_path, "completed", "completed")
     judged = saved_front(folder, study, Criteria(CORNER).plain())
     with pytest.raises(InputError, match=r"'smoke' was never confirmed; allowed: it after"):
-        promote.pick("confirmed", judged, folder)
-    path = folder / promote.CONFIRMED
+        pick("confirmed", judged, folder)
+    path = folder / CONFIRMED
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"finalists": [plain(finalist(trial=1, steps=1)), plain(finalist(trial=0))]}))
-    chosen = promote.pick("confirmed", judged, folder)
+    path.write_text(json.dumps({"finalists": [finalist(trial=1, steps=1).to_json(), finalist(trial=0).to_json()]}))
+    chosen = pick("confirmed", judged, folder)
     assert (chosen.trial, chosen.steps, chosen.checkpoint) == (1, 1, "/c/1")
-    assert promote.confirmed(folder, chosen) == {
+    assert confirmed_tags(folder, chosen) == {
         "confirmed.fid": "2 [1.5, 2.5]",
         "confirmed.psnr": "20",
         "confirmed.seeds": "1, 2",
         "confirmed.p_nondominated": "0.750",
     }
-    assert promote.confirmed(folder, replace(chosen, steps=2)) == {}
+    assert confirmed_tags(folder, replace(chosen, steps=2)) == {}
 
 
 def test_the_terms_of_a_confirmation_are_remembered(tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_the_terms_of_a_confirmation_are_remembered(tmp_path: Path) -> None:
 
 def test_what_is_evaluated_is_each_training_at_its_trials_counts_and_the_input(tmp_path: Path) -> None:
     made = scoring({(t, s, k): (1.0, 1.0) for t, k in ((0, 1), (0, 2), (1, 3)) for s in (0, 1)})
-    tasks = confirm.evaluations(made.keys, made.outcome, (Path("c"), Path("r")), tmp_path, "val")
+    tasks = evaluations(made.keys, made.retrainings, (Path("c"), Path("r")), tmp_path, "val")
     assert tasks.keys() == {"input", *made.scores}
     assert {task.split for task in tasks.values()} == {"val"}
     assert len({task.folder for task in tasks.values()}) == 7

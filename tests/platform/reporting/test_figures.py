@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from platform.reporting import figures, matplotlib_plots, panels
-from platform.reporting.figures import Point
+from platform.reporting.panels import PlottedCandidate
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ TIME = Objective("seconds_per_volume", "minimize")
 BASELINE = {"fid": 128.0, "ms_ssim": 0.791}
 
 
-def point(trial: int, fid: float, ssim: float, front: bool = False, knee: bool = False) -> Point:
+def point(trial: int, fid: float, ssim: float, front: bool = False, knee: bool = False) -> PlottedCandidate:
     values = {"fid": fid, "ms_ssim": ssim, "seconds_per_volume": 0.1 * trial}
-    return Point(trial, 4, values, {"lr": 1.234e-4, "name": "<b>&"}, front, knee)
+    return PlottedCandidate(trial, 4, values, {"lr": 1.234e-4, "name": "<b>&"}, front, knee)
 
 
 POINTS = [
@@ -111,7 +111,7 @@ def test_the_picture_marks_each_group_at_its_values() -> None:
 
 
 def test_no_mark_and_no_legend_of_a_picture_is_cut_off() -> None:
-    points = [*POINTS, Point(1234, 16, {"fid": 20.0, "ms_ssim": 0.99}, {}, True, True)]
+    points = [*POINTS, PlottedCandidate(1234, 16, {"fid": 20.0, "ms_ssim": 0.99}, {}, True, True)]
     shown = panels.panels(points, [FID, SSIM], BASELINE)
     figure = matplotlib_plots.pareto_picture(shown, panels.layers(points[-1:] + POINTS[:2]), "title")
     figure.canvas.draw()

@@ -1,7 +1,8 @@
 """Intervals cover, ties are honest, and pairing pays: against closed forms, scipy and simulations."""
 
 from collections.abc import Sequence
-from platform.stats.ranks import Row, Score, cells, interval, ranking, spearman
+from platform.stats.ranks import cells, interval, ranking, spearman
+from platform.stats.scores import Score, SystemResult
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,10 @@ Values = NDArray[np.float64]
 NAN, INF = float("nan"), float("inf")
 
 
-def row(name: str, *estimates: float, kind: str = "system", draws: Sequence[float] = ()) -> Row:
+def row(name: str, *estimates: float, kind: str = "system", draws: Sequence[float] = ()) -> SystemResult:
     """One seed an estimate, all with the same draws around their own."""
     seeds = tuple({"fid": Score(e, tuple(e + d for d in draws))} for e in estimates)
-    return Row(name, name.upper(), seeds, kind=kind)
+    return SystemResult(name, name.upper(), seeds, kind=kind)
 
 
 def bootstrap(values: Values, picks: NDArray[np.int64], subjects: int = 0) -> Score:
@@ -24,7 +25,7 @@ def bootstrap(values: Values, picks: NDArray[np.int64], subjects: int = 0) -> Sc
     return Score(float(values.mean()), tuple(values[picks].mean(1).tolist()), subjects)
 
 
-def marks(rows: Sequence[Row], direction: str = "minimize") -> list[str]:
+def marks(rows: Sequence[SystemResult], direction: str = "minimize") -> list[str]:
     """For each row: best, tied, or nothing."""
     found = cells(rows, "fid", direction)
     return ["" if c is None else "best" * c.best + "tied" * c.tied for c in found]
@@ -47,7 +48,7 @@ def test_draws_are_averaged_over_seeds_draw_by_draw() -> None:
     opposed = [Score(1.0, tuple(1 + wave)), Score(3.0, tuple(3 - wave))]
     alike = [Score(1.0, tuple(1 + wave)), Score(3.0, tuple(3 + wave))]
     found = cells(
-        [Row("a", "A", tuple({"kid": s} for s in seeds)) for seeds in (opposed, alike)], "kid", "minimize"
+        [SystemResult("a", "A", tuple({"kid": s} for s in seeds)) for seeds in (opposed, alike)], "kid", "minimize"
     )
     assert found[0] and found[1]
     assert (found[0].low, found[0].high) == pytest.approx((2.0, 2.0))
@@ -102,12 +103,12 @@ def test_paired_differences_tell_apart_what_unpaired_ones_cannot() -> None:
     picks = rng.integers(0, 30, (1000, 30))
     hard = rng.normal(20, 3, 30)
     good, bad = hard + 0.1 + rng.normal(0, 0.02, 30), hard + rng.normal(0, 0.02, 30)
-    rows = [Row(n, n, ({"psnr": bootstrap(v, picks)},)) for n, v in (("good", good), ("bad", bad))]
+    rows = [SystemResult(n, n, ({"psnr": bootstrap(v, picks)},)) for n, v in (("good", good), ("bad", bad))]
     best, other = cells(rows, "psnr", "maximize")
     assert best and other
     assert best.best and not other.tied
     assert other.low < best.low < other.high < best.high
-    shuffled = Row("bad", "bad", ({"psnr": bootstrap(bad, rng.integers(0, 30, (1000, 30)))},))
+    shuffled = SystemResult("bad", "bad", ({"psnr": bootstrap(bad, rng.integers(0, 30, (1000, 30)))},))
     unpaired = cells([rows[0], shuffled], "psnr", "maximize")[1]
     assert unpaired and unpaired.tied
 
@@ -119,7 +120,7 @@ def test_equal_systems_are_told_apart_in_5_of_100_cohorts(gap: float, rate: floa
     picks = rng.integers(0, 25, (300, 25))
     for _ in range(400):
         values = rng.normal(0, 1, (2, 25)) + np.array([[0.0], [gap]])
-        rows = [Row(n, n, ({"psnr": bootstrap(v, picks, 25)},)) for n, v in zip("ab", values, strict=True)]
+        rows = [SystemResult(n, n, ({"psnr": bootstrap(v, picks, 25)},)) for n, v in zip("ab", values, strict=True)]
         apart.append(not any(c and c.tied for c in cells(rows, "psnr", "maximize")))
     if rate is None:
         assert np.mean(apart) > 0.85
@@ -178,9 +179,9 @@ def test_an_exact_tie_is_a_tie() -> None:
 
 
 def test_a_row_without_the_metric_has_no_cell() -> None:
-    rows = [Row("cut", "CUT", note="diverged"), row("unsb", 1.0), Row("inr", "INR", ({"kid": Score(0.1)},))]
+    rows = [SystemResult("cut", "CUT", note="diverged"), row("unsb", 1.0), SystemResult("inr", "INR", ({"kid": Score(0.1)},))]
     assert [cell is None for cell in cells(rows, "fid", "minimize")] == [True, False, True]
-    partly = Row("cut", "CUT", ({"kid": Score(1.0)}, {"fid": Score(2.0)}))
+    partly = SystemResult("cut", "CUT", ({"kid": Score(1.0)}, {"fid": Score(2.0)}))
     (cell,) = cells([partly], "fid", "minimize")
     assert cell and (cell.mean, cell.sd) == (2.0, None)
 
@@ -188,7 +189,7 @@ def test_a_row_without_the_metric_has_no_cell() -> None:
 @pytest.mark.filterwarnings("error")
 def test_infinite_and_undefined_values_break_nothing() -> None:
     draws = (-1.0, 0.0, 1.0)
-    infinite = Row("truth", "T", ({"fid": Score(INF, (INF, INF, INF))},) * 2)
+    infinite = SystemResult("truth", "T", ({"fid": Score(INF, (INF, INF, INF))},) * 2)
     rows = [
         row("a", NAN, draws=draws),
         infinite,
