@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform.comparison import realism_fidelity, slice_grid, tables
+from platform.comparison import tables
+from platform.comparison.realism_fidelity_plots import realism_fidelity_figure
+from platform.comparison.slice_grid import slice_grid_figure
 from platform.execution.evaluation_tasks import evaluate_all
 from platform.execution.fixed_trials import FixedTrials, Training
 from platform.pareto.front import Front, candidates
@@ -56,8 +58,8 @@ def report_comparison(
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
     write_text(files[1], tables.csv(rows, [*METRICS, *shown]))
-    files += realism_fidelity.plane(rows, folder / "plane")
-    files.append(slice_grid.gallery(pictured(trials.trials(), folders), folder / "gallery.png"))
+    files += realism_fidelity_figure(rows, folder / "plane")
+    files.append(slice_grid_figure(pictured(trials.trials(), folders), folder / "gallery.png"))
     for file in files:
         trials.recorder.study_artifact(file, "report")
     for number in counts:
