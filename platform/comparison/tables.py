@@ -2,13 +2,13 @@
 
 import csv as comma_separated
 import io
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from platform.comparison import published_table
 from platform.comparison.published_table import PAIRED, UNPAIRED
-from platform.reporting.tables import bounds_text, heading, markdown_table, screen_table
-from platform.stats.ranks import Cell, cells, interval
+from platform.comparison.table_cells import CellText, fact_cells, metric_column
+from platform.reporting.tables import heading, markdown_table, screen_table
+from platform.stats.ranks import interval
 from platform.stats.scores import SystemResult
 from types import MappingProxyType
 
@@ -28,7 +28,6 @@ TITLES = {
     "C": "C. Extended measures",
 }
 UNPAIRED_ONLY = "no paired subjects"
-EMPTY = "—"
 _KINDS = ("input", "truth", "system")
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -75,37 +74,10 @@ def csv(rows: Sequence[SystemResult], metrics: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Text:
-    """A cell as it is written."""
-
-    value: str = EMPTY
-    interval: str = ""
-    spread: str = ""
-    best: bool = False
-    tied: bool = False
-
-    @property
-    def estimate(self) -> str:
-        """The value with its mark."""
-        return f"{self.value}†" if self.tied else self.value
-
-    @property
-    def markdown(self) -> str:
-        """All parts, the best in bold."""
-        bold = replace(self, value=f"**{self.value}**") if self.best else self
-        return " ".join(part for part in (bold.estimate, self.interval, self.spread) if part)
-
-    @property
-    def screen(self) -> Text:
-        """The estimate, digits below digits whether it has a mark or not."""
-        return Text(self.estimate + ("" if self.tied else " "), "bold" if self.best else "")
-
-
-@dataclass(frozen=True)
 class _Table:
     heads: list[str]
     labels: list[str]
-    body: list[list[_Text]]
+    body: list[list[CellText]]
     """One list a row, as long as the heads."""
 
     @property
@@ -157,54 +129,17 @@ def _table(
 ) -> _Table:
     rows = sorted(rows, key=lambda row: _KINDS.index(row.kind))
     marks = _note_marks(rows)
-    columns = [_column(rows, metric, direction) for metric, direction in metrics.items()]
+    columns = [metric_column(rows, metric, direction) for metric, direction in metrics.items()]
     body = [list(line) for line in zip(*columns, strict=True)]
     for row, line in zip(rows, body, strict=True):
         if not row.seeds and row.note:
-            line[:] = [_Text(_line(row.note)), *(_Text("") for _ in line[1:])]
+            line[:] = [CellText(_line(row.note)), *(CellText("") for _ in line[1:])]
         if facts:
-            line += [_Text(w(row.facts[name])) if name in row.facts else _Text() for name, w in _WRITERS]
+            line += fact_cells(row)
     heads = [_heading(metric, direction, radiology) for metric, direction in metrics.items()]
     labels = [f"{row.label}{marks.get(row.name, '')}" for row in rows]
     costs = ("steps", "parameters", "training", "per volume") if facts else ()
     return _Table([*heads, *costs], labels, body)
-
-
-def _column(rows: Sequence[SystemResult], metric: str, direction: str) -> list[_Text]:
-    column = cells(rows, metric, direction)
-    systems = [cell for cell, row in zip(column, rows, strict=True) if cell and row.kind == "system"]
-    places = _places(systems or [cell for cell in column if cell])
-    return [_Text() if cell is None else _text(cell, places) for cell in column]
-
-
-def _text(cell: Cell, places: int) -> _Text:
-    write = partial(_fixed, places=max(0, places - 1))
-    known = cell.sd is not None and np.isfinite(cell.sd)
-    return _Text(
-        value=_fixed(cell.mean, places),
-        interval=bounds_text(cell.low, cell.high, write) if cell.low < cell.high else "",
-        spread=f"± {cell.sd:.{places}f}" if known else "",
-        best=cell.best,
-        tied=cell.tied,
-    )
-
-
-def _places(column: Sequence[Cell]) -> int:
-    """Decimals of a column: four digits of a typical value, three of its interval's half width at most."""
-    sizes = [abs(cell.mean) for cell in column if np.isfinite(cell.mean) and cell.mean]
-    halves = [(cell.high - cell.low) / 2 for cell in column if cell.high > cell.low]
-    wanted = [
-        digits - 1 - int(np.floor(np.log10(np.median(values))))
-        for digits, values in ((4, sizes), (3, halves))
-        if values
-    ]
-    return min(5, max(0, min(wanted, default=0)))
-
-
-def _fixed(value: float, places: int) -> str:
-    if not np.isfinite(value):
-        return "undefined" if np.isnan(value) else "∞" if value > 0 else "-∞"
-    return f"{round(value, places) + 0.0:.{places}f}"  # adding 0.0 takes the sign off -0.0
 
 
 def _heading(metric: str, direction: str, radiology: str = "") -> str:
@@ -213,28 +148,6 @@ def _heading(metric: str, direction: str, radiology: str = "") -> str:
 
 def _directions(metrics: Sequence[str]) -> dict[str, str]:
     return {metric: METRICS[metric] for metric in metrics}
-
-
-def _count(value: float) -> str:
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.0f}"
-
-
-def _duration(seconds: float) -> str:
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:#.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-_WRITERS: tuple[tuple[str, Callable[[float], str]], ...] = (
-    ("steps", "{:g}".format),
-    ("parameters", _count),
-    ("train_seconds", _duration),
-    ("seconds_per_volume", _duration),
-)
 
 
 def _published(rows: Sequence[SystemResult]) -> str:

@@ -32,6 +32,7 @@ from trainers.metrics.frechet import Interval
 if TYPE_CHECKING:
     from rich.table import Table
 
+LINE = "\n"
 TITLE = "Confirmed with new seeds"
 NOTE = (
     "Means over the trainings named, on validation subjects, with 95 % intervals over seeds and subjects; "
@@ -58,9 +59,6 @@ def terminal(
     return table
 
 
-LINE = "\n"
-
-
 def markdown(
     finalists: Sequence[Finalist], objectives: Sequence[Objective], untouched: Mapping[str, Interval]
 ) -> str:
@@ -82,9 +80,8 @@ def closing(
     """By how much the search was too optimistic, failures, and where the report is."""
     gaps = optimism(finalists, objectives).items()
     values = ", ".join(f"{metric_label(name)} {gap:+.3g}" for name, gap in gaps)
-    lines = (
-        [f"winner's curse (how much better the search's values are, on average): {values}"] if gaps else []
-    )
+    meaning = "how much better the search's values are, on average"
+    lines = [f"winner's curse ({meaning}): {values}"] if values else []
     lines += [f"{reason}; the same command tries it again" for reason in retrainings.failed]
     return "\n".join([*lines, f"report: {folder}"])
 

@@ -108,13 +108,10 @@ def _lines(
 ) -> Iterator[tuple[Objective, SplitComparison, list[str]]]:
     for objective in objectives:
         for row in rows:
-            name = objective.name
-            values = [number(row.searched[name])] if name in row.searched else [""]
-            values += [
-                interval_text(side[name]) if name in side else "" for side in (row.validation, row.test)
-            ]
-            values += [number(row.own[name]) if name in row.own else ""]
-            yield objective, row, [*values, str(row.trainings) if row.key else ""]
+            name, splits = objective.name, (row.validation, row.test)
+            searched, own = (number(of[name]) if name in of else "" for of in (row.searched, row.own))
+            intervals = [interval_text(split[name]) if name in split else "" for split in splits]
+            yield objective, row, [searched, *intervals, own, str(row.trainings) if row.key else ""]
 
 
 @dataclass(frozen=True)
