@@ -3,7 +3,14 @@
 from pathlib import Path
 from platform.comparison import systems
 from platform.comparison.published_table import LABELS
-from platform.comparison.systems import TrainingBudget, System, common_budget, find_systems, require_common, conditions
+from platform.comparison.systems import (
+    System,
+    TrainingBudget,
+    common_budget,
+    conditions,
+    find_systems,
+    require_common,
+)
 from platform.execution.machine import Machine
 
 import pytest

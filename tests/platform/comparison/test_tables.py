@@ -69,7 +69,8 @@ def test_the_bounds_come_first_and_systems_in_the_given_order() -> None:
 
 def test_a_measure_without_a_better_direction_has_no_winner() -> None:
     rows = [
-        SystemResult(n, n.upper(), ({"dice": Score(v), "slice_shift": Score(v)},)) for n, v in (("a", 1.0), ("b", 2.0))
+        SystemResult(n, n.upper(), ({"dice": Score(v), "slice_shift": Score(v)},))
+        for n, v in (("a", 1.0), ("b", 2.0))
     ]
     text = tables.markdown(
         rows, radiology="rad-fallback", extended={"dice": "maximize", "slice_shift": "none"}
@@ -122,11 +123,15 @@ def test_without_pairs_table_b_is_one_line() -> None:
 
 def test_a_diverged_system_says_so_in_its_row() -> None:
     note = "diverged at step 120:\nG_GAN is |nan|"
-    text = tables.markdown([SystemResult("cut", "CUT", note=note, facts=FACTS), like_the_paper("unsb")], radiology="x")
+    text = tables.markdown(
+        [SystemResult("cut", "CUT", note=note, facts=FACTS), like_the_paper("unsb")], radiology="x"
+    )
     row = next(line for line in text.splitlines() if line.startswith("| CUT |"))
     assert row == r"| CUT | diverged at step 120: G_GAN is \|nan\| |  |  |  | 400 | 11.4 M | 1.5 h | 0.25 s |"
     assert "¹" not in text
-    assert "diverged at step 120" in plain([SystemResult("cut", "CUT", note="diverged at step 120")], width=200)
+    assert "diverged at step 120" in plain(
+        [SystemResult("cut", "CUT", note="diverged at step 120")], width=200
+    )
 
 
 def test_a_partly_diverged_system_has_a_footnote() -> None:
@@ -157,7 +162,9 @@ def test_facts_read_in_fitting_units(fact: str, value: float, text: str) -> None
 
 
 def test_infinite_undefined_and_missing_values_are_told_apart() -> None:
-    odd = SystemResult("odd", "Odd", ({"fid": Score(float("nan")), "psnr_t1": Score(20.0), "kid": Score(-1e-9)},))
+    odd = SystemResult(
+        "odd", "Odd", ({"fid": Score(float("nan")), "psnr_t1": Score(20.0), "kid": Score(-1e-9)},)
+    )
     text = tables.markdown([TRUTH, odd, like_the_paper("cut")], radiology="rad-fallback")
     assert cell(text, "B", "3 T", "PSNR T1") == "∞"
     assert cell(text, "B", "3 T", "PSNR T2") == "—"
