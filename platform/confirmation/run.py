@@ -62,7 +62,7 @@ class ConfirmationRequest:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """Where the MLflow run of a study is found."""
+    """The MLflow run of a study."""
 
     uri: str
     experiment: str
