@@ -95,22 +95,24 @@ def test_fids_of_a_wide_range_are_on_a_logarithmic_axis(largest: float, log: boo
     assert view.unit(np.array([[middle, view.limits[1].mean()]])) == pytest.approx(np.array([[0.5, 0.5]]))
 
 
-def test_an_interval_that_reaches_zero_does_not_break_the_logarithm(tmp_path: Path) -> None:
-    wide = result("A", fid=Score(0.05, tuple(np.linspace(-0.2, 0.3, 401))), psnr=Score(20.0))
-    rows = [wide, system("b", 3.0, 21.0)]
-    (view,) = views(rows)
-    assert view.log and (view.bars > 0).all()
-    assert len(realism_fidelity_figure(rows, tmp_path / "plane")) == 2
+WIDE = result("A", fid=Score(0.05, tuple(np.linspace(-0.2, 0.3, 401))), psnr=Score(20.0))
+"""Its interval reaches zero."""
 
 
-@pytest.mark.parametrize("rows", [[], [ROWS[1]], [result("A", fid=Score(1.0))]])
-def test_without_fidelity_there_is_no_figure(rows: list[SystemResult], tmp_path: Path) -> None:
-    assert realism_fidelity_figure(rows, tmp_path / "plane") == ()
-
-
-@pytest.mark.parametrize("row", [ROWS[0], ROWS[2], result("A", fid=Score(1.0), psnr=Score(20.0))])
-def test_the_input_alone_and_a_single_system_are_drawn(row: SystemResult, tmp_path: Path) -> None:
-    assert all(path.is_file() for path in realism_fidelity_figure([row], tmp_path / "plane"))
+@pytest.mark.parametrize(
+    ("rows", "files"),
+    [
+        *(([], 0), ([ROWS[1]], 0), ([result("A", fid=Score(1.0))], 0)),
+        *(([row], 2) for row in (ROWS[0], ROWS[2], result("A", fid=Score(1.0), psnr=Score(20.0)))),
+        ([WIDE, system("b", 3.0, 21.0)], 2),
+    ],
+)
+def test_any_row_with_both_measures_is_drawn(rows: list[SystemResult], files: int, tmp_path: Path) -> None:
+    paths = realism_fidelity_figure(rows, tmp_path / "plane")
+    assert len(paths) == files and all(path.is_file() for path in paths)
+    if WIDE in rows:
+        (view,) = views(rows)
+        assert view.log and (view.bars > 0).all(), "a logarithm needs positive bounds"
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -110,29 +110,21 @@ def test_the_best_is_bold_and_ties_have_a_dagger_that_the_caption_explains() -> 
     assert "† not distinguishable from the best" in text and "†" not in markdown(rows[:2])
 
 
-def test_the_fallback_is_never_called_radimagenet() -> None:
-    rows = [published("cut")]
-    assert "radimagenet" not in (markdown(rows) + terminal(rows)).lower()
-    assert "Rad-FID (radimagenet) ↓" in markdown(rows, radiology="radimagenet")
-
-
-def test_without_pairs_table_b_is_one_line() -> None:
+def test_without_pairs_table_b_is_one_line_and_the_fallback_is_not_called_radimagenet() -> None:
     unpaired = result("cut", {m: TABLE["cut"][m] for m in UNPAIRED})
     text = markdown([unpaired])
+    assert "radimagenet" not in (text + terminal([unpaired])).lower()
+    assert "Rad-FID (radimagenet) ↓" in markdown([unpaired], radiology="radimagenet")
     assert text.split("### B")[1].split("###")[0].split("\n", 1)[1].strip() == "no paired subjects"
     assert len(grid(text, "A")) == 2 and "no paired subjects" in terminal([unpaired])
 
 
-def test_the_row_of_a_diverged_system_says_so() -> None:
+def test_a_diverged_system_says_so_in_its_row_and_a_partly_diverged_one_in_a_footnote() -> None:
     cut = result("cut", note="diverged at step 120:\nG_GAN is |nan|", facts=FACTS)
     text = markdown([cut, published("unsb")])
     row = next(line for line in text.splitlines() if line.startswith("| CUT |"))
     assert row == r"| CUT | diverged at step 120: G_GAN is \|nan\| |  |  |  | 400 | 11.4 M | 1.5 h | 0.25 s |"
-    assert "¹" not in text
-    assert "diverged at step 120" in terminal([cut], width=200)
-
-
-def test_a_partly_diverged_system_has_a_footnote() -> None:
+    assert "¹" not in text and "diverged at step 120" in terminal([cut], width=200)
     rows = [published("unsb"), published("cut", note="seed 2 diverged")]
     assert [line[0] for line in grid(markdown(rows), "A")[1:]] == ["UNSB", "CUT¹"]
     assert "¹ CUT: seed 2 diverged" in markdown(rows).splitlines()
@@ -187,16 +179,12 @@ def test_csv_holds_every_score_exactly() -> None:
         score = source.seeds[int(line["seed"])][line["metric"]]
         assert float(line["estimate"]) == score.estimate
         assert float(line["low"]) < score.estimate < float(line["high"])
+    bare = result("a", {"fid": float(np.float64(0.1)), "psnr": np.float64("inf")})
+    without_bounds = ["a,A,system,0,fid,0.1,,,,,,,", "a,A,system,0,psnr,inf,,,,,,,"]
+    assert tables.csv([bare], ["fid", "psnr"]).splitlines()[1:] == without_bounds
     third = lines[2]
     assert (third["parameters"], float(third["extra"]), third["steps"]) == ("11380000", 1 / 3, "400")
     assert (lines[0]["parameters"], lines[-1]["note"]) == ("", "diverged, alas")
-
-
-def test_csv_leaves_unknown_bounds_empty_and_writes_numpy_values_as_numbers() -> None:
-    row = result("a", {"fid": float(np.float64(0.1)), "psnr": np.float64("inf")})
-    lines = tables.csv([row], ["fid", "psnr"]).splitlines()
-    assert lines[1].startswith("a,A,system,0,fid,0.1,,,")
-    assert lines[2].startswith("a,A,system,0,psnr,inf,,,")
 
 
 def test_the_screen_shows_means_and_marks() -> None:

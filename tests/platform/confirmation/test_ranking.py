@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from platform.confirmation.ranking import interval_metrics, optimism, rank, ranking_metrics
+from platform.confirmation.ranking import optimism, rank, ranking_metrics
 from platform.confirmation.scoring import subject_intervals
 from platform.study.criteria import Bound
 from platform.study.settings import Objective
@@ -10,7 +10,6 @@ from platform.study.settings import Objective
 import pytest
 
 from tests.platform.confirmation.examples import OBJECTIVES, finalist, front, scoring
-from trainers.metrics.frechet import Interval
 
 SEARCHED = front((0, 1, 1.0, 8.0), (1, 1, 2.0, 7.0))
 LUCKY = {
@@ -56,7 +55,7 @@ def test_a_trials_step_counts_are_kept_apart_in_any_order() -> None:
             assert each.searched["fid"] == each.trial + each.steps
 
 
-def test_candidates_that_violate_a_constraint_by_their_new_seeds_are_last_and_dominate_none() -> None:
+def test_candidates_that_violate_a_constraint_are_last_by_violation_and_dominate_none() -> None:
     better = LUCKY | {(1, 1, 1): (0.5, 6.0), (1, 2, 1): (0.4, 5.8)}  # trial 1's means: .45, 5.9
     without = rank(scoring(better), SEARCHED)
     assert [f.trial for f in without] == [1, 0] and without[1].nondominated < 0.1
@@ -64,38 +63,27 @@ def test_candidates_that_violate_a_constraint_by_their_new_seeds_are_last_and_do
     assert (first.trial, first.rank, first.broken) == (0, 1, {}) and first.nondominated == 1
     assert (second.trial, second.rank, second.nondominated) == (1, 2, 0.0)
     assert second.broken == pytest.approx({"psnr": 5.9})
-
-
-def test_of_candidates_that_violate_constraints_the_least_violation_is_first() -> None:
     bounds = (Bound("psnr", "min", 9.0), Bound("fid", "max", 5.0))
-    first, second = rank(scoring(LUCKY), replace(SEARCHED, bounds=bounds))
-    assert (first.trial, second.trial) == (1, 0)
-    assert first.broken == {"psnr": 7.0} and second.broken == pytest.approx({"psnr": 4.1, "fid": 5.1})
+    least, most = rank(scoring(LUCKY), replace(SEARCHED, bounds=bounds))
+    assert (least.trial, least.broken, most.trial) == (1, {"psnr": 7.0}, 0)
+    assert most.broken == pytest.approx({"psnr": 4.1, "fid": 5.1})
 
 
-def test_metrics_are_named_by_candidate_and_leave_out_unknown_bounds() -> None:
+def test_metrics_are_named_by_candidate_and_unknown_bounds_are_left_out_or_null() -> None:
     metrics = ranking_metrics([finalist()])
     expected = {"fid": 2.0, "fid_low": 1.5, "fid_high": 2.5, "p_nondominated": 0.75, "searched_fid": 1.0}
     assert metrics.items() >= {f"confirm/3_2/{name}": value for name, value in expected.items()}.items()
     assert "confirm/3_2/psnr_low" not in metrics
-    named = interval_metrics("3_2", {"fid": Interval(1.0, 0.0, 2.0)})
-    assert named.keys() == {"3_2/fid", "3_2/fid_low", "3_2/fid_high"}
-
-
-def test_json_has_null_for_unknown_bounds() -> None:
     written = json.loads(json.dumps(finalist().to_json(), allow_nan=False))
     assert written["values"]["psnr"] == {"estimate": 20.0, "low": None, "high": None}
 
 
-def test_bounds_of_an_interval_stay_in_the_metrics_range() -> None:
+def test_intervals_of_the_input_stay_in_a_metrics_range_and_include_a_measured_cost() -> None:
+    names = {"fid": "minimize", "ms_ssim": "maximize", "seconds_per_volume": "minimize"}
+    objectives = [Objective(*of) for of in names.items()]
     wide = {"fid": [0.1, [-5.0, 5.0]], "ms_ssim": [0.9, [0.1, 1.7]]}
-    facts = {"scores": wide, "extended": {}, "costs": {}, "subjects": 2}
-    intervals = subject_intervals(facts, (Objective("fid", "minimize"), Objective("ms_ssim", "maximize")))
+    facts = {"scores": wide, "extended": {}, "costs": {"seconds_per_volume": 3.0}, "subjects": 2}
+    intervals = subject_intervals(facts, objectives)
     assert intervals["fid"].low == 0.0 and intervals["ms_ssim"].high == 1.0
-
-
-def test_a_measured_cost_is_an_objective_like_the_others() -> None:
-    objectives = (Objective("seconds_per_volume", "minimize"),)
-    facts = {"scores": {}, "extended": {}, "costs": {"seconds_per_volume": 3.0}, "subjects": 2}
-    assert subject_intervals(facts, objectives)["seconds_per_volume"].estimate == 3.0
-    assert subject_intervals({**facts, "costs": {}}, objectives) == {}
+    assert intervals["seconds_per_volume"].estimate == 3.0
+    assert subject_intervals({**facts, "scores": {}, "costs": {}}, objectives) == {}

@@ -66,25 +66,22 @@ def test_every_pair_of_objectives_has_a_panel(
     assert size(picture)[0] > 900 * min(pairs, 2)
 
 
-def test_the_picture_draws_each_kind_at_its_values() -> None:
+def test_the_picture_draws_each_kind_at_its_values_and_cuts_nothing_off() -> None:
     shown = panels.panels(CANDIDATES, [FID, SSIM], BASELINE)
-    axes = matplotlib_plots.pareto_picture(shown, panels.layers(CANDIDATES), "title").axes[0]
+    figure = matplotlib_plots.pareto_picture(shown, panels.layers(CANDIDATES), "title")
+    axes = figure.axes[0]
     marks = {m.get_label(): {tuple(p) for p in m.get_offsets().tolist()} for m in axes.collections}
     labels = {"front": "Pareto front", "knee": "knee: trial 2, 4 steps"}
     assert marks == {labels.get(kind, kind): positions for kind, positions in POSITIONS.items()}
     assert axes.get_xlabel() == "FID, lower is better"
     assert axes.get_ylabel() == "MS-SSIM, higher is better"
-
-
-def test_no_marker_and_no_legend_of_a_picture_is_cut_off() -> None:
     far = PlottedCandidate(1234, 16, {"fid": 20.0, "ms_ssim": 0.99}, {}, True, True)
-    candidates = [far, *CANDIDATES[:2]]
-    shown = panels.panels(candidates, [FID, SSIM], BASELINE)
-    figure = matplotlib_plots.pareto_picture(shown, panels.layers(candidates), "title")
+    figure = matplotlib_plots.pareto_picture(
+        panels.panels([far, *CANDIDATES], [FID, SSIM], BASELINE), panels.layers([far, *CANDIDATES[:2]]), ""
+    )
     figure.canvas.draw()
-    frame, legend = figure.bbox, figure.legends[0].get_window_extent()
+    frame, legend, axes = figure.bbox, figure.legends[0].get_window_extent(), figure.axes[0]
     assert frame.x0 <= legend.x0 and legend.x1 <= frame.x1
-    axes = figure.axes[0]
     assert all(axes.viewLim.contains(*place) for mark in axes.collections for place in mark.get_offsets())
 
 
@@ -99,18 +96,16 @@ def test_the_edge_of_the_front_bounds_the_dominated_region(
     np.testing.assert_array_equal(panels.staircase(x, y, directions), expected)
 
 
-def test_a_study_without_candidates_still_has_its_pictures(tmp_path: Path) -> None:
-    paths = figures.pareto_figure([], [FID, SSIM], BASELINE, tmp_path / "front")
-    paths += figures.hypervolume_figure([], tmp_path / "hypervolume")
-    assert all(path.is_file() for path in paths)
-
-
 def test_the_hypervolume_curve_is_drawn_over_the_finished_trials(tmp_path: Path) -> None:
     page, picture = figures.hypervolume_figure([0.0, 0.25, 0.5, 0.625], tmp_path / "hypervolume")
     (trace,) = traces(page)
     assert (trace["x"], trace["y"]) == ([1, 2, 3, 4], [0.0, 0.25, 0.5, 0.625])
-    assert trace["line"]["shape"] == "hv"
-    assert size(picture) == (1024, 608)
+    assert trace["line"]["shape"] == "hv" and size(picture) == (1024, 608)
+
+
+def test_a_study_without_candidates_still_has_its_pictures(tmp_path: Path) -> None:
+    paths = figures.pareto_figure([], [FID, SSIM], BASELINE, tmp_path / "front")
+    assert all(path.is_file() for path in paths + figures.hypervolume_figure([], tmp_path / "hypervolume"))
 
 
 def rows() -> list[dict[str, np.ndarray[Any, np.dtype[np.float64]]]]:

@@ -70,12 +70,9 @@ def test_two_objectives_of_independent_noise_multiply() -> None:
     assert second == pytest.approx(1 - norm.cdf(0.4) * norm.cdf(-0.2), abs=0.006)
 
 
-def test_equal_candidates_are_equally_probable() -> None:
+def test_equal_candidates_are_equally_probable_and_without_noise_exactly_the_front_is_nondominated() -> None:
     same = [group(exact_seeds(1.0, 0.5, 3)) for _ in range(4)]
     assert chances(same, NO_SUBJECTS, "maximize") == pytest.approx(np.full(4, 0.25), abs=0.01)
-
-
-def test_without_noise_exactly_the_front_is_nondominated_and_copies_are_too() -> None:
     points = [[1.0, 4.0], [2.0, 2.0], [2.0, 2.0], [3.0, 3.0], [4.0, 1.0]]
     found = chances([group([[point]]) for point in points], (0, 0), "minimize", "minimize")
     assert found.tolist() == [1, 1, 1, 0, 1]

@@ -127,20 +127,12 @@ def test_equal_systems_are_not_tied_in_5_of_100_cohorts(gap: float, least: float
 def test_by_seeds_alone_systems_are_tied_as_by_welchs_test(
     a: tuple[float, ...], b: tuple[float, ...]
 ) -> None:
-    """Shifted to just below and just above its critical distance."""
+    """Shifted to just below and just above its critical distance, two seeds included."""
     known = stats.ttest_ind(b, a, equal_var=False)
     critical = stats.t.ppf(0.975, known.df) * (np.mean(b) - np.mean(a)) / known.statistic
     for share, expected in ((0.999, "tied"), (1.001, "")):
         shifted = np.array(b) - np.mean(b) + np.mean(a) + share * critical
         assert marks([row("a", *a), row("b", *shifted.tolist())]) == ["best", expected]
-
-
-def test_equal_systems_of_few_seeds_are_not_tied_in_at_most_5_of_100_cases() -> None:
-    """Welch's test with two seeds errs on the safe side."""
-    rng = np.random.default_rng(4)
-    pairs = rng.standard_normal((600, 2, 2)).tolist()
-    apart = [not any(m == "tied" for m in marks([row("a", *a), row("b", *b)])) for a, b in pairs]
-    assert np.mean(apart) < 0.06
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.995, "tied"), (1.005, "")])
