@@ -1,10 +1,10 @@
 """What is compared under which conditions: systems found, budgets read, differences refused."""
 
 from pathlib import Path
-from platform.comparison import systems
 from platform.comparison.published_table import LABELS
 from platform.comparison.systems import System, TrainingBudget, common_budget, conditions, find_systems
 from platform.execution.machine import Machine
+from platform.spaces.loader import FOLDER
 
 import pytest
 
@@ -21,7 +21,7 @@ def find(*names: str, profile: str | None = "smoke", source: str | None = None) 
 def own(tmp_path: Path) -> Path:
     """A user's own space beside the shipped ones."""
     path = tmp_path / "mine.yaml"
-    path.write_text(SPACE.format(systems.FOLDER.resolve()))
+    path.write_text(SPACE.format(FOLDER.resolve()))
     return path
 
 
@@ -32,15 +32,10 @@ def test_all_are_the_papers_ten_in_its_order_then_own_spaces_and_are_found_again
     assert [s.study.to_json() for s in again] == [s.study.to_json() for s in found]
 
 
-def test_a_system_trains_at_its_spaces_first_point() -> None:
-    (system,) = find("asp_dmd")
-    config = system.config(seed=3, steps=7)
+def test_a_system_trains_at_its_spaces_first_point_on_the_requested_cohort() -> None:
+    config = find("asp_dmd")[0].config(seed=3, steps=7)
     assert (config.seed, config.steps, config.lambda_DMD, config.refinement_steps) == (3, 7, 0.5, 5)
-
-
-def test_another_cohort_replaces_that_of_the_spaces() -> None:
-    (system,) = find("cut", source="phantom")
-    assert system.study.cohort.config.train == 3
+    assert find("cut", source="phantom")[0].study.cohort.config.train == 3
     with pytest.raises(InputError, match="nowhere"):
         find("cut", source="nowhere")
 

@@ -1,67 +1,45 @@
 """Which candidates are retrained with which seeds, and the results that the ledger holds."""
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from platform.confirmation.retraining import FOLDER, Checkpoint, new_seeds, results, trainings
 from platform.confirmation.run import REQUEST_FILE, ConfirmationRequest
 from platform.confirmation.scoring import evaluations
-from platform.storage.ledger import Ledger
+from platform.storage.ledger import Ledger, TrialStatus
 from platform.study.study import Study
-from typing import Annotated
 
-import pytest
-
-from tests.platform.confirmation.examples import OBJECTIVES, front, scoring
-from trainers.config import Range
+from tests.platform.confirmation.examples import front, scoring
 from trainers.report import Report
 
-
-@dataclass(frozen=True, kw_only=True)
-class SeededConfig:
-    """As much of a trial's configuration as a retraining changes."""
-
-    weight: Annotated[float, Range(0, 100)] = 1.0
-    steps: Annotated[int, Range(1, 100)] = 5
-    seed: Annotated[int, Range(0, 100)] = 0
-
-
-@pytest.fixture
-def seeded(toy: Callable[..., Study]) -> Study:
-    """A study whose configuration has a seed."""
-    return toy(configs=(SeededConfig,), search=(), start=(), objectives=OBJECTIVES)
+ENDS: tuple[TrialStatus, ...] = ("completed", "diverged", "failed")
 
 
 def test_new_seeds_are_never_the_trials_own() -> None:
     assert new_seeds(0, 3) == [1, 2, 3] and new_seeds(1, 3) == [0, 2, 3] and new_seeds(9, 2) == [0, 1]
 
 
-def test_every_trial_is_trained_with_its_first_new_seed_before_any_with_its_second(seeded: Study) -> None:
-    searched = front((0, 1, 1.0, 1.0), (1, 1, 2.0, 2.0), (1, 2, 3.0, 3.0), params={"weight": 7.0})
-    made = trainings(seeded, searched, [(0, 1), (1, 1), (1, 2)], 2)
+def test_every_trial_is_trained_with_its_first_new_seed_before_any_with_its_second(smoke: Study) -> None:
+    searched = front((0, 1, 1.0, 1.0), (1, 1, 2.0, 2.0), (1, 2, 3.0, 3.0), params={"lambda_DMD": 1.5})
+    made = trainings(smoke, searched, [(0, 1), (1, 1), (1, 2)], 2)
     expected = [(f"confirm trial {trial}", f"trial {trial}", seed) for seed in (1, 2) for trial in (0, 1)]
     assert [(t.system, t.label, t.seed) for t in made] == expected
-    assert {t.config.weight for t in made} == {7.0} and [t.config.seed for t in made] == [1, 1, 2, 2]
-    assert {t.method for t in made} == {seeded.methods[0]}
+    assert {t.config.lambda_DMD for t in made} == {1.5} and [t.config.seed for t in made] == [1, 1, 2, 2]
+    assert {t.method for t in made} == {smoke.methods[0]}
 
 
-def test_results_are_what_finished_diverged_and_failed(seeded: Study, tmp_path: Path) -> None:
+def test_results_are_what_finished_diverged_and_failed(smoke: Study, tmp_path: Path) -> None:
     searched, keys, ledger = front((0, 1, 1.0, 1.0)), [(0, 1)], Ledger(tmp_path / FOLDER)
-    statuses = ("completed", "diverged", "failed", "open")
-    for number, (training, status) in enumerate(
-        zip(trainings(seeded, searched, keys, 4), statuses, strict=True)
-    ):
+    for number, training in enumerate(trainings(smoke, searched, keys, 4)):
         ledger.proposed(number, training.params)
         ledger.reported(number, Report(5, 5, {1: {"fid": 1.0}}, {}, 1.0, f"/confirm/{number}"))
-        if status != "open":
-            ledger.ended(number, status, "why")  # type: ignore[arg-type]
+    for number, status in enumerate(ENDS):
+        ledger.ended(number, status, "why")
     ledger.close()
     own = Checkpoint(0, 0, "/c/0", True)
-    found = results(tmp_path, seeded, searched, keys, 4)
+    found = results(tmp_path, smoke, searched, keys, 4)
     assert found.checkpoints == (own, Checkpoint(0, 1, "/confirm/0", False))
     assert found.diverged == {0: 1} and found.failed == ("confirm trial 0, seed 3: why",)
-    assert results(tmp_path, seeded, searched, keys, 0).checkpoints == (own,)
+    assert results(tmp_path, smoke, searched, keys, 0).checkpoints == (own,)
 
 
 def test_a_confirmations_request_is_saved(tmp_path: Path) -> None:

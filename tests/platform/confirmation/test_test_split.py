@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from platform.confirmation.picks import CONFIRMED
-from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings
+from platform.confirmation.retraining import FOLDER, Retrainings
 from platform.confirmation.run import ConfirmationRequest
 from platform.confirmation.test_split import EvaluationRequest, both_splits, resolve, rows
 from platform.pareto.front import CandidateKey
@@ -24,7 +24,6 @@ FRONT = front((0, 1, 1.0, 5.0), (1, 1, 2.0, 8.0), (1, 2, 9.0, 1.0))
 
 @pytest.fixture
 def study(smoke: Study) -> Study:
-    """The smoke study with two objectives."""
     return replace(smoke, objectives=OBJECTIVES)
 
 
@@ -46,10 +45,7 @@ def confirm(folder: Path, *keys: CandidateKey) -> None:
 def test_without_a_confirmation_the_front_is_evaluated(study: Study, tmp_path: Path) -> None:
     request = resolve(tmp_path, study, FRONT, None)
     assert set(request.keys) == {(0, 1), (1, 1)}
-    assert request.retrainings.checkpoints == (
-        Checkpoint(0, 0, "/c/0", True),
-        Checkpoint(1, 0, "/c/1", True),
-    )
+    assert request.retrainings.checkpoints == checkpoints((0, 0), (1, 0))
     assert resolve(tmp_path, study, FRONT, "1/2").keys == ((1, 2),)
 
 

@@ -101,11 +101,16 @@ def test_an_objective_of_the_other_sign_has_equal_probabilities_and_mirrored_int
     assert ends[1][:, 1] == pytest.approx(-high[:, 1]) and ends[2][:, 1] == pytest.approx(-low[:, 1])
 
 
-def test_one_trial_alone_has_students_interval_over_its_seeds() -> None:
-    values = np.array([1.0, 2.0, 4.0, 9.0])
+def test_without_subjects_or_second_seeds_the_interval_is_students_over_the_other() -> None:
+    values, rng = np.array([1.0, 2.0, 4.0, 9.0]), np.random.default_rng(5)
     mean, low, high = intervals([group(values.reshape(-1, 1, 1))], NO_SUBJECTS)
     half = t.ppf(0.975, 3) * values.std(ddof=1) / 2
     assert (mean.item(), low.item(), high.item()) == pytest.approx((4, 4 - half, 4 + half))
+    draws = rng.standard_normal((1, 5000, 1, 1))
+    mean, _, high = intervals([group([[[7.0]]], draws)], (25,))
+    half = t.ppf(0.975, 24) * draws.std() * np.sqrt(25 / 24)
+    assert (mean.item(), high.item() - mean.item()) == pytest.approx((7, half))
+    assert np.isfinite(draw_true_means([group([[[7.0]]])], (1,), 10)).all()
 
 
 def test_few_seeds_borrow_the_others_variance() -> None:
@@ -117,23 +122,10 @@ def test_few_seeds_borrow_the_others_variance() -> None:
     many = seed_noise([group(exact_seeds(0.0, deviation, 9)) for deviation in (1.0, 3.0, 3.0, 3.0)], 0)
     assert many.degrees == 8 + BORROWED
     assert many.variance.item() == pytest.approx((8 * 1 + BORROWED * 9) / (8 + BORROWED) / 9)
-
-
-def test_borrowed_variance_keeps_how_objectives_vary_together() -> None:
-    """The covariance of the mean is the moderated covariance, own and borrowed."""
-    rng = np.random.default_rng(4)
-    groups = [group(rng.standard_normal((3, 1, 2))) for _ in range(2)]
+    groups = [group(np.random.default_rng(seed).standard_normal((3, 1, 2))) for seed in (4, 5)]
     rows = seed_noise(groups, 0).factor[:, 0]
     own, other = (np.cov(g.estimates[:, 0].T) for g in groups)
-    assert rows.T @ rows == pytest.approx((2 * own + 2 * other) / 4 / 3)
-
-
-def test_one_seed_has_an_interval_over_subjects_and_one_subject_none() -> None:
-    draws = np.random.default_rng(5).standard_normal((1, 5000, 1, 1))
-    mean, _, high = intervals([group([[[7.0]]], draws)], (25,))
-    half = t.ppf(0.975, 24) * draws.std() * np.sqrt(25 / 24)
-    assert (mean.item(), high.item() - mean.item()) == pytest.approx((7, half))
-    assert np.isfinite(draw_true_means([group([[[7.0]]])], (1,), 10)).all()
+    assert rows.T @ rows == pytest.approx((2 * own + 2 * other) / 4 / 3), "objectives vary together"
 
 
 def test_rounding_makes_no_bound_where_nothing_is_known_and_equal_seeds_no_width() -> None:
