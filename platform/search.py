@@ -90,9 +90,7 @@ def require_consistent(options: argparse.Namespace) -> None:
     for name in FIXED if options.resume is not None else ():
         if (value := getattr(options, name)) is not None:
             reason = f"--{name}: {value!r} is not allowed with --resume"
-            raise InputError(
-                f"{reason}; allowed: --resume without it, as a study keeps its settings"
-            )
+            raise InputError(f"{reason}; allowed: --resume without it, as a study keeps its settings")
     budget.parse_extension(options.extend or ())
     if options.name is not None:
         require_name(options.name)

@@ -1,4 +1,4 @@
-"""The worker's wing: cohorts, networks, losses, methods, metrics and one training trial.
+"""The worker's side: cohorts, networks, losses, methods, metrics and one training trial.
 
 Imports nothing of ``platform`` (the law); only :mod:`trainers.trial` knows of Ray.
 """

@@ -1,6 +1,6 @@
-"""A trial's state on disk: networks, averages and optimisers as safetensors, the rest as JSON.
+"""A trial's state on disk: networks, averaged networks and optimisers as safetensors, the rest as JSON.
 
-No random state is stored because there is none: every draw is a function of (seed, step, rank).
+No random state is stored: every draw is a function of (seed, step, rank).
 """
 
 import re
@@ -19,12 +19,12 @@ from trainers.errors import InputError
 from trainers.methods.base import Method
 
 KEEP = 2
-"""Checkpoints kept per trial: the newest may be damaged, the one before is then the fall-back."""
+"""Checkpoints kept per trial: if the newest is damaged, the one before it is used."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint: where it is and what its manifest says."""
+    """A verified checkpoint: its folder and the contents of its manifest."""
 
     folder: Path
     step: int
@@ -37,7 +37,7 @@ def folder_of(trial: Path, step: int) -> Path:
 
 
 def save(method: Method, folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Tensor]) -> None:
-    """Publish a method's state with sample slices as ``folder``; the last :data:`KEEP` stay."""
+    """Publish a method's state with sample slices as ``folder``; only the last :data:`KEEP` are kept."""
     groups = {
         "samples": dict(samples),
         "networks": _prefixed(method.networks),
@@ -55,7 +55,7 @@ def save(method: Method, folder: Path, facts: Mapping[str, Any], samples: Mappin
 
 
 def latest(trial: Path, key: str) -> Checkpoint | None:
-    """The newest intact checkpoint of the trial ``key``; damaged ones are passed over."""
+    """The newest intact checkpoint of the trial ``key``; damaged ones are skipped."""
     for folder in reversed(_folders(trial)):
         try:
             facts = weights.verify(folder)
@@ -67,14 +67,14 @@ def latest(trial: Path, key: str) -> Checkpoint | None:
 
 
 def load(method: Method, checkpoint: Checkpoint) -> None:
-    """Put a checkpoint's state into a freshly built method."""
+    """Load a checkpoint's state into a freshly built method."""
     for group, networks in (("networks", method.networks), ("averaged", method.averaged)):
         tensors = weights.read_tensors(checkpoint.folder, group)
         for name, network in networks.items():
-            network.load_state_dict(under(tensors, name))
+            network.load_state_dict(select_prefix(tensors, name))
     tensors = weights.read_tensors(checkpoint.folder, "optimizers")
     for name, optimizer in method.optimizers.items():
-        _load_optimizer(optimizer, under(tensors, name))
+        _load_optimizer(optimizer, select_prefix(tensors, name))
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
@@ -91,7 +91,7 @@ def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
     }
 
 
-def under(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+def select_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
     """The tensors named ``name.<key>``, by ``key``."""
     return {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
 

@@ -1,4 +1,4 @@
-"""Typed, bounded, frozen configurations: the one form in which settings cross to a worker."""
+"""Typed, bounded, frozen configurations: the form in which settings are sent to a worker."""
 
 import difflib
 import hashlib
@@ -41,13 +41,13 @@ class FieldError(InputError):
         self.key, self.value, self.allowed = key, value, allowed
 
     def __reduce__(self) -> tuple[type["FieldError"], tuple[str, object, str]]:
-        """Pickles by its three parts: it comes back from workers."""
+        """Pickled by its three parts, as workers return it."""
         return type(self), (self.key, self.value, self.allowed)
 
 
 @dataclass(frozen=True)
 class FieldType:
-    """What a field takes: its plain ``kind``, ``bounds`` of a number, ``choices`` of an enumeration."""
+    """Allowed values of a field: its ``kind``, ``bounds`` of a number, ``choices`` of an enumeration."""
 
     kind: type
     bounds: Range | None = None
@@ -81,7 +81,7 @@ def build(config: type[C], values: Mapping[str, Any]) -> C:
 def check(key: str, value: Any, kind: FieldType) -> Any:
     """Return ``value`` as the field's type, or raise :class:`FieldError`."""
     if kind.choices:
-        # 1 == 1.0 == True: equality alone would let another type through
+        # 1 == 1.0 == True: equality alone would accept another type
         valid = any(type(value) is type(choice) and value == choice for choice in kind.choices)
     elif kind.kind is tuple:
         valid = isinstance(value, list | tuple) and all(type(item) is int for item in value)
@@ -97,7 +97,7 @@ def check(key: str, value: Any, kind: FieldType) -> Any:
 
 
 def suggest(key: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    """``"did you mean x? "`` for a near miss, else nothing."""
+    """``"did you mean x? "`` for a similar name, else an empty string."""
     names = {name.lower(): name for name in known}
     close = difflib.get_close_matches(key.lower(), list(names), n=1)
     return f"did you mean {names[close[0]]}? " if close else ""
@@ -116,8 +116,8 @@ def digest(*parts: str) -> str:
 def _field_type(hint: Any) -> FieldType:
     bounds = None
     if get_origin(hint) is Annotated:
-        hint, *notes = get_args(hint)
-        bounds = next((note for note in notes if isinstance(note, Range)), None)
+        hint, *annotations = get_args(hint)
+        bounds = next((a for a in annotations if isinstance(a, Range)), None)
     if get_origin(hint) is Literal:
         return FieldType(type(get_args(hint)[0]), None, get_args(hint))
     if get_origin(hint) is tuple:

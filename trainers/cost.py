@@ -1,4 +1,4 @@
-"""What a training step costs: operations counted on shapes alone, and seconds by the clock."""
+"""Cost of a training step: operations, counted on shapes alone, and measured seconds."""
 
 import tempfile
 import time
@@ -19,20 +19,20 @@ from trainers.references.config import ReferenceConfig
 from trainers.references.store import References, build_part
 from trainers.references.teacher import build_teacher
 
-SAMPLES = 3
-"""Steps counted, as a method's steps differ at random."""
+COUNTED_STEPS = 3
+"""Steps over which operations are averaged, as they differ at random."""
 
 
 WARM_UP, TIMED = 2, 6
-"""Steps before and while the clock runs."""
+"""Steps before the clock starts, and steps it measures."""
 
 
 def seconds_per_step(task: Task) -> float:
-    """Mean seconds of one optimiser step of a task here, from a few steps that leave nothing behind."""
+    """Mean seconds of one optimiser step of a task on this machine; its folder is not written."""
     cohort, references = Cohort.open(task.cohort), References.open(task.references)
     with tempfile.TemporaryDirectory() as folder:
-        elsewhere = replace(task, folder=Path(folder))
-        loop = Loop(elsewhere, cohort, references, Judge.of(cohort, references, "val"))
+        scratch_task = replace(task, folder=Path(folder))
+        loop = Loop(scratch_task, cohort, references, Judge.of(cohort, references, "val"))
         for _ in range(WARM_UP):
             loop.optimise()
         started = time.perf_counter()
@@ -45,8 +45,10 @@ def seconds_per_step(task: Task) -> float:
 
 def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) -> float:
     """Mean floating-point operations of one optimiser step of a method."""
-    exemplar = torch.zeros(4, 3, config.crop, config.crop)
-    context = Context(references, build_teacher(references), build_part("domain", references), exemplar)
+    example_subject = torch.zeros(4, 3, config.crop, config.crop)
+    context = Context(
+        references, build_teacher(references), build_part("domain", references), example_subject
+    )
     built: Method = find_method(method).Method(config, context)
     built.to(torch.device("meta"))
     with torch.device("meta"):
@@ -59,6 +61,6 @@ def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) ->
             torch.autograd.grad(loss, parameters)
 
         with FlopCounterMode(display=False) as counter:
-            for _ in range(SAMPLES):
+            for _ in range(COUNTED_STEPS):
                 built.step(batch, config.steps // 2, minimise)
-    return float(counter.get_total_flops()) / SAMPLES * config.accumulate
+    return float(counter.get_total_flops()) / COUNTED_STEPS * config.accumulate

@@ -1,5 +1,5 @@
-"""The one exception that means: the user's input is wrong, and here is how."""
+"""The exception for wrong input by the user."""
 
 
 class InputError(ValueError):
-    """A wrong input, told in one line that names the file or key, the value and what is allowed."""
+    """Wrong input; the message is one line that names the file or key, the value and what is allowed."""

@@ -1,4 +1,4 @@
-"""A trained translator on one split, once: measures with bootstrap draws, slices to look at, cost.
+"""Evaluation of one translator on one split: measures with bootstrap draws, sample slices, cost.
 
 <folder>/samples.safetensors, manifest.json
 """
@@ -17,11 +17,11 @@ from trainers.config import build
 from trainers.data.store import Cohort
 from trainers.export import load_networks
 from trainers.methods.base import find_method, translate_rows
-from trainers.metrics.extended import measures
-from trainers.metrics.judge import Judge, finish
+from trainers.metrics.extended import extended_measures
+from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.references.store import References
 
-PART = "samples"
+SAMPLES = "samples"
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate(task: Evaluation) -> str:
-    """Publish the results of one translator; returns their folder. Done before, it is not done again."""
+    """Publish the results of one translator; returns their folder. Published results are reused."""
     if (task.folder / weights.MANIFEST).is_file():
         return str(task.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -53,7 +53,7 @@ def evaluate(task: Evaluation) -> str:
     facts["subjects"] = len(judge.subjects)
     facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output).items()}
     facts["extended"] = extended(judge, output, cohort.spacing)
-    weights.publish(task.folder, {PART: judge.samples(output)}, facts)
+    weights.publish(task.folder, {SAMPLES: judge.samples(output)}, facts)
     return str(task.folder)
 
 
@@ -61,7 +61,7 @@ def evaluate(task: Evaluation) -> str:
 def _opened(
     cohort: Path, references: Path, split: str, device: torch.device
 ) -> tuple[Cohort, References, Judge]:
-    """Opened and encoded once per process: one worker's evaluations share them."""
+    """Opened and encoded once per process and shared by its evaluations."""
     store, frozen = Cohort.open(cohort), References.open(references)
     for encoder in (frozen.domain, frozen.radiology):
         encoder.to(device)
@@ -80,19 +80,21 @@ def translated(
     outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed, steps)
     seconds = time.perf_counter() - started
     cost = {"seconds_per_volume": seconds / len(judge.subjects), "parameters": parameters(networks)}
-    return finish(outputs[-1], judge.mask), cost
+    return clamp_and_mask(outputs[-1], judge.mask), cost
 
 
 def parameters(networks: dict[str, nn.Module]) -> float:
-    """How many weights a translator holds."""
+    """Number of weights of a translator."""
     return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
 
 
 def extended(judge: Judge, output: Tensor, spacing: float) -> dict[str, list[Any]]:
     """Anatomical measures: the mean over subjects and its values on the judge's bootstrap draws."""
     truth = judge.unit(judge.truth) if judge.paired else None
-    found = measures(judge.unit(output), judge.unit(judge.source), truth, judge.mask, judge.subjects, spacing)
+    measured = extended_measures(
+        judge.unit(output), judge.unit(judge.source), truth, judge.mask, judge.subjects, spacing
+    )
     return {
         name: [float(values.nanmean()), values[judge.draws].nanmean(1).tolist()]
-        for name, values in found.items()
+        for name, values in measured.items()
     }

@@ -1,4 +1,4 @@
-"""A trained translator by itself: the averaged weights of one checkpoint, its settings, and how to feed it.
+"""An exported translator: the averaged weights of one checkpoint, its settings and its input format.
 
 <folder>/translator.safetensors, manifest.json
 """
@@ -12,22 +12,22 @@ import torch
 from torch import Tensor, nn
 
 from trainers import checkpoint, weights
-from trainers.cohorts.preprocessing import slicing
 from trainers.config import build
 from trainers.data import channels
+from trainers.data.grid import Grid
 from trainers.data.store import Cohort
 from trainers.methods.base import find_method, translate_rows
-from trainers.metrics.judge import finish
+from trainers.metrics.judge import clamp_and_mask
 from trainers.references.config import ReferenceConfig
 
-PART = "translator"
+TRANSLATOR = "translator"
 CHUNK = 32
-"""Slices at a time, as it may be served by a smaller machine than trained it."""
+"""Slices translated at a time: the serving machine may be smaller than the training one."""
 
 
 @dataclass(frozen=True)
 class Translator:
-    """An exported model, opened; translates at the refinement step count it was promoted with."""
+    """An opened exported model; translates at the refinement step count that was chosen for it."""
 
     facts: Mapping[str, Any]
     networks: Mapping[str, nn.Module]
@@ -39,7 +39,7 @@ class Translator:
         facts = weights.verify(folder)
         references = build(ReferenceConfig, facts["reference_config"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        networks = load_networks(facts, weights.read_tensors(folder, PART), references, device)
+        networks = load_networks(facts, weights.read_tensors(folder, TRANSLATOR), references, device)
         return cls(facts, networks, device)
 
     @property
@@ -48,20 +48,20 @@ class Translator:
         return build(ReferenceConfig, self.facts["reference_config"]).channels
 
     @property
-    def grid(self) -> slicing.Grid:
+    def grid(self) -> Grid:
         """The working grid of the cohort it was trained on."""
         rows, columns = self.facts["shape"]
-        return slicing.Grid((rows, columns), self.facts["spacing"])
+        return Grid((rows, columns), self.facts["spacing"])
 
     def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
         """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished.
 
-        All slices share one latent; another ``draw`` is another latent.
+        All slices share one latent; each ``draw`` has its own.
         """
         module, steps = find_method(self.facts["method"]), self.facts["steps"]
         config, rows = build(module.Config, self.facts["config"]), source.to(self.device)
         outputs = translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps, CHUNK)
-        return finish(outputs[-1], mask)
+        return clamp_and_mask(outputs[-1], mask)
 
 
 def load_networks(
@@ -73,7 +73,7 @@ def load_networks(
         build(method.Config, facts["config"]), references
     )
     for name, network in networks.items():
-        network.load_state_dict(checkpoint.under(tensors, name))
+        network.load_state_dict(checkpoint.select_prefix(tensors, name))
         network.requires_grad_(False).eval().to(device)
     return networks
 
@@ -101,4 +101,4 @@ def export(
         "spacing": cohort.spacing,
         "normalisation": cohort.manifest["choices"]["normalisation"],
     }
-    weights.publish(folder, {PART: weights.read_tensors(source, "averaged")}, manifest)
+    weights.publish(folder, {TRANSLATOR: weights.read_tensors(source, "averaged")}, manifest)

@@ -1,10 +1,10 @@
-"""Text on disk, whole or not at all."""
+"""Atomic writing of text files."""
 
 from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all, whoever is killed meanwhile; one writer at a time."""
+    """Write a file completely or not at all, even if the process is killed; one writer at a time."""
     fresh = path.with_suffix(".new")
     fresh.write_text(text, "utf-8")
     fresh.replace(path)

@@ -1,4 +1,4 @@
-"""A visit's 64 mT scans through an exported translator and back onto their own grids."""
+"""Translation of a visit's 64 mT scans by an exported translator, on the scans' own grids."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from trainers.metrics.plausibility import slice_shift, through_plane_change
 
 @dataclass(frozen=True)
 class Enhanced:
-    """What a translator made of a visit; volumes [X, Y, Z] are on each scan's own grid, in RAS."""
+    """A translated visit; volumes [X, Y, Z] are on each scan's own grid, in RAS."""
 
     volumes: Mapping[str, Array]
     """3 T-like intensities in [0, 1], 0 outside the brain."""
     spread: Mapping[str, Array]
-    """Standard deviation over draws of the latent, in the same units; empty where none was asked for."""
+    """Standard deviation over draws of the latent, in the same units; empty for a single draw."""
     brain: Mapping[str, Array]
-    """Where there is brain."""
+    """Brain masks."""
     untouched: Mapping[str, Array]
-    """The scans themselves, normalised as the translator saw them, in [0, 1]."""
+    """The scans, normalised as the translator's input, in [0, 1]."""
     consistency: Mapping[str, Mapping[str, float]]
     """Change from slice to slice relative to the input's: 1 is as smooth as the scan itself."""
 
@@ -37,25 +37,25 @@ class Enhanced:
 def enhance(translator: Translator, examination: Examination, draws: int = 1) -> Enhanced:
     """Translate a visit; raises InputError where its brain does not fit the translator's grid.
 
-    Each axial slice of the first contrast's grid is translated by itself, all with the same latent. With
-    several ``draws`` of the latent their spread is returned; the volumes are the first draw's.
+    Each axial slice of the first contrast's grid is translated separately, all with the same latent. With
+    several ``draws`` of the latent their standard deviation is returned; the volumes are the first draw's.
     """
     frame = Frame.of(examination.mask, examination.first.affine, translator.grid)
     volumes = examination.volumes
     cut = {c: frame.slices(values, examination.mask) for c, values in volumes.items()}
     inside = torch.from_numpy(next(iter(cut.values()))[1]) > 0
     images = {c: torch.from_numpy(slices) for c, (slices, _) in cut.items()}
-    source = channels.stack(*_both(images), translator.channels)
+    source = channels.stack(*_t1_and_t2(images), translator.channels)
     outputs = torch.stack([translator.slices(source, inside, draw) for draw in range(draws)])
     names = channels.contrasts(translator.channels)
     shown = [channels.split(output, translator.channels) for output in outputs]
     spread = {c: torch.stack([one[c] for one in shown]).std(0, correction=0) / 2 for c in names if draws > 1}
-    way = _Way.of(frame, examination, inside)
+    to_grid = _ToScanGrid.of(frame, examination, inside)
     return Enhanced(
-        volumes={c: way.home(c, shown[0][c]) for c in names},
-        brain={c: way.brain(c) for c in names},
-        spread={c: way.home(c, values * 2 - 1) for c, values in spread.items()},
-        untouched={c: way.home(c, images[c]) for c in names},
+        volumes={c: to_grid.to_scan(c, shown[0][c]) for c in names},
+        brain={c: to_grid.brain(c) for c in names},
+        spread={c: to_grid.to_scan(c, values * 2 - 1) for c, values in spread.items()},
+        untouched={c: to_grid.to_scan(c, images[c]) for c in names},
         consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
     )
 
@@ -69,25 +69,25 @@ def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float
     }
 
 
-def _both(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """T1 and T2; a layout of one contrast does not look at the other."""
+def _t1_and_t2(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """T1 and T2; a layout of one contrast ignores the other."""
     present = next(iter(images.values()))
     return images.get("T1", present), images.get("T2", present)
 
 
 @dataclass(frozen=True)
-class _Way:
-    """From working slices to the scans' own grids, the black beyond the brain not mixed into its rim."""
+class _ToScanGrid:
+    """From working slices to the scans' own grids, without mixing the background into the brain's rim."""
 
     frame: Frame
     examination: Examination
     share: Array
-    """Of each voxel's interpolation weights, what lies in the brain of the working slices."""
+    """Sum of each voxel's interpolation weights inside the brain of the working slices."""
     nearest: Array
-    """Indices of the nearest voxel with such a share."""
+    """Indices of the nearest voxel with a positive share."""
 
     @classmethod
-    def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_Way":
+    def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_ToScanGrid":
         from scipy.ndimage import distance_transform_edt
 
         share = frame.volume(2 * inside.numpy().astype(np.float32) - 1)
@@ -95,9 +95,9 @@ class _Way:
         nearest = distance_transform_edt(share == 0, spacing, return_distances=False, return_indices=True)
         return cls(frame, examination, share, nearest)
 
-    def home(self, contrast: str, slices: Tensor) -> Array:
+    def to_scan(self, contrast: str, slices: Tensor) -> Array:
         """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
-        # Normalised convolution (Knutsson & Westin 1993), as on the way there.
+        # Normalised convolution (Knutsson & Westin 1993), as in slicing.resample_masked.
         values = self.frame.volume(slices.numpy()) / np.where(self.share > 0, self.share, 1)
         volume = Image(values[tuple(self.nearest)], self.frame.affine)
         return np.where(self.brain(contrast), self._onto(contrast, volume), 0).astype(np.float32)

@@ -14,24 +14,24 @@ from torch import Tensor
 from trainers import checkpoint
 from trainers.config import canonical, digest
 from trainers.data.batch import Batch
-from trainers.data.sampling import Slices, exemplar
+from trainers.data.sampling import Slices, example_subject
 from trainers.data.store import Cohort
 from trainers.methods.base import Context, Method, TrialConfig, find_method, translate_rows
-from trainers.metrics.judge import Judge, finish
+from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.references.store import References
 from trainers.report import Report
 
 CHECK_EVERY = 25
-"""Steps between looks at whether the losses are still finite (each look waits for the GPU)."""
+"""Steps between checks that the losses are finite (each check waits for the GPU)."""
 
 
 class Diverged(RuntimeError):
-    """A loss is no longer finite; the message says which and at what step."""
+    """A loss is not finite; the message names the loss and the step."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """Everything one trial needs, as plain values: it crosses to the worker as JSON."""
+    """Everything that one trial needs; it is sent to the worker as JSON."""
 
     method: str
     config: TrialConfig
@@ -40,7 +40,7 @@ class Task:
     folder: Path
     """Where the trial's checkpoints are published."""
     milestones: tuple[int, ...] = ()
-    """Steps at which it reports, beside the rungs of its settings."""
+    """Steps at which it reports, in addition to its rungs."""
 
 
 @dataclass
@@ -51,7 +51,7 @@ class RunningMeans:
     count: int = 0
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
-        """Count one step's scalars in."""
+        """Add one step's scalars."""
         for name, value in scalars.items():
             self.total[name] = self.total.get(name, torch.zeros_like(value)) + value
         self.count += 1
@@ -62,7 +62,7 @@ class RunningMeans:
 
 
 class Loop:
-    """One trial, from its last intact checkpoint; :meth:`reports` trains on, a report at each rung."""
+    """One trial, resumed from its last intact checkpoint; :meth:`reports` trains and reports at each rung."""
 
     def __init__(self, task: Task, cohort: Cohort, references: References, judge: Judge) -> None:
         self.task, self.config = task, task.config
@@ -73,23 +73,23 @@ class Loop:
         self.judge, self.step = judge, 0
         self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
-        slices = exemplar(cohort, references.config.channels)
+        slices = example_subject(cohort, references.config.channels)
         context = Context(references.config, references.teacher, references.domain, slices)
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
-        self.found = checkpoint.latest(task.folder, self.key)
-        if self.found:
-            checkpoint.load(self.method, self.found)
-            self.step = self.found.step
-        self.pending: dict[str, list[Tensor]] = {}
+        self.resumed = checkpoint.latest(task.folder, self.key)
+        if self.resumed:
+            checkpoint.load(self.method, self.resumed)
+            self.step = self.resumed.step
+        self.accumulated: dict[str, list[Tensor]] = {}
 
     def reports(self) -> Iterator[Report]:
         """Train to the end; raises :class:`Diverged` where a loss is not finite.
 
-        A resumed trial first repeats the report of its checkpoint, which may not have been heard.
+        A resumed trial first repeats the report of its checkpoint, which may have been lost.
         """
-        if self.found:
-            yield Report.from_json(self.found.facts["report"])
+        if self.resumed:
+            yield Report.from_json(self.resumed.facts["report"])
         while self.step < self.config.steps:
             started, scalars = time.perf_counter(), RunningMeans()
             target = next_rung(self.step, self.config, self.task.milestones)
@@ -100,12 +100,12 @@ class Loop:
             yield self._report(scalars, started)
 
     def validate(self) -> tuple[dict[int, dict[str, float]], dict[str, Tensor]]:
-        """Scores of the validation split per refinement step count, and a few slices to look at."""
+        """Scores of the validation split per refinement step count, and a few sample slices."""
         started, judge = time.perf_counter(), self.judge
         method, source = self.method, judge.source.to(self.accelerator.device)
         outputs = translate_rows(method, method.averaged, self.config, source, self.config.seed)
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
-        finished = [finish(output, judge.mask) for output in outputs]
+        finished = [clamp_and_mask(output, judge.mask) for output in outputs]
         scores = {
             count: judge.score(output) | {"seconds_per_volume": count * pace}
             for count, output in enumerate(finished, 1)
@@ -146,7 +146,7 @@ class Loop:
         return scalars
 
     def _minimise(self, names: Sequence[str], loss: Tensor) -> None:
-        """Gradients of ``names`` alone; accumulated over micro-batches, averaged over processes, applied.
+        """Apply gradients of ``names`` alone, summed over micro-batches and averaged over processes.
 
         ``autograd.grad`` leaves the other networks' gradients untouched and fails where a parameter has none.
         """
@@ -154,17 +154,17 @@ class Loop:
         parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
         gradients = list(torch.autograd.grad(loss / self.config.accumulate, parameters))
         slot = "+".join(names)
-        if slot in self.pending:
-            gradients = [a + b for a, b in zip(self.pending[slot], gradients, strict=True)]
-        self.pending[slot] = gradients
+        if slot in self.accumulated:
+            gradients = [a + b for a, b in zip(self.accumulated[slot], gradients, strict=True)]
+        self.accumulated[slot] = gradients
         if not self.last_micro:
             return
-        for parameter, gradient in zip(parameters, self._reduced(self.pending.pop(slot)), strict=True):
+        for parameter, gradient in zip(parameters, self._reduced(self.accumulated.pop(slot)), strict=True):
             parameter.grad = gradient
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        torch.clear_autocast_cache()  # else the rest of the step sees the old weights' bf16 copies
+        torch.clear_autocast_cache()  # else the rest of the step uses bf16 copies of the old weights
 
     def _reduced(self, gradients: list[Tensor]) -> list[Tensor]:
         if self.accelerator.num_processes == 1:
@@ -175,12 +175,12 @@ class Loop:
 
 
 def trial_key(task: Task, cohort: Cohort, references: References) -> str:
-    """Names the trial's content: method, settings, cohort, references and code version."""
+    """Content hash of the trial: method, settings, cohort, references and code version."""
     return digest(task.method, canonical(task.config), cohort.hash, references.hash)
 
 
 def next_rung(step: int, config: TrialConfig, milestones: Sequence[int] = ()) -> int:
-    """The first rung after ``step``; rungs stand at equal distances, at the end, and at the milestones."""
+    """The first rung after ``step``; rungs are equally spaced, the last at the end; milestones are added."""
     rungs = {math.ceil(i * config.steps / config.rungs) for i in range(1, config.rungs + 1)}
     return min(rung for rung in {*rungs, *milestones} if step < rung <= config.steps)
 
@@ -205,7 +205,7 @@ def resolve_precision(precision: str) -> str:
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
-    """The batch moved."""
+    """The batch on a device."""
     return Batch(*(getattr(batch, name).to(device, non_blocking=True) for name in Batch.__dataclass_fields__))
 
 

@@ -1,4 +1,4 @@
-"""What a trial reports at a rung: the one form from the training loop over the ledger to the front."""
+"""What a trial reports at a rung: one form for the training loop, the ledger and the front."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -1,8 +1,8 @@
-"""The one door to Ray: a trial as Tune runs it. Tasks come in and reports go out as JSON text.
+"""A trial as Ray Tune runs it: receives a task and returns reports, both as JSON text.
 
 Up to one GPU the loop runs inside the Tune actor, which is reused for the next trial; with several workers
 the trial starts Ray Train and the same loop runs in each of them. Nothing is checkpointed through Ray: a
-trial finds its own last intact checkpoint, whoever restarts it.
+restarted trial finds its own last intact checkpoint.
 """
 
 import functools
@@ -24,7 +24,7 @@ from trainers.references.store import References
 from trainers.report import Report
 
 Result = dict[str, Any]
-"""``{"report": text, "done": bool}`` at a rung, ``{"diverged": reason, "done": True}`` at a bad end."""
+"""``{"report": text, "done": bool}`` at a rung, ``{"diverged": reason, "done": True}`` after divergence."""
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]
@@ -39,19 +39,19 @@ class Trial(tune.Trainable):  # type: ignore[misc]
         return next(self.results)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take another task without paying for a new process."""
+        """Take another task in the same process."""
         self.setup(new_config)
         return True
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the loop has published its own checkpoint."""
+        """Does nothing: the loop publishes its own checkpoints."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: ``setup`` has found the last one."""
+        """Does nothing: ``setup`` finds the last checkpoint."""
 
 
 def distributed(config: dict[str, Any]) -> None:
-    """A trial of several ``workers`` with ``cpus`` cores each, as a Tune function that drives Ray Train."""
+    """A trial of several ``workers`` with ``cpus`` cores each, as a Tune function that starts Ray Train."""
     task, share = decode(config["task"]), {"CPU": config["cpus"]}
     if config["gpu"]:
         share["GPU"] = 1
@@ -76,7 +76,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
 
 def results(task: Task) -> Iterator[Result]:
-    """Every result of a task, from its last checkpoint on."""
+    """Every result of a task, starting from its last checkpoint."""
     cohort, references, judge = _opened(task.cohort, task.references)
     try:
         for report in Loop(task, cohort, references, judge).reports():
@@ -93,16 +93,16 @@ def call(function: Callable[[Any], Any], item: Any) -> Any:
 def encode(task: Task) -> str:
     """A task as JSON text."""
     paths = {"cohort": str(task.cohort), "references": str(task.references), "folder": str(task.folder)}
-    plain = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
-    return json.dumps({**plain, "milestones": task.milestones})
+    values = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
+    return json.dumps({**values, "milestones": task.milestones})
 
 
 def decode(text: str) -> Task:
     """The task that :func:`encode` wrote."""
-    plain = json.loads(text)
-    config = build(find_method(plain["method"]).Config, plain["config"])
-    cohort, references, folder = (Path(plain[name]) for name in ("cohort", "references", "folder"))
-    return Task(plain["method"], config, cohort, references, folder, tuple(plain["milestones"]))
+    values = json.loads(text)
+    config = build(find_method(values["method"]).Config, values["config"])
+    cohort, references, folder = (Path(values[name]) for name in ("cohort", "references", "folder"))
+    return Task(values["method"], config, cohort, references, folder, tuple(values["milestones"]))
 
 
 def decode_report(text: str) -> Report:
@@ -112,7 +112,7 @@ def decode_report(text: str) -> Report:
 
 @functools.lru_cache(maxsize=1)
 def _opened(cohort: Path, references: Path) -> tuple[Cohort, References, Judge]:
-    """Opened once per process: the trials that reuse an actor share them."""
+    """Opened once per process and shared by the trials of an actor."""
     store, frozen = Cohort.open(cohort), References.open(references)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     for encoder in (frozen.domain, frozen.radiology):

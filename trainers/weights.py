@@ -1,4 +1,4 @@
-"""Tensors on disk: safetensors beside a JSON manifest with sha256 sums, published whole, verified on read."""
+"""Tensors on disk: safetensors and a JSON manifest with sha256 sums, written atomically, verified on read."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ MANIFEST = "manifest.json"
 
 
 def publish(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
-    """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, or nothing.
+    """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, atomically.
 
-    An existing ``folder`` is replaced. Readers see the old one, none, or the new one; never a part.
+    An existing ``folder`` is replaced. A reader finds the old folder, none, or the new one; never a part.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -56,7 +56,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """One verified group of tensors; raises InputError where its sum does not match its manifest's."""
+    """One verified group of tensors; raises InputError where its sha256 is not the manifest's."""
     path = folder / f"{name}.safetensors"
     expected = read_manifest(folder)["sha256"].get(path.name)
     if not path.is_file() or file_sha256(path) != expected:
@@ -68,7 +68,7 @@ def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest, after checking every file's sum."""
+    """The manifest, after a check of every file's sha256; raises InputError where one differs."""
     manifest = read_manifest(folder)
     for name, expected in manifest["sha256"].items():
         if not (folder / name).is_file() or file_sha256(folder / name) != expected:

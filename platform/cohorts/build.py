@@ -14,13 +14,13 @@ from rich.console import Console
 
 from trainers.cohorts.base import find_source
 from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
-from trainers.cohorts.scans.visit_preparation import Order, Taken
+from trainers.cohorts.scans.visit_preparation import VisitResult, VisitTask
 from trainers.config import build
 from trainers.data.channels import contrasts
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
-from trainers.metrics.names import measures
+from trainers.metrics.names import score_names
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
@@ -55,7 +55,7 @@ def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mappin
     ``metrics``: names, each with the section of the space that requests it.
     """
     config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
-    known = {*measures(contrasts(config.channels), paired), "seconds_per_volume"}
+    known = {*score_names(contrasts(config.channels), paired), "seconds_per_volume"}
     for name, section in metrics.items():
         if name not in known:
             other = f"is of a contrast that references: channels: {config.channels} does not have"
@@ -83,9 +83,9 @@ def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
 
 def _on_crash(item: Any, error: Exception) -> Any:
     """A visit whose worker crashed in every attempt is excluded; a phantom is never without a subject."""
-    if not isinstance(item, Order):
+    if not isinstance(item, VisitTask):
         raise error
-    return Taken(item.visit, None, f"its worker died ({error.__class__.__name__})")
+    return VisitResult(item.visit, None, f"its worker died ({error.__class__.__name__})")
 
 
 def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
@@ -119,7 +119,7 @@ def _train(
                 if text := file.read_text() if file.is_file() else "":
                     bar.update(rows[part], completed=int(text))
 
-        train = partial(store.train_announced, cohort, config, root)
+        train = partial(store.train_with_progress, cohort, config, root)
         run_watched(train, parts, gpu_share(len(store.PARTS)), watch)
         for part, file in files.items():
             bar.update(rows[part], completed=steps(part, config))

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from trainers import weights
 from trainers.data.store import Cohort
-from trainers.evaluate import PART, Evaluation
+from trainers.evaluate import SAMPLES, Evaluation
 from trainers.files import write_text
 from trainers.methods.base import find_method
 from trainers.metrics.extended import EXTENDED
@@ -162,5 +162,5 @@ def record(trials: FixedTrials, number: int, facts: EvaluationFacts) -> None:
 
 
 def _slices(folder: Path) -> dict[str, Image]:
-    stored = weights.read_tensors(folder, PART)
+    stored = weights.read_tensors(folder, SAMPLES)
     return {title.split()[0]: x[0].numpy() for title, x in stored.items() if title.endswith("output")}

@@ -19,7 +19,7 @@ import torch
 
 from trainers.cohorts.folder import LOW, tesla
 from trainers.cohorts.preprocessing import nifti, registration, skullstrip
-from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, named, read
+from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, read, with_path
 from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
@@ -65,7 +65,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
     warnings = [*examination.warnings, *strong_fields({c: job.paths[c] for c in contrasts})]
     for line in warnings:
         console.print(f"warning: {visit}: {line}")
-    enhanced: Enhanced = named(visit, enhance, translator, examination, settings.draws)
+    enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
     facts: dict[str, Any] = {
         "model": settings.model,
         "version": settings.version,
@@ -155,8 +155,8 @@ def laid_onto(scan: Image, reference: Scan) -> Array:
     A brain-extracted reference is taken as registered by its affine; else it is registered here, rigidly.
     """
     image = image_of(reference)
-    stripped = named(reference.path, skullstrip.strip, image)
-    unit = Image((named(reference.path, normalise, image.values, stripped.mask) + 1) / 2, image.affine)
+    stripped = with_path(reference.path, skullstrip.strip, image)
+    unit = Image((with_path(reference.path, normalise, image.values, stripped.mask) + 1) / 2, image.affine)
     if stripped.method == "given":
         return registration.resample(unit, scan, np.eye(4), order=1)
     matrix = registration.register(scan, unit, "Rigid", registration.schedule_for(scan))

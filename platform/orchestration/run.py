@@ -50,7 +50,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)
     cohort = Cohort.open(cohort_path)
-    require_measurable(study, cohort, "val", study.judged)
+    require_measurable(study, cohort, "val", study.metrics)
     reference_path = prepare_references(study, cohort_path, storage.root, console)
     references = References.open(reference_path)
     judge = Judge.of(cohort, references, "val")

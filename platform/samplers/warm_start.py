@@ -113,7 +113,7 @@ def changed_fields(study: Study, earlier: Study, trial: Trial, params: Mapping[s
 
 def unmeasured(study: Study, trial: Trial) -> str:
     """Which objectives and constrained metrics have no score; empty: none."""
-    missing = {name for scores in trial.scores.values() for name in study.judged if name not in scores}
+    missing = {name for scores in trial.scores.values() for name in study.metrics if name not in scores}
     return f"{', '.join(sorted(missing))} not measured there" if missing else ""
 
 

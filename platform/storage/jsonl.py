@@ -16,10 +16,10 @@ JsonObject = dict[str, Any]
 
 
 class JsonLines:
-    """One writer, any threads. A line given to the kernel outlives the process.
+    """One writing process with any number of threads. A line that is written outlives the process.
 
-    Only a crash of the machine can lose the newest lines. A last line that a kill has left incomplete was
-    never acknowledged to anyone and is cut off.
+    Only a crash of the machine can lose the newest lines. A last line that a kill has left incomplete is
+    cut off: no :meth:`append` has returned from it.
     """
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ def require_writable_folder(folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Storage:
-    """A storage root; on a cluster it is on a file system that every node sees."""
+    """A storage root; on a cluster, on a file system that every node can read and write."""
 
     root: Path
 

@@ -1,6 +1,6 @@
-"""The ledger of a study: every proposal, report, decision and end, recorded before anything else happens.
+"""The ledger of a study: every proposal, report, decision and end, recorded before anything follows from it.
 
-It is the only record that decides: sampler and scheduler follow from it, Tune, MLflow and screen repeat it.
+The state of sampler and scheduler is computed from it alone; Tune, MLflow and screen only repeat it.
 """
 
 import fcntl
@@ -67,13 +67,13 @@ class Occupancy:
         self._session, self._newest = "", 0.0
 
     def start_session(self, session: str) -> None:
-        """A new driver starts, at the time that its session is named by; no place is occupied."""
+        """A new driver starts, at the time in its session's name; no place is occupied."""
         self._finished = self.seconds(self._newest)
         self._since.clear()
         self._session, self._newest = session, float(session)
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Take in one more entry; a clock that was set back counts as standing still."""
+        """Count one more entry; while a clock is set back, no time passes."""
         if entry["session"] != self._session:
             self.start_session(entry["session"])
         self._newest = max(self._newest, float(entry["time"]))
@@ -88,7 +88,7 @@ class Occupancy:
 
 
 class Ledger:
-    """``ledger.jsonl`` of a study's folder, folded into :attr:`trials`; one driver at a time."""
+    """``ledger.jsonl`` in a study's folder, and its :attr:`trials`; locked for one driver at a time."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ class Ledger:
         self._append({"event": "reported", "trial": number, "report": report.to_json()})
 
     def paused(self, number: int, reason: str = "") -> None:
-        """A trial waits at its newest rung, possibly for ever."""
+        """A trial pauses at its newest rung, possibly for ever."""
         self._append({"event": "paused", "trial": number, "reason": reason})
 
     def continued(self, number: int, step: int) -> None:
@@ -211,7 +211,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def lock(folder: Path) -> int:
-    """A descriptor that locks ``folder`` until it is closed; InputError where another process has it."""
+    """A file descriptor that locks ``folder`` until it is closed; InputError where another process has it."""
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -1,4 +1,4 @@
-"""``study.json``: a study as it was started and what it is judged by, for every other command to read."""
+"""``study.json``: a study as it was started and its criteria, for every other command to read."""
 
 import json
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class StartFacts:
     cohort: str
     """Content hash of its cohort."""
     slots: int
-    """Trials at a time, by which a deterministic study deals its waves."""
+    """Trials at a time: the size of a deterministic study's waves."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,21 @@ def is_saved(folder: Path) -> bool:
 
 
 def load_saved(folder: Path) -> SavedStudy:
-    """The study of a folder; raises InputError if the code no longer has what it names."""
+    """The study of a folder; raises InputError if a class or field no longer exists."""
     values = _read(folder)
     facts = StartFacts(values["tracking"], values["cohort"], values["slots"])
     return SavedStudy(folder, Study.from_json(values["study"]), Criteria.from_json(values), facts)
 
 
 def save_new(folder: Path, study: Study, criteria: Criteria, facts: StartFacts) -> SavedStudy:
-    """Write ``study.json`` unless it is there; returns what it holds."""
+    """Write ``study.json`` unless it exists; returns the study as it is in the file."""
     if not is_saved(folder):
         _write(folder, {"study": study.to_json(), **asdict(facts), **criteria.to_json()})
     return load_saved(folder)
 
 
 def save_extended(folder: Path, study: Study, extended_at: int) -> SavedStudy:
-    """Replace the study by one with a larger budget, after ``extended_at`` completed trials."""
+    """Save the study with a larger budget, extended after ``extended_at`` completed trials."""
     _write(folder, {**_read(folder), "study": study.to_json(), "extended_at": extended_at})
     return load_saved(folder)
 

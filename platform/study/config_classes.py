@@ -8,7 +8,7 @@ from typing import Any
 from trainers.config import FieldError, FieldType, check, field_types, suggest
 
 fields_of = functools.cache(field_types)
-"""The fields of a configuration class; remembered, as every proposal is checked against them."""
+"""The fields of a configuration class; cached, as every proposal is checked against them."""
 
 
 def method_config(name: str) -> type:
@@ -46,12 +46,12 @@ DEFAULT_CLASSES = Classes()
 
 
 def union(configs: Sequence[type]) -> dict[str, FieldType]:
-    """The fields that any of the configurations has, as the last that has it."""
+    """The fields of all configuration classes; of a name in several, the last one's type."""
     return {name: kind for config in configs for name, kind in fields_of(config).items()}
 
 
 def typed(configs: Sequence[type], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of fields, in the type of those that have them; raises FieldError for the first wrong one."""
+    """The values in the types of their fields; raises FieldError for the first wrong one."""
     known = union(configs)
     for key, value in values.items():
         if key not in known:
@@ -60,6 +60,6 @@ def typed(configs: Sequence[type], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_all(configs: Sequence[type], key: str, value: Any) -> Any:
-    """A value that all configurations with the field ``key`` take, else FieldError; an integer stays one."""
+    """A value that suits every class with the field ``key``; FieldError otherwise. An integer stays one."""
     kinds = [fields_of(config)[key] for config in configs if key in fields_of(config)]
     return min((check(key, value, kind) for kind in kinds), key=lambda checked: isinstance(checked, float))

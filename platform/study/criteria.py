@@ -1,4 +1,4 @@
-"""What a study is judged by, fixed at its start: reference point, bounds, and trials known from before."""
+"""What a study is evaluated by, fixed at its start: reference point, bounds, trials of an earlier study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class EarlierTrial:
 
 @dataclass(frozen=True)
 class Criteria:
-    """Reference point and bounds, and the trials known before the first one."""
+    """Reference point and bounds, and the trials of an earlier study."""
 
     reference_point: Mapping[str, float]
     bounds: tuple[Bound, ...] = ()

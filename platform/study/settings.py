@@ -16,7 +16,7 @@ class Objective:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A bound that a trial's metric must keep, "min" or "max": a number, or the untouched "input"'s value."""
+    """The least ("min") or greatest ("max") value of a metric; "input" is the untouched input's value."""
 
     metric: str
     bound: Literal["min", "max"]
@@ -29,7 +29,7 @@ class Constraint:
 
 
 DEFAULT_RUNGS = 3
-"""Below a trial's end, where the space sets no grace."""
+"""Rungs below a trial's end where the space sets no grace."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +40,21 @@ class Scheduler:
     grace: Annotated[int, Range(0, 10**8)] = 0
     """Steps of the first rung; 0: the default."""
     reduction: Annotated[int, Range(2, 16)] = 3
-    """Rungs are so many times apart; the larger it is, the fewer trials go on from one."""
+    """Ratio of the steps of successive rungs; the larger it is, the fewer trials continue from one."""
     brackets: Annotated[int, Range(1, 8)] = 1
-    """Ladders among which trials are dealt, each with one rung fewer at the bottom than the one before."""
+    """Sequences of rungs that trials are assigned to, each starting one rung later than the one before."""
     min_results: Annotated[int, Range(0, 10**6)] = 0
-    """Below so many results on a rung nothing ends there; 0: the reduction."""
+    """Results on a rung before any trial may end there; 0: as many as the reduction."""
 
     @property
     def least_results(self) -> int:
-        """Results on a rung from which on trials may end there."""
+        """Results on a rung before any trial may end there, the default put in."""
         return self.min_results or self.reduction
 
     def rungs(self, steps: int) -> tuple[int, ...]:
-        """The first ladder of a trial of ``steps``, with its end; without a scheduler, the end alone.
+        """Rungs of a trial of ``steps`` in the first bracket, with its end; the end only without a scheduler.
 
-        By default three rungs stand below it; ``grace`` sets the lowest one.
+        By default there are three rungs below the end; ``grace`` sets the lowest one.
         """
         if self.name == "none":
             return (steps,)
@@ -74,7 +74,7 @@ class CohortChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one trial takes. ``cpus`` and ``gpus`` are shared among its ``workers``."""
+    """Resources of one trial; ``cpus`` and ``gpus`` are shared among its ``workers``."""
 
     cpus: Annotated[int, Range(1, 1024)] = 1
     gpus: Annotated[float, Range(0, 1024)] = 0.0
@@ -85,7 +85,7 @@ class Resources:
     """Processes that train one trial together."""
 
     def __post_init__(self) -> None:
-        """Raises FieldError unless each worker has one GPU (a lone one, at most one) or none has any."""
+        """Raises FieldError unless several workers have one GPU each or none, a single one at most one."""
         if self.workers == 1 and self.gpus > 1:
             raise FieldError(
                 "gpus",

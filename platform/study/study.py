@@ -1,4 +1,4 @@
-"""A study, typed: what is searched, towards what, on which cohort, by what means; kept as JSON."""
+"""A study: what is searched, for which objectives, on which cohort, with what resources; saved as JSON."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from trainers.config import build, digest
 from trainers.errors import InputError
 
 METHOD = "method"
-"""The dimension of a study's method."""
+"""Name of the dimension that chooses among a study's methods."""
 
 _PLAIN = ("name", "path", "profile", "sampler", "warm", "seed", "deterministic")
 _TUPLES = ("methods", "fixed", "start", "references")
@@ -40,9 +40,9 @@ class Study:
     search: tuple[Dimension, ...]
     fixed: dict[str, Any]
     start: tuple[dict[str, Any], ...]
-    """Points to try first, each with a value for every field that is searched there."""
+    """Parameters to try first, each with a value for every dimension that is active there."""
     warm: str = ""
-    """An earlier study, whose finished trials this one knows; empty: none."""
+    """Name of an earlier study whose completed trials this one starts from; empty: none."""
     cohort: CohortChoice
     references: dict[str, Any]
     """Values of ReferenceConfig's fields; the others keep their defaults."""
@@ -50,7 +50,7 @@ class Study:
     budget: Budget
     seed: int
     deterministic: bool = False
-    """Whether the same study twice, with as many trials at a time, makes the same proposals."""
+    """Whether the study, repeated with as many trials at a time, makes the same proposals."""
 
     @property
     def method(self) -> str:
@@ -58,10 +58,10 @@ class Study:
         return ", ".join(self.methods)
 
     @property
-    def judged(self) -> dict[str, str]:
-        """Every metric that the study needs, with the section that asks for it."""
-        bounded = {constraint.metric: "constraints" for constraint in self.constraints}
-        return bounded | {objective.name: "objectives" for objective in self.objectives}
+    def metrics(self) -> dict[str, str]:
+        """Every metric that the study needs, with the section of the space that names it."""
+        constrained = {constraint.metric: "constraints" for constraint in self.constraints}
+        return constrained | {objective.name: "objectives" for objective in self.objectives}
 
     @property
     def config(self) -> type:
@@ -75,21 +75,21 @@ class Study:
 
     @property
     def steps(self) -> tuple[int, ...]:
-        """The least and most steps that are searched, and each method's where they are not, or not always."""
+        """The least and most steps searched; each method's own steps too, unless they are always searched."""
         searched = [dimension for dimension in self.search if dimension.name == "steps"]
-        found = [int(value) for dimension in searched for value in extremes(dimension)]
+        steps = [int(value) for dimension in searched for value in extremes(dimension)]
         if not searched or searched[0].when:
-            found += [self.point({METHOD: method}).steps for method in self.methods]
-        return tuple(found)
+            steps += [self.point({METHOD: method}).steps for method in self.methods]
+        return tuple(steps)
 
     def method_of(self, params: Mapping[str, Any]) -> str:
-        """The method that a point trains."""
+        """The method that parameters choose."""
         return str(params.get(METHOD, self.methods[0]))
 
     def point(self, params: Mapping[str, Any]) -> Any:
-        """The method's ``Config`` of its defaults, then ``fixed``, then ``params``; an InputError if refused.
+        """The method's ``Config``: defaults, replaced by ``fixed``, then by ``params``; raises InputError.
 
-        Fields of other methods alone are left out.
+        Fields that only other methods have are left out.
         """
         config = self.configs[self.methods.index(self.method_of(params))]
         own, others = fields_of(config), {METHOD, *union(self.configs)}
@@ -110,7 +110,7 @@ class Study:
 
     @property
     def digest(self) -> str:
-        """Content hash of everything but the path."""
+        """Content hash of everything except the path."""
         return digest(json.dumps({**self._plain(), "path": ""}, sort_keys=True))
 
     def _plain(self) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class Study:
 
     @classmethod
     def from_json(cls, text: str, classes: Classes = DEFAULT_CLASSES) -> "Study":
-        """The study that :meth:`to_json` wrote; raises InputError if the code no longer has what it names."""
+        """The study that :meth:`to_json` wrote; raises InputError if a class or field no longer exists."""
         plain = json.loads(text)
         configs = tuple(classes.method(name) for name in plain["methods"])
         source = plain["cohort"]["source"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CONTRACTS = 7
+CONTRACTS = 10
 
 
 def lint(folder: Path) -> subprocess.CompletedProcess[str]:

@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from platform.samplers.suggester import make_sampler
-from platform.schedulers.asha import Halving, Result
-from platform.study.observation import Observation, Params, Point, Sampler, Rung, SearchSpace, State
+from platform.schedulers.asha import Halving
+from platform.study.observation import Observation, Params, Point, Rung, Sampler, SearchSpace, State
 from platform.surrogate.forecast import Forecaster
 from typing import Any
 

@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 from trainers import weights
 from trainers.config import Range
 from trainers.errors import InputError
-from trainers.export import PART
+from trainers.export import TRANSLATOR
 from trainers.methods.base import find_method
 from trainers.references.config import ReferenceConfig
 
@@ -42,7 +42,7 @@ budget: {trials: 4}
 
 @dataclass(frozen=True, kw_only=True)
 class ToyConfig:
-    """Refused where ``edge`` reaches ``limit``, as ASP's thresholds refuse some corners of their box."""
+    """Refused where ``edge`` reaches ``limit``: half of the space is infeasible, as some of ASP's is."""
 
     weight: Annotated[float, Range(0.01, 1000)] = 1.0
     edge: Annotated[float, Range(0, 1)] = 0.2
@@ -91,7 +91,7 @@ def toy() -> MakeStudy:
 
 @pytest.fixture
 def start_points() -> tuple[dict[str, Any], ...]:
-    """Three feasible points, in no order that a sorting could restore."""
+    """Three feasible points, not sorted by any field."""
     rows = [(3.0, 0.4, 7, 200, "batch"), (0.2, 0.1, 1, 4, "none"), (50.0, 0.3, 2, 17, "instance")]
     return tuple(dict(zip(("weight", "edge", "steps", "width", "norm"), row, strict=True)) for row in rows)
 
@@ -113,7 +113,7 @@ MakeTranslator = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
-    """``translator("cut", channels="t1", seed=1)``: an exported one of random weights, the same each time."""
+    """``translator("cut", channels="t1", seed=1)``: the folder of an export with fixed random weights."""
 
     def make(method: str = "unsb", channels: Any = "t1_t2_mean", seed: int = 0) -> Path:
         module, references = find_method(method), ReferenceConfig(channels=channels)
@@ -121,7 +121,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
         torch.manual_seed(0)
         networks = module.Method.translators(config, references)
         tensors = {f"{name}.{k}": v for name, n in networks.items() for k, v in n.state_dict().items()}
-        # So far from their initial values that a latent is seen in the output.
+        # Far enough from the initial values for the latent to change the output.
         tensors = {k: v + 0.1 * torch.randn_like(v) for k, v in tensors.items()}
         facts = {
             "method": method,
@@ -135,7 +135,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
             "normalisation": "by percentiles",
         }
         folder = tmp_path_factory.mktemp("translators") / f"{method}_{channels}_{seed}"
-        weights.publish(folder, {PART: tensors}, facts)
+        weights.publish(folder, {TRANSLATOR: tensors}, facts)
         return folder
 
     return make

@@ -81,16 +81,16 @@ def test_what_the_cohort_cannot_measure_is_refused_before_anything_is_frozen(
 ) -> None:
     study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),)} | changes)
     with pytest.raises(InputError) as refused:
-        cost_estimate.require_measurable(study, cohort_of(pairs=0), split, study.judged)
+        cost_estimate.require_measurable(study, cohort_of(pairs=0), split, study.metrics)
     assert f"{told} {named} subjects" in str(refused.value)
     assert "allowed: fid, kid, piqe, rad_fid, seconds" in str(refused.value)
-    cost_estimate.require_measurable(study, cohort_of(pairs=3), split, study.judged)
+    cost_estimate.require_measurable(study, cohort_of(pairs=3), split, study.metrics)
     cost_estimate.require_measurable(study, cohort_of(pairs=0), split, {"fid": "objectives"})
     alone = replace(smoke, objectives=(Objective("psnr_t1", "maximize"),), references={"channels": "t2"})
     with pytest.raises(
         InputError, match="objectives: psnr_t1 is of a contrast that references: channels: t2"
     ):
-        cost_estimate.require_measurable(alone, cohort_of(pairs=3), split, alone.judged)
+        cost_estimate.require_measurable(alone, cohort_of(pairs=3), split, alone.metrics)
 
 
 def test_bounds_that_exclude_each_other_on_the_cohort_are_refused_before_anything_is_frozen(

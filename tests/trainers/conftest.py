@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,18 +13,9 @@ from trainers.metrics.judge import Judge
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
-TINY_REFERENCES = ReferenceConfig(
-    crop=32,
-    teacher_steps=4,
-    teacher_batch=2,
-    teacher_widths=(16, 16),
-    teacher_layers=1,
-    teacher_attention=False,
-    teacher_patch=2,
-    encoder_steps=4,
-    encoder_batch=4,
-    encoder_width=8,
-)
+TEACHER: dict[str, Any] = {"teacher_widths": (16, 16), "teacher_layers": 1, "teacher_attention": False}
+TRAINING = {"teacher_steps": 4, "teacher_batch": 2, "encoder_steps": 4, "encoder_batch": 4}
+TINY_REFERENCES = ReferenceConfig(crop=32, teacher_patch=2, encoder_width=8, **TEACHER, **TRAINING)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.inference import enhance
 from trainers.methods.unsb import Config, Method
-from trainers.metrics.judge import finish
+from trainers.metrics.judge import clamp_and_mask
 from trainers.references.config import ReferenceConfig
 
 Array = NDArray[Any]
@@ -36,7 +36,7 @@ class Identity(Translator):
 
     def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
         self.given.append((source, mask, draw))
-        return finish(source + 0.01 * draw, mask)
+        return clamp_and_mask(source + 0.01 * draw, mask)
 
 
 def facts(channels: str = "t1_t2_mean", seed: int = 0) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def test_flicker_raises_the_consistency_figures() -> None:
     class Flickering(Identity):
         def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
             sign = torch.tensor([(-1.0) ** i for i in range(len(source))])
-            return finish(0.5 * source + 0.3 * sign[:, None, None, None], mask)
+            return clamp_and_mask(0.5 * source + 0.3 * sign[:, None, None, None], mask)
 
     smooth = scan(1)
     smooth.values[:] = smooth.values[:, :, :1] + np.linspace(0, 5, SHAPE[2])

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def _assert_whole(folder: Path, step: int) -> None:
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_tensors_and_facts_come_back_bit_for_bit(tmp_path: Path) -> None:
+def test_tensors_views_and_facts_are_restored_bit_for_bit(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "folder"
     _publish(folder)
     for name, group in GROUPS.items():
@@ -43,60 +44,46 @@ def test_tensors_and_facts_come_back_bit_for_bit(tmp_path: Path) -> None:
     assert set(manifest["sha256"]) == {"first.safetensors", "second.safetensors", "step.safetensors"}
     _assert_whole(folder, 1)
     assert folder.stat().st_mode & 0o777 == 0o755
-
-
-def test_views_and_parameters_are_stored_by_value(tmp_path: Path) -> None:
     parameter = torch.nn.Parameter(torch.randn(4, 6))
-    weights.publish(tmp_path / "f", {"g": {"transposed": parameter.T, "column": parameter[:, 2]}}, {})
-    back = weights.read_tensors(tmp_path / "f", "g")
-    assert torch.equal(back["transposed"], parameter.detach().T) and torch.equal(
-        back["column"], parameter.detach()[:, 2]
-    )
+    weights.publish(tmp_path / "views", {"g": {"transposed": parameter.T, "column": parameter[:, 2]}}, {})
+    back = weights.read_tensors(tmp_path / "views", "g")
+    assert torch.equal(back["transposed"], parameter.detach().T)
+    assert torch.equal(back["column"], parameter.detach()[:, 2])
 
 
-@pytest.mark.parametrize("at", [0, 8, 60, -40, -1])
-def test_one_flipped_bit_is_found(tmp_path: Path, at: int) -> None:
-    _publish(tmp_path / "f")
-    path = tmp_path / "f" / "first.safetensors"
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
-    _assert_damaged(tmp_path / "f", "first")
+def flipped(at: int) -> Callable[[bytes], bytes]:
+    return lambda data: bytes(byte ^ (i == at % len(data)) for i, byte in enumerate(data))
 
 
-@pytest.mark.parametrize("keep", [0, 7, 40, -1])
-def test_truncation_is_found(tmp_path: Path, keep: int) -> None:
-    _publish(tmp_path / "f")
-    path = tmp_path / "f" / "first.safetensors"
-    path.write_bytes(path.read_bytes()[:keep])
-    _assert_damaged(tmp_path / "f", "first")
+def cut(keep: int) -> Callable[[bytes], bytes]:
+    return lambda data: data[:keep]
 
 
-def test_a_missing_file_is_found(tmp_path: Path) -> None:
-    _publish(tmp_path / "f")
-    (tmp_path / "f" / "first.safetensors").unlink()
-    _assert_damaged(tmp_path / "f", "first")
+DAMAGES = [*(flipped(at) for at in (0, 8, 60, -40, -1)), *(cut(keep) for keep in (0, 7, 40, -1)), None]
 
 
-def _assert_damaged(folder: Path, name: str) -> None:
-    for read in (lambda: weights.verify(folder), lambda: weights.read_tensors(folder, name)):
-        with pytest.raises(InputError, match=rf"^[^\n]*{name}\.safetensors: missing or damaged[^\n]*$"):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_flipped_bit_truncation_missing_and_unlisted_files_are_found(
+    tmp_path: Path, damage: Callable[[bytes], bytes] | None
+) -> None:
+    folder = tmp_path / "f"
+    _publish(folder)
+    path = folder / "first.safetensors"
+    path.write_bytes(damage(path.read_bytes())) if damage else path.unlink()
+    for read in (lambda: weights.verify(folder), lambda: weights.read_tensors(folder, "first")):
+        with pytest.raises(InputError, match=r"^[^\n]*first\.safetensors: missing or damaged[^\n]*$"):
             read()
     assert weights.read_tensors(folder, "second").keys() == {"c", "d"}
-
-
-def test_a_file_beside_the_manifest_is_not_read(tmp_path: Path) -> None:
-    _publish(tmp_path / "f")
-    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "f" / "guest.safetensors")
+    safetensors.torch.save_file({"a": torch.zeros(1)}, folder / "guest.safetensors")
     with pytest.raises(InputError, match=r"guest\.safetensors: missing or damaged"):
-        weights.read_tensors(tmp_path / "f", "guest")
+        weights.read_tensors(folder, "guest")
 
 
 @pytest.mark.parametrize(
     "text", [None, "", "{", "[1, 2]", "3", "{}", '{"sha256": 1}', '{"sha25\\u0016": {}}', "\xff"]
 )
 def test_a_damaged_manifest_is_a_damaged_folder(tmp_path: Path, text: str | None) -> None:
-    """As InputError, so that a resuming trial passes over such a checkpoint."""
+    """As InputError, so that a resuming trial skips such a checkpoint."""
     _publish(tmp_path / "f")
     path = tmp_path / "f" / weights.MANIFEST
     path.unlink() if text is None else path.write_text(text, encoding="latin-1")
@@ -105,36 +92,37 @@ def test_a_damaged_manifest_is_a_damaged_folder(tmp_path: Path, text: str | None
             read(tmp_path / "f")
 
 
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+def test_a_folder_is_replaced_completely_and_its_sums_are_sha256(tmp_path: Path) -> None:
     _publish(tmp_path / "p" / "f", 1)
     (tmp_path / "p" / "f" / "extra").write_text("of the old one")
     _publish(tmp_path / "p" / "f", 2)
     _assert_whole(tmp_path / "p" / "f", 2)
     assert not (tmp_path / "p" / "f" / "extra").exists()
+    (tmp_path / "abc").write_bytes(b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert weights.file_sha256(tmp_path / "abc") == known
+    _publish(tmp_path / "f")
+    sums = json.loads((tmp_path / "f" / weights.MANIFEST).read_text())["sha256"]
+    assert all(weights.file_sha256(tmp_path / "f" / name) == value for name, value in sums.items())
 
 
-def test_the_visible_folder_is_never_taken_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is deleted or written, a reader of the published name finds a whole folder or none."""
-    folder, seen = tmp_path / "p" / "f", []
+def test_the_visible_folder_is_always_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At every deletion and write, a reader of the published name finds a complete folder or none."""
+    folder, steps = tmp_path / "p" / "f", []
     _publish(folder, 1)
 
     def watched(function: Any) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             result = function(*args, **kwargs)
-            seen.append(weights.verify(folder)["step"] if folder.exists() else None)
+            steps.append(weights.verify(folder)["step"] if folder.exists() else None)
             return result
 
         return call
 
-    for module, name in (
-        (os, "unlink"),
-        (os, "rmdir"),
-        (weights, "save_file"),
-        (weights, "_sync"),
-    ):
+    for module, name in ((os, "unlink"), (os, "rmdir"), (weights, "save_file"), (weights, "_sync")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
     _publish(folder, 2)
-    assert {1, 2} <= set(seen) <= {1, 2, None} and len(seen) > 8
+    assert {1, 2} <= set(steps) <= {1, 2, None} and len(steps) > 8
     _assert_whole(folder, 2)
 
 
@@ -177,12 +165,3 @@ def test_a_failing_write_leaves_the_old_folder_and_nothing_else(
     assert list(folder.parent.iterdir()) == [folder] * existed
     _publish(folder, 3)
     _assert_whole(folder, 3)
-
-
-def test_the_sum_is_sha256(tmp_path: Path) -> None:
-    (tmp_path / "abc").write_bytes(b"abc")
-    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert weights.file_sha256(tmp_path / "abc") == known
-    _publish(tmp_path / "f")
-    sums = json.loads((tmp_path / "f" / weights.MANIFEST).read_text())["sha256"]
-    assert all(weights.file_sha256(tmp_path / "f" / name) == value for name, value in sums.items())

@@ -1,0 +1,1 @@
+"""Cohort sources: each module besides ``base`` is one; import ``base`` to find a source by name."""

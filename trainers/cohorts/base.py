@@ -1,4 +1,4 @@
-"""What a cohort source is: a module of this folder that declares its name, its settings and its needs.
+"""The interface of a cohort source: a module of this folder that declares its name, settings and needs.
 
 The file name is the source's name, ``+`` written ``_``; there is no list to edit.
 """
@@ -15,7 +15,7 @@ from trainers.config import FieldError, suggest
 from trainers.data.arrays import Array
 
 Mapper = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
-"""``map``, or what does the same on many machines; the order of the items is kept."""
+"""``map``, or a parallel equivalent; the order of the items is kept."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +26,15 @@ class CohortSource:
     config: type
     """The class of its settings, a frozen dataclass."""
     prepare: Callable[[Any, Path, Mapper], Path]
-    """``prepare(config, root, mapper)``: the cohort's folder below the storage ``root``, made if missing."""
+    """``prepare(config, root, mapper)``: the cohort's folder below the storage ``root``, built if missing."""
     archives: tuple[str, ...] = ()
-    """Public archives that must lie unpacked below ``config.root`` first."""
+    """Public archives that must first be unpacked below ``config.root``."""
     native_volumes: Callable[[Any, str], Mapping[tuple[str, str], tuple[Array, Array]]] | None = None
     """Volumes [X, Y, Z] with RAS affines by (field, contrast) of one subject; None: the scans are files."""
 
 
 def source_names() -> tuple[str, ...]:
-    """Every source's name, found without importing any."""
+    """Every source's name; no source is imported."""
     modules = (m for m in pkgutil.iter_modules(trainers.cohorts.__path__) if not m.ispkg)
     return tuple(sorted(m.name.replace("_", "+") for m in modules if m.name != "base"))
 

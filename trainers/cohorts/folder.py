@@ -1,8 +1,8 @@
 """A user's own scans: a BIDS tree, or a CSV table of (subject, domain, contrast, path, split).
 
-In a BIDS tree a scan's field is told by ``acq-64mT``/``acq-3T`` or ``ses-64mT``/``ses-3T`` in its name, or by
-``MagneticFieldStrength`` (tesla) in its JSON sidecar; ``*_desc-brain_mask.nii.gz`` beside it, or in
-``derivatives``, is its mask; a column ``split`` of ``participants.tsv`` is its split.
+In a BIDS tree a scan's field strength is in its name (``acq-64mT``, ``acq-3T``, ``ses-64mT``, ``ses-3T``) or
+in its JSON sidecar (``MagneticFieldStrength``, tesla); its mask is ``*_desc-brain_mask.nii.gz`` in the same
+folder or in ``derivatives``; its split is in the column ``split`` of ``participants.tsv``.
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts.base import CohortSource
+from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.scans import pipeline, tables
 from trainers.cohorts.scans.visits import Visit, files_below
 from trainers.errors import InputError
@@ -21,13 +21,13 @@ from trainers.errors import InputError
 REQUIRED = ("subject", "domain", "contrast", "path")
 OPTIONAL = ("split", "session")
 KINDS = ("T1", "T2", "mask")
-"""What a row of the table, or a file, may be."""
+"""Kinds of files; in the table, the column ``contrast``."""
 LOW, HIGH = (0.01, 0.2), (2.5, 3.5)
-"""Field strengths (tesla) taken for 64 mT and for 3 T."""
+"""Ranges of field strength (tesla) that count as 64 mT and as 3 T."""
 _SCAN = re.compile(r"^(?P<entities>.+)_(?P<contrast>T[12])w\.nii(\.gz)?$")
 _MASK = re.compile(r"_desc-brain_mask\.nii(\.gz)?$")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-"""Of a volunteer or a session: it becomes a folder's name."""
+"""Of a volunteer or a session; also used as a folder's name."""
 _FIELD = re.compile(
     r"(?:^|_)(?:acq|ses)-\w*?(?<![0-9.])(?<![0-9]p)(?P<field>64mT|3T)(?![0-9A-Za-z])", re.IGNORECASE
 )
@@ -38,19 +38,19 @@ class FolderConfig(pipeline.ScansConfig):
     """Settings of a cohort of the user's own scans: ``root`` is a BIDS folder or a CSV table."""
 
 
-def prepare(config: FolderConfig, root: Path, mapper: pipeline.Mapper = map) -> Path:
+def prepare(config: FolderConfig, root: Path, mapper: Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
     return pipeline.prepare("folder", config, visits(Path(config.root).resolve()), root, mapper)
 
 
-def visits(path: Path, unnamed: str = "") -> list[Visit]:
-    """Every visit of a BIDS folder or a table; raises InputError where there is none or one is unclear.
+def visits(path: Path, default_domain: str = "") -> list[Visit]:
+    """Every visit of a BIDS folder or a table; raises InputError where there is none or one is ambiguous.
 
-    ``unnamed`` is the domain of scans in a folder that do not tell their own; then those of other field
-    strengths are passed over.
+    ``default_domain`` is that of scans in a folder whose name and sidecar give none; with it, scans of other
+    field strengths are skipped.
     """
     if path.is_dir():
-        return _of_tree(path, unnamed)
+        return _of_tree(path, default_domain)
     if path.suffix.lower() == ".csv" and path.is_file():
         return _of_table(path)
     raise InputError(f"root: {path} is neither a folder nor a .csv file; allowed: a BIDS folder or a table")
@@ -89,20 +89,20 @@ def _row(path: Path, line: int, row: Mapping[str, str | None]) -> _File:
     split, session = cells.get("split", ""), cells.get("session", "")
     for column, name in (("subject", cells["subject"]), ("session", session)):
         if name and not _NAME.fullmatch(name):
-            told = f"{name!r} is not allowed; allowed: letters, digits, . _ and -"
-            raise InputError(f"{path}: line {line}: {column}: {told}")
+            message = f"{name!r} is not allowed; allowed: letters, digits, . _ and -"
+            raise InputError(f"{path}: line {line}: {column}: {message}")
     return _File(cells["subject"], session, cells["domain"], cells["contrast"], file, split)
 
 
-def _of_tree(root: Path, unnamed: str) -> list[Visit]:
+def _of_tree(root: Path, default_domain: str) -> list[Visit]:
     splits = _participants(root / "participants.tsv")
     named = [path for path in files_below(root) if path.name.startswith("sub-")]
     masks = [path for path in named if _MASK.search(path.name)]
-    return _grouped(_files(root, named, masks, splits, unnamed), root)
+    return _grouped(_files(root, named, masks, splits, default_domain), root)
 
 
 def _files(
-    root: Path, named: list[Path], masks: list[Path], splits: Mapping[str, str], unnamed: str
+    root: Path, named: list[Path], masks: list[Path], splits: Mapping[str, str], default_domain: str
 ) -> Iterator[_File]:
     for path in named:
         found = _SCAN.match(path.name)
@@ -111,7 +111,7 @@ def _files(
         entities = dict(part.split("-", 1) for part in found["entities"].split("_") if "-" in part)
         subject = f"sub-{entities['sub']}"
         session = f"ses-{entities['ses']}" if "ses" in entities else ""
-        domain = _domain(path, unnamed)
+        domain = _domain(path, default_domain)
         if not domain:
             continue
         yield _File(subject, session, domain, found["contrast"], path, splits.get(subject, ""))
@@ -122,7 +122,7 @@ def _files(
 
 
 def tesla(path: Path) -> float | None:
-    """``MagneticFieldStrength`` of a scan's JSON sidecar; None where it is not told."""
+    """``MagneticFieldStrength`` of a scan's JSON sidecar; None where it is not given."""
     sidecar = path.with_name(re.sub(r"\.nii(\.gz)?$", ".json", path.name))
     try:
         return float(json.loads(sidecar.read_text())["MagneticFieldStrength"])
@@ -130,7 +130,7 @@ def tesla(path: Path) -> float | None:
         return None
 
 
-def _domain(path: Path, unnamed: str) -> str:
+def _domain(path: Path, default_domain: str) -> str:
     if found := _FIELD.search(path.name):
         return "64mT" if found["field"].lower() == "64mt" else "3T"
     strength = tesla(path)
@@ -138,25 +138,25 @@ def _domain(path: Path, unnamed: str) -> str:
         return "64mT"
     if strength is not None and HIGH[0] <= strength <= HIGH[1]:
         return "3T"
-    if unnamed:
-        return unnamed if strength is None else ""
-    told = "no strength" if strength is None else f"{strength:g} tesla"
-    named = f"has no acq-64mT or acq-3T in its name and {told} in a sidecar"
+    if default_domain:
+        return default_domain if strength is None else ""
+    given = "no strength" if strength is None else f"{strength:g} tesla"
+    problem = f"has no acq-64mT or acq-3T in its name and {given} in a sidecar"
     strengths = f"MagneticFieldStrength in [{LOW[0]}, {LOW[1]}] or [{HIGH[0]}, {HIGH[1]}]"
-    raise InputError(f"{path}: {named}; allowed: one of these names, or {strengths}")
+    raise InputError(f"{path}: {problem}; allowed: one of these names, or {strengths}")
 
 
 def _participants(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    told = [row for row in tables.rows(path, "\t") if row.get("split") not in (None, "", "n/a")]
-    if any(not row.get("participant_id") for row in told):
+    assigned = [row for row in tables.rows(path, "\t") if row.get("split") not in (None, "", "n/a")]
+    if any(not row.get("participant_id") for row in assigned):
         raise InputError(f"{path}: a split has no participant_id; allowed: participant_id and split")
-    return {row["participant_id"]: row["split"] for row in told}
+    return {row["participant_id"]: row["split"] for row in assigned}
 
 
 def _run(path: Path) -> int:
-    """A scan is repeated when the one before it failed: of several the highest run is taken."""
+    """Number of the run; a scan is repeated after a failure, so the highest run is taken."""
     found = re.search(r"_run-(\d+)", path.name)
     return int(found[1]) if found else 0
 
@@ -173,8 +173,8 @@ def _grouped(files: Iterator[_File], source: Path) -> list[Visit]:
         elif before is not None:
             raise InputError(f"{file.path}: {visit.id} has {before} for {file.kind} already; allowed: one")
         if file.split and visit.split and file.split != visit.split:
-            told = f"{visit.id} is in {visit.split} and {file.split}"
-            raise InputError(f"{file.path}: {told}; allowed: all scans of a volunteer in one split")
+            message = f"{visit.id} is in {visit.split} and {file.split}"
+            raise InputError(f"{file.path}: {message}; allowed: all scans of a volunteer in one split")
         changes: dict[str, Any] = {file.kind.lower(): file.path, "split": file.split or visit.split}
         visits[key] = replace(visit, **changes)
     found = [visit for visit in visits.values() if visit.scans]

@@ -5,7 +5,7 @@ No download; a subject depends only on the configuration's size and seed and on 
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from trainers.cohorts.base import CohortSource
+from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.simulation import anatomy
 from trainers.cohorts.simulation.imaging import Geometry, Volume, acquire
@@ -22,12 +22,12 @@ from trainers.cohorts.simulation.subject import Anatomy, make_anatomy
 from trainers.config import Range, canonical, digest
 from trainers.data import writer
 from trainers.data.arrays import Array
+from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
 
 RECIPE = "phantom-1"
-"""Raise it with any change to the images: a cohort prepared before must not pass for one prepared after."""
-Mapper = Callable[[Callable[[str], writer.Entry], list[str]], Iterable[writer.Entry]]
+"""Part of the cohort's hash: raise it with any change to the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class PhantomConfig:
     size: Literal["2mm", "1mm"] = "2mm"
     """Spacing of the anatomy: 2mm (64 mT voxels 3.2x3.2x10 mm) for a laptop, 1mm (1.6x1.6x5 mm)."""
     train: Annotated[int, Range(1, 10000)] = 24
-    """Training subjects a domain; those of 64 mT and of 3 T are different people."""
+    """Training subjects a domain; those of 64 mT and of 3 T are different subjects."""
     val: Annotated[int, Range(1, 10000)] = 4
     """Paired validation subjects."""
     test: Annotated[int, Range(1, 10000)] = 4
@@ -77,17 +77,17 @@ def cohort_hash(config: PhantomConfig) -> str:
 def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
     """Build the cohort under ``root``, or find it there; returns its folder.
 
-    ``mapper(fn, items)`` must keep the order of its items, as ``map`` and ``Executor.map`` do.
+    ``mapper(fn, items)`` keeps the order of its items, as ``map`` does.
     """
     hash_ = cohort_hash(config)
     found = writer.find(Path(root), hash_)
     if found:
         return found
-    entries = mapper(partial(prepare_subject, config), subject_ids(config))
-    return writer.write(Path(root), hash_, _head(config), entries)
+    subjects = mapper(partial(prepare_subject, config), subject_ids(config))
+    return writer.write(Path(root), hash_, _head(config), subjects)
 
 
-def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.Entry:
+def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.SubjectArrays:
     """Image one subject and cut it into working slices."""
     person = _anatomy(config, subject_id)
     arrays: dict[tuple[str, str], Array] = {}
@@ -102,7 +102,7 @@ def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.Entry:
         "lesions": person.lesions,
         "slices": np.flatnonzero(kept).tolist(),
     }
-    return writer.Entry(subject_id, split_of(subject_id), arrays, provenance)
+    return writer.SubjectArrays(subject_id, split_of(subject_id), arrays, provenance)
 
 
 def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, str], tuple[Array, Array]]:
@@ -120,7 +120,7 @@ def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, st
 
 
 def _anatomy(config: PhantomConfig, subject_id: str) -> Anatomy:
-    return make_anatomy(anatomy.template(config.size), _generator(config, subject_id, "anatomy"))
+    return make_anatomy(anatomy.tissue_template(config.size), _generator(config, subject_id, "anatomy"))
 
 
 def _volumes(config: PhantomConfig, subject_id: str, person: Anatomy, domain: Field) -> dict[str, Volume]:
@@ -137,7 +137,7 @@ def _slices(
     config: PhantomConfig, volumes: dict[str, Volume], domain: Field
 ) -> Iterator[tuple[tuple[str, str], Array]]:
     """Working slices of a domain's volumes at the 64 mT slice positions, normalised, and their mask."""
-    grid = slicing.GRIDS[config.size]
+    grid = GRIDS[config.size]
     for contrast, volume in volumes.items():
         spacing = (volume.spacing, volume.spacing)
         slices, mask = slicing.working_slices(volume.values, volume.mask, volume.planes, spacing, grid)
@@ -151,7 +151,7 @@ def _generator(config: PhantomConfig, subject_id: str, stream: str) -> np.random
 
 
 def _head(config: PhantomConfig) -> dict[str, Any]:
-    grid = slicing.GRIDS[config.size]
+    grid = GRIDS[config.size]
     return {
         "cohort": "phantom",
         "config": asdict(config),
@@ -163,7 +163,7 @@ def _head(config: PhantomConfig) -> dict[str, Any]:
 
 
 def _fixed_choices() -> dict[str, str]:
-    low, high = slicing.PERCENTILES
+    low, high = PERCENTILES
     return {
         "grid": "axial, anterior rows first, at the 64 mT slice centres, in plane as the anatomy",
         "normalisation": f"volume p{low:g}-p{high:g} inside its mask to [-1, 1], clipped; -1 outside",

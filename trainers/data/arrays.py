@@ -1,4 +1,4 @@
-"""Arrays, and the separable products that make work on volumes cheap."""
+"""The array type, and matrix products along the axes of a volume."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ Array = npt.NDArray[Any]
 
 
 def apply_along(volume: Array, matrix: Array, axis: int) -> Array:
-    """Multiply ``matrix [m, n]`` into ``axis`` (length n -> m); sums in float64, so that the number of
-    threads does not show in the float32 result.
+    """Multiply ``matrix [m, n]`` into ``axis`` (length n -> m); sums in float64, so that the float32
+    result does not depend on the number of threads.
     """
     product = np.tensordot(matrix, volume.astype(np.float64, copy=False), (1, axis))
     return np.moveaxis(product, 0, axis).astype(np.float32)

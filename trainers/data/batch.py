@@ -1,4 +1,4 @@
-"""One unpaired batch: slices of 64 mT subjects beside slices of other subjects at 3 T."""
+"""One unpaired batch: slices of 64 mT subjects and slices of other subjects at 3 T."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 Pairing = Literal["random", "level"]
-"""``level``: each 3 T slice is drawn at the relative height of its 64 mT slice, and cropped at its place."""
+"""``level``: each 3 T slice has the relative height of its 64 mT slice, and the same crop."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def stack(t1: Tensor, t2: Tensor, layout: Layout) -> Tensor:
 def split(x: Tensor, layout: Layout) -> dict[str, Tensor]:
     """``[B, 3, H, W]`` -> each contrast ``[B, H, W]``: the inverse of :func:`stack`.
 
-    A generator's channels need not agree: copies of one contrast are averaged.
+    A generator's channels may differ: those of one contrast are averaged.
     """
     if layout == "t1_t2_mean":
         return {"T1": x[:, 0], "T2": x[:, 1]}

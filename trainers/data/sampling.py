@@ -1,6 +1,6 @@
 """Slices of a cohort as tensors: random training crops by counter, whole validation slices in row order.
 
-Every draw is a function of (seed, step, rank) alone, so resuming at a step needs no stored random state.
+Every draw is a function of (seed, step, rank) alone, so that resuming needs no stored random state.
 """
 
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ class Slices:
 
     @classmethod
     def of(cls, cohort: Cohort, layout: channels.Layout, crop: int) -> "Slices":
-        """The training slices of a cohort; raises FieldError for a crop that does not fit into them."""
+        """The training slices of a cohort; raises FieldError for a crop larger than a slice."""
         if crop > min(cohort.shape):
             raise FieldError(
                 "crop", crop, f"at most {min(cohort.shape)}, the shorter side of this cohort's slices"
@@ -38,7 +38,7 @@ class Slices:
         return cls(cohort.split("train"), layout, crop)
 
     def batch(self, size: int, *counter: int, pairing: Pairing = "random") -> Batch:
-        """``size`` slices of either domain, drawn by ``counter`` (seed, step, rank, ...)."""
+        """``size`` slices of each domain, drawn by ``counter`` (seed, step, rank, ...)."""
         rng = np.random.default_rng(counter)
         rows, windows = self._draw("64mT", size, rng)
         source, source_mask = self._crops("64mT", rows, windows)
@@ -61,8 +61,8 @@ class Slices:
         return rows, [self._window(mask[row], rng) for row in rows]
 
     def _level_rows(self, source: Array, rng: np.random.Generator) -> Array:
-        """For each 64 mT row, that of a random 3 T subject nearest to it in relative height."""
-        levels, subjects = heights(self.split, "64mT").numpy(), self.split.subjects("3T")
+        """For each 64 mT row, the row of a random 3 T subject that is nearest in relative height."""
+        levels, subjects = relative_heights(self.split, "64mT").numpy(), self.split.subjects("3T")
         drawn = [subjects[i] for i in rng.integers(len(subjects), size=len(source))]
         last = [subject.stop - 1 - subject.start for subject in drawn]
         return np.array(
@@ -83,7 +83,7 @@ class Slices:
         return channels.stack(t1, t2, self.layout), inside > 0
 
     def _window(self, mask: Array, rng: np.random.Generator) -> Window:
-        """A crop around a random brain pixel, moved inside the slice: no crop is all background."""
+        """A crop around a random brain pixel, moved inside the slice: every crop shows some brain."""
         inside = np.argwhere(mask)
         centre = inside[rng.integers(len(inside))]
         top, left = (
@@ -104,13 +104,13 @@ def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array
     return channels.stack(t1, t2, layout)
 
 
-def exemplar(cohort: Cohort, layout: channels.Layout) -> Tensor:
+def example_subject(cohort: Cohort, layout: channels.Layout) -> Tensor:
     """All slices [L, 3, H, W] of the first 3 T training subject, inferior to superior."""
     split = cohort.split("train")
     first = split.subjects("3T")[0]
     return whole_slices(split, "3T", layout, np.arange(first.start, first.stop))
 
 
-def heights(split: Split, domain: str) -> Tensor:
+def relative_heights(split: Split, domain: str) -> Tensor:
     """Each row's relative height [N] within its subject, 0 lowest, 1 highest."""
     return torch.cat([torch.linspace(0, 1, s.stop - s.start) for s in split.subjects(domain)])

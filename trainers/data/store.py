@@ -35,7 +35,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Split:
-    """One split, opened: slices are memory maps, read only."""
+    """An opened split: slices are read-only memory maps."""
 
     name: str
     _arrays: dict[tuple[str, str], Array]
@@ -56,7 +56,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Cohort:
-    """A prepared cohort: its manifest is read on opening, each split only when asked for."""
+    """A prepared cohort: its manifest is read on opening, each split only on request."""
 
     path: Path
     manifest: dict[str, Any]
@@ -95,7 +95,7 @@ class Cohort:
         return rows, columns
 
     def split(self, name: str) -> Split:
-        """Open ``train``, ``val`` or ``test`` and touch no other; raises :class:`InputError` if damaged."""
+        """Open only ``train``, ``val`` or ``test``; raises :class:`InputError` if damaged."""
         if name not in SPLITS:
             raise InputError(f"split: {name!r} is not allowed; allowed: {', '.join(SPLITS)}")
         arrays = {}

@@ -1,4 +1,4 @@
-"""Writing a cohort: subject by subject, atomically, once."""
+"""Writing of a cohort, subject by subject; it appears completely or not at all."""
 
 import json
 import os
@@ -22,7 +22,7 @@ _HEADER_BYTES = 128  # numpy leaves room in the header for the first axis to gro
 
 
 @dataclass(frozen=True)
-class Entry:
+class SubjectArrays:
     """A prepared subject: ``arrays[domain, contrast or "mask"] = [n, H, W]``, equal n in all of them."""
 
     id: str
@@ -32,79 +32,81 @@ class Entry:
 
 
 def folder(root: Path, hash_: str) -> Path:
-    """Where the cohort of that content hash lives."""
+    """The folder of the cohort with that content hash."""
     return root / "cohorts" / hash_[:16]
 
 
 def find(root: Path, hash_: str) -> Path | None:
-    """The finished cohort of that hash, if any; raises :class:`InputError` for a folder that is none."""
+    """The finished cohort of that hash, if any; raises :class:`InputError` for a folder without manifest."""
     path = folder(root, hash_)
     if path.exists() and not (path / "manifest.json").is_file():
         raise InputError(f"{path}: has no manifest.json; delete the folder and prepare the cohort again")
     return path if path.exists() else None
 
 
-def write(root: Path, hash_: str, head: Mapping[str, Any], entries: Iterable[Entry]) -> Path:
-    """Write ``entries`` and publish the folder by one rename; an interrupted build leaves nothing.
+def write(root: Path, hash_: str, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> Path:
+    """Write ``subjects`` and move the folder into place by one rename; an interrupted build leaves nothing.
 
-    ``head`` goes into the manifest: config, spacing, shape, dtype and the fixed choices.
+    ``head`` is part of the manifest: config, spacing, shape, dtype and the fixed choices.
     """
     final = folder(root, hash_)
     work = final.with_name(f".{final.name}-{uuid.uuid4().hex}")
     try:
         work.mkdir(parents=True)
-        manifest = {"hash": hash_, **head, **_write_entries(work, head, entries)}
+        manifest = {"hash": hash_, **head, **_write_subjects(work, head, subjects)}
         manifest["checksum"] = checksum(json.loads(json.dumps(manifest)))
         _write_durably(work / "manifest.json", json.dumps(manifest, indent=1))
-        return _publish(work, final)
+        return _move_into_place(work, final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _publish(work: Path, final: Path) -> Path:
+def _move_into_place(work: Path, final: Path) -> Path:
     try:
         work.rename(final)
     except OSError:
-        if not (final / "manifest.json").is_file():  # else another process was first: same hash, same content
+        if not (final / "manifest.json").is_file():  # else another process wrote the same content first
             raise
     return final
 
 
-def _write_entries(work: Path, head: Mapping[str, Any], entries: Iterable[Entry]) -> dict[str, Any]:
+def _write_subjects(work: Path, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> dict[str, Any]:
     with ExitStack() as stack:
         files = {
             f"{split}/{domain}_{kind}.npy": stack.enter_context(
-                _Growing(work / split / f"{domain}_{kind}.npy", "uint8" if kind == MASK else head["dtype"])
+                _GrowingFile(
+                    work / split / f"{domain}_{kind}.npy", "uint8" if kind == MASK else head["dtype"]
+                )
             )
             for split in SPLITS
             for domain in DOMAINS
             for kind in (*CONTRASTS, MASK)
         }
-        subjects = [_append(files, entry) for entry in entries]
+        listed = [_append(files, subject) for subject in subjects]
         return {
-            "subjects": subjects,
+            "subjects": listed,
             "files": {name: file.finish(tuple(head["shape"])) for name, file in files.items()},
         }
 
 
-def _append(files: Mapping[str, "_Growing"], entry: Entry) -> dict[str, Any]:
+def _append(files: Mapping[str, "_GrowingFile"], subject: SubjectArrays) -> dict[str, Any]:
     rows = set()
-    for (domain, kind), array in entry.arrays.items():
-        rows.add(files[f"{entry.split}/{domain}_{kind}.npy"].append(array))
+    for (domain, kind), array in subject.arrays.items():
+        rows.add(files[f"{subject.split}/{domain}_{kind}.npy"].append(array))
     ((start, stop),) = rows
-    domains = sorted({domain for domain, _ in entry.arrays}, reverse=True)
+    domains = sorted({domain for domain, _ in subject.arrays}, reverse=True)
     return {
-        "id": entry.id,
-        "split": entry.split,
+        "id": subject.id,
+        "split": subject.split,
         "domains": domains,
         "start": start,
         "stop": stop,
-        "provenance": dict(entry.provenance),
+        "provenance": dict(subject.provenance),
     }
 
 
-class _Growing:
-    """A .npy file whose first axis is known only when it is finished."""
+class _GrowingFile:
+    """A .npy file whose number of rows is known only at the end."""
 
     def __init__(self, path: Path, dtype: str) -> None:
         path.parent.mkdir(exist_ok=True)
@@ -112,20 +114,20 @@ class _Growing:
         self.stream: IO[bytes] = path.open("wb")
         self.stream.write(bytes(_HEADER_BYTES))
 
-    def __enter__(self) -> "_Growing":
+    def __enter__(self) -> "_GrowingFile":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stream.close()
 
     def append(self, array: Array) -> tuple[int, int]:
-        """Write rows; returns the first and one past the last."""
+        """Append rows; returns the first row and one past the last."""
         start, self.rows = self.rows, self.rows + len(array)
         self.stream.write(np.ascontiguousarray(array, self.dtype).tobytes())
         return start, self.rows
 
     def finish(self, shape: tuple[int, ...]) -> dict[str, Any]:
-        """Write the header, flush to disk; returns the file's entry in the manifest."""
+        """Write the header, flush to disk; returns the manifest's record of the file."""
         whole = (self.rows, *shape)
         header = {"descr": _FORMAT.dtype_to_descr(self.dtype), "fortran_order": False, "shape": whole}
         self.stream.seek(0)

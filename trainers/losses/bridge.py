@@ -18,7 +18,7 @@ def time_grid(steps: int) -> list[float]:
 
 
 def bridge_fraction(grid: list[float], i: int) -> float:
-    """s_i = (t_{i+1} - t_i) / (1 - t_i), the share of the remaining way gone by step ``i``."""
+    """s_i = (t_{i+1} - t_i) / (1 - t_i), the share of the remaining time that step ``i`` covers."""
     return (grid[i + 1] - grid[i]) / (1 - grid[i])
 
 

@@ -23,14 +23,6 @@ def clean_from_velocity(noisy: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor, 
     return (alpha * noisy - sigma * v).clamp(-limit, limit)
 
 
-def kl_gradient(mu_real: Tensor, mu_fake: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Gradient of KL(p_fake,t || p_real,t) at the generated image: (alpha/sigma)^2 (mu_fake - mu_real).
-
-    Equation 2 with the scores s = -(x_t - alpha mu) / sigma^2 put in.
-    """
-    return (alpha / sigma).square() * (mu_fake - mu_real)
-
-
 def dmd_direction(x: Tensor, mu_real: Tensor, mu_fake: Tensor, mask: Tensor, floor: float = 1e-2) -> Tensor:
     """Equation 6a with DMD2's weight w_t: (mu_fake - mu_real) / mean |x - mu_real|, the mean over the brain.
 

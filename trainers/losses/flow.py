@@ -12,7 +12,7 @@ from torch import Tensor
 
 
 def warp(image: Tensor, flow: Tensor, padding: str = "border") -> Tensor:
-    """``image`` [B, C, H, W] read at each pixel's place plus ``flow``, bilinear; ``padding`` lies outside."""
+    """``image`` [B, C, H, W] sampled bilinearly at each pixel plus ``flow``; ``padding`` outside."""
     flow = _precise(flow)
     columns, rows = (
         torch.arange(n, dtype=flow.dtype, device=flow.device) for n in (flow.shape[3], flow.shape[2])
@@ -35,16 +35,16 @@ def affine_flow(angle: Tensor, scale: Tensor, shift: Tensor, height: int, width:
     ``angle`` is in radians from the columns' axis to the rows'; ``shift`` [B, 2] in pixels.
     """
     x, y = (torch.arange(n, dtype=angle.dtype, device=angle.device) - (n - 1) / 2 for n in (width, height))
-    place = torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
+    position = torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
     cosine, sine = angle.cos() / scale, angle.sin() / scale
     inverse = torch.stack((torch.stack((cosine, sine), -1), torch.stack((-sine, cosine), -1)), -2)
-    return torch.einsum("bij,bjhw->bihw", inverse, place - shift[:, :, None, None]) - place
+    return torch.einsum("bij,bjhw->bihw", inverse, position - shift[:, :, None, None]) - position
 
 
 def jitter(image: Tensor, level: float) -> Tensor:
     """Each image [B, C, H, W] turned up to ``level`` degrees, scaled and moved up to 2 ``level`` percent.
 
-    Black, -1, comes in from outside and stays exactly black.
+    Pixels from outside are black, exactly -1.
     """
     batch, _, height, width = image.shape
     draws = level * (2 * torch.rand(4, batch, device=image.device) - 1)

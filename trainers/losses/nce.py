@@ -1,4 +1,4 @@
-"""PatchNCE: what stood at a place must still be recognised there (Park et al., CUT, 2020; METHOD.md 1.6)."""
+"""PatchNCE: a patch must be recognisable at its position (Park et al., CUT, 2020; METHOD.md 1.6)."""
 
 from collections.abc import Callable, Sequence
 
@@ -34,7 +34,7 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
 
 
 def sample_positions(mask: Tensor, count: int, generator: torch.Generator | None = None) -> Tensor:
-    """``count`` different pixel indices [B, count] per image, inside ``mask`` [B, H, W] while it lasts.
+    """``count`` different pixel indices [B, count] per image, those inside ``mask`` [B, H, W] first.
 
     Background patches are all alike and would be false negatives (METHOD.md section 6, MRI-specific).
     """

@@ -1,6 +1,6 @@
 """Style transfer (Gatys et al. 2016): features keep the content, their Gram matrices carry the style.
 
-METHOD.md section 4, INR style transfer. Losses are per slice, so that no slice of a batch sees another.
+METHOD.md section 4, INR style transfer. Losses are per slice, so that no slice of a batch influences another.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from trainers.networks.encoder import ResidualEncoder
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What a slice is fitted to, all constant: computed once, not once an iteration."""
+class FitTarget:
+    """Constant targets of a fit, computed once and not in each iteration."""
 
     source: Tensor
     """[B, 3, H, W]."""
@@ -44,7 +44,7 @@ def gram(features: Tensor, inside: Tensor) -> Tensor:
     return torch.bmm(flat * weight, flat.transpose(1, 2)) / weight.sum(2, keepdim=True).clamp_min(1)
 
 
-def insides(mask: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
+def stage_masks(mask: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
     """A brain mask [B, H, W] at the size of each feature map."""
     return [shrink_mask(mask, (m.shape[-2], m.shape[-1])) for m in maps]
 
@@ -52,14 +52,14 @@ def insides(mask: Tensor, maps: Sequence[Tensor]) -> list[Tensor]:
 def grams(encoder: ResidualEncoder, images: Tensor, mask: Tensor) -> list[Tensor]:
     """The style of images [B, 3, H, W] with masks [B, H, W]: a Gram matrix [B, C, C] a stage."""
     maps = stage_maps(encoder, images)
-    return [gram(m, i) for m, i in zip(maps, insides(mask, maps), strict=True)]
+    return [gram(m, i) for m, i in zip(maps, stage_masks(mask, maps), strict=True)]
 
 
-def goal(encoder: ResidualEncoder, source: Tensor, mask: Tensor, style: Sequence[Tensor]) -> Goal:
+def fit_target(encoder: ResidualEncoder, source: Tensor, mask: Tensor, style: Sequence[Tensor]) -> FitTarget:
     """Fit ``source`` [B, 3, H, W] with brain ``mask`` [B, H, W] to the Gram matrices ``style``."""
     with torch.no_grad():
         maps = stage_maps(encoder, source)
-    return Goal(source, maps, insides(mask, maps), style)
+    return FitTarget(source, maps, stage_masks(mask, maps), style)
 
 
 def style_distance(features: Tensor, inside: Tensor, style: Tensor) -> Tensor:
@@ -71,10 +71,10 @@ def style_distance(features: Tensor, inside: Tensor, style: Tensor) -> Tensor:
     return difference * inside.sum((1, 2)) / features.shape[1]
 
 
-def losses(encoder: ResidualEncoder, output: Tensor, goal: Goal) -> tuple[Tensor, Tensor, Tensor]:
+def losses(encoder: ResidualEncoder, output: Tensor, target: FitTarget) -> tuple[Tensor, Tensor, Tensor]:
     """Content, style and L1 of ``output`` [B, 3, H, W], each [B], the first two summed over stages."""
     maps = stage_maps(encoder, output)
-    content = [(m - c).square().mean((1, 2, 3)) for m, c in zip(maps, goal.content, strict=True)]
-    style = [style_distance(m, i, g) for m, i, g in zip(maps, goal.inside, goal.grams, strict=True)]
-    reconstruction = (output - goal.source).abs().mean((1, 2, 3))
+    content = [(m - c).square().mean((1, 2, 3)) for m, c in zip(maps, target.content, strict=True)]
+    style = [style_distance(m, i, g) for m, i, g in zip(maps, target.inside, target.grams, strict=True)]
+    reconstruction = (output - target.source).abs().mean((1, 2, 3))
     return torch.stack(content).sum(0), torch.stack(style).sum(0), reconstruction

@@ -1,0 +1,1 @@
+"""The methods, one a module; import ``base`` to find a method by name."""

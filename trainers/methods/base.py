@@ -23,7 +23,7 @@ from trainers.data.batch import Batch, Pairing
 from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
@@ -34,12 +34,12 @@ Width = Annotated[int, Range(4, 256)]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """What every method's trial has in common."""
+    """Settings common to the trials of every method."""
 
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     """Of the initial weights, the data order and every draw."""
     steps: Annotated[int, Range(1, 10**8)] = 400_000
-    """Optimiser steps, the time by which everything is scheduled."""
+    """Optimiser steps; all schedules are relative to them."""
     batch_size: Annotated[int, Range(2, 1024)] = 4
     """Slices of each domain per step and process."""
     accumulate: Annotated[int, Range(1, 1024)] = 1
@@ -62,7 +62,7 @@ class TrialConfig:
 
 @dataclass(frozen=True)
 class Context:
-    """What a method is given besides its configuration; none of it is trained."""
+    """Frozen inputs of a method besides its configuration."""
 
     config: ReferenceConfig
     """Settings of the references."""
@@ -70,34 +70,34 @@ class Context:
     """The frozen 3 T diffusion teacher."""
     encoder: nn.Module
     """The frozen 3 T-domain encoder, a :class:`~trainers.networks.encoder.ResidualEncoder`."""
-    exemplar: Tensor
+    example_subject: Tensor
     """All slices [L, 3, H, W] of one 3 T training subject, inferior to superior."""
 
 
 class Minimise(Protocol):
-    """Steps the named networks' optimisers down a loss's gradient; the loop scales, reduces, accumulates."""
+    """One step of the named networks' optimisers on a loss; the loop scales, reduces and accumulates."""
 
     def __call__(self, names: Sequence[str], loss: Tensor) -> None:
         """Update the parameters of ``names`` alone."""
 
 
 class Method(ABC):
-    """Three verbs: build (``__init__``), :meth:`step`, :meth:`translate`."""
+    """A method: build (``__init__``), :meth:`step`, :meth:`translate`."""
 
     pairing: ClassVar[Pairing] = "random"
-    """How a batch draws its 3 T slices: at random, or at the height and place of the 64 mT ones."""
+    """How a batch draws its 3 T slices: at random, or at the height and position of the 64 mT ones."""
     caveat: ClassVar[str] = ""
-    """What must stand beside this method's scores wherever they are compared."""
+    """A note shown with this method's scores in every comparison."""
     config: Any
     networks: dict[str, nn.Module]
-    """Everything that is trained or, as an image pool, otherwise changes."""
+    """All networks that are trained, and other state such as an image pool."""
     optimizers: dict[str, Optimizer]
     """By network name."""
     averaged: dict[str, nn.Module]
-    """What translates, validated and exported: moving averages of networks, and what is not trained."""
+    """The networks that translate: moving averages, and networks that are not trained."""
 
     def finish_build(self, context: Context, **untrained: nn.Module) -> None:
-        """Take the averaged copies and note the learning rates; called at the end of ``__init__``.
+        """Make the averaged copies and store the learning rates; called at the end of ``__init__``.
 
         ``untrained`` are those of :meth:`translators` that are not among the networks.
         """
@@ -141,9 +141,9 @@ class Method(ABC):
     ) -> Iterable[Tensor]:
         """64 mT slices [B, 3, H, W] in [-1, 1] to 3 T, one [B, 3, H, W] a refinement step count 1, 2, ...
 
-        Whoever needs fewer steps takes no more of them, and a method that yields them does no more.
-        Deterministic: ``seed`` draws whatever noise the method has, the same for every slice, and no slice
-        depends on another. H and W are multiples of 4. ``networks`` are frozen; gradients may be off.
+        A caller that needs fewer steps stops early, and a generator then computes no more of them.
+        Deterministic: ``seed`` draws the method's noise, the same for every slice, and no slice depends on
+        another. H and W are multiples of 4. ``networks`` are frozen; gradients may be off.
         """
 
 
@@ -160,7 +160,7 @@ class OnePassConfig(TrialConfig):
     """Instance norms in the discriminators, as published; they hide the intensities."""
 
     def build_discriminator(self) -> PatchNet:
-        """A fresh one, of images."""
+        """A new discriminator of images."""
         return PatchNet(channels=3, width=self.discriminator_width, norm=self.discriminator_norm, timed=False)
 
 
@@ -171,7 +171,7 @@ class OnePass(Method):
     def translators(config: OnePassConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator to 3 T."""
         width, blocks = config.generator_width, config.generator_blocks
-        return {"G": Translator(channels=3, width=width, blocks=blocks, form=config.generator)}
+        return {"G": ResNetGenerator(channels=3, width=width, blocks=blocks, form=config.generator)}
 
     @staticmethod
     @torch.no_grad()
@@ -193,8 +193,7 @@ def translate_rows(
 ) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
 
-    At most ``steps`` of them, on the CPU: a GPU need not hold them all, and who measures the time has waited
-    for it.
+    At most ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU.
     """
     parts = [
         [output.cpu() for output in islice(method.translate(networks, config, rows, seed), steps)]
@@ -204,7 +203,7 @@ def translate_rows(
 
 
 def method_names() -> list[str]:
-    """The methods that this folder holds."""
+    """The names of the methods, which are the modules of this folder."""
     return sorted(
         module.name for module in pkgutil.iter_modules(trainers.methods.__path__) if module.name != "base"
     )

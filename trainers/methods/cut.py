@@ -1,4 +1,4 @@
-"""CUT and FastCUT (Park et al. 2020; METHOD.md section 4): one generator, held to its input by PatchNCE.
+"""CUT and FastCUT (Park et al. 2020; METHOD.md section 4): one generator, bound to its input by PatchNCE.
 
 FastCUT is lambda_NCE 10, without nce_idt, with flip_equivariance and a constant_part of 0.75.
 """
@@ -14,7 +14,7 @@ from trainers.data.batch import Batch
 from trainers.losses import gan, nce
 from trainers.methods import base
 from trainers.networks.patch_projection import Projection
-from trainers.networks.resnet import Translator, nce_channels, nce_layers
+from trainers.networks.resnet import ResNetGenerator, nce_channels, nce_layers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Method(base.OnePass):
     def __init__(self, config: Config, context: base.Context) -> None:
         self.config, self.layers = config, nce_layers(config.generator_blocks)
         generator = self.translators(config, context.config)["G"]
-        assert isinstance(generator, Translator)
+        assert isinstance(generator, ResNetGenerator)
         self.generator = generator
         self.heads = Projection(nce_channels(config.generator_width), 256)
         self.discriminator = config.build_discriminator()

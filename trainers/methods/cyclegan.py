@@ -1,4 +1,4 @@
-"""CycleGAN (Zhu et al. 2017; METHOD.md section 4): there, back again, and both must look real."""
+"""CycleGAN (Zhu et al. 2017; METHOD.md section 4): two generators, cycle consistency, two discriminators."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from trainers.data.batch import Batch
 from trainers.losses import gan
 from trainers.methods import base
 from trainers.networks.image_pool import ImagePool
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,17 +21,17 @@ class Config(base.OnePassConfig):
 
     lambda_A: base.Weight = 10.0
     lambda_B: base.Weight = 10.0
-    """Cycle consistency of A by way of B, and of B by way of A."""
+    """Cycle consistency of A through B, and of B through A."""
     lambda_idt: base.Weight = 0.5
-    """What is already in a generator's domain stays; relative to lambda_A and lambda_B."""
+    """Identity loss of images of the target domain; relative to lambda_A and lambda_B."""
     pool_size: Annotated[int, Range(0, 10_000)] = 50
-    """Earlier translations that the discriminators still see; 0: none."""
+    """Earlier translations on which the discriminators train; 0: none."""
     discriminator_lr: Annotated[float, Range(1e-7, 1e-1)] = 2e-4
     """Adam's of the discriminators."""
     generator: Literal["residual", "image"] = "image"
-    """Predicts the image, as published, or a change to its input. Two residual generators start as a closed
-    cycle of identities, where the absolute error's slope, at the published weights, outweighs the
-    discriminators'."""
+    """Predicts the image, as published, or a change to its input. Two residual generators start as
+    identities, a closed cycle, where the gradient of the absolute error, at the published weights, exceeds
+    the discriminators'."""
     discriminator_norm: bool = True
     """Instance norms in the discriminators, as published; they hide the intensities."""
 
@@ -51,7 +51,7 @@ class Method(base.OnePass):
         self.optimizers = {
             name: torch.optim.Adam(
                 network.parameters(),
-                config.lr if isinstance(network, Translator) else config.discriminator_lr,
+                config.lr if isinstance(network, ResNetGenerator) else config.discriminator_lr,
                 (0.5, 0.999),
             )
             for name, network in self.networks.items()
@@ -61,15 +61,15 @@ class Method(base.OnePass):
 
     def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         """Both generators, then both discriminators on pooled translations."""
-        c, there, back = self.config, self.networks["G"], self.networks["G_back"]
+        c, to_target, to_source = self.config, self.networks["G"], self.networks["G_back"]
         a, b = batch.source, batch.target
-        fake_b, same_b = there(torch.cat((a, b))).chunk(2)
-        fake_a, same_a = back(torch.cat((b, a))).chunk(2)
+        fake_b, same_b = to_target(torch.cat((a, b))).chunk(2)
+        fake_a, same_a = to_source(torch.cat((b, a))).chunk(2)
         losses = {
             "G_GAN": gan.lsgan_generator(self.networks["D"](fake_b)),
             "G_back_GAN": gan.lsgan_generator(self.networks["D_back"](fake_a)),
-            "G_cycle": c.lambda_A * distance(back(fake_b), a),
-            "G_back_cycle": c.lambda_B * distance(there(fake_a), b),
+            "G_cycle": c.lambda_A * distance(to_source(fake_b), a),
+            "G_back_cycle": c.lambda_B * distance(to_target(fake_a), b),
             "G_idt": c.lambda_idt * c.lambda_B * distance(same_b, b),
             "G_back_idt": c.lambda_idt * c.lambda_A * distance(same_a, a),
         }

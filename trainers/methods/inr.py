@@ -1,10 +1,10 @@
 """INR style transfer: a SIREN fitted to every slice, many slices at once (METHOD.md section 4).
 
-Each network renders its slice's brain; features of the frozen 3 T encoder keep it at the slice's content and
-give it the style of a 3 T slice. Training learns what the fits share, their initial weights.
+Each network renders its slice's brain; losses in features of the frozen 3 T encoder keep the slice's content
+and impose the style of a 3 T slice. Training learns the initial weights that all fits share.
 
-That encoder is also FID's and KID's: every fit descends on features of its own judge, which flatters both (on
-the phantom, encoders trained from other seeds rank the result behind its input).
+FID and KID use the same encoder, so they favour this method (on the phantom, encoders trained from other
+seeds rank the result behind its input).
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ class Config(base.TrialConfig):
     w0: Annotated[float, Range(1, 100)] = 30.0
     unit: Annotated[int, Range(16, 1024)] = 112
     """Pixels from a slice's centre to coordinate 1: half the published 224, whatever the slice's size, so
-    that a training crop and a whole slice ask for the same frequencies."""
+    that a training crop and a whole slice need the same frequencies."""
     iterations: Annotated[int, Range(1, 10**5)] = 1001
     """Adam steps that fit a slice when it is translated."""
     fit_lr: Annotated[float, Range(1e-6, 1e-1)] = 1e-4
@@ -55,20 +55,20 @@ class Config(base.TrialConfig):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the networks of S slices are asked: the brain's pixels, padded to one number P."""
+class PixelGrid:
+    """Pixels at which the networks of S slices are evaluated: the brain's, padded to one number P."""
 
     index: Tensor
     """Flat pixels [S, P]; H W where there is none."""
     points: Tensor
     """Coordinates [S, 2, P], (y, x), in units of ``Config.unit`` pixels."""
     canvas: Tensor
-    """[S, 3, H, W], what the networks change."""
+    """[S, 3, H, W], the slices that the networks change."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Fitted slices: their networks' weights, and what they change."""
+    """Fitted slices: their networks' weights and their sources."""
 
     weights: Sequence[Tensor]
     source: Tensor
@@ -90,21 +90,21 @@ class StyleBank(nn.Module):
             self.register_buffer(f"gram{stage}", torch.zeros(levels, channels, channels))
 
     @torch.no_grad()
-    def fill(self, exemplar: Tensor, encoder: ResidualEncoder) -> None:
+    def fill(self, example_subject: Tensor, encoder: ResidualEncoder) -> None:
         """Take the style of all slices [L, 3, H, W] of one subject."""
-        rows = torch.linspace(0, len(exemplar) - 1, len(self.views)).round().long()
-        slices = exemplar[rows]
-        self.views.copy_(coarse(slices))
-        for stage, matrices in enumerate(style.grams(encoder, slices, silhouette(slices))):
+        rows = torch.linspace(0, len(example_subject) - 1, len(self.views)).round().long()
+        slices = example_subject[rows]
+        self.views.copy_(coarse_views(slices))
+        for stage, matrices in enumerate(style.grams(encoder, slices, brain_mask(slices))):
             self.get_buffer(f"gram{stage}").copy_(matrices)
 
     def nearest(self, images: Tensor) -> Tensor:
         """Levels [B] whose coarse views correlate best with those of slices [B, 3, H, W].
 
-        A slice does not know its height. Correlation ignores a contrast's scale, and tells levels from head
-        sizes, which the overlap of silhouettes mixes up (phantom: off by 0.36 levels instead of 0.86).
+        A slice's height is not given. Correlation ignores a contrast's scale, and separates levels from head
+        sizes better than the overlap of brain masks (phantom: error 0.36 levels instead of 0.86).
         """
-        return torch.einsum("bcp,lcp->bl", coarse(images), self.views).argmax(1)
+        return torch.einsum("bcp,lcp->bl", coarse_views(images), self.views).argmax(1)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Gram matrices [B, C, C] a stage of the levels nearest to slices [B, 3, H, W]."""
@@ -112,20 +112,20 @@ class StyleBank(nn.Module):
         return [self.get_buffer(f"gram{stage}")[chosen] for stage in range(len(self.stages))]
 
 
-def silhouette(images: Tensor) -> Tensor:
+def brain_mask(images: Tensor) -> Tensor:
     """Brain [B, H, W] of skull-stripped slices: all that is not background in some channel."""
     return (images > -1).any(1)
 
 
-def coarse(images: Tensor) -> Tensor:
+def coarse_views(images: Tensor) -> Tensor:
     """Slices [B, 3, H, W] as unit vectors [B, 3, 32 * 32], each channel about its mean."""
     small = F.adaptive_avg_pool2d(images, COARSE).flatten(2)
     return F.normalize(small - small.mean(2, keepdim=True), dim=2)
 
 
-def place(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> Place:
+def pixel_grid(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> PixelGrid:
     """The brain's pixels of slices [S, 3, H, W] on a grid of ``size`` with the same corners."""
-    canvas, mask = source, silhouette(source)
+    canvas, mask = source, brain_mask(source)
     native = tuple(source.shape[-2:])
     if size != native:
         enlarged = F.interpolate(mask[:, None].float(), size, mode="bilinear", align_corners=True)
@@ -142,10 +142,10 @@ def place(source: Tensor, centre: Tensor, size: tuple[int, int], unit: int) -> P
     ]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij")).flatten(1)
     points = grid[:, order].transpose(0, 1) + centre[..., None]
-    return Place(index, points, torch.where(mask[:, None], canvas, -1.0))
+    return PixelGrid(index, points, torch.where(mask[:, None], canvas, -1.0))
 
 
-def image(weights: Sequence[Tensor], at: Place, config: Config) -> Tensor:
+def image(weights: Sequence[Tensor], at: PixelGrid, config: Config) -> Tensor:
     """Images [S, 3, H, W]: the networks' values in the brain, -1 elsewhere."""
     slices, channels, height, width = at.canvas.shape
     index = at.index[:, None].expand(-1, channels, -1)
@@ -159,34 +159,36 @@ def image(weights: Sequence[Tensor], at: Place, config: Config) -> Tensor:
 
 def render(fit: Fit, height: int, width: int) -> Tensor:
     """Fitted slices [S, 3, height, width] at any resolution; the corner pixels' centres stay in place."""
-    return image(fit.weights, place(fit.source, fit.centre, (height, width), fit.config.unit), fit.config)
+    return image(
+        fit.weights, pixel_grid(fit.source, fit.centre, (height, width), fit.config.unit), fit.config
+    )
 
 
-def objective(output: Tensor, goal: style.Goal, encoder: ResidualEncoder, config: Config) -> Tensor:
+def objective(output: Tensor, target: style.FitTarget, encoder: ResidualEncoder, config: Config) -> Tensor:
     """The published loss per slice [S]."""
-    content, look, reconstruction = style.losses(encoder, output, goal)
-    return config.lambda_content * content + config.lambda_style * look + config.lambda_l1 * reconstruction
+    content, gram, reconstruction = style.losses(encoder, output, target)
+    return config.lambda_content * content + config.lambda_style * gram + config.lambda_l1 * reconstruction
 
 
 def fit_slices(
     siren: Siren,
     encoder: ResidualEncoder,
-    goal: style.Goal,
+    target: style.FitTarget,
     centre: Tensor,
     config: Config,
     iterations: int,
 ) -> tuple[Fit, Tensor]:
-    """Fit all slices of ``goal`` from the shared weights; also their losses [S] before the last step.
+    """Fit all slices of ``target`` from the shared weights; also their losses [S] before the last step.
 
-    Slices do not touch: the loss is their sum and Adam works element by element.
+    Slices are independent: the loss is their sum and Adam works element by element.
     """
-    source = goal.source
+    source = target.source
     weights = [p.detach().clone().requires_grad_() for p in siren.stack(len(source))]
     optimizer = torch.optim.Adam(weights, config.fit_lr, fused=not source.is_meta)
-    at = place(source, centre, (source.shape[-2], source.shape[-1]), config.unit)
+    at = pixel_grid(source, centre, (source.shape[-2], source.shape[-1]), config.unit)
     loss = source.new_zeros(len(source))
     for _ in range(iterations):
-        loss = objective(image(weights, at, config), goal, encoder, config)
+        loss = objective(image(weights, at, config), target, encoder, config)
         for weight, gradient in zip(weights, torch.autograd.grad(loss.sum(), weights), strict=True):
             weight.grad = gradient
         optimizer.step()
@@ -196,8 +198,8 @@ def fit_slices(
 class Method(base.Method):
     """Network INR, the shared initial weights; the encoder and the style bank are not trained.
 
-    Crops of one 3 T slice at the 64 mT one's height and place (pairing by level) give the style in training,
-    where a crop does not tell its level.
+    In training, the style is that of a crop of a 3 T slice at the height and position of the 64 mT crop
+    (pairing by level), as the level cannot be found from a crop.
     """
 
     pairing = "level"
@@ -209,7 +211,7 @@ class Method(base.Method):
         siren, bank = built["INR"], built["style"]
         assert isinstance(siren, Siren) and isinstance(bank, StyleBank)
         assert isinstance(context.encoder, ResidualEncoder)
-        bank.fill(context.exemplar, context.encoder)
+        bank.fill(context.example_subject, context.encoder)
         self.siren, self.networks = siren, {"INR": siren}
         self.optimizers = {"INR": torch.optim.Adam(siren.parameters(), config.lr)}
         self.finish_build(context, encoder=context.encoder, style=bank)
@@ -224,12 +226,12 @@ class Method(base.Method):
         assert isinstance(encoder, ResidualEncoder)
         room = max(0.0, 1 - config.crop / (2 * config.unit))
         centre = room * (2 * torch.rand(len(batch.source), 2, device=batch.source.device) - 1)
-        with full_precision(batch.source.device):  # w0 would magnify the rounding
-            look = style.grams(encoder, batch.target, silhouette(batch.target))
-            goal = style.goal(encoder, batch.source, silhouette(batch.source), look)
-            fit, first = fit_slices(self.siren, encoder, goal, centre, config, config.inner_steps)
+        with full_precision(batch.source.device):  # w0 would amplify rounding errors
+            grams = style.grams(encoder, batch.target, brain_mask(batch.target))
+            target = style.fit_target(encoder, batch.source, brain_mask(batch.source), grams)
+            fit, first = fit_slices(self.siren, encoder, target, centre, config, config.inner_steps)
             weights = [w.requires_grad_() for w in fit.weights]
-            loss = objective(render(fit, *batch.source.shape[-2:]), goal, encoder, config)
+            loss = objective(render(fit, *batch.source.shape[-2:]), target, encoder, config)
             mean = [g.mean(0) for g in torch.autograd.grad(loss.sum(), weights)]
             shared = [p[0] for p in self.siren.stack(1)]
             minimise(("INR",), torch.stack([(p * g).sum() for p, g in zip(shared, mean, strict=True)]).sum())
@@ -253,11 +255,11 @@ class Method(base.Method):
         assert isinstance(siren, Siren) and isinstance(encoder, ResidualEncoder)
         outputs = []
         for part in torch.split(source, config.slices_at_once):
-            mask = silhouette(part)
-            goal = style.goal(encoder, part, mask, bank(part))
+            mask = brain_mask(part)
+            target = style.fit_target(encoder, part, mask, bank(part))
             with torch.enable_grad():
                 fit, _ = fit_slices(
-                    siren, encoder, goal, part.new_zeros(len(part), 2), config, config.iterations
+                    siren, encoder, target, part.new_zeros(len(part), 2), config, config.iterations
                 )
             with torch.no_grad():
                 outputs.append(render(fit, part.shape[-2], part.shape[-1]))

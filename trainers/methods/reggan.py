@@ -1,7 +1,8 @@
 """RegGAN (Kong et al. 2021), mode NC+R: the generator's images are registered before they are compared.
 
 The correction loss needs slices that roughly correspond; unpaired, the 3 T slice is of another subject at the
-same relative height, so it pulls towards a stranger's anatomy as far as the flow does not explain it.
+same relative height, so the loss pulls towards another person's anatomy where the flow does not explain the
+difference.
 """
 
 from dataclasses import dataclass

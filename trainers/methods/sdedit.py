@@ -1,7 +1,7 @@
-"""SDEdit: noise the 64 mT slice part of the way and let a 3 T diffusion model denoise it (Meng et al. 2022).
+"""SDEdit: add noise to the 64 mT slice and denoise it by a 3 T diffusion model (Meng et al. 2022).
 
-The model starts as the cohort's shared 3 T teacher and is trained on for ``steps`` steps, so that it spends
-the same budget as the other methods; it never sees the source domain in training (METHOD.md section 4).
+The model starts as the cohort's shared 3 T teacher and is trained on for ``steps`` steps, so that it has
+the same budget as the other methods; the source domain is not used in training (METHOD.md section 4).
 """
 
 import copy
@@ -31,7 +31,7 @@ class Config(base.TrialConfig):
     t0: Annotated[float, Range(0.01, 1)] = 0.4
     """Diffusion time up to which the source is noised: more is more realistic, less is more faithful."""
     repeats: Annotated[int, Range(1, 8)] = 3
-    """K, passes of noising and denoising; each is a refinement step that can be stopped at."""
+    """K, passes of noising and denoising; each is a refinement step after which it may stop."""
     sampler: Literal["ddpm", "ddim"] = "ddpm"
     """Ancestral, as published, or deterministic after the first noise."""
     stride: Annotated[int, Range(1, 500)] = 1

@@ -1,8 +1,8 @@
-"""SynDiff: adversarial diffusion in few steps, with a cycle of translators that make up the pairs.
+"""SynDiff: adversarial diffusion in few steps, with a cycle of translators that estimate the missing pairs.
 
-Ozbey et al. 2023; METHOD.md 4. In either domain: a non-diffusive translator estimates how a slice would
-look in the other; from that estimate and the noisy slice the diffusive generator restores the slice. To
-translate, the other domain's real slice takes the estimate's place. Batches are of different people.
+Ozbey et al. 2023; METHOD.md 4. In either domain: a non-diffusive translator estimates the slice in
+the other; from that estimate and the noisy slice the diffusive generator restores the slice. To
+translate, the estimate is replaced by the other domain's real slice. Batches are of different people.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,9 +18,9 @@ from trainers.data.batch import Batch
 from trainers.losses import diffusion, gan
 from trainers.methods import base
 from trainers.networks.blocks import pad_to_multiple
-from trainers.networks.diffusion_generator import DiffusiveGenerator
+from trainers.networks.diffusion_generator import DiffusionGenerator
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 from trainers.references.config import ReferenceConfig, require_widths
 
 GENERATORS = ("G", "N", "G_source", "N_source")
@@ -44,8 +44,8 @@ class Config(base.TrialConfig):
     r1_gamma: base.Weight = 1.0
     """Gradient penalty of the diffusive discriminators on real slices' x_t."""
     r1_images: base.Weight = 10.0
-    """The same of the translations' discriminators. The published ones have none, but they have norms; with
-    neither, the translators' mean intensities swung around the real ones and did not settle."""
+    """The same of the translations' discriminators. The published ones have norms instead; with neither,
+    the translators' mean intensities oscillated around the real ones."""
     r1_every: Annotated[int, Range(1, 10**6)] = 10
     """Steps between two penalties."""
     generator: Literal["residual", "image"] = "residual"
@@ -72,9 +72,9 @@ class Config(base.TrialConfig):
 class Domain:
     """The networks that make and judge the images of one field strength."""
 
-    generator: DiffusiveGenerator
+    generator: DiffusionGenerator
     """G, conditioned on the other domain."""
-    translator: Translator
+    translator: ResNetGenerator
     """N, from the other domain."""
     steps: PatchNet
     """D, of the diffusive generator's pairs (x_t, x_{t+1})."""
@@ -88,7 +88,7 @@ class Domain:
         width, blocks = config.translator_width, config.translator_blocks
         return cls(
             diffusive_generator(config),
-            Translator(channels=3, width=width, blocks=blocks, form=config.generator),
+            ResNetGenerator(channels=3, width=width, blocks=blocks, form=config.generator),
             PatchNet(channels=6, width=narrow, norm=norm),
             PatchNet(channels=3, width=narrow, norm=norm, timed=False),
         )
@@ -101,7 +101,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Pass:
-    """One batch's way through a domain: slices [B, 3, H, W] of it, real and made."""
+    """One batch in one domain: slices [B, 3, H, W], real and generated."""
 
     domain: Domain
     real: Tensor
@@ -178,7 +178,7 @@ class Method(base.Method):
     ) -> list[Tensor]:
         """T steps from noise, the slice itself as the estimate; fewer were not trained."""
         generator, (height, width) = networks["G"], source.shape[-2:]
-        assert isinstance(generator, DiffusiveGenerator)
+        assert isinstance(generator, DiffusionGenerator)
         estimate, rng = pad_to_multiple(source, generator.fold), torch.Generator().manual_seed(seed)
         steps, size = config.diffusion_steps, len(source)
         noise = torch.randn(steps + 1, 1, *estimate.shape[1:], generator=rng).to(source.device)
@@ -234,9 +234,9 @@ class Method(base.Method):
         }
 
 
-def diffusive_generator(config: Config) -> DiffusiveGenerator:
+def diffusive_generator(config: Config) -> DiffusionGenerator:
     """One domain's, freshly built."""
-    return DiffusiveGenerator(
+    return DiffusionGenerator(
         channels=3,
         widths=config.widths,
         layers=config.layers,

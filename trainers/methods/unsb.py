@@ -14,7 +14,7 @@ from trainers.config import Range
 from trainers.data.batch import Batch
 from trainers.losses import asp, bridge, dmd, gan, nce
 from trainers.methods import base
-from trainers.networks.bridge_generator import Generator
+from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.patch_projection import Projection
@@ -44,7 +44,7 @@ class Config(base.TrialConfig):
     w_cost: base.Weight = 1.0
     w_ent: base.Weight = 1.0
     """Transport cost and entropy within L_SB. At 1 both carry the official factor tau; w_cost = 1 / tau is
-    the paper's cost, which holds the translation to its input."""
+    the paper's cost, which keeps the translation close to its input."""
     w_tri: base.Weight = 1.0
     w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
@@ -65,16 +65,16 @@ class Config(base.TrialConfig):
     """Largest diffusion time of the distribution matching, as a fraction; the smallest is 0.02."""
     critic_updates: Annotated[int, Range(1, 20)] = 1
     critic_lr: Annotated[float, Range(1e-7, 1e-2)] = 5e-5
-    """TTUR, both readings: updates per generator step, and a learning rate of its own."""
+    """TTUR in both senses: updates per generator step, and a separate learning rate."""
     critic_step_cond: bool = True
-    """Condition the critic on the refinement step, as equation 6a asks."""
+    """Condition the critic on the refinement step, as in equation 6a."""
     generator: Literal["residual", "image", "legacy"] = "residual"
     generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
     discriminator_width: base.Width = 64
     discriminator_norm: bool = False
-    """Instance norms in D and E, as the official networks have. They hide the intensities, which are much of
-    what tells field strengths apart: with them D stayed at chance three times as long on the phantom."""
+    """Instance norms in D and E, as the official networks have. They hide the intensities, by
+    which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def predictions(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
 
-    ``z`` is [steps, B, latent]; as many steps are taken as it holds, or as are asked for.
+    ``z`` is [steps, B, latent]; one step is taken for each latent.
     """
     for k, latent in enumerate(z):
         xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
@@ -118,7 +118,7 @@ class Method(base.Method):
         self.nce_layers = nce_layers(config.generator_blocks)
         norm, narrow = config.discriminator_norm, config.discriminator_width
         generator = self.translators(config, context.config)["G"]
-        assert isinstance(generator, Generator)
+        assert isinstance(generator, BridgeGenerator)
         self.generator = generator
         self.heads = Projection(nce_channels(config.generator_width), 256)
         self.discriminator = PatchNet(channels=3, width=narrow, norm=norm)
@@ -182,7 +182,9 @@ class Method(base.Method):
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
         width, blocks, latent = config.generator_width, config.generator_blocks, config.latent
-        return {"G": Generator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)}
+        return {
+            "G": BridgeGenerator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)
+        }
 
     @staticmethod
     @torch.no_grad()
@@ -274,7 +276,7 @@ class Method(base.Method):
     def _update_critic(
         self, real: Tensor, fake: Tensor, k: Tensor, minimise: base.Minimise
     ) -> dict[str, Tensor]:
-        """Denoise the fakes and tell them from real slices; one pass of the noisy fake serves both."""
+        """Denoise the fakes and classify them against real slices, both in one pass of the noisy fake."""
         critic, loss = self.critic, fake.new_zeros(())
         for _ in range(self.config.critic_updates):
             noisy, t, noise, alpha, sigma = self._noisy(fake, 0, 1)

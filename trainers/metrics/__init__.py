@@ -1,0 +1,1 @@
+"""Image quality: ``judge`` applies the published measures to a split, ``extended`` the others."""

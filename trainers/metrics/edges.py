@@ -1,4 +1,4 @@
-"""Edges of a subject's slices, and those that another image does not bear out (DATA.md B4).
+"""Edges of a subject's slices, and the share that another image does not confirm (DATA.md B4).
 
 Shapes: n slices, H rows, W columns; spacing in mm.
 """
@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from trainers.metrics.smoothing import smoothing_matrix
-from trainers.metrics.surface import interior, near, shifted
+from trainers.metrics.surface import dilate, interior, shifted
 
 SCALE = 1.5
 """Sigma (mm) of the smoothing before the gradient."""
 THRESHOLD = 1.5
-"""The least step that counts, in robust standard deviations of the image in the brain."""
+"""Smallest step that is an edge, in robust standard deviations of the image in the brain."""
 TOLERANCE = 2.0
-"""How far (mm) an edge may lie from what bears it out."""
+"""Largest distance (mm) between an edge and the one that confirms it."""
 _LEAST_DEVIATION = 1e-3  # of intensities in [0, 1]: rounding in a constant image is no edge
 _DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1))  # down and right, at 0, 45, 90 and 135 degrees
 
@@ -28,23 +28,23 @@ def unsupported(
     """Share of the images' edges without an edge of the reference's same contrast nearby; NaN without edges.
 
     Slices [n, H, W] by contrast of one subject; edges inside ``region`` [n, H, W], pooled over slices and
-    contrasts. The images' edges are thin, the reference's as wide as they are: a blurred reference has
-    weaker and wider edges than the reference, none elsewhere.
+    contrasts. The images' edges are thinned, the reference's are not: blurring a reference makes its
+    edges weaker and wider, but creates none elsewhere.
     """
-    alone = total = torch.zeros((), dtype=torch.float64)
+    unmatched = total = torch.zeros((), dtype=torch.float64)
     for contrast, image in images.items():
-        crests, _ = edges(image, region, spacing)
-        _, slopes = edges(reference[contrast], region, spacing)
-        alone = alone + (crests & ~near(slopes, TOLERANCE / spacing)).sum()
-        total = total + crests.sum()
-    return alone / total
+        thin, _ = edges(image, region, spacing)
+        _, full = edges(reference[contrast], region, spacing)
+        unmatched = unmatched + (thin & ~dilate(full, TOLERANCE / spacing)).sum()
+        total = total + thin.sum()
+    return unmatched / total
 
 
 def edges(image: Tensor, region: Tensor, spacing: float) -> tuple[Tensor, Tensor]:
-    """Crests, one pixel wide, and whole slopes of the edges of one subject's slices: masks [n, H, W].
+    """Thinned and full edges of one subject's slices: masks [n, H, W].
 
-    A slope is where the gradient is at least that of an ideal step of ``THRESHOLD`` robust standard
-    deviations (1.4826 times the median absolute deviation in ``region``): gain and offset change nothing.
+    Full edges are where the gradient exceeds that of an ideal step of ``THRESHOLD`` robust standard
+    deviations (1.4826 times the median absolute deviation in ``region``): invariant to gain and offset.
     The region's own border is no edge.
     """
     image, sigma = image.double(), SCALE / spacing
@@ -52,14 +52,14 @@ def edges(image: Tensor, region: Tensor, spacing: float) -> tuple[Tensor, Tensor
     deviation = 1.4826 * (inside - inside.median()).abs().median().clamp(min=_LEAST_DEVIATION)
     down, right = torch.gradient(smooth_inside(image, region, sigma), dim=(-2, -1))
     strength = torch.hypot(down, right) * interior(region)
-    slopes = strength > THRESHOLD * deviation * _unit_step(sigma)
-    return slopes & _crests(strength, down, right), slopes
+    full = strength > THRESHOLD * deviation * _unit_step(sigma)
+    return full & _local_maxima(strength, down, right), full
 
 
 def smooth_inside(images: Tensor, region: Tensor, sigma: float) -> Tensor:
     """Gaussian smoothing in the plane of images [n, H, W] by ``sigma`` pixels; 0 outside ``region``.
 
-    Normalised convolution (Knutsson & Westin 1993): what is outside does not darken the rim.
+    Normalised convolution (Knutsson & Westin 1993): the background does not darken the rim.
     """
     weights = region.to(images)
     window = _window(sigma)
@@ -73,18 +73,18 @@ def _window(sigma: float) -> int:
 
 
 def _unit_step(sigma: float) -> float:
-    """Central difference beside a step of height 1 after the smoothing."""
+    """Central difference at a step of height 1 after the smoothing."""
     taps = smoothing_matrix(2 * _window(sigma), _window(sigma), sigma, torch.ones((), dtype=torch.float64))
     middle = _window(sigma)
     return float(taps[middle, middle] + taps[middle, middle + 1]) / 2
 
 
-def _crests(strength: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Where ``strength`` [n, H, W] is greatest along its gradient, told to 45 degrees (Canny 1986)."""
+def _local_maxima(strength: Tensor, down: Tensor, right: Tensor) -> Tensor:
+    """Where ``strength`` [n, H, W] is greatest along its gradient, to 45 degrees (Canny 1986)."""
     sector = torch.round(torch.atan2(down, right) / (math.pi / 4)).long() % 4
-    crests = torch.zeros_like(sector, dtype=torch.bool)
+    maxima = torch.zeros_like(sector, dtype=torch.bool)
     for k, (i, j) in enumerate(_DIRECTIONS):
-        # Of two equal neighbours the first counts: an ideal step has one crest.
+        # Of two equal neighbours the first is taken: an ideal step gives one line.
         greatest = (strength > shifted(strength, i, j)) & (strength >= shifted(strength, -i, -j))
-        crests |= (sector == k) & greatest
-    return crests
+        maxima |= (sector == k) & greatest
+    return maxima

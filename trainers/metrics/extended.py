@@ -1,4 +1,4 @@
-"""The measures beside the published ones: tissue agreement, hallucination, through-plane consistency."""
+"""Measures in addition to the published ones: tissue agreement, hallucination, through-plane consistency."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ class Measure:
     """How a measure is shown."""
 
     label: str
-    """What tables and pictures call it."""
+    """Its name in tables and pictures."""
     direction: str
-    """``minimize``, ``maximize``, or ``none``: to be read beside the 3 T's own value."""
+    """``minimize``, ``maximize``, or ``none``: to be compared with the 3 T's own value."""
     meaning: str
     paired: bool
     """Whether it needs the subject's 3 T."""
@@ -90,7 +90,7 @@ EXTENDED = {name: measure.direction for name, measure in MEASURES.items()}
 """Every extended measure with its direction."""
 
 
-def measures(
+def extended_measures(
     output: Images,
     source: Images,
     truth: Images | None,
@@ -101,8 +101,8 @@ def measures(
     """Each extended measure per subject: [S], float64, NaN for a subject that has no such value.
 
     ``mask`` [N, H, W] is the brain in the source, ``subjects`` are rows (start, stop), inferior to superior,
-    ``spacing`` is in the plane (mm); the output tells the contrasts. Without ``truth`` the paired measures
-    are left out. Against the 3 T only pixels of both brains count, its own being where it is not black.
+    ``spacing`` is in the plane (mm); the contrasts are those of ``output``. Without ``truth`` the paired
+    measures are left out. With it, only pixels of both brains count; the 3 T's is where it is not black.
     A subject whose output is not finite has NaN throughout.
     """
     names = [name for name, measure in MEASURES.items() if truth is not None or not measure.paired]
@@ -111,10 +111,10 @@ def measures(
         own, given = (_rows(images, output, start, stop) for images in (output, source))
         scores = dict.fromkeys(names, torch.tensor(torch.nan))
         if all(image.isfinite().all() for image in own.values()):
-            scores |= _alone(own, given, mask[start:stop], spacing)
+            scores |= _against_input(own, given, mask[start:stop], spacing)
             if truth is not None:
                 real = _rows(truth, output, start, stop)
-                scores |= _against(real, own, mask[start:stop], spacing)
+                scores |= _against_truth(real, own, mask[start:stop], spacing)
         rows.append(scores)
     return {name: torch.stack([scores[name].double() for scores in rows]) for name in names}
 
@@ -123,7 +123,7 @@ def _rows(images: Images, contrasts: Iterable[str], start: int, stop: int) -> di
     return {contrast: images[contrast][start:stop] for contrast in contrasts}
 
 
-def _alone(output: Images, source: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
+def _against_input(output: Images, source: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
     """The measures of one subject that need only the input; means over contrasts."""
     by_contrast: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
         "input_consistency": partial(input_residual, spacing=spacing),
@@ -137,7 +137,7 @@ def _alone(output: Images, source: Images, mask: Tensor, spacing: float) -> dict
     return means | {"edges_unsupported_by_input": unsupported(output, source, mask, spacing)}
 
 
-def _against(truth: Images, output: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
+def _against_truth(truth: Images, output: Images, mask: Tensor, spacing: float) -> dict[str, Tensor]:
     """The measures of one subject against its 3 T."""
     region = mask & torch.stack([image > 0 for image in truth.values()]).any(0)
     return agreement(output, truth, region, spacing) | {

@@ -1,41 +1,28 @@
-"""Frechet and kernel distances between two sets of features, and their uncertainty over subjects.
+"""Frechet and kernel distances of features to a fixed pool, and their bootstrap values over subjects.
 
-Small sets make the Frechet distance large (DATA.md B1): compare at equal N only, beside the distance of
-real slices to the same pool.
+Small sets make the Frechet distance large (DATA.md B1): compare at equal N only, and with the distance
+of real slices to the same pool.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 
 import torch
 from torch import Tensor
 
-from trainers.metrics.aggregate import subject_draws
-
-_ROWS = 1024  # kernel rows held at once
-
-
-def frechet_distance(a: Tensor, b: Tensor) -> float:
-    """Frechet distance of the Gaussians fitted to features [N, D] and [M, D]: :meth:`Reference.frechet`."""
-    return Reference.of(b).frechet(a)
-
-
-def kernel_distance(a: Tensor, b: Tensor) -> float:
-    """Unbiased kernel distance (KID) of features [N, D] and [M, D]: :meth:`Reference.kernel`."""
-    return Reference.of(b).kernel(a)
+_ROWS = 1024  # kernel rows in memory at once
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """A fixed pool that many sets are scored against: what depends on the pool alone is computed once."""
+class FeaturePool:
+    """The fixed pool of features that sets are compared with; what depends on it alone is computed once."""
 
     features: Tensor
     """[M, D], float64."""
 
     @classmethod
-    def of(cls, features: Tensor) -> "Reference":
+    def of(cls, features: Tensor) -> "FeaturePool":
         """Take features [M, D] of any float type."""
         return cls(features.detach().to(torch.float64))
 
@@ -81,64 +68,24 @@ class Interval:
     high: float
 
 
-def subject_bootstrap(
-    features: Tensor,
-    subjects: Sequence[tuple[int, int]],
-    distance: Callable[[Tensor], float],
-    *,
-    resamples: int = 200,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Confidence interval of a distance of features [N, D], resampling subjects with all their rows.
-
-    ``subjects`` are rows (start, stop); ``distance`` is ``Reference.frechet`` (200 resamples) or
-    ``Reference.kernel`` (1000, DATA.md B1). The pool stays fixed.
-
-    A subject drawn twice raises both distances (fewer distinct rows, pairs of a row with its own copy), so
-    the resampled values are shifted to average to the estimate: the interval is about what this number of
-    subjects and slices gives, small-sample bias included. How many copies a draw holds varies too, so it is
-    too wide: 1.6 to 22 times in simulated cohorts of 6 to 40 subjects. See :func:`subject_jackknife`.
-    """
-    estimate, values = resampled(features, subjects, distance, subject_draws(len(subjects), resamples, seed))
-    tails = values.new_tensor([(1 - level) / 2, (1 + level) / 2])
-    low, high = values.quantile(tails).tolist()
-    return Interval(estimate, low, high)
-
-
 def resampled(
     features: Tensor,
     subjects: Sequence[tuple[int, int]],
     distance: Callable[[Tensor], float],
     draws: Tensor,
 ) -> tuple[float, Tensor]:
-    """The distance, and its values [R] on ``draws`` [R, S] of subjects, shifted to average to it."""
+    """The distance of features [N, D], and its values [R] on ``draws`` [R, S] of whole subjects.
+
+    ``subjects`` are rows (start, stop). A subject drawn twice raises both distances (fewer distinct rows,
+    pairs of a row with its own copy), so the values are shifted to average to the distance. They remain too
+    wide, as the number of copies varies: 1.6 to 22 times in simulated cohorts of 6 to 40 subjects.
+    """
     groups = [features[start:stop] for start, stop in subjects]
     estimate = distance(torch.cat(groups))
     values = torch.tensor(
         [distance(torch.cat([groups[s] for s in draw])) for draw in draws.tolist()], dtype=torch.float64
     )
     return estimate, estimate + values - values.mean()
-
-
-def subject_jackknife(
-    features: Tensor,
-    subjects: Sequence[tuple[int, int]],
-    distance: Callable[[Tensor], float],
-    *,
-    level: float = 0.95,
-) -> Interval:
-    """Confidence interval of a distance of features [N, D], leaving out each subject once (jackknife).
-
-    Arguments as in :func:`subject_bootstrap`, same meaning of the interval. No copies: its deviation was 0.8
-    to 1.5 times the true one in simulated cohorts, for as many evaluations as there are subjects.
-    """
-    groups = [features[start:stop] for start, stop in subjects]
-    kept = [distance(torch.cat(groups[:s] + groups[s + 1 :])) for s in range(len(groups))]
-    values = torch.tensor(kept, dtype=torch.float64)
-    deviation = float(((len(kept) - 1) * values.var(correction=0)).sqrt())
-    estimate, half = distance(torch.cat(groups)), NormalDist().inv_cdf((1 + level) / 2) * deviation
-    return Interval(estimate, estimate - half, estimate + half)
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,13 @@
 """Translated slices of one split, judged against the 3 T pool (realism) and their own 3 T (fidelity).
 
-What is fixed is fixed here and printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store,
-output clamped and black outside the input's brain mask, K slices per subject for the pooled distances, means
-over slices, then over subjects.
+The protocol, printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store, output clamped
+and black outside the input's brain mask, K slices per subject for the pooled distances, means over slices,
+then over subjects.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -20,20 +20,20 @@ from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.references.store import References
 
-SAMPLES = 2
-"""Subjects whose middle slice is kept to be looked at."""
+SAMPLE_SUBJECTS = 2
+"""Subjects whose middle slice is kept as a sample."""
 DRAWS = 200
 """Bootstrap draws of subjects."""
 
 
-def finish(output: Tensor, mask: Tensor) -> Tensor:
-    """An output [B, 3, H, W] as it is delivered: in [-1, 1], -1 outside the input's brain mask [B, H, W]."""
+def clamp_and_mask(output: Tensor, mask: Tensor) -> Tensor:
+    """An output [B, 3, H, W] clamped to [-1, 1], and -1 outside the input's brain mask [B, H, W]."""
     return torch.where(mask[:, None], output.float().clamp(-1, 1), -1.0)
 
 
 @dataclass(frozen=True)
 class Judge:
-    """One paired split, opened and encoded once, to score any number of translations of it."""
+    """One paired split, opened and encoded once, that scores any number of translations."""
 
     references: References
     source: Tensor
@@ -46,7 +46,7 @@ class Judge:
     """Rows (start, stop) of each subject."""
     balanced: Tensor
     """Rows of the same K slices per subject."""
-    pools: Mapping[str, frechet.Reference]
+    pools: Mapping[str, frechet.FeaturePool]
     """Features of the 3 T training pool, by encoder."""
 
     @classmethod
@@ -66,8 +66,8 @@ class Judge:
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
             pools={
-                "fid": frechet.Reference.of(encode(references.domain, pool_slices)),
-                "rad_fid": frechet.Reference.of(encode(references.radiology, pool_slices)),
+                "fid": frechet.FeaturePool.of(encode(references.domain, pool_slices)),
+                "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
             },
         )
 
@@ -102,7 +102,7 @@ class Judge:
         if not self.paired:
             return found
         truth = self.unit(self.truth)
-        for name, measure in (("psnr", paired.psnr), ("ms_ssim", self._similarity)):
+        for name, measure in self._fidelity.items():
             values = {
                 c: by_subject(measure(x, truth[c]), self.subjects).per_subject for c, x in images.items()
             }
@@ -124,7 +124,7 @@ class Judge:
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:
         """Middle slices [S, H, W] in [0, 1] of a few subjects: ``T1 input``, ``T1 output``, ``T1 3 T``..."""
-        rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLES]]
+        rows = [(start + stop) // 2 for start, stop in self.subjects[:SAMPLE_SUBJECTS]]
         images = {"input": self.source, "output": output} | ({"3 T": self.truth} if self.paired else {})
         return {f"{c} {name}": x for name, image in images.items() for c, x in self.unit(image[rows]).items()}
 
@@ -140,7 +140,7 @@ class Judge:
         return paired.scales_for(tuple(self.source.shape[-2:]))
 
     def protocol(self, cohort: Cohort) -> dict[str, str]:
-        """Every choice behind the numbers, for reports."""
+        """The protocol of the measures, for reports."""
         fixed = {key: str(value) for key, value in cohort.manifest["choices"].items()}
         return fixed | {
             "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder "
@@ -152,7 +152,7 @@ class Judge:
 
     @property
     def _distances(self) -> dict[str, tuple[str, Callable[[Tensor], float]]]:
-        """Each distance: whose features it takes, and itself."""
+        """Each distance with the name of its encoder."""
         domain, radiology = self.pools["fid"], self.pools["rad_fid"]
         return {
             "fid": ("domain", domain.frechet),
@@ -164,8 +164,13 @@ class Judge:
         rows, frozen = output[self.balanced], self.references
         return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
 
-    def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        return paired.ms_ssim(x, y, self.scales)
+    @property
+    def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+        """Each score of ``names.FIDELITY``: outputs and 3 T slices [N, H, W] in [0, 1] to values [N]."""
+        return {
+            "psnr": paired.psnr,
+            "ms_ssim": partial(paired.ms_ssim, scales=self.scales),
+        }
 
     def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""

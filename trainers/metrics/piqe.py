@@ -1,7 +1,7 @@
 """PIQE: perception-based quality of a slice without a reference, 0 best, 100 worst.
 
 Venkatanath et al., NCC 2015, in the form of MATLAB R2018b (DATA.md B2). It is not monotone in noise (a little
-noise scores better than none): report it beside a noise estimate and never tune on it.
+noise scores better than none): report it with a noise estimate and never tune on it.
 """
 
 import torch
@@ -28,24 +28,19 @@ def piqe(images: Tensor, masks: Tensor | None = None) -> Tensor:
         images = _pad(images)
         blocks = _tiles(_normalised(images / images.amax((1, 2), keepdim=True)), BLOCK)
         everywhere = torch.ones(blocks.shape[:3], dtype=torch.bool, device=images.device)
-        distortion, active = _judge(blocks, everywhere)
+        distortion, active = _assess(blocks, everywhere)
         return _score(distortion.sum((1, 2)), active.sum((1, 2)))
     inside = _inside(masks)
-    distortion, active = _judge(_tiles(_normalised(images), _STRIDE), inside)
+    distortion, active = _assess(_tiles(_normalised(images), _STRIDE), inside)
     scores = _score(_per_grid(distortion), _per_grid(active))
     return torch.where(_per_grid(inside) > 0, scores, torch.nan).nanmean(1)
-
-
-def block_counts(masks: Tensor) -> Tensor:
-    """Blocks that ``piqe`` judges in masks [B, H, W]: [B, 4], of grids shifted (0,0), (0,8), (8,0), (8,8)."""
-    return _per_grid(_inside(masks))
 
 
 def _score(distortion: Tensor, active: Tensor) -> Tensor:
     return 100 * (distortion + 1) / (active + 1)
 
 
-def _judge(blocks: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+def _assess(blocks: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     """Distortion and activity (0 or 1) [B, R, C] of the blocks [B, R, C, 16, 16] inside; 0 elsewhere."""
     chosen = blocks[inside]
     sums, squares = chosen.sum(1), (chosen * chosen).sum(1)  # of each column
@@ -61,7 +56,7 @@ def _judge(blocks: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
     return result[0], result[1]
 
 
-# Whole block, surround, centre. MATLAB's surround drops column 8, then 9 of those left: 8 and 10, from 1.
+# Whole block, surround, centre. MATLAB drops column 8, then the 9th of the rest: 8 and 10, counted from 1.
 _COLUMNS = (list(range(BLOCK)), [c for c in range(BLOCK) if c not in (7, 9)], [7, 8])
 
 

@@ -1,4 +1,4 @@
-"""Is an output bound to its input, and are its slices one volume? (DATA.md B4)
+"""Consistency of an output with its input, and of its slices with each other (DATA.md B4).
 
 Each measure takes one subject's slices [n, H, W], inferior to superior, and gives a scalar of float64.
 """
@@ -8,15 +8,15 @@ from torch import Tensor, stack
 from trainers.metrics.edges import smooth_inside
 
 WIDTHS = (0.0, 0.75, 1.5, 2.25, 3.0)
-"""Sigmas (mm) of the point spreads that may lie between output and input."""
+"""Sigmas (mm) of the point spreads tried between output and input."""
 
 
 def input_residual(output: Tensor, source: Tensor, mask: Tensor, spacing: float) -> Tensor:
-    """What of the input the output at the input's resolution does not explain, in [0, 1].
+    """Share of the input that the output, at the input's resolution, does not explain, in [0, 1].
 
     Root of the squared error inside ``mask`` over the input's variance, after the gain (not negative), the
     offset and the Gaussian point spread (of ``WIDTHS``) that fit the subject best. 0 for the input itself,
-    1 for what has nothing of it; NaN for a constant image.
+    1 for an uncorrelated image; NaN for a constant image.
     """
     expected = source[mask].double()
     candidates = [_blurred(output.double(), mask, width / spacing)[mask] for width in WIDTHS]
@@ -29,7 +29,7 @@ def through_plane_change(output: Tensor, source: Tensor, mask: Tensor) -> Tensor
     """Mean absolute change from slice to slice, over the source's; NaN for a single slice.
 
     Over the pixels inside ``mask`` [n, H, W] in both of two neighbours; either image in units of its own
-    standard deviation in the brain, so that less contrast does not pass for smoothness.
+    standard deviation in the brain, so that low contrast is not counted as smoothness.
     """
     both, (output, source) = mask[1:] & mask[:-1], (_scaled(image, mask) for image in (output, source))
     return output.diff(dim=0)[both].abs().mean() / source.diff(dim=0)[both].abs().mean()

@@ -1,4 +1,4 @@
-"""Boundaries of binary masks [..., H, W] in the plane, and how far two of them lie apart."""
+"""Boundaries of binary masks [..., H, W] in the plane, and the distance of two boundaries."""
 
 from itertools import product
 
@@ -26,7 +26,7 @@ def surface(mask: Tensor) -> Tensor:
     return mask & ~interior(mask)
 
 
-def near(mask: Tensor, radius: float) -> Tensor:
+def dilate(mask: Tensor, radius: float) -> Tensor:
     """Pixels within a Euclidean distance of ``radius`` pixels of a mask [..., H, W]: dilation by a disc."""
     reach, result = int(radius + 1e-6), mask.clone()
     for down, right in product(range(-reach, reach + 1), repeat=2):
@@ -41,7 +41,7 @@ def normalised_surface_distance(a: Tensor, b: Tensor, radius: float) -> Tensor:
     For masks [N, ..., H, W]: [...], in [0, 1], slice-wise boundaries pooled over N; NaN if both are empty.
     """
     a, b = surface(a), surface(b)
-    agreed = _count(a & near(b, radius)) + _count(b & near(a, radius))
+    agreed = _count(a & dilate(b, radius)) + _count(b & dilate(a, radius))
     return agreed / (_count(a) + _count(b))
 
 

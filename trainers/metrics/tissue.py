@@ -14,7 +14,7 @@ from trainers.metrics.surface import dice, normalised_surface_distance
 TISSUES = ("csf", "gm", "wm")
 TOLERANCE = 2.0
 """Of the surface distance (mm)."""
-_START = (0.2, 0.6)  # quantiles that part the classes at first, about the tissues' shares of a brain
+_START = (0.2, 0.6)  # quantiles of the first split, about the tissues' shares of a brain
 _SPREAD = 0.1  # variance of a class, of all pixels' variance
 _FITTED = 20_000  # evenly spread pixels are enough for three means
 _STEPS, _SETTLED = 100, 1e-3
@@ -55,10 +55,10 @@ def segment(images: Mapping[str, Tensor], region: Tensor) -> Tensor:
 def fit_mixture(values: Tensor) -> Tensor:
     """Means [D, 3], their sums rising, of three Gaussians in values [D, P], each row of unit variance.
 
-    Expectation maximisation from a split at quantiles of the rows' sum: no draw. The classes are equally
-    likely and of one fixed spread. Where either is left free, classes drift into the mixed pixels between
-    two others or fall together as the peaks do, at 64 mT and in one contrast: with a common covariance
-    fitted, grey and white matter of three of four phantoms became one class.
+    Expectation maximisation, started from a split at quantiles of the rows' sum; deterministic. The classes
+    are equally likely and of one fixed spread. If either is fitted, classes may move to the mixed pixels
+    between two others, or merge where the peaks overlap (64 mT, one contrast): with a common covariance
+    fitted, grey and white matter of three of four phantoms merged into one class.
     """
     sums = values.sum(0)
     first = (sums > sums.quantile(sums.new_tensor(_START))[:, None]).sum(0)

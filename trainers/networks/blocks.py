@@ -1,4 +1,4 @@
-"""Pieces shared by the networks: embeddings, modulation, anti-aliased resampling, initialisation."""
+"""Parts shared by the networks: embeddings, modulation, anti-aliased resampling, initialisation."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -58,7 +58,7 @@ def upsample(x: Tensor) -> Tensor:
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No autocast inside; nothing on the meta device, which has none."""
+    """A context without autocast; empty on the meta device, which has no autocast."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
@@ -71,8 +71,8 @@ def pad_to_multiple(x: Tensor, multiple: int, value: float = -1.0) -> Tensor:
 def initialise(module: nn.Module) -> None:
     """He normal weights and zero biases; modulations start near the identity.
 
-    The official gain of 0.02 (METHOD.md 1.7) shrinks an activation in front of an instance norm below its
-    epsilon where no norm precedes it: such a discriminator stayed at chance for hundreds of steps.
+    With the official gain of 0.02 (METHOD.md 1.7) activations before the first instance norm are smaller than
+    its epsilon: such a discriminator stayed at chance for hundreds of steps.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):

@@ -43,10 +43,10 @@ class Embedding(nn.Module):
         return e if self.time is None else e + self.time(sinusoid(k, 64))
 
 
-class Generator(ResNet):
+class BridgeGenerator(ResNet):
     """xhat_k = G(x_k, k, z), equation 3.
 
-    ``form`` is "residual", "image", or "legacy": the official network as it executes, time-blind, for parity.
+    ``form`` is "residual", "image", or "legacy": the official network as it executes, without time.
     """
 
     def __init__(self, *, channels: int, width: int, blocks: int, latent: int, form: str) -> None:

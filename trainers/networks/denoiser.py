@@ -29,7 +29,7 @@ class Denoiser(nn.Module):
     def __init__(
         self, *, channels: int, widths: Sequence[int], layers: int, attention: bool, patch: int
     ) -> None:
-        from diffusers import UNet2DModel  # late: seconds, that translating by most methods need not wait
+        from diffusers import UNet2DModel  # takes seconds; most methods translate without it
 
         super().__init__()
         self.patch = patch

@@ -11,7 +11,7 @@ from trainers.networks.denoiser import norm_groups
 from trainers.networks.resnet import residual
 
 
-class DiffusiveGenerator(nn.Module):
+class DiffusionGenerator(nn.Module):
     """The clean image x_0 from a noisy one, a source estimate, the level and a latent.
 
     ``form`` is "residual", which predicts the change to the source estimate and so starts at it, or, as

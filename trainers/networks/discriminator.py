@@ -10,8 +10,8 @@ class PatchNet(nn.Module):
     """Four 4x4 convolutions with anti-aliased down-sampling and a map of logits: the 70x70 PatchGAN.
 
     ``timed`` adds FiLM by a step index after each norm. ``channels`` is 3 for an image, more for pairs of
-    them. Without ``norm`` it sees the intensities, much of what tells field strengths apart; the official
-    networks normalise them away.
+    them. Without ``norm`` it can use the intensities, which differ between field strengths; the
+    official networks normalise them away.
     """
 
     def __init__(self, *, channels: int, width: int, norm: bool, timed: bool = True) -> None:

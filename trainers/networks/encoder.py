@@ -1,4 +1,4 @@
-"""The frozen eyes: a residual encoder for FID, another one for the radiology fallback (DATA.md B1)."""
+"""Encoders: a residual one for FID, a plain one for the radiology fallback (DATA.md B1)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainers.networks.blocks import upsample
 
 FEATURES = 128
-"""Width of every feature vector: N > D must be within reach of a few subjects (DATA.md B1)."""
+"""Width D of every feature vector: a few subjects must have N > D slices (DATA.md B1)."""
 
 
 class _Stage(nn.Module):

@@ -1,14 +1,14 @@
-"""The image pool: a discriminator also sees what the generator made a while ago (Shrivastava et al. 2017)."""
+"""The image pool: a discriminator is also trained on earlier generated images (Shrivastava et al. 2017)."""
 
 import torch
 from torch import Tensor, nn
 
 
 class ImagePool(nn.Module):
-    """Once it holds ``size`` images, each one that comes in is swapped for a stored one half of the time.
+    """Once it has ``size`` images, each new image is exchanged for a stored one with probability one half.
 
-    A module of buffers alone, so that a checkpoint keeps it; its draws come from torch's global state. It is
-    free of branches on values, which would wait for the GPU. Of size 0 it hands everything through.
+    It consists of buffers, so that a checkpoint keeps it; its draws come from torch's global state. It has no
+    branches on values, which would wait for the GPU. A pool of size 0 returns its input.
     """
 
     images: Tensor

@@ -22,7 +22,7 @@ def convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
 def residual(x: Tensor, change: Tensor, edge: float = 0.95) -> Tensor:
     """``x`` moved by ``change`` on the scale of its logits: the identity at 0, never beyond 1 / edge.
 
-    Unbounded, the adversarial game drives intensities off the scale; and black stays black.
+    Without the bound, adversarial training drives intensities out of range. Black stays black.
     """
     return torch.tanh(torch.atanh(edge * x.clamp(-1, 1)) + change) / edge
 
@@ -51,8 +51,8 @@ class ResidualBlock(nn.Module):
 class ResNet(nn.Module):
     """Stem, two anti-aliased halvings, ``blocks`` at four times ``width``, two doublings, head.
 
-    Residual, it predicts the change to its input instead of the image: training starts at the identity, which
-    for one anatomy at two field strengths is the natural place. Else it predicts the image through tanh.
+    If ``residual``, it predicts the change to its input, so that training starts at the identity: both images
+    show one anatomy. Otherwise it predicts the image through tanh.
     """
 
     def __init__(self, *, channels: int, width: int, blocks: Sequence[nn.Module], residual: bool) -> None:
@@ -65,7 +65,7 @@ class ResNet(nn.Module):
         self.up = nn.ModuleList([convolution(wide, 2 * width, 3), convolution(2 * width, width, 3)])
         self.head = convolution(width, channels, 7)
         initialise(self)
-        nn.init.normal_(self.head.weight, std=1e-3)  # near the identity, or near grey
+        nn.init.normal_(self.head.weight, std=1e-3)  # starts near the identity, or near grey
 
     def image(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] to images; H and W multiples of 4, ``embedding`` [B, E]."""
@@ -89,7 +89,7 @@ class ResNet(nn.Module):
         return features
 
 
-class Translator(ResNet):
+class ResNetGenerator(ResNet):
     """CycleGAN's, CUT's and RegGAN's generator: one image to another, neither step nor latent.
 
     ``form`` is "residual" or, as published, "image".

@@ -1,4 +1,4 @@
-"""A sinusoidal coordinate network, and many of them, one a slice, as one batched matrix product a layer.
+"""Sinusoidal coordinate networks, one per slice, evaluated together by one batched product per layer.
 
 Sitzmann et al. 2020; the residual blocks of METHOD.md section 4's INR style transfer.
 """
@@ -35,7 +35,7 @@ class Siren(nn.Module):
         return evaluate(self.stack(1), points.T[None], self.w0)[0].T
 
     def stack(self, slices: int) -> list[Tensor]:
-        """Weights of ``slices`` networks that all equal this one; not copied."""
+        """Weights of ``slices`` networks equal to this one; views, not copies."""
         linears = (layer for layer in self.layers if isinstance(layer, nn.Linear))
         both = [p for layer in linears for p in (layer.weight, layer.bias[:, None])]
         return [p.expand(slices, -1, -1) for p in both]

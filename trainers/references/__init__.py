@@ -1,0 +1,1 @@
+"""Networks trained once per cohort, the teacher and FID's encoders; import ``store`` to open them."""

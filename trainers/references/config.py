@@ -1,4 +1,4 @@
-"""What is trained once per cohort and never per trial: teacher and encoders."""
+"""Settings of the networks that are trained once per cohort: teacher and encoders."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class ReferenceConfig:
     """Settings of the frozen references; part of their content hash."""
 
     channels: Layout = "t1_t2_mean"
-    """How a slice's contrasts make the three channels that every network sees."""
+    """How a slice's contrasts make the three channels of every network."""
     crop: Annotated[int, Range(32, 512)] = 128
     """Side of the square crops on which the teacher trains; the trials' crop must equal it."""
     teacher_steps: Steps = 100_000

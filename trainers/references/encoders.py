@@ -1,7 +1,7 @@
 """Training of the frozen encoders on 3 T training slices only, without labels (DATA.md B1).
 
 The 3 T-domain encoder solves contrastive (NT-Xent, Chen et al. 2020), rotation and slice-height tasks; the
-radiology fallback, another architecture, restores noisy and blanked slices.
+radiology fallback, of another architecture, restores noisy and blanked slices.
 """
 
 from collections.abc import Callable, Iterator
@@ -94,7 +94,7 @@ def contrastive(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tens
 
 
 def augment(slices: Tensor) -> Tensor:
-    """Small shift, zoom and flip, no change of intensity, noise or sharpness: those are what FID must see."""
+    """Small shift, zoom and flip; no change of intensity, noise or sharpness, which FID must detect."""
     n, device = len(slices), slices.device
     zoom = 1 + 0.1 * (2 * torch.rand(n, device=device) - 1)
     flip = torch.where(torch.rand(n, device=device) < 0.5, -1.0, 1.0)

@@ -1,10 +1,10 @@
-"""References on disk: trained once per cohort, cached by content hash, opened by every trial.
+"""References on disk: trained once per cohort, found by content hash, opened by every trial.
 
 <root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from trainers import weights
 from trainers.config import FieldError, build, canonical, digest
-from trainers.data.sampling import Slices, heights, whole_slices
+from trainers.data.sampling import Slices, relative_heights, whole_slices
 from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
 from trainers.networks.radimagenet import RadImageNet
 from trainers.references import encoders
 from trainers.references.config import ReferenceConfig
+from trainers.references.encoders import Progress
 from trainers.references.teacher import build_teacher, train_teacher
 
 PARTS = ("teacher", "domain", "radiology")
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def reference_hash(cohort: Cohort, config: ReferenceConfig) -> str:
 
 
 def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig) -> Path:
-    """Where those references live."""
+    """The folder of those references."""
     return root / "references" / reference_hash(cohort, config)[:16]
 
 
@@ -92,7 +92,7 @@ def build_part(part: str, config: ReferenceConfig) -> nn.Module:
 
 
 def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path, progress: Progress) -> None:
-    """Train and publish one part; ``progress`` hears of every step."""
+    """Train and publish one part; ``progress`` is called with each step count."""
     cohort = Cohort.open(cohort_path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network: nn.Module
@@ -115,29 +115,29 @@ def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path
     weights.publish(reference_folder(root, cohort, config) / part, {part: network.state_dict()}, facts)
 
 
-def train_announced(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
+def train_with_progress(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
     """:func:`train_part`, its step count written to :func:`progress_file` once a second."""
     file = progress_file(reference_folder(root, Cohort.open(cohort_path), config), part)
-    told = 0.0
+    written = 0.0
 
-    def tell(step: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= 1:
-            told = time.monotonic()
+    def write(step: int) -> None:
+        nonlocal written
+        if time.monotonic() - written >= 1:
+            written = time.monotonic()
             file.write_text(str(step))
 
-    train_part(part, cohort_path, config, root, tell)
+    train_part(part, cohort_path, config, root, write)
 
 
 def progress_file(folder: Path, part: str) -> Path:
-    """Where a part's training leaves its step count for whoever draws a progress bar."""
+    """The file with the step count of a part's training, for a progress bar."""
     return folder / f".{part}.progress"
 
 
 def slice_batches(cohort: Cohort, config: ReferenceConfig) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of whole 3 T training slices with their relative heights."""
     split = cohort.split("train")
-    level, rng = heights(split, "3T"), np.random.default_rng(config.seed)
+    level, rng = relative_heights(split, "3T"), np.random.default_rng(config.seed)
     while True:
         rows = np.sort(rng.integers(len(level), size=config.encoder_batch))
         yield whole_slices(split, "3T", config.channels, rows), level[rows]

@@ -122,17 +122,5 @@ def test_a_real_study_costs_in_proportion_to_its_batch(smoke: Study) -> None:
     assert 2 < larger / once < 6  # four times; the counted steps differ at random
 
 
-def test_trials_crop_as_their_teacher_did(smoke: Study) -> None:
-    cost_estimate.require_same_crop(smoke)
-    with pytest.raises(InputError, match="crop: 64 is not allowed; allowed: 32, the references' crop"):
-        cost_estimate.require_same_crop(replace(smoke, fixed=smoke.fixed | {"crop": 64}))
-    without = {key: value for key, value in smoke.fixed.items() if key != "crop"}
-    with pytest.raises(InputError, match="crop: 128 is not allowed; allowed: 32"):
-        cost_estimate.require_same_crop(replace(smoke, fixed=without))
-    searched = (*smoke.search, Choice("crop", (32, 64)))
-    with pytest.raises(InputError, match="crop: 32, 64 is not allowed; allowed: 32, the references' crop"):
-        cost_estimate.require_same_crop(replace(smoke, fixed=without, search=searched))
-
-
 def test_this_machine_has_cores() -> None:
     assert Machine.here().cpus >= 1

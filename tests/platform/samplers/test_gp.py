@@ -5,7 +5,7 @@ from platform.pareto.dominance import hypervolume
 from platform.samplers.designs import Sobol
 from platform.samplers.gp import GaussianProcessSampler, Model, mutated
 from platform.study.dimensions import Choice, Dimension, Int, Log, Uniform, active
-from platform.study.observation import Observation, Params, Sampler, Rung, SearchSpace, State
+from platform.study.observation import Observation, Params, Rung, Sampler, SearchSpace, State
 from platform.surrogate import acquisition, gaussian_process
 from platform.surrogate.encoding import BEYOND, LARGEST, TrialEncoder, capped, drawn, fitted, predicted
 

@@ -14,7 +14,7 @@ from platform.spaces.sections import SAMPLERS
 from platform.storage.layout import Storage
 from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, Uniform
-from platform.study.observation import Observation, Point, Sampler, Rung, SearchSpace
+from platform.study.observation import Observation, Point, Rung, Sampler, SearchSpace
 from platform.study.study import Study
 from typing import Any
 

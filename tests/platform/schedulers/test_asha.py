@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from platform.pareto.dominance import hypervolume, nondominated_sort
-from platform.schedulers.asha import KEPT, PATIENCE, Halving, Result, expected_share, greedy, ranked, scaled
+from platform.schedulers.asha import KEPT, PATIENCE, Halving, expected_share, greedy, ranked, scaled
 from typing import Any
 
 import numpy as np

@@ -12,24 +12,21 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
 
+from tests.trainers.cohorts.geometry import displacement
 from trainers.cohorts import folder, phantom
 from trainers.cohorts.preprocessing import registration
+from trainers.cohorts.scans import visit_preparation
 from trainers.cohorts.scans.pipeline import Workspace
 from trainers.data.arrays import Array
 from trainers.data.store import Cohort
 
 PERSONS = {
-    "a": "train-64mT-0000",
-    "b": "train-64mT-0001",
-    "hh1": "train-3T-0000",
-    "hh2": "train-3T-0001",
-    "v": "val-0000",
-    "t": "test-0000",
+    **{"a": "train-64mT-0000", "b": "train-64mT-0001", "v": "val-0000", "t": "test-0000"},
+    **{"hh1": "train-3T-0000", "hh2": "train-3T-0001"},
 }
-AGAIN = {"a": 1.2, "v": 1.1}
-"""Volunteers with a second session at 64 mT, in which all is brighter."""
+BRIGHTER = {"a": 1.2, "v": 1.1}
+"""Volunteers with a second session at 64 mT, and its gain."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Clinic:
 
 @dataclass(frozen=True)
 class Site:
-    """A clinic of a test's own, whose visits are prepared already; and the platform's storage."""
+    """A clinic for one test with prepared visits, and the platform's storage."""
 
     config: folder.FolderConfig
     storage: Path
@@ -63,7 +60,7 @@ class Site:
         return found
 
     def put(self, name: str, content: bytes) -> None:
-        """Replace a scan; the others' share of it, a hard link, stays."""
+        """Replace a scan; other hard links to it keep the old one."""
         path = self.scan(name)
         path.unlink()
         path.write_bytes(content)
@@ -72,7 +69,7 @@ class Site:
         return Cohort.open(folder.prepare(replace(self.config, **changes), self.storage))
 
     def reasons(self) -> dict[str, str]:
-        """Why each visit that was set aside was."""
+        """The reasons of excluded visits."""
         rows = json.loads(self.workspace.outcome.read_text())["visits"]
         return {row["id"]: row["reason"] for row in rows if row["reason"]}
 
@@ -87,17 +84,13 @@ class Site:
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
     torch.set_num_threads(1)
     root, config = tmp_path_factory.mktemp("clinic"), phantom.PhantomConfig(train=2, val=1, test=1)
-    move = np.eye(4)
-    move[:3, :3] = Rotation.from_euler("xyz", (5, -2, 3), degrees=True).as_matrix()
-    move[:3, 3] = (4, -3, 2)
-    volumes = {}
+    move, volumes = displacement((5, -2, 3), (4, -3, 2)), {}
     for name, subject in PERSONS.items():
         for (field, contrast), (values, affine) in phantom.native_volumes(config, subject).items():
             volumes[name, field, contrast] = values, affine
             header = move @ affine if field == "3T" and name in "vt" else affine
-            sessions = (
-                {"ses-1": 1.0, "ses-2": AGAIN[name]} if name in AGAIN and field == "64mT" else {"": 1.0}
-            )
+            again = name in BRIGHTER and field == "64mT"
+            sessions = {"ses-1": 1.0, "ses-2": BRIGHTER[name]} if again else {"": 1.0}
             for session, gain in sessions.items():
                 path = root / f"sub-{name}" / session / "anat"
                 path.mkdir(parents=True, exist_ok=True)
@@ -108,7 +101,7 @@ def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
 
 @pytest.fixture(scope="session")
 def prepared(clinic: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """The clinic's cohort, made once; for tests that only look."""
+    """The clinic's cohort, built once, for tests that do not change it."""
     config = folder.FolderConfig(root=str(clinic.root), size="2mm", val=1, dtype="float32")
     site = Site(config, tmp_path_factory.mktemp("storage"))
     site.prepare()
@@ -117,7 +110,7 @@ def prepared(clinic: Clinic, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture
 def site(prepared: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
-    """A copy that a test may change; what has to be registered anew is taken as it lies."""
+    """A copy that a test may change; new registrations are the identity."""
     monkeypatch.setattr(registration, "register", lambda *_, **__: np.eye(4))
     shutil.copytree(prepared.scans, tmp_path / "scans", copy_function=os.link)
     own = Site(replace(prepared.config, root=str(tmp_path / "scans")), tmp_path / "storage")
@@ -127,15 +120,13 @@ def site(prepared: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit
 
 @pytest.fixture
 def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Visits that were looked at since, by the name of their first scan: the others were skipped."""
-    from trainers.cohorts.scans import visit_preparation
-
-    seen: list[str] = []
+    """Visits examined in this test, by the name of their first scan; others were skipped."""
+    names: list[str] = []
     original: Callable[..., Any] = visit_preparation.examine
 
     def examine(scans: Any, *rest: Any) -> Any:
-        seen.append(next(iter(scans.values())).path.name.removesuffix("_T1w.nii.gz"))
+        names.append(next(iter(scans.values())).path.name.removesuffix("_T1w.nii.gz"))
         return original(scans, *rest)
 
     monkeypatch.setattr(visit_preparation, "examine", examine)
-    return seen
+    return names

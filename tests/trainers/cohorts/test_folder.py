@@ -1,10 +1,12 @@
-"""A user's own scans: what a BIDS tree and a table are understood to say, and each mistake in one line."""
+"""A user's own scans: how BIDS trees and tables are read, and one-line errors."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.trainers.cohorts.geometry import lay
 from trainers.cohorts import zenodo_ixi
 from trainers.cohorts.folder import tesla, visits
 from trainers.cohorts.scans import ixi, zenodo
@@ -12,11 +14,8 @@ from trainers.cohorts.scans.visits import Visit
 from trainers.errors import InputError
 
 
-def lay(folder: Path, *names: str) -> Path:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
+def domains(folder: Path, default: str = "") -> list[str]:
+    return [visit.domain for visit in visits(folder, default_domain=default)]
 
 
 def table(folder: Path, *lines: str) -> Path:
@@ -29,18 +28,15 @@ def names(visit: Visit) -> tuple[str | None, ...]:
     return tuple(path and path.name for path in (visit.t1, visit.t2, visit.mask))
 
 
-def test_fields_are_told_by_names(tmp_path: Path) -> None:
+def test_fields_are_read_from_names(tmp_path: Path) -> None:
+    first = ("64mT_T1w.nii.gz", "64mT_T2w.nii", "highres3T_run-1_T1w.nii.gz")
+    others = ("64mT_FLAIR.nii.gz", "64mT_T1w.json", "64mT_T1w.nii.gz.part")
+    lay(tmp_path / "sub-01/anat", *(f"sub-01_acq-{end}" for end in (*first, *others)))
+    lay(tmp_path / "derivatives/other/sub-01", "sub-01_acq-64mT_T1w.nii.gz")
     lay(
-        tmp_path,
-        "sub-01/anat/sub-01_acq-64mT_T1w.nii.gz",
-        "sub-01/anat/sub-01_acq-64mT_T2w.nii",
-        "sub-01/anat/sub-01_acq-highres3T_run-1_T1w.nii.gz",
-        "sub-02/ses-64MT/anat/sub-02_ses-64MT_T1w.nii.gz",
-        "sub-02/ses-1/anat/sub-02_ses-1_acq-3T_T2w.nii.gz",
-        "sub-01/anat/sub-01_acq-64mT_FLAIR.nii.gz",
-        "sub-01/anat/sub-01_acq-64mT_T1w.json",
-        "sub-01/anat/sub-01_acq-64mT_T1w.nii.gz.part",
-        "derivatives/other/sub-01/sub-01_acq-64mT_T1w.nii.gz",
+        tmp_path / "sub-02",
+        "ses-64MT/anat/sub-02_ses-64MT_T1w.nii.gz",
+        "ses-1/sub-02_ses-1_acq-3T_T2w.nii.gz",
     )
     found = {visit.id: names(visit)[:2] for visit in visits(tmp_path)}
     assert found == {
@@ -55,87 +51,68 @@ def test_fields_are_told_by_names(tmp_path: Path) -> None:
     "strength, domain",
     [(0.064, "64mT"), (0.01, "64mT"), (0.2, "64mT"), (3, "3T"), (2.89362, "3T"), ("3.0", "3T")],
 )
-def test_fields_are_told_by_sidecars(strength: float | str, domain: str, tmp_path: Path) -> None:
+def test_fields_are_read_from_sidecars(strength: float | str, domain: str, tmp_path: Path) -> None:
     scan = lay(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz") / "sub-01/anat/sub-01_T1w.nii.gz"
     scan.with_name("sub-01_T1w.json").write_text(json.dumps({"MagneticFieldStrength": strength}))
     assert tesla(scan) == float(strength)
-    assert [visit.domain for visit in visits(tmp_path)] == [domain]
-    assert [visit.domain for visit in visits(tmp_path, unnamed="3T")] == [domain]  # what is told is believed
+    assert domains(tmp_path) == [domain]
+    assert domains(tmp_path, "3T") == [domain]  # not the default
 
 
 @pytest.mark.parametrize("strength", [1.5, 7, 0.35, float("nan")])
-def test_another_strength_is_refused_or_passed_over(strength: float, tmp_path: Path) -> None:
+def test_another_strength_is_an_error_or_skipped(strength: float, tmp_path: Path) -> None:
     scan = lay(tmp_path, "sub-01_T1w.nii.gz") / "sub-01_T1w.nii.gz"
     scan.with_name("sub-01_T1w.json").write_text(json.dumps({"MagneticFieldStrength": strength}))
-    with pytest.raises(
-        InputError, match=f"{strength:g} tesla in a sidecar; allowed: .*MagneticFieldStrength"
-    ):
+    with pytest.raises(InputError, match=f"{strength:g} tesla in a sidecar; allowed: .*MagneticField"):
         visits(tmp_path)
     lay(tmp_path, "sub-02_T1w.nii.gz")
-    assert [visit.subject for visit in visits(tmp_path, unnamed="64mT")] == ["sub-02"]
+    assert [visit.subject for visit in visits(tmp_path, default_domain="64mT")] == ["sub-02"]
+
+
+SIDECARS = [None, "{", "[]", "{}", '{"MagneticFieldStrength": null}', '{"MagneticFieldStrength": "high"}']
+SIMILAR = ["acq-13T", "acq-0p3T", "acq-164mT", "acq-3Tesla", "rec-3T", "acq-0.3T"]
 
 
 @pytest.mark.parametrize(
-    "text", [None, "{", "[]", "{}", '{"MagneticFieldStrength": null}', '{"MagneticFieldStrength": "high"}']
+    ("name", "text"),
+    [*(("sub-01_T1w", text) for text in SIDECARS), *((f"sub-01_{name}_T1w", None) for name in SIMILAR)],
 )
-def test_without_a_strength_a_scan_is_refused_unless_a_field_is_given(
-    text: str | None, tmp_path: Path
-) -> None:
-    scan = lay(tmp_path, "sub-01_T1w.nii") / "sub-01_T1w.nii"
+def test_a_scan_without_field_strength_needs_a_default(name: str, text: str | None, tmp_path: Path) -> None:
+    scan = lay(tmp_path, f"{name}.nii") / f"{name}.nii"
     if text is not None:
         scan.with_suffix(".json").write_text(text)
     assert tesla(scan) is None
-    assert [visit.domain for visit in visits(tmp_path, unnamed="64mT")] == ["64mT"]
-    with pytest.raises(
-        InputError, match=r"sub-01_T1w\.nii: has no acq-64mT or acq-3T in its name and no strength"
-    ):
+    assert domains(tmp_path, "64mT") == ["64mT"]
+    message = rf"{re.escape(name)}\.nii: has no acq-64mT or acq-3T in its name and no strength in a sidecar"
+    with pytest.raises(InputError, match=message):
         visits(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["acq-13T", "acq-0p3T", "acq-164mT", "acq-3Tesla", "rec-3T", "acq-0.3T"])
-def test_what_only_resembles_a_field_is_none(name: str, tmp_path: Path) -> None:
-    lay(tmp_path, f"sub-01_{name}_T1w.nii.gz")
-    assert [visit.domain for visit in visits(tmp_path, unnamed="64mT")] == ["64mT"]
-    with pytest.raises(InputError, match="no strength in a sidecar"):
-        visits(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "mask",
-    [
-        "sub-01/anat/sub-01_acq-64mT_desc-brain_mask.nii.gz",
-        "derivatives/x/sub-01_acq-64mT_T1w_desc-brain_mask.nii",
-    ],
+MASKS = (
+    "sub-01/anat/sub-01_acq-64mT_desc-brain_mask.nii.gz",
+    "derivatives/x/sub-01_acq-64mT_T1w_desc-brain_mask.nii",
 )
+
+
+@pytest.mark.parametrize("mask", MASKS)
 def test_a_mask_belongs_to_its_t1(mask: str, tmp_path: Path) -> None:
-    lay(
-        tmp_path,
-        mask,
-        "sub-01/anat/sub-01_acq-64mT_T1w.nii.gz",
-        "sub-01/anat/sub-01_acq-3T_T1w.nii.gz",
-        "sub-02/anat/sub-02_acq-64mT_T1w.nii.gz",
-    )
+    scans = ("01_acq-64mT", "01_acq-3T", "02_acq-64mT")
+    lay(tmp_path, mask, *(f"sub-{name[:2]}/anat/sub-{name}_T1w.nii.gz" for name in scans))
     masks = {visit.id: names(visit)[2] for visit in visits(tmp_path)}
     assert masks == {"sub-01_64mT": Path(mask).name, "sub-01_3T": None, "sub-02_64mT": None}
 
 
-def test_participants_tell_splits(tmp_path: Path) -> None:
+def test_splits_of_participants(tmp_path: Path) -> None:
     lay(tmp_path, *(f"sub-0{i}/anat/sub-0{i}_acq-64mT_T{k}w.nii.gz" for i in range(1, 5) for k in (1, 2)))
-    lines = (
-        "participant_id\tage\tsplit",
-        "sub-01\t30\ttest",
-        "sub-02\t40\tn/a",
-        "sub-03\t50\t",
-        "sub-09\t1\tval",
-    )
-    (tmp_path / "participants.tsv").write_text("\n".join(lines) + "\n")
+    rows = ("participant_id age split", "sub-01 30 test", "sub-02 40 n/a", "sub-03 50 ", "sub-09 1 val")
+    (tmp_path / "participants.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
     assert [visit.split for visit in visits(tmp_path)] == ["test", "", "", ""]
     (tmp_path / "participants.tsv").write_text("name\tsplit\nsub-01\ttest\n")
     with pytest.raises(InputError, match=r"participants.tsv: a split has no participant_id"):
         visits(tmp_path)
 
 
-def test_a_table_tells_everything(tmp_path: Path) -> None:
+def test_a_table_gives_all_properties(tmp_path: Path) -> None:
     path = table(
         tmp_path,
         "\ufeffsubject,domain,contrast,path,split,session",
@@ -146,9 +123,8 @@ def test_a_table_tells_everything(tmp_path: Path) -> None:
         "bert, 3T ,T1,b.nii.gz,train,",
     )
     anna, bert = visits(path)
-    assert anna == Visit(
-        "anna", "1", "64mT", tmp_path / "a/t1.nii.gz", tmp_path / "t2.nii", tmp_path / "a/brain.nii.gz", "val"
-    )
+    files = (tmp_path / "a/t1.nii.gz", tmp_path / "t2.nii", tmp_path / "a/brain.nii.gz")
+    assert anna == Visit("anna", "1", "64mT", *files, "val")
     assert bert == Visit("bert", "", "3T", tmp_path / "b.nii.gz", None, None, "train")
 
 
@@ -171,15 +147,17 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
 ]
 
 
-@pytest.mark.parametrize("lines, told", WRONG)
-def test_a_wrong_table_is_told_with_its_line(lines: tuple[str, ...], told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lines, message", WRONG)
+def test_a_wrong_table_is_an_error_with_its_line(
+    lines: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     path = table(tmp_path, *lines)
     with pytest.raises(InputError) as caught:
         visits(path)
-    assert str(caught.value).startswith(f"{path}: {told}") and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
 
 
-def test_two_files_of_one_kind_and_two_splits_of_one_visit_are_told(tmp_path: Path) -> None:
+def test_duplicate_files_two_splits_and_other_roots_are_errors(tmp_path: Path) -> None:
     path = table(tmp_path, HEAD, "a,64mT,T1,one.nii", "a,64mT,T1,two.nii")
     with pytest.raises(InputError, match=r"two.nii: a_64mT has .*one.nii for T1 already; allowed: one"):
         visits(path)
@@ -189,53 +167,40 @@ def test_two_files_of_one_kind_and_two_splits_of_one_visit_are_told(tmp_path: Pa
     lay(tmp_path / "bids", "sub-1_acq-3T_T1w.nii", "sub-1_acq-3T_T1w.nii.gz")
     with pytest.raises(InputError, match=r"sub-1_3T has .*T1w.nii for T1 already"):
         visits(tmp_path / "bids")
-
-
-def test_a_root_that_is_neither_is_told(tmp_path: Path) -> None:
     for name in ("absent", "absent.csv", "scan.nii"):
-        path = lay(tmp_path, "scan.nii") / name
-        with pytest.raises(
-            InputError, match=r"is neither a folder nor a \.csv file; allowed: a BIDS folder or a table"
-        ):
+        path = lay(tmp_path / "other", "scan.nii") / name
+        with pytest.raises(InputError, match=r"is neither a folder nor a \.csv file; allowed: a BIDS folder"):
             visits(path)
     with pytest.raises(InputError, match="holds no scan"):
-        visits(tmp_path)
+        visits(tmp_path / "other")
     (tmp_path / "scans.csv").write_bytes(b"subject,domain\xff\n")
     with pytest.raises(InputError, match="allowed: a table in UTF-8"):
         visits(tmp_path / "scans.csv")
 
 
 def test_the_papers_cohort_takes_both_archives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lay(
-        tmp_path,
-        "zenodo/64mT data/sub-0001/ses-01/anat/sub-0001_ses-01_T1w.nii.gz",
-        "ixi/IXI012-HH-1211-T1.nii.gz",
-    )
-    seen = {}
+    lay(tmp_path / "zenodo/64mT data", "sub-0001/ses-01/anat/sub-0001_ses-01_T1w.nii.gz")
+    lay(tmp_path / "ixi", "IXI012-HH-1211-T1.nii.gz")
+    ids = {}
 
     def prepare(source: str, config: object, found: list[Visit], root: Path, mapper: object) -> Path:
-        seen[source] = [visit.id for visit in found]
+        ids[source] = [visit.id for visit in found]
         return root
 
-    monkeypatch.setattr(zenodo_ixi.clinical, "prepare", prepare)
+    monkeypatch.setattr(zenodo_ixi.pipeline, "prepare", prepare)
     config = zenodo_ixi.ZenodoIxiConfig(root=str(tmp_path))
     assert zenodo_ixi.prepare(config, tmp_path / "store") == tmp_path / "store"
-    assert seen == {"zenodo+ixi": ["sub-0001_ses-01_64mT", "IXI012_3T"]}
-    assert {
-        visit.id for visit in (*zenodo.visits(tmp_path / "zenodo"), *ixi.visits(tmp_path / "ixi"))
-    } == set(seen["zenodo+ixi"])
+    assert ids == {"zenodo+ixi": ["sub-0001_ses-01_64mT", "IXI012_3T"]}
+    both = (*zenodo.visits(tmp_path / "zenodo"), *ixi.visits(tmp_path / "ixi"))
+    assert {visit.id for visit in both} == set(ids["zenodo+ixi"])
 
 
-def test_of_several_runs_the_last_is_taken(tmp_path: Path) -> None:
+def test_the_last_run_is_taken_and_linked_folders_are_read_once(tmp_path: Path) -> None:
     lay(tmp_path, *(f"sub-01_acq-3T_run-{n}_T1w.nii" for n in (2, 10, 1)))
     (visit,) = visits(tmp_path)
     assert visit.t1 == tmp_path / "sub-01_acq-3T_run-10_T1w.nii"
-
-
-def test_linked_folders_are_looked_into_once(tmp_path: Path) -> None:
-    lay(tmp_path, "elsewhere/sub-01/sub-01_acq-3T_T1w.nii")
     root = tmp_path / "bids"
     root.mkdir()
-    (root / "sub-01").symlink_to(tmp_path / "elsewhere" / "sub-01")
+    (root / "sub-01").symlink_to(lay(tmp_path / "other", "sub-01_acq-3T_T1w.nii"))
     (root / "loop").symlink_to(root)
     assert [visit.t1 for visit in visits(root)] == [root / "sub-01" / "sub-01_acq-3T_T1w.nii"]

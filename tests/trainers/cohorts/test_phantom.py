@@ -13,6 +13,7 @@ from trainers.cohorts.simulation import anatomy, imaging, physics, subject
 from trainers.cohorts.simulation.physics import Field
 from trainers.config import FieldError
 from trainers.config import build as build_config
+from trainers.data.grid import GRIDS
 from trainers.data.store import CONTRASTS, DOMAINS, MASK, Cohort
 from trainers.errors import InputError
 
@@ -31,23 +32,36 @@ def cohort(root: Path) -> Cohort:
 
 @pytest.fixture(scope="module")
 def person() -> subject.Anatomy:
-    return subject.make_anatomy(anatomy.template("2mm"), np.random.default_rng(0))
+    return subject.make_anatomy(anatomy.tissue_template("2mm"), np.random.default_rng(0))
 
 
-def test_template_tissues_fill_the_brain() -> None:
-    template = anatomy.template("2mm")
+def test_tissues_fill_the_brain_lesions_replace_white_matter_and_nilearn_is_needed(
+    person: subject.Anatomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = anatomy.tissue_template("2mm")
     assert template.mask.shape == (98, 116, 94)
     np.testing.assert_allclose(template.tissues.sum(0), 1, atol=1e-5)
     assert template.tissues.min() >= 0
     assert 1850 < template.mask.sum() * 8 / 1000 < 1950  # nilearn's own mask holds 1883 ml
     white, grey, deep, _ = (template.tissues * template.mask).sum((1, 2, 3)) * 8 / 1000
     assert 600 < white < 750 and 850 < grey < 1000 and 30 < deep < 60
-
-
-def test_fractions_are_a_partition_of_the_brain(person: subject.Anatomy) -> None:
     total = person.fractions.sum(0)
     np.testing.assert_allclose(total[person.mask], 1, atol=1e-5)
     assert not total[~person.mask].any()
+    fractions = np.zeros((5, 60, 60, 60), np.float32)
+    fractions[0] = 1
+    for seed in range(12):
+        rng, radii = np.random.default_rng(seed), np.random.default_rng(seed)
+        found = fractions.copy()
+        count = subject.add_lesions(found, rng, 1.0)
+        expected = radii.uniform(2.0, 5.0, int(radii.integers(0, 4)))
+        assert count == len(expected)
+        np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
+        if count == 1 and (edges := np.argwhere(found[4])).min() > 0 and edges.max() < 59:
+            assert found[4].sum() == pytest.approx(4 / 3 * np.pi * expected[0] ** 3, rel=0.12)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"nilearn.*pip install nilearn"):
+        anatomy.tissue_files()
 
 
 @pytest.mark.parametrize("field", physics.FIELDS)
@@ -67,9 +81,8 @@ def test_contrast_order_of_the_simulated_images(person: subject.Anatomy, field: 
 def test_noise_of_a_64mT_volume_is_the_stated_snr(person: subject.Anatomy) -> None:
     """Two scans with one receive field differ by noise alone: SNR 14 in T1w, less the denoising's gain."""
     geometry = imaging.Geometry.of("2mm", person.affine)
-    quiet = replace(physics.SCANNERS["64mT"], bias=0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(physics, "SCANNERS", {"64mT": quiet})
+        patch.setattr(physics, "SCANNERS", {"64mT": replace(physics.SCANNERS["64mT"], bias=0.0)})
         a, b = (imaging.acquire(person, geometry, "64mT", "T1", np.random.default_rng(s)) for s in (1, 2))
     white = geometry.blur(person.fractions[0]) > 0.95
     noise = (a.values - b.values)[white].std() / np.sqrt(2)
@@ -78,27 +91,12 @@ def test_noise_of_a_64mT_volume_is_the_stated_snr(person: subject.Anatomy) -> No
     assert a.values[white].mean() / noise * gain == pytest.approx(14, rel=0.1)
 
 
-def test_lesions_are_balls_taken_from_white_matter() -> None:
-    fractions = np.zeros((5, 60, 60, 60), np.float32)
-    fractions[0] = 1
-    for seed in range(12):
-        rng, radii = np.random.default_rng(seed), np.random.default_rng(seed)
-        found = fractions.copy()
-        count = subject.add_lesions(found, rng, 1.0)
-        expected = radii.uniform(2.0, 5.0, int(radii.integers(0, 4)))
-        assert count == len(expected)
-        np.testing.assert_allclose(found.sum(0), 1, atol=1e-6)
-        if count == 1 and (edges := np.argwhere(found[4])).min() > 0 and edges.max() < 59:
-            assert found[4].sum() == pytest.approx(4 / 3 * np.pi * expected[0] ** 3, rel=0.12)
-
-
 @pytest.mark.parametrize("size", ["2mm", "1mm"])
 def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) -> None:
-    shape = {"2mm": (98, 116, 94), "1mm": (197, 233, 189)}[size]
-    spacing = {"2mm": 2.0, "1mm": 1.0}[size]
+    shape, spacing = {"2mm": ((98, 116, 94), 2.0), "1mm": ((197, 233, 189), 1.0)}[size]
     affine = np.diag([spacing, spacing, spacing, 1.0])
     affine[:3, 3] = -98, -134, -72
-    geometry, grid = imaging.Geometry.of(size, affine), slicing.GRIDS[size]
+    geometry, grid = imaging.Geometry.of(size, affine), GRIDS[size]
     at = np.array([0.4, 0.55, 0.5]) * shape
     axes = np.ogrid[tuple(slice(n) for n in shape)]
     bell = np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / (2 * (8 / spacing) ** 2))
@@ -121,12 +119,14 @@ def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) ->
 
 @pytest.mark.parametrize("seed", range(5))
 def test_no_brain_is_cut_off_by_the_working_grid(seed: int) -> None:
-    brain = subject.make_anatomy(anatomy.template("2mm"), np.random.default_rng(seed)).mask
+    brain = subject.make_anatomy(anatomy.tissue_template("2mm"), np.random.default_rng(seed)).mask
     slices = slicing.axial(brain)
-    assert slicing.crop_pad(slices, slicing.GRIDS["2mm"].shape).sum() == brain.sum()
+    assert slicing.crop_pad(slices, GRIDS["2mm"].shape).sum() == brain.sum()
 
 
-def test_a_subject_depends_on_its_id_and_seed_alone(cohort: Cohort) -> None:
+def test_a_subject_depends_on_its_id_and_seed_alone_not_on_the_order_of_work(
+    cohort: Cohort, tmp_path: Path
+) -> None:
     again = phantom.prepare_subject(CONFIG, "val-0001")
     split = cohort.split("val")
     (row,) = (s for s in split.subjects("3T") if s.id == "val-0001")
@@ -136,8 +136,6 @@ def test_a_subject_depends_on_its_id_and_seed_alone(cohort: Cohort) -> None:
     other = phantom.prepare_subject(replace(CONFIG, seed=1), "val-0001")
     assert any(not np.array_equal(other.arrays[key], again.arrays[key]) for key in again.arrays)
 
-
-def test_the_order_of_work_does_not_matter(cohort: Cohort, tmp_path: Path) -> None:
     def backwards(fn: Callable[[str], Any], items: list[str]) -> Iterable[Any]:
         return [fn(item) for item in items[::-1]][::-1]
 
@@ -145,21 +143,20 @@ def test_the_order_of_work_does_not_matter(cohort: Cohort, tmp_path: Path) -> No
     assert other.manifest == cohort.manifest  # sha256 of every file among it
 
 
-def test_a_prepared_cohort_is_found_without_work(cohort: Cohort, root: Path) -> None:
-    def idle(fn: object, items: object) -> Iterable[Any]:
-        raise AssertionError("no work was to be done")
-
-    assert phantom.prepare(CONFIG, root, idle) == cohort.path
-    assert cohort.path == root / "cohorts" / phantom.cohort_hash(CONFIG)[:16]
-
-
-def test_every_setting_changes_the_hash() -> None:
+def test_settings_are_typed_bounded_and_part_of_the_hash() -> None:
     changes: list[dict[str, Any]] = [{}, {"size": "1mm"}, {"train": 3}, {"val": 3}, {"test": 2}]
     changes += [{"seed": 1}, {"dtype": "float32"}]
     assert len({phantom.cohort_hash(replace(CONFIG, **change)) for change in changes}) == len(changes)
+    assert build_config(phantom.PhantomConfig, {"train": 3}) == phantom.PhantomConfig(train=3)
+    with pytest.raises(FieldError, match="size: '3mm' is not allowed; allowed: 2mm, 1mm"):
+        build_config(phantom.PhantomConfig, {"size": "3mm"})
+    with pytest.raises(FieldError, match="train"):
+        build_config(phantom.PhantomConfig, {"train": 0})
 
 
-def test_no_person_is_in_two_places(cohort: Cohort) -> None:
+def test_a_stored_cohort_has_disjoint_subjects_normalised_slices_and_a_manifest_and_is_reused(
+    cohort: Cohort, root: Path
+) -> None:
     train, val, test = (cohort.split(name) for name in ("train", "val", "test"))
     groups = [{s.id for s in train.subjects(domain)} for domain in DOMAINS]
     groups += [{s.id for s in split.subjects("3T")} for split in (val, test)]
@@ -167,21 +164,6 @@ def test_no_person_is_in_two_places(cohort: Cohort) -> None:
     assert len(set.union(*groups)) == 7
     for split in (val, test):
         assert split.subjects("64mT") == split.subjects("3T")
-
-
-def test_paired_rows_show_the_same_slice_of_the_same_person(cohort: Cohort) -> None:
-    val = cohort.split("val")
-    low, high = (
-        np.asarray(val.slices(domain, "T1"), float).reshape(len(val.mask(domain)), -1) for domain in DOMAINS
-    )
-    overlap = 2 * (val.mask("64mT") & val.mask("3T")).sum((1, 2))
-    dice = overlap / (val.mask("64mT").sum((1, 2)) + val.mask("3T").sum((1, 2)))
-    assert dice.min() > 0.9 and dice.mean() > 0.97
-    correlation = np.corrcoef(low, high)[: len(low), len(low) :]
-    assert (correlation.argmax(1) == np.arange(len(low))).all()
-
-
-def test_stored_slices_obey_the_fixed_choices(cohort: Cohort) -> None:
     assert cohort.shape == (112, 96) and cohort.spacing == 2.0
     for name in ("train", "val", "test"):
         split = cohort.split(name)
@@ -192,6 +174,27 @@ def test_stored_slices_obey_the_fixed_choices(cohort: Cohort) -> None:
                 slices = split.slices(domain, contrast)
                 assert (slices[mask == 0] == -1).all()
                 assert slices.min() == -1 and slices.max() == 1 and np.isfinite(slices).all()
+    assert cohort.manifest["config"]["seed"] == 0 and cohort.hash == phantom.cohort_hash(CONFIG)
+    assert set(cohort.manifest["choices"]) == {"grid", "normalisation", "mask", "slice_filter", "order"}
+    for person in cohort.manifest["subjects"]:
+        assert len(person["provenance"]["slices"]) == person["stop"] - person["start"]
+        assert 0 <= person["provenance"]["lesions"] <= 3
+
+    def idle(fn: object, items: object) -> Iterable[Any]:
+        raise AssertionError("no work was to be done")
+
+    assert phantom.prepare(CONFIG, root, idle) == cohort.path
+    assert cohort.path == root / "cohorts" / phantom.cohort_hash(CONFIG)[:16]
+
+
+def test_paired_rows_show_the_same_slice_of_the_same_subject(cohort: Cohort) -> None:
+    val = cohort.split("val")
+    low, high = (np.asarray(val.slices(d, "T1"), float).reshape(len(val.mask(d)), -1) for d in DOMAINS)
+    overlap = 2 * (val.mask("64mT") & val.mask("3T")).sum((1, 2))
+    dice = overlap / (val.mask("64mT").sum((1, 2)) + val.mask("3T").sum((1, 2)))
+    assert dice.min() > 0.9 and dice.mean() > 0.97
+    correlation = np.corrcoef(low, high)[: len(low), len(low) :]
+    assert (correlation.argmax(1) == np.arange(len(low))).all()
 
 
 def test_native_volumes_are_stripped_and_placed(cohort: Cohort) -> None:
@@ -210,25 +213,3 @@ def test_native_volumes_are_stripped_and_placed(cohort: Cohort) -> None:
     assert set(alone) == {("3T", "T1"), ("3T", "T2")}
     with pytest.raises(InputError, match="'test-0001' is not in this cohort"):
         phantom.native_volumes(CONFIG, "test-0001")
-
-
-def test_manifest_tells_where_each_subject_comes_from(cohort: Cohort) -> None:
-    assert cohort.manifest["config"]["seed"] == 0 and cohort.hash == phantom.cohort_hash(CONFIG)
-    assert set(cohort.manifest["choices"]) == {"grid", "normalisation", "mask", "slice_filter", "order"}
-    for person in cohort.manifest["subjects"]:
-        assert len(person["provenance"]["slices"]) == person["stop"] - person["start"]
-        assert 0 <= person["provenance"]["lesions"] <= 3
-
-
-def test_settings_are_typed_and_bounded() -> None:
-    assert build_config(phantom.PhantomConfig, {"train": 3}) == phantom.PhantomConfig(train=3)
-    with pytest.raises(FieldError, match="size: '3mm' is not allowed; allowed: 2mm, 1mm"):
-        build_config(phantom.PhantomConfig, {"size": "3mm"})
-    with pytest.raises(FieldError, match="train"):
-        build_config(phantom.PhantomConfig, {"train": 0})
-
-
-def test_a_missing_nilearn_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match=r"nilearn.*pip install nilearn"):
-        anatomy.tissue_files()

@@ -11,11 +11,14 @@ def slices() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(2, 5, 4, generator=generator), torch.randn(2, 5, 4, generator=generator)
 
 
-def test_default_layout_is_t1_t2_and_their_mean() -> None:
+def test_the_default_layout_adds_the_mean_and_copies_of_a_contrast_are_averaged() -> None:
     t1, t2 = slices()
     x = channels.stack(t1, t2, "t1_t2_mean")
     assert x.shape == (2, 3, 5, 4)
     assert torch.equal(x[:, 2] * 2, t1 + t2)
+    x = torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)
+    assert channels.split(x, "t2")["T2"].item() == 3.0
+    assert channels.split(x, "t1_t2_mean")["T2"].item() == 2.0
 
 
 @pytest.mark.parametrize("layout", get_args(channels.Layout))
@@ -26,9 +29,3 @@ def test_split_undoes_stack(layout: channels.Layout) -> None:
     assert tuple(back) == channels.contrasts(layout)
     for contrast, image in back.items():
         torch.testing.assert_close(image, given[contrast])
-
-
-def test_a_replicated_contrast_is_read_as_the_mean_of_its_copies() -> None:
-    x = torch.tensor([1.0, 2.0, 6.0]).view(1, 3, 1, 1)
-    assert channels.split(x, "t2")["T2"].item() == 3.0
-    assert channels.split(x, "t1_t2_mean")["T2"].item() == 2.0

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.data.sampling import Slices, exemplar, heights
+from trainers.config import FieldError
+from trainers.data.sampling import Slices, example_subject, relative_heights
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def slices(tiny: Any) -> Slices:
 
 
 def rows_of(slices: Slices, domain: str, crop: torch.Tensor) -> set[int]:
-    """Which rows of the split hold this T1 crop somewhere."""
+    """The rows of the split that contain this T1 crop."""
     patch = crop.numpy().astype(np.float16)
     found = set()
     for row, image in enumerate(np.asarray(slices.split.slices(domain, "T1"))):
@@ -29,7 +30,7 @@ def rows_of(slices: Slices, domain: str, crop: torch.Tensor) -> set[int]:
 
 def test_level_pairs_are_crops_at_one_relative_height(slices: Slices) -> None:
     batch = slices.batch(4, 7, pairing="level")
-    low, high = heights(slices.split, "64mT"), heights(slices.split, "3T")
+    low, high = relative_heights(slices.split, "64mT"), relative_heights(slices.split, "3T")
     for source, target in zip(batch.source[:, 0], batch.target[:, 0], strict=True):
         below = [low[row] for row in rows_of(slices, "64mT", source)]
         above = [high[row] for row in rows_of(slices, "3T", target)]
@@ -47,19 +48,48 @@ def test_level_pairs_overlap_more_than_random_ones(slices: Slices) -> None:
     assert overlap(pairing="level") > overlap() + 0.05
 
 
-def test_a_batch_is_a_function_of_its_counter(slices: Slices) -> None:
+def test_a_batch_is_a_function_of_its_counter_and_its_source_not_of_the_pairing(slices: Slices) -> None:
     for pairing in ("random", "level"):
-        first, same, other = (slices.batch(2, 0, n, pairing=pairing) for n in (1, 1, 2))  # type: ignore[arg-type]
-        assert torch.equal(first.target, same.target) and not torch.equal(first.target, other.target)
-
-
-def test_the_source_of_a_batch_does_not_depend_on_the_pairing(slices: Slices) -> None:
+        first, same, other = (slices.batch(3, 0, n, pairing=pairing) for n in (7, 7, 8))  # type: ignore[arg-type]
+        for domain in ("source", "target"):
+            one, again, another = (getattr(batch, domain) for batch in (first, same, other))
+            assert torch.equal(one, again) and not torch.equal(one, another)
     assert torch.equal(slices.batch(3, 5).source, slices.batch(3, 5, pairing="level").source)
 
 
-def test_the_exemplar_is_one_subject_from_below_to_above(tiny: Any) -> None:
-    stack = exemplar(tiny.cohort, "t1_t2_mean")
+def test_every_crop_shows_brain_and_its_channels_agree(tiny: Any) -> None:
+    batch = Slices.of(tiny.cohort, "t1_t2_mean", 32).batch(16, 3)
+    assert batch.source.shape == (16, 3, 32, 32) and batch.source_mask.shape == (16, 32, 32)
+    assert batch.source_mask.flatten(1).any(1).all() and batch.target_mask.flatten(1).any(1).all()
+    assert torch.allclose(batch.source[:, 2], (batch.source[:, 0] + batch.source[:, 1]) / 2, atol=1e-6)
+    assert (batch.target[~batch.target_mask[:, None].expand_as(batch.target)] == -1).all()
+
+
+def test_half_of_the_crops_are_mirrored_slices_of_the_store(tiny: Any) -> None:
+    """Every crop is found, mirrored or not, in the training slices; both kinds occur."""
+    batch = Slices.of(tiny.cohort, "t1", 96).batch(8, 5)
+    store = np.asarray(tiny.cohort.split("train").slices("64mT", "T1"), np.float32)
+    windows = [store[:, top : top + 96] for top in range(store.shape[1] - 95)]
+    kinds = []
+    for crop in batch.source[:, 0].numpy():
+        upright = any((window == crop).all((1, 2)).any() for window in windows)
+        mirrored = any((window[:, :, ::-1] == crop).all((1, 2)).any() for window in windows)
+        assert upright or mirrored
+        kinds.append(upright)
+    assert 0 < sum(kinds) < len(kinds)
+
+
+def test_heights_the_example_subject_and_crops_larger_than_a_slice(tiny: Any) -> None:
+    split = tiny.cohort.split("train")
+    level = relative_heights(split, "3T")
+    for subject in split.subjects("3T"):
+        mine = level[subject.start : subject.stop]
+        assert float(mine[0]) == 0 and float(mine[-1]) == 1
+        assert (mine.diff() > 0).all()
+    stack = example_subject(tiny.cohort, "t1_t2_mean")
     first = tiny.cohort.split("train").subjects("3T")[0]
     assert stack.shape == (first.stop - first.start, 3, *tiny.cohort.shape)
     brain = (stack[:, 0] > -1).float().mean((1, 2))
     assert brain.argmax() not in (0, len(brain) - 1)
+    with pytest.raises(FieldError, match="crop: 128 is not allowed; allowed: at most 96"):
+        Slices.of(tiny.cohort, "t1", 128)

@@ -49,8 +49,6 @@ def test_levels_descend_from_the_start_to_the_clean_image() -> None:
     alpha, sigma = schedule()
     path = levels(alpha, sigma, 400, 100)
     assert len(path) == 5 and path[-1] == (1.0, 0.0)
-    assert path[0] == (float(alpha[400]), float(sigma[400])) and path[3] == (
-        float(alpha[100]),
-        float(sigma[100]),
-    )
+    assert path[0] == (float(alpha[400]), float(sigma[400]))
+    assert path[3] == (float(alpha[100]), float(sigma[100]))
     assert [s for _, s in path] == sorted((s for _, s in path), reverse=True)

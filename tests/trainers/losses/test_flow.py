@@ -19,9 +19,16 @@ def _constant(batch: int, height: int, width: int, columns: float, rows: float) 
     return torch.tensor([columns, rows], dtype=torch.float64)[:, None, None].expand(batch, 2, height, width)
 
 
-def test_no_flow_is_the_identity() -> None:
+def test_no_flow_is_the_identity_half_a_pixel_the_mean_and_half_precision_is_not_used() -> None:
     image = _image(2, 3, 12, 20)
     torch.testing.assert_close(flow.warp(image, _constant(2, 12, 20, 0, 0)), image, rtol=0, atol=1e-12)
+    image = _image(1, 1, 6, 8)
+    warped = flow.warp(image, _constant(1, 6, 8, 0.5, 0))
+    torch.testing.assert_close(warped[..., :-1], (image[..., :-1] + image[..., 1:]) / 2)
+    image = _image(1, 1, 1024, 1024).float()
+    warped = flow.warp(image.bfloat16(), _constant(1, 1024, 1024, 1, 0).bfloat16())
+    assert warped.dtype == torch.float32
+    torch.testing.assert_close(warped[..., :-1], image.bfloat16().float()[..., 1:], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("columns, rows", [(3, 0), (0, 2), (-4, 1), (1, -5)])
@@ -33,33 +40,22 @@ def test_a_constant_whole_flow_is_a_shift_with_the_border_repeated(columns: int,
     torch.testing.assert_close(warped, image[:, :, at_rows][..., at_columns], rtol=0, atol=1e-12)
 
 
-def test_half_a_pixel_is_the_mean_of_neighbours() -> None:
-    image = _image(1, 1, 6, 8)
-    warped = flow.warp(image, _constant(1, 6, 8, 0.5, 0))
-    torch.testing.assert_close(warped[..., :-1], (image[..., :-1] + image[..., 1:]) / 2)
-
-
 @pytest.mark.parametrize("padding, mode", [("border", "nearest"), ("zeros", "grid-constant")])
 def test_any_flow_is_scipys_linear_interpolation(padding: str, mode: str) -> None:
     image, field = _image(1, 1, 9, 13), 6 * _image(1, 2, 9, 13) - 3
     rows, columns = np.mgrid[:9, :13]
-    places = [rows + field[0, 1].numpy(), columns + field[0, 0].numpy()]
-    expected = map_coordinates(image[0, 0].numpy(), places, order=1, mode=mode)
+    positions = [rows + field[0, 1].numpy(), columns + field[0, 0].numpy()]
+    expected = map_coordinates(image[0, 0].numpy(), positions, order=1, mode=mode)
     np.testing.assert_allclose(flow.warp(image, field, padding)[0, 0], expected, atol=1e-12)
 
 
-def test_gradients_of_the_warp_are_exact() -> None:
+def test_gradients_are_exact_and_a_rigid_shift_is_perfectly_smooth() -> None:
     """Away from whole pixels, where bilinear interpolation has a kink."""
     image = _image(1, 2, 4, 5).requires_grad_()
     field = (0.2 + 0.5 * _image(1, 2, 4, 5)).requires_grad_()
     assert torch.autograd.gradcheck(flow.warp, (image, field))
-
-
-def test_a_flow_in_half_precision_is_applied_in_single_precision() -> None:
-    image = _image(1, 1, 1024, 1024).float()
-    warped = flow.warp(image.bfloat16(), _constant(1, 1024, 1024, 1, 0).bfloat16())
-    assert warped.dtype == torch.float32
-    torch.testing.assert_close(warped[..., :-1], image.bfloat16().float()[..., 1:], rtol=0, atol=1e-3)
+    assert torch.autograd.gradcheck(flow.smoothness, _image(1, 2, 4, 5).requires_grad_())
+    assert float(flow.smoothness(_constant(1, 5, 6, 3, -2))) == 0
 
 
 @pytest.mark.parametrize("a, b, c, d", [(1.0, 0, 0, 0), (0, 2, 0, 0), (0.5, -1, 3, 0.25)])
@@ -68,14 +64,6 @@ def test_roughness_of_a_linear_field(a: float, b: float, c: float, d: float) -> 
     y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
     field = torch.stack((a * x + b * y, c * x + d * y))[None]
     assert float(flow.smoothness(field)) == pytest.approx((a * a + b * b + c * c + d * d) / 2)
-
-
-def test_a_rigid_shift_is_perfectly_smooth() -> None:
-    assert float(flow.smoothness(_constant(1, 5, 6, 3, -2))) == 0
-
-
-def test_gradients_of_the_smoothness_are_exact() -> None:
-    assert torch.autograd.gradcheck(flow.smoothness, _image(1, 2, 4, 5).requires_grad_())
 
 
 def _affine(image: Tensor, angle: float, scale: float, columns: float, rows: float) -> Tensor:
@@ -91,33 +79,30 @@ def test_quarter_turns(quarters: int) -> None:
     torch.testing.assert_close(turned, image.rot90(-quarters, (2, 3)), rtol=0, atol=1e-12)
 
 
-def test_content_moves_the_way_of_the_shift() -> None:
+def test_content_moves_by_the_shift_and_doubling_shows_the_middle_half() -> None:
     image = _image(1, 1, 8, 10)
     moved = _affine(image, 0, 1, 3, -2)
     torch.testing.assert_close(moved[:, :, :-2, 3:], image[:, :, 2:, :-3], rtol=0, atol=1e-12)
     assert float(moved[:, :, -2:].abs().max()) < 1e-12 and float(moved[..., :3].abs().max()) < 1e-12
-
-
-def test_doubling_shows_the_middle_half_as_large() -> None:
-    """Places of a 9-pixel ramp about its centre 4 become 4 + (x - 4) / 2."""
+    # Positions of a 9-pixel ramp about its centre 4 become 4 + (x - 4) / 2.
     ramp = torch.arange(9, dtype=torch.float64).expand(1, 1, 9, 9)
     doubled = _affine(ramp, 0, 2, 0, 0)
     torch.testing.assert_close(doubled[0, 0, 4], 4 + (torch.arange(9, dtype=torch.float64) - 4) / 2)
 
 
 def test_turn_scale_and_shift_compose_in_this_order() -> None:
-    """Against the matrix of the forward map, point by point: content at p is seen at s R p + t."""
+    """Against the matrix of the forward map, point by point: content at p is shown at s R p + t."""
     angle, scale, shift = 0.3, 1.1, torch.tensor([2.0, -1.0], dtype=torch.float64)
     turned, scaled = (torch.tensor([v], dtype=torch.float64) for v in (angle, scale))
     field = flow.affine_flow(turned, scaled, shift[None], 7, 5)
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
     rows, columns = np.mgrid[:7, :5]
-    seen = np.stack((columns - 2.0, rows - 3.0)).reshape(2, -1)
-    content = seen + field[0].numpy().reshape(2, -1)
-    np.testing.assert_allclose(scale * turn @ content + shift.numpy()[:, None], seen, atol=1e-12)
+    shown = np.stack((columns - 2.0, rows - 3.0)).reshape(2, -1)
+    content = shown + field[0].numpy().reshape(2, -1)
+    np.testing.assert_allclose(scale * turn @ content + shift.numpy()[:, None], shown, atol=1e-12)
 
 
-def test_jitter_keeps_black_black_and_the_brain_in_place() -> None:
+def test_jitter_keeps_black_black_and_moves_the_brain_within_bounds() -> None:
     image = torch.full((64, 1, 32, 32), -1.0)
     torch.manual_seed(0)
     assert torch.equal(flow.jitter(image, 5), image)
@@ -131,8 +116,5 @@ def test_jitter_keeps_black_black_and_the_brain_in_place() -> None:
     assert 2.0 < float(centres.abs().max()) < 0.1 * 32 + 0.1  # 2 percent of 32 pixels a level
     assert 0.9**2 < float(areas.min()) * 1.01 < 1 < float(areas.max()) < 1.01 * 1.1**2
     assert len({round(float(c), 6) for c in centres}) == 64  # each its own
-
-
-def test_no_jitter_changes_nothing() -> None:
     image = 2 * _image(2, 3, 16, 24).float() - 1
     torch.testing.assert_close(flow.jitter(image, 0), image, rtol=0, atol=1e-5)

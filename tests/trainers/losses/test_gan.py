@@ -21,18 +21,16 @@ def test_values_of_an_undecided_and_of_a_perfect_discriminator() -> None:
 
 
 @pytest.mark.parametrize("p_real", [0.2, 0.5, 0.9])
-def test_the_optimal_least_squares_score_is_the_share_of_real_images(p_real: float) -> None:
+def test_the_optimal_least_squares_score_is_the_share_of_real_images_and_the_logit_its_log_odds(
+    p_real: float,
+) -> None:
     """At densities p and q, p (D - 1)^2 + q D^2 is least for D = p / (p + q) (Mao et al. 2017)."""
     score = torch.tensor(p_real, dtype=torch.float64, requires_grad=True)
     loss = p_real * gan.lsgan_discriminator(score, torch.tensor(0))
     loss = loss + (1 - p_real) * gan.lsgan_discriminator(torch.tensor(1), score)
     (gradient,) = torch.autograd.grad(loss, score)
     assert float(gradient) == pytest.approx(0, abs=1e-7)
-
-
-@pytest.mark.parametrize("p_real", [0.2, 0.5, 0.9])
-def test_the_optimal_classifier_logit_is_the_log_odds(p_real: float) -> None:
-    """Its loss there is the binary entropy."""
+    # The optimal classifier's logit is the log odds, and its loss the binary entropy.
     logit = torch.tensor(math.log(p_real / (1 - p_real)), requires_grad=True)
     nothing = torch.tensor(1e4)
     loss = p_real * gan.classifier(logit, -nothing) + (1 - p_real) * gan.classifier(nothing, logit)
@@ -86,10 +84,7 @@ def test_r1_is_half_the_squared_gradient_of_a_linear_and_of_a_quadratic_score() 
     expected = 0.5 * (x @ a).square().sum(1).mean()
     penalty = gan.r1(0.5 * ((x @ a) * x).sum(1), x)
     assert float(penalty.detach()) == pytest.approx(float(expected.detach()), rel=1e-5)
-
-
-def test_r1_of_a_map_of_patches_does_not_depend_on_the_size_of_the_image() -> None:
-    """Logits that each see a patch of their own: n of them are as n images of one."""
+    # Logits that each see a patch of their own: n of them are as n images of one.
     torch.manual_seed(0)
     score = torch.nn.Conv2d(3, 1, 4, stride=4)
     for size in (4, 16, 32):

@@ -27,33 +27,18 @@ def test_patch_nce_is_its_definition(temperature: float) -> None:
     np.testing.assert_allclose(nce.patch_nce(query, key, temperature), expected, rtol=2e-5, atol=1e-5)
 
 
-def test_a_match_costs_less_than_a_permutation_and_chance_is_log_p() -> None:
+def test_a_match_costs_least_chance_is_log_p_and_other_images_and_keys_do_not_count() -> None:
     key = _unit(2, 64, 32)
     match = nce.patch_nce(key, key)
     assert bool((match < nce.patch_nce(key.roll(1, 1), key)).all())
     blind = F.normalize(torch.ones(2, 64, 32), dim=-1)
     np.testing.assert_allclose(nce.patch_nce(_unit(2, 64, 32), blind), math.log(64), rtol=1e-5)
-
-
-def test_other_images_of_the_batch_are_no_negatives() -> None:
     query, key = _unit(3, 8, 4), _unit(3, 8, 4, seed=1)
     alone = torch.cat([nce.patch_nce(query[b : b + 1], key[b : b + 1]) for b in range(3)])
     np.testing.assert_allclose(nce.patch_nce(query, key), alone, rtol=1e-5)
-
-
-def test_the_key_gets_no_gradient() -> None:
     query, key = _unit(1, 8, 4).requires_grad_(), _unit(1, 8, 4, seed=1).requires_grad_()
     torch.autograd.backward(nce.patch_nce(query, key).sum())
     assert key.grad is None and query.grad is not None and float(query.grad.abs().sum()) > 0
-
-
-def test_positions_stay_in_the_mask_to_its_last_pixel() -> None:
-    """Sixteen masks of just as many pixels as are asked for: every draw must be the mask itself."""
-    torch.manual_seed(0)
-    order = torch.rand(16, 128 * 128).argsort(1)[:, :256]
-    mask = torch.zeros(16, 128 * 128, dtype=torch.bool).scatter(1, order, True)
-    positions = nce.sample_positions(mask.view(16, 128, 128), 256)
-    assert torch.equal(positions.sort(1).values, order.sort(1).values)
 
 
 @pytest.mark.parametrize("inside", [0, 3, 20])
@@ -66,13 +51,19 @@ def test_positions_are_different_and_fall_back_to_the_background(inside: int) ->
     assert nce.sample_positions(mask, 100).sort(1).values.tolist() == [list(range(36))] * 2
 
 
-def test_positions_are_uniform_over_the_mask() -> None:
+def test_positions_are_uniform_over_the_mask_to_its_last_pixel() -> None:
     mask = torch.zeros(4000, 4, 4, dtype=torch.bool)
     mask[:, 1:3] = True
     counts = nce.sample_positions(mask, 2, torch.Generator().manual_seed(0)).flatten().bincount(minlength=16)
     assert counts[4:12].sum() == 8000
     chi_squared = float(((counts[4:12] - 1000.0) ** 2 / 1000).sum())
     assert chi_squared < 24.3  # 7 degrees of freedom, p = .001
+    # Masks with exactly as many pixels as requested: every draw is the whole mask.
+    torch.manual_seed(0)
+    order = torch.rand(16, 128 * 128).argsort(1)[:, :256]
+    mask = torch.zeros(16, 128 * 128, dtype=torch.bool).scatter(1, order, True)
+    positions = nce.sample_positions(mask.view(16, 128, 128), 256)
+    assert torch.equal(positions.sort(1).values, order.sort(1).values)
 
 
 def test_gathering_is_indexing() -> None:

@@ -27,7 +27,9 @@ def _everywhere(images: Tensor) -> Tensor:
 def test_without_background_losses_are_the_published_ones(encoder: ResidualEncoder) -> None:
     """Sums of outer products over pixels, their mean squared difference over C H W (METHOD.md section 4)."""
     output, source, look = (_image(1, seed) for seed in (1, 2, 3))
-    goal = style.goal(encoder, source, _everywhere(source), style.grams(encoder, look, _everywhere(look)))
+    goal = style.fit_target(
+        encoder, source, _everywhere(source), style.grams(encoder, look, _everywhere(look))
+    )
     found = style.losses(encoder, output, goal)
     content, matrices, triple = 0.0, 0.0, [output, source, look]
     for stage in encoder.stages:
@@ -41,7 +43,7 @@ def test_without_background_losses_are_the_published_ones(encoder: ResidualEncod
     assert [float(x) for x in found] == pytest.approx(expected, rel=1e-10)
 
 
-def test_style_sees_the_brain_alone() -> None:
+def test_style_depends_on_the_brain_alone() -> None:
     features, inside = torch.rand(1, 5, 6, 7), torch.zeros(1, 6, 7, dtype=torch.bool)
     inside[:, 1:4, 2:6] = True
     changed = torch.where(inside[:, None], features, torch.rand(1, 5, 6, 7))
@@ -50,18 +52,17 @@ def test_style_sees_the_brain_alone() -> None:
     torch.testing.assert_close(style.gram(features, inside), style.gram(part, _everywhere(part)))
 
 
-def test_a_slice_in_its_own_style_costs_nothing(encoder: ResidualEncoder) -> None:
+def test_a_slice_in_its_own_style_costs_nothing_and_no_slice_influences_another(
+    encoder: ResidualEncoder,
+) -> None:
     image = _image()
     mask = _everywhere(image)
-    goal = style.goal(encoder, image, mask, style.grams(encoder, image, mask))
+    goal = style.fit_target(encoder, image, mask, style.grams(encoder, image, mask))
     for loss in style.losses(encoder, image, goal):
         torch.testing.assert_close(loss, torch.zeros(2, dtype=torch.float64))
-
-
-def test_no_slice_sees_another(encoder: ResidualEncoder) -> None:
     output, source = _image(3).requires_grad_(), _image(3, 2)
     mask = _everywhere(source)
-    goal = style.goal(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))
+    goal = style.fit_target(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))
     for loss in style.losses(encoder, output, goal):
         (gradient,) = torch.autograd.grad(loss[1], output, retain_graph=True)
         assert float(gradient[1].abs().sum()) > 0

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from trainers.losses import style
 from trainers.losses.nce import shrink_mask
-from trainers.methods.inr import Config, fit_slices, render, silhouette
+from trainers.methods.inr import Config, brain_mask, fit_slices, render
 from trainers.networks.encoder import ResidualEncoder
 from trainers.networks.siren import Siren
 
@@ -62,7 +62,7 @@ class PlainSiren(nn.Module):
 def plain_loss(encoder: ResidualEncoder, output: Tensor, source: Tensor, look: Tensor, c: Config) -> Tensor:
     """The loss of one slice [1, 3, H, W], all features computed anew."""
     total = c.lambda_l1 * (output - source).abs().mean()
-    maps, inside, style_inside = [output, source, look], silhouette(source), silhouette(look)
+    maps, inside, style_inside = [output, source, look], brain_mask(source), brain_mask(look)
     for stage in encoder.stages:
         maps = [stage(m) for m in maps]
         (_, channels, *size), matrices = maps[0].shape, []
@@ -89,7 +89,7 @@ def fit_one_by_one(
 
         def image(network: nn.Module = network, slice_: Tensor = slice_) -> Tensor:
             values = network(points).T.view(1, 3, height, width)
-            return torch.where(silhouette(slice_)[:, None], values, -1.0)
+            return torch.where(brain_mask(slice_)[:, None], values, -1.0)
 
         for _ in range(c.iterations):
             loss = plain_loss(encoder, image(), slice_, style_, c)
@@ -105,7 +105,9 @@ def fit_at_once(shared: Siren, encoder: ResidualEncoder, source: Tensor, look: T
     """Final losses [S], the method's way, ``slices_at_once`` at a time."""
     ends = []
     for part, styled in zip(*(torch.split(x, c.slices_at_once) for x in (source, look)), strict=True):
-        goal = style.goal(encoder, part, silhouette(part), style.grams(encoder, styled, silhouette(styled)))
+        goal = style.fit_target(
+            encoder, part, brain_mask(part), style.grams(encoder, styled, brain_mask(styled))
+        )
         fit = fit_slices(shared, encoder, goal, part.new_zeros(len(part), 2), c, c.iterations)[0]
         with torch.no_grad():
             output = render(fit, part.shape[-2], part.shape[-1])

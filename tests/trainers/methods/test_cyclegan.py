@@ -9,21 +9,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainers.data.batch import Batch
+from tests.trainers.methods.helpers import SMALL, Updates, batch, built, ignore
 from trainers.loop import Loop, Task
-from trainers.methods.base import Context
+from trainers.methods import cyclegan
 from trainers.methods.cyclegan import Config, Method
-from trainers.networks.resnet import Translator
+from trainers.networks.resnet import ResNetGenerator
 from trainers.references.config import ReferenceConfig
 
-SMALL: dict[str, Any] = {
-    "generator_width": 4,
-    "generator_blocks": 1,
-    "discriminator_width": 4,
-    "crop": 32,
-    "pool_size": 3,
-    "generator": "residual",
-}
+
+def method(**changes: Any) -> Method:
+    settings: dict[str, Any] = {"pool_size": 3, "generator": "residual"}
+    result: Method = built(cyclegan, **SMALL | settings | changes)
+    return result
 
 
 class Scale(nn.Module):
@@ -34,93 +31,67 @@ class Scale(nn.Module):
         self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the class says."""
         return self.factor * x
 
 
 class Constant(nn.Module):
-    """A discriminator of one opinion."""
+    """A discriminator with the same logit everywhere."""
 
     def __init__(self, logit: float) -> None:
         super().__init__()
         self.logit = logit
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, H, W] to logits [B, 1, 2, 2]."""
         return torch.full((len(x), 1, 2, 2), self.logit)
 
 
-def method(**changes: Any) -> Method:
-    torch.manual_seed(0)
-    unused: Any = None
-    config = Config(**{**SMALL, **changes})
-    return Method(config, Context(ReferenceConfig(), unused, unused, unused))
-
-
-def batch(seed: int = 0) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    source, target = (2 * torch.rand(2, 3, 32, 32, generator=draw) - 1 for _ in range(2))
-    mask = torch.ones(2, 32, 32, dtype=torch.bool)
-    return Batch(source, mask, target, mask)
-
-
-def ignore(names: Sequence[str], loss: Tensor) -> None:
-    """Trains nothing."""
-
-
-def test_the_defaults_are_the_published_settings() -> None:
+def test_the_defaults_and_the_generators_size_are_the_published_ones() -> None:
     config = Config()
     assert (config.lambda_A, config.lambda_B, config.lambda_idt, config.pool_size) == (10, 10, 0.5, 50)
     assert (config.generator_width, config.generator_blocks, config.discriminator_width) == (64, 9, 64)
     assert (config.lr, config.discriminator_lr, config.schedule) == (2e-4, 2e-4, "linear")
     assert config.constant_part == 0.5
-    built = method()
-    for optimizer in built.optimizers.values():
+    trial = method()
+    for optimizer in trial.optimizers.values():
         assert isinstance(optimizer, torch.optim.Adam)
         assert optimizer.defaults["betas"] == (0.5, 0.999)
-
-
-def test_the_generator_counts_as_the_published_one() -> None:
-    """METHOD.md section 4: resnet_9 has about 11.38 million parameters."""
+    # METHOD.md section 4: resnet_9 has about 11.38 million parameters.
     generator = Method.translators(Config(), ReferenceConfig())["G"]
     assert sum(p.numel() for p in generator.parameters()) / 1e6 == pytest.approx(11.38, abs=0.01)
 
 
-def test_identity_generators_close_the_cycle_and_keep_what_is_there() -> None:
-    built, data = method(), batch()
+def test_identity_generators_close_the_cycle_and_keep_their_domain() -> None:
+    trial, data = method(), batch()
     for name in ("G", "G_back"):
-        generator = built.networks[name]
-        assert isinstance(generator, Translator)
+        generator = trial.networks[name]
+        assert isinstance(generator, ResNetGenerator)
         nn.init.zeros_(generator.head.weight)
-    logs = built.step(data, 0, ignore)
+    logs = trial.step(data, 0, ignore)
     for name in ("G_cycle", "G_back_cycle", "G_idt", "G_back_idt"):
         assert float(logs[name]) < 1e-4
     for name, untouched in (("D", data.source), ("D_back", data.target)):
-        expected = (built.networks[name](untouched) - 1).square().mean()
+        expected = (trial.networks[name](untouched) - 1).square().mean()
         torch.testing.assert_close(logs[f"{name.replace('D', 'G')}_GAN"], expected.detach())
 
 
-def test_inverse_generators_close_the_cycle_but_do_not_keep() -> None:
-    built, data = method(lambda_A=3.0, lambda_B=7.0, lambda_idt=0.25), batch()
-    built.networks |= {"G": Scale(0.5), "G_back": Scale(2.0)}
-    logs = built.step(data, 0, ignore)
+def test_cycles_and_identities_are_weighted_by_their_own_lambda() -> None:
+    trial, data = method(lambda_A=3.0, lambda_B=7.0, lambda_idt=0.25), batch()
+    trial.networks |= {"G": Scale(0.5), "G_back": Scale(2.0)}
+    logs = trial.step(data, 0, ignore)
     assert float(logs["G_cycle"]) == float(logs["G_back_cycle"]) == 0
     torch.testing.assert_close(logs["G_idt"], 0.25 * 7 * 0.5 * data.target.abs().mean())
     torch.testing.assert_close(logs["G_back_idt"], 0.25 * 3 * data.source.abs().mean())
-
-
-def test_each_cycle_is_weighted_by_its_own_lambda() -> None:
-    built, data = method(lambda_A=3.0, lambda_B=7.0), batch()
-    built.networks |= {"G": Scale(0.5), "G_back": Scale(1.0)}
-    logs = built.step(data, 0, ignore)
+    trial, data = method(lambda_A=3.0, lambda_B=7.0), batch()
+    trial.networks |= {"G": Scale(0.5), "G_back": Scale(1.0)}
+    logs = trial.step(data, 0, ignore)
     torch.testing.assert_close(logs["G_cycle"], 3 * 0.5 * data.source.abs().mean())
     torch.testing.assert_close(logs["G_back_cycle"], 7 * 0.5 * data.target.abs().mean())
 
 
 def test_least_squares_and_the_discriminators_half() -> None:
-    built = method()
-    built.networks |= {"D": Constant(0.25), "D_back": Constant(-1.0)}
-    logs = built.step(batch(), 0, ignore)
+    trial = method()
+    trial.networks |= {"D": Constant(0.25), "D_back": Constant(-1.0)}
+    logs = trial.step(batch(), 0, ignore)
     assert float(logs["G_GAN"]) == pytest.approx(0.75**2)
     assert float(logs["G_back_GAN"]) == pytest.approx(4)
     assert float(logs["D"]) == pytest.approx(0.5 * (0.75**2 + 0.25**2))
@@ -128,32 +99,32 @@ def test_least_squares_and_the_discriminators_half() -> None:
 
 
 def test_generators_move_before_discriminators_and_sum_their_losses() -> None:
-    seen: list[tuple[tuple[str, ...], float]] = []
-    logs = method().step(batch(), 0, lambda names, loss: seen.append((tuple(names), loss.item())))
-    assert [names for names, _ in seen] == [("G", "G_back"), ("D",), ("D_back",)]
+    updates = Updates()
+    logs = method().step(batch(), 0, updates)
+    assert updates.order == [("G", "G_back"), ("D",), ("D_back",)]
     parts = ("GAN", "cycle", "idt")
     total = sum(float(logs[f"G{end}_{part}"]) for end in ("", "_back") for part in parts)
-    assert seen[0][1] == pytest.approx(total, rel=1e-5)
+    assert float(updates.losses["G", "G_back"].detach()) == pytest.approx(total, rel=1e-5)
 
 
 def test_a_discriminators_loss_reaches_no_generator() -> None:
-    built = method()
+    trial = method()
 
     def minimise(names: Sequence[str], loss: Tensor) -> None:
         if "G" not in names:
-            parameters = [*built.networks["G"].parameters(), *built.networks["G_back"].parameters()]
+            parameters = [*trial.networks["G"].parameters(), *trial.networks["G_back"].parameters()]
             assert torch.autograd.grad(loss, parameters, allow_unused=True) == (None,) * len(parameters)
 
-    built.step(batch(), 0, minimise)
+    trial.step(batch(), 0, minimise)
 
 
 def test_each_discriminator_has_a_pool_of_its_own_domain() -> None:
-    built = method()
-    built.networks |= {"G": Scale(0.5), "G_back": Scale(2.0)}
+    trial = method()
+    trial.networks |= {"G": Scale(0.5), "G_back": Scale(2.0)}
     data = [batch(seed) for seed in range(2)]
     for each in data:
-        built.step(each, 0, ignore)
-    stored = built.networks["pool"].images, built.networks["pool_back"].images
+        trial.step(each, 0, ignore)
+    stored = trial.networks["pool"].images, trial.networks["pool_back"].images
     for pool, ends, factor in zip(stored, ("source", "target"), (0.5, 2.0), strict=True):
         made = factor * torch.cat([getattr(each, ends) for each in data])
         assert isinstance(pool, Tensor)

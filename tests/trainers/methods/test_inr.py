@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainers.data.batch import Batch
-from trainers.data.sampling import exemplar
+from trainers.data.sampling import example_subject
 from trainers.losses import style
 from trainers.methods.base import Context
 from trainers.methods.inr import (
@@ -19,12 +19,12 @@ from trainers.methods.inr import (
     Fit,
     Method,
     StyleBank,
+    brain_mask,
     fit_slices,
     image,
     objective,
-    place,
+    pixel_grid,
     render,
-    silhouette,
 )
 from trainers.networks.encoder import ResidualEncoder
 from trainers.networks.siren import Siren
@@ -79,7 +79,7 @@ def test_a_finer_rendering_passes_through_the_pixels(double: None, form: Any) ->
 def test_background_is_black_and_the_brain_is_the_networks(double: None, form: Any) -> None:
     source = _slices(2)
     fit = _unfitted(replace(SMALL, form=form), source)
-    output, inside = render(fit, 32, 32), silhouette(source)
+    output, inside = render(fit, 32, 32), brain_mask(source)
     assert (output[~inside[:, None].expand_as(output)] == -1).all()
     axis = torch.linspace(-15.5, 15.5, 32) / 16
     points = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).view(-1, 2)
@@ -107,7 +107,7 @@ def test_a_slice_without_brain_stays_black(double: None) -> None:
 def test_fitting_lowers_every_slices_loss() -> None:
     torch.manual_seed(0)
     source, look, encoder = _slices(3), _slices(3), ResidualEncoder(8).requires_grad_(False)
-    goal = style.goal(encoder, source, silhouette(source), style.grams(encoder, look, silhouette(look)))
+    goal = style.fit_target(encoder, source, brain_mask(source), style.grams(encoder, look, brain_mask(look)))
     config = replace(SMALL, fit_lr=1e-3)
     before, after = (
         fit_slices(_siren(config), encoder, goal, torch.zeros(3, 2), config, n)[1] for n in (1, 40)
@@ -117,14 +117,14 @@ def test_fitting_lowers_every_slices_loss() -> None:
 
 def test_the_bank_finds_a_level_whatever_its_contrast() -> None:
     torch.manual_seed(0)
-    exemplar = torch.nn.functional.interpolate(torch.randn(9, 3, 6, 6), (40, 48), mode="bilinear")
+    example_subject = torch.nn.functional.interpolate(torch.randn(9, 3, 6, 6), (40, 48), mode="bilinear")
     bank, encoder = StyleBank(5, 8), ResidualEncoder(8)
-    bank.fill(exemplar, encoder)
-    chosen = bank.nearest(0.4 * exemplar[[0, 2, 4, 6, 8]] + 5)
+    bank.fill(example_subject, encoder)
+    chosen = bank.nearest(0.4 * example_subject[[0, 2, 4, 6, 8]] + 5)
     assert chosen.tolist() == [0, 1, 2, 3, 4]
     everywhere = torch.ones(1, 40, 48, dtype=torch.bool)
     for found, expected in zip(
-        bank(exemplar[6:7]), style.grams(encoder, exemplar[6:7], everywhere), strict=True
+        bank(example_subject[6:7]), style.grams(encoder, example_subject[6:7], everywhere), strict=True
     ):
         torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_the_bank_finds_a_level_whatever_its_contrast() -> None:
 def test_training_follows_the_gradient_at_the_fitted_weights(tiny: Any) -> None:
     """With fits that do not move, that is the gradient of the mean loss at the shared weights."""
     config, references = replace(SMALL, fit_lr=1e-12), tiny.references
-    slices = exemplar(tiny.cohort, references.config.channels)
+    slices = example_subject(tiny.cohort, references.config.channels)
     context = Context(references.config, references.teacher, references.domain, slices)
     torch.manual_seed(0)
     method, source, target = Method(config, context), _slices(2), _slices(2)
@@ -142,12 +142,12 @@ def test_training_follows_the_gradient_at_the_fitted_weights(tiny: Any) -> None:
         parameters = [p for name in names for p in method.networks[name].parameters()]
         handed.extend(torch.autograd.grad(loss, parameters))
 
-    method.step(Batch(source, silhouette(source), target, silhouette(target)), 0, minimise)
+    method.step(Batch(source, brain_mask(source), target, brain_mask(target)), 0, minimise)
     encoder = references.domain
     assert isinstance(encoder, ResidualEncoder)
-    look = style.grams(encoder, target, silhouette(target))
-    goal = style.goal(encoder, source, silhouette(source), look)
-    at = place(source, torch.zeros(2, 2), (32, 32), config.unit)
+    look = style.grams(encoder, target, brain_mask(target))
+    goal = style.fit_target(encoder, source, brain_mask(source), look)
+    at = pixel_grid(source, torch.zeros(2, 2), (32, 32), config.unit)
     output = image(method.siren.stack(2), at, config)
     loss = objective(output, goal, encoder, config).mean()
     expected = torch.autograd.grad(loss, list(method.siren.parameters()))

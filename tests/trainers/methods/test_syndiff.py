@@ -1,7 +1,6 @@
-"""SynDiff's losses where they are known, who learns from what, and its reverse diffusion."""
+"""SynDiff's losses in closed form, which network learns from which, and its reverse diffusion."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,78 +8,55 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.trainers.methods.helpers import Updates, batch, built, ignore
 from trainers.data.batch import Batch
 from trainers.errors import InputError
 from trainers.losses import diffusion
-from trainers.methods.base import Context
+from trainers.methods import syndiff
 from trainers.methods.syndiff import DISCRIMINATORS, GENERATORS, Config, Method
-from trainers.networks.denoiser import Denoiser
-from trainers.networks.diffusion_generator import DiffusiveGenerator
-from trainers.references.config import ReferenceConfig
+from trainers.networks.diffusion_generator import DiffusionGenerator
 
 SMALL: dict[str, Any] = {
-    "widths": (8, 8),
-    "layers": 1,
-    "attention": False,
-    "latent": 8,
-    "translator_width": 4,
-    "translator_blocks": 1,
-    "discriminator_width": 4,
+    **{"widths": (8, 8), "layers": 1, "attention": False, "latent": 8},
+    **{"translator_width": 4, "translator_blocks": 1, "discriminator_width": 4},
 }
 
 
 def _method(**changes: Any) -> Method:
-    torch.manual_seed(0)
-    teacher = Denoiser(channels=3, widths=(8, 8), layers=1, attention=False, patch=1)
-    context = Context(ReferenceConfig(), teacher, nn.Identity(), torch.zeros(1, 3, 32, 32))
-    return Method(Config(**SMALL | changes), context)
+    result: Method = built(syndiff, **SMALL | changes)
+    return result
 
 
-def _batch(size: int = 32) -> Batch:
-    torch.manual_seed(1)
-    mask = torch.ones(2, size, size)
-    return Batch(torch.rand(2, 3, size, size) * 2 - 1, mask, torch.rand(2, 3, size, size) * 2 - 1, mask)
-
-
-def _step(
-    method: Method, step: int = 1, size: int = 32
-) -> tuple[dict[Sequence[str], Tensor], dict[str, Tensor]]:
-    """What would be minimised, by names, and the logs, of one step with its own draws."""
-    batch, losses = _batch(size), dict[Sequence[str], Tensor]()
-
-    def keep(names: Sequence[str], loss: Tensor) -> None:
-        losses[names] = loss
-
+def _step(method: Method, step: int = 1) -> tuple[dict[tuple[str, ...], Tensor], dict[str, Tensor]]:
+    """The minimised losses, by names, and the logs, of one step with its own draws."""
+    updates = Updates()
     torch.manual_seed(2)
-    logs = method.step(batch, step, keep)
-    return losses, logs
+    logs = method.step(batch(), step, updates)
+    return updates.losses, logs
 
 
-def _silence(method: Method) -> None:
+def _undecided(method: Method) -> None:
     """Zero the last layers: residual generators are the identity, discriminators undecided."""
     for name, network in method.networks.items():
-        last = network.unet.conv_out if isinstance(network, DiffusiveGenerator) else network.head
+        last = network.unet.conv_out if isinstance(network, DiffusionGenerator) else network.head
         assert isinstance(last, nn.Conv2d) and last.bias is not None, name
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
 
 
-def test_losses_of_identities_before_undecided_discriminators() -> None:
+def test_losses_of_identities_and_of_grey_generators_before_undecided_discriminators() -> None:
     """Estimate, cycle and clean image are then the slice itself, and every logit is zero."""
     method = _method()
-    _silence(method)
+    _undecided(method)
     losses, logs = _step(method, step=0)
     ln2 = math.log(2)
     expected = {"D": 4 * ln2, "P": 4 * ln2, "G_D": 2 * ln2, "G_P": 2 * ln2, "G_cycle": 0, "G_L1": 0}
     assert {name: float(value) for name, value in logs.items()} == pytest.approx(expected, abs=1e-5)
     assert float(losses[GENERATORS].detach()) == pytest.approx(4 * ln2, abs=1e-5)
-
-
-def test_grey_generators_miss_the_slices_by_their_mean_absolute_intensity() -> None:
-    method, batch = _method(generator="image", lambda_cycle=0.5, lambda_diffusive=2.0), _batch()
-    _silence(method)
+    method, data = _method(generator="image", lambda_cycle=0.5, lambda_diffusive=2.0), batch()
+    _undecided(method)
     logs = _step(method)[1]
-    missed = float(batch.source.abs().mean() + batch.target.abs().mean())
+    missed = float(data.source.abs().mean() + data.target.abs().mean())
     assert float(logs["G_cycle"]) == pytest.approx(0.5 * missed, rel=1e-5)
     assert float(logs["G_L1"]) == pytest.approx(2.0 * missed, rel=1e-5)
 
@@ -107,12 +83,12 @@ def test_the_gradient_penalties_are_due_every_tenth_step(weight: str, step: int,
 
 
 def test_either_domain_is_restored_from_its_translation_to_the_other() -> None:
-    """The diffusive L1 of 3 T slices trains the translator to 64 mT, and the other way round."""
+    """The diffusive L1 of 3 T slices trains the translator to 64 mT."""
     method = _method(lambda_cycle=0.0)
-    batch = _batch()
-    as_source = method.source.translator(batch.target)
-    way = method._forward(method.target, batch.target, batch.source, as_source)
-    error = (way.clean - batch.target).abs().mean()
+    data = batch()
+    as_source = method.source.translator(data.target)
+    one_pass = method._forward(method.target, data.target, data.source, as_source)
+    error = (one_pass.clean - data.target).abs().mean()
     for name, reached in {"N": False, "N_source": True, "G": True, "G_source": False}.items():
         parameters = list(method.networks[name].parameters())
         gradients = torch.autograd.grad(error, parameters, allow_unused=True, retain_graph=True)
@@ -120,16 +96,16 @@ def test_either_domain_is_restored_from_its_translation_to_the_other() -> None:
 
 
 def test_real_pairs_and_pairs_restored_by_a_perfect_generator_are_one_transition_apart() -> None:
-    """x_{t+1} = sqrt(1 - beta_{t+1}) x_t + noise of variance beta_{t+1}, independent of x_t, in all D sees.
+    """x_{t+1} = sqrt(1 - beta_{t+1}) x_t + noise of variance beta_{t+1}, independent of x_t, for all D.
 
     Grey slices and identities: the generator's clean image is the slice, its posterior the true one.
     """
     method, pairs = _method(), list[tuple[Tensor, Tensor]]()
-    _silence(method)
+    _undecided(method)
     method.networks["D"].register_forward_pre_hook(lambda _, inputs: pairs.append(inputs))
     grey, mask = torch.full((8, 3, 96, 96), 0.5), torch.ones(8, 96, 96)
     torch.manual_seed(3)
-    method.step(Batch(grey, mask, grey, mask), 1, lambda names, loss: None)
+    method.step(Batch(grey, mask, grey, mask), 1, ignore)
     assert [len(images) for images, _ in pairs] == [8, 8, 8]  # real, restored, restored for the generator
     assert set(pairs[0][1].tolist()) == {0, 1, 2, 3}
     for images, levels in pairs:
@@ -144,8 +120,8 @@ def test_real_pairs_and_pairs_restored_by_a_perfect_generator_are_one_transition
             assert float((step * noisy).mean()) == pytest.approx(0, abs=error)
 
 
-class Recorder(DiffusiveGenerator):
-    """Answers a constant image and keeps what it was asked."""
+class Recorder(DiffusionGenerator):
+    """Returns a constant image and records its inputs."""
 
     def __init__(self, fold: int) -> None:
         nn.Module.__init__(self)
@@ -156,9 +132,9 @@ class Recorder(DiffusiveGenerator):
         return torch.full_like(noisy, 0.6)
 
 
-def test_translation_is_the_reverse_diffusion_given_the_true_source() -> None:
-    """With the answer x_0 = 0.6 fixed, the states follow q(x_t | x_0), from pure noise on."""
-    recorder, source = Recorder(4), _batch(128).source
+def test_translation_is_the_reverse_diffusion_of_the_true_source_and_the_seed_draws_its_noise() -> None:
+    """With x_0 = 0.6 fixed, the states follow q(x_t | x_0), starting from pure noise."""
+    recorder, source = Recorder(4), batch(side=128).source
     outputs = Method.translate({"G": recorder}, Config(**SMALL), source, seed=7)
     assert len(outputs) == 1 and torch.equal(outputs[0], torch.full_like(source, 0.6))
     assert [t.tolist() for _, _, t, _ in recorder.calls] == [[3, 3], [2, 2], [1, 1], [0, 0]]
@@ -169,10 +145,7 @@ def test_translation_is_the_reverse_diffusion_given_the_true_source() -> None:
         remaining = float(torch.prod(1 - betas[: int(t[0]) + 2]))
         assert float(noisy.mean()) == pytest.approx(0.6 * math.sqrt(remaining), abs=0.03)
         assert float(noisy.var()) == pytest.approx(1 - remaining, abs=0.03)
-
-
-def test_another_seed_draws_other_noise() -> None:
-    source, states = _batch(32).source, []
+    states = []
     for seed in (1, 1, 2):
         recorder = Recorder(4)
         Method.translate({"G": recorder}, Config(**SMALL), source, seed)
@@ -181,7 +154,7 @@ def test_another_seed_draws_other_noise() -> None:
 
 
 def test_sizes_that_the_levels_do_not_divide_are_padded_with_background_and_cropped() -> None:
-    source = _batch(36).source[..., :28]
+    source = batch(side=36).source[..., :28]
     recorder = Recorder(16)
     (output,) = Method.translate({"G": recorder}, Config(**SMALL), source, seed=0)
     assert output.shape == source.shape

@@ -9,27 +9,21 @@ from trainers.errors import InputError
 from trainers.metrics.aggregate import balanced_rows, by_subject
 
 
-def test_a_subject_with_many_slices_counts_once() -> None:
+def test_a_subject_counts_once_without_nan_slices_and_in_float64() -> None:
     values = torch.tensor([1.0, 3.0] + [10.0] * 8)
     result = by_subject(values, [(0, 2), (2, 10)])
     assert result.per_subject.tolist() == [2, 10]
     assert result.mean == 6 != float(values.mean())
-
-
-def test_nan_slices_and_subjects_are_left_out() -> None:
     nan = math.nan
     result = by_subject(torch.tensor([1.0, nan, 3.0, nan, nan, 8.0]), [(0, 3), (3, 5), (5, 6)])
     assert result.per_subject[[0, 2]].tolist() == [2, 8] and math.isnan(result.per_subject[1])
     assert result.mean == 5
     assert math.isnan(by_subject(torch.tensor([nan, nan]), [(0, 2)]).mean)
-
-
-def test_float32_slices_are_averaged_in_float64() -> None:
     values = torch.full((1000,), 0.1)
     assert by_subject(values, [(0, 1000)]).mean == pytest.approx(float(values[0]), rel=1e-12)
 
 
-def test_balanced_rows_are_evenly_spread_within_each_subject() -> None:
+def test_balanced_rows_are_evenly_spread_up_to_all_slices_of_the_shortest_subject() -> None:
     subjects = [(0, 20), (20, 27), (30, 71)]
     rows = balanced_rows(subjects, 5).reshape(3, 5)
     for (start, stop), chosen in zip(subjects, rows, strict=True):
@@ -38,9 +32,6 @@ def test_balanced_rows_are_evenly_spread_within_each_subject() -> None:
         assert int(gaps.min()) >= max(1, math.floor(step)) and int(gaps.max()) <= math.ceil(step)
         assert abs((int(chosen[0]) - start) - (stop - 1 - int(chosen[-1]))) <= 1
     assert rows[0].tolist() == [2, 6, 10, 14, 18]
-
-
-def test_all_slices_of_the_shortest_subject_are_the_most_that_can_be_asked_for() -> None:
     subjects = ((0, 4), (4, 7))
     assert balanced_rows(subjects, 3)[3:].tolist() == [4, 5, 6]
     for wrong in (0, 4):

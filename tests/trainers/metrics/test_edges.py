@@ -34,7 +34,7 @@ def blurred(image: Tensor, sigma: float) -> Tensor:
     return torch.from_numpy(gaussian_filter(image.numpy(), (0, sigma, sigma)))
 
 
-def test_a_step_is_one_crest_where_it_exceeds_the_threshold_and_none_where_not() -> None:
+def test_a_step_is_one_line_above_the_threshold_and_no_edge_below() -> None:
     """On a ramp that sets the robust deviation; the ramp itself, a small gradient everywhere, is no edge."""
     ramp = torch.linspace(0, 1, 96, dtype=torch.float64).expand(1, 96, 96)
     found = []
@@ -42,20 +42,20 @@ def test_a_step_is_one_crest_where_it_exceeds_the_threshold_and_none_where_not()
         image = ramp.clone()
         image[:, 80:] += height
         ratio = height / median_abs_deviation(image.numpy(), axis=None, scale="normal")
-        crests, slopes = edges(image, EVERYWHERE, 2.0)
-        found.append((ratio, bool(crests.any())))
-        if crests.any():
+        lines, full = edges(image, EVERYWHERE, 2.0)
+        found.append((ratio, bool(lines.any())))
+        if lines.any():
             # Rows 79 and 80 tie; the columns at the region's border have no gradient.
-            assert crests[0, 79:81].sum(0).tolist() == [0, *[1] * 94, 0]
-            assert crests.sum() == 94
-            assert bool((slopes | ~crests).all())
+            assert lines[0, 79:81].sum(0).tolist() == [0, *[1] * 94, 0]
+            assert lines.sum() == 94
+            assert bool((full | ~lines).all())
     under = [edge for ratio, edge in found if ratio < 0.97 * THRESHOLD]
     over = [edge for ratio, edge in found if ratio > 1.03 * THRESHOLD]
     assert len(under) > 3 and not any(under)
     assert len(over) > 3 and all(over)
 
 
-def test_crests_lie_where_cannys_do() -> None:
+def test_lines_are_where_cannys_are() -> None:
     image = head()
     ours, _ = edges(image, EVERYWHERE, 2.0)
     theirs = canny(image[0].numpy(), sigma=0.75, low_threshold=0.1, high_threshold=0.1)  # type: ignore[no-untyped-call]
@@ -64,18 +64,15 @@ def test_crests_lie_where_cannys_do() -> None:
         assert distance_transform_edt(~b)[a].max() <= 1.5
 
 
-def test_gain_offset_and_polarity_change_no_edge() -> None:
-    image, (crests, slopes) = head(), edges(head(), EVERYWHERE, 2.0)
+def test_gain_offset_polarity_and_the_border_of_the_brain_make_no_edge() -> None:
+    image, (lines, full) = head(), edges(head(), EVERYWHERE, 2.0)
     for other in (0.5 * image + 0.1, 1 - image):
         again = edges(other, EVERYWHERE, 2.0)
-        assert torch.equal(again[1], slopes)
-        assert (again[0] ^ crests).sum() <= 0.02 * crests.sum()  # ties
-
-
-def test_the_border_of_the_brain_and_a_constant_image_have_no_edge() -> None:
+        assert torch.equal(again[1], full)
+        assert (again[0] ^ lines).sum() <= 0.02 * lines.sum()  # ties
     region = disc(50, 45, 30)
-    crests, slopes = edges(0.3 * region, region, 2.0)
-    assert not crests.any() and not slopes.any()
+    lines, full = edges(0.3 * region, region, 2.0)
+    assert not lines.any() and not full.any()
     assert np.isnan(share(0.3 * region, head(), region))
 
 
@@ -96,10 +93,10 @@ def test_a_blurred_reference_makes_no_unsupported_edge(sigma: float) -> None:
 
 def test_an_inserted_disc_is_what_is_unsupported() -> None:
     image = torch.where(disc(44, 76, 5), 1.0, head())
-    crests, _ = edges(image, EVERYWHERE, 2.0)
-    rim = crests & disc(44, 76, 8)
+    lines, _ = edges(image, EVERYWHERE, 2.0)
+    rim = lines & disc(44, 76, 8)
     assert rim.sum() > 20
-    assert share(image, head()) == pytest.approx(float(rim.sum() / crests.sum()))
+    assert share(image, head()) == pytest.approx(float(rim.sum() / lines.sum()))
     assert share(head(), image) < 0.01
 
 
@@ -117,10 +114,10 @@ def test_the_tolerance_is_in_millimetres_from_the_reference_s_slope(
 
 def test_contrasts_and_slices_are_pooled_by_their_edges() -> None:
     a, b = head(), torch.where(disc(44, 76, 5), 1.0, head())
-    crests = {name: int(edges(image, EVERYWHERE, 2.0)[0].sum()) for name, image in (("a", a), ("b", b))}
-    extra = share(b, a) * crests["b"]
+    lines = {name: int(edges(image, EVERYWHERE, 2.0)[0].sum()) for name, image in (("a", a), ("b", b))}
+    extra = share(b, a) * lines["b"]
     both = unsupported({"T1": a, "T2": b}, {"T1": a, "T2": a}, EVERYWHERE, 2.0)
-    assert float(both) == pytest.approx(extra / (crests["a"] + crests["b"]))
+    assert float(both) == pytest.approx(extra / (lines["a"] + lines["b"]))
     two = EVERYWHERE.expand(2, -1, -1)
     doubled = unsupported({"T1": torch.cat([b, b])}, {"T1": torch.cat([a, a])}, two, 2.0)
     assert float(doubled) == pytest.approx(share(b, a))

@@ -8,49 +8,48 @@ import numpy as np
 import torch
 
 from trainers.data.store import Cohort
-from trainers.metrics.judge import Judge, finish
+from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.metrics.names import METRICS
 
 
-def test_the_truth_itself_scores_perfectly(tiny: Any) -> None:
+def test_every_metric_is_reported_perfect_for_the_truth_and_psnr_in_closed_form(tiny: Any) -> None:
     scores = tiny.judge.score(tiny.judge.truth)
     assert scores["psnr"] == np.inf
     assert abs(scores["ms_ssim"] - 1) < 1e-6
     assert scores["fid"] == tiny.judge.baselines["floor"]["fid"]
-
-
-def test_psnr_is_the_closed_form_averaged_by_subject(tiny: Any) -> None:
-    """A uniform error e in every pixel of one contrast is -20 log10(e / 2) dB on the [0, 1] scale."""
+    # A uniform error e in every pixel of one contrast is -20 log10(e / 2) dB on the [0, 1] scale.
     output = tiny.judge.truth.clone()
     output[:, 0] += 0.1
     scores = tiny.judge.score(output)
     assert abs(scores["psnr_t1"] + 20 * np.log10(0.05)) < 1e-4
     assert scores["psnr_t2"] == np.inf
-
-
-def test_finish_clamps_and_blackens_outside_the_mask() -> None:
-    output, mask = torch.full((1, 3, 2, 2), 3.0), torch.tensor([[[True, False], [False, True]]])
-    assert torch.equal(finish(output, mask)[0, 0], torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
-
-
-def test_noise_worsens_the_distances(tiny: Any) -> None:
-    truth = tiny.judge.truth
-    noisy = finish(
-        truth + 0.5 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)), tiny.judge.mask
-    )
-    clean, worse = tiny.judge.distances(truth), tiny.judge.distances(noisy)
-    assert worse["fid"] > clean["fid"]
-    assert worse["kid"] > clean["kid"]
-
-
-def test_every_known_metric_is_reported(tiny: Any) -> None:
     assert tiny.judge.score(tiny.judge.source).keys() | {"seconds_per_volume"} == METRICS.keys()
 
 
-def test_pooled_rows_hold_as_many_slices_of_each_subject(tiny: Any) -> None:
+def test_outputs_are_clamped_and_masked_and_noise_worsens_their_distances(tiny: Any) -> None:
+    output, mask = torch.full((1, 3, 2, 2), 3.0), torch.tensor([[[True, False], [False, True]]])
+    assert torch.equal(clamp_and_mask(output, mask)[0, 0], torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+    truth = tiny.judge.truth
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    noisy = clamp_and_mask(truth + 0.5 * noise, tiny.judge.mask)
+    clean, worse = tiny.judge.distances(truth), tiny.judge.distances(noisy)
+    assert worse["fid"] > clean["fid"] and worse["kid"] > clean["kid"]
+
+
+def test_pooled_rows_samples_and_protocol(tiny: Any) -> None:
     rows = tiny.judge.balanced.numpy()
     counts = {sum(start <= row < stop for row in rows) for start, stop in tiny.judge.subjects}
     assert len(counts) == 1 and counts.pop() >= 1
+    samples = tiny.judge.samples(tiny.judge.truth)
+    assert set(samples) == {f"{c} {name}" for c in ("T1", "T2") for name in ("input", "output", "3 T")}
+    start, stop = tiny.judge.subjects[1]
+    expected = (tiny.judge.source[(start + stop) // 2, 1] + 1) / 2
+    assert torch.equal(samples["T2 input"][1], expected)
+    assert torch.equal(samples["T1 output"], samples["T1 3 T"])
+    protocol = tiny.judge.protocol(tiny.cohort)
+    assert "4 scales on 112x96" in protocol["ms_ssim"]
+    assert "rad-fallback" in protocol["rad_fid"]
+    assert tiny.references.hash[:12] in protocol["fid"]
 
 
 def test_validation_never_opens_the_test_split(tiny: Any) -> None:
@@ -62,19 +61,3 @@ def test_validation_never_opens_the_test_split(tiny: Any) -> None:
         assert judge.score(judge.source)["fid"] > 0
     finally:
         os.rename(hidden, tiny.cohort.path / "test")
-
-
-def test_protocol_names_encoder_scales_and_fallback(tiny: Any) -> None:
-    protocol = tiny.judge.protocol(tiny.cohort)
-    assert "4 scales on 112x96" in protocol["ms_ssim"]
-    assert "rad-fallback" in protocol["rad_fid"]
-    assert tiny.references.hash[:12] in protocol["fid"]
-
-
-def test_samples_are_the_middle_slices_by_contrast(tiny: Any) -> None:
-    samples = tiny.judge.samples(tiny.judge.truth)
-    assert set(samples) == {f"{c} {name}" for c in ("T1", "T2") for name in ("input", "output", "3 T")}
-    start, stop = tiny.judge.subjects[1]
-    expected = (tiny.judge.source[(start + stop) // 2, 1] + 1) / 2
-    assert torch.equal(samples["T2 input"][1], expected)
-    assert torch.equal(samples["T1 output"], samples["T1 3 T"])

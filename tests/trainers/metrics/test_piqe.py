@@ -13,7 +13,7 @@ from pypiqe import piqe as pypiqe  # type: ignore[import-untyped]
 from scipy.ndimage import correlate1d
 from torch import Tensor
 
-from trainers.metrics.piqe import block_counts, piqe
+from trainers.metrics.piqe import _inside, _per_grid, piqe
 
 Array = NDArray[np.float64]
 
@@ -92,12 +92,12 @@ def looped(image: Array, mask: NDArray[np.bool_]) -> tuple[float, list[int]]:
     normalised = (levels - mean) / (np.sqrt(np.abs(smooth(levels**2) - mean**2)) + 1)
     scores, counts = [], []
     for down, right in ((0, 0), (0, 8), (8, 0), (8, 8)):
-        total, active, held = 0.0, 0, 0
+        total, active, inside = 0.0, 0, 0
         for i in range(down, image.shape[0] - 15, 16):
             for j in range(right, image.shape[1] - 15, 16):
                 if not mask[i : i + 16, j : j + 16].all():
                     continue
-                held += 1
+                inside += 1
                 block = normalised[i : i + 16, j : j + 16]
                 variance = np.var(block, ddof=1)
                 if variance > 0.1:
@@ -105,8 +105,8 @@ def looped(image: Array, mask: NDArray[np.bool_]) -> tuple[float, list[int]]:
                     spread, beta = criteria.noiseCriterion(block, 15, variance)
                     total += (1 - variance) * criteria.noticeDistCriterion(block, 11, 15, 6, 0.1, 16)
                     total += variance * (spread > 2 * beta)
-        counts.append(held)
-        if held:
+        counts.append(inside)
+        if inside:
             scores.append(100 * (total + 1) / (active + 1))
     return float(np.mean(scores)), counts
 
@@ -115,26 +115,22 @@ def looped(image: Array, mask: NDArray[np.bool_]) -> tuple[float, list[int]]:
 def test_masked_piqe_equals_the_loop_over_blocks_inside(height: int, width: int) -> None:
     image, mask = brain(height, width)
     expected, counts = looped(image.numpy(), mask.numpy())
-    assert block_counts(mask[None]).tolist() == [counts] and min(counts) >= 7
+    assert _per_grid(_inside(mask[None])).tolist() == [counts] and min(counts) >= 7
     assert float(piqe(image[None], mask[None])) == pytest.approx(expected, abs=1e-6)
 
 
-def test_a_grid_without_blocks_is_left_out_and_no_block_at_all_is_nan() -> None:
-    image, _ = brain(112, 96)
-    masks = torch.zeros(2, 112, 96, dtype=torch.bool)
-    masks[0, 40:56, 32:48] = True  # one block, of the grid shifted by (8, 0)
-    assert block_counts(masks).tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
-    scores = piqe(image.expand(2, -1, -1), masks)
-    expected, _counts = looped(image.numpy(), masks[0].numpy())
-    assert float(scores[0]) == pytest.approx(expected, abs=1e-6) and math.isnan(scores[1])
-
-
-def test_masked_scores_ignore_what_is_outside_and_never_rescale_by_the_slice() -> None:
+def test_masked_scores_ignore_the_outside_and_grids_without_blocks() -> None:
     image, mask = brain(112, 96)
     bright = image.clone()
     bright[:8] = 1.0
     assert float(piqe(bright[None], mask[None])) == float(piqe(image[None], mask[None]))
     assert float(piqe(bright[None])) != float(piqe(image[None]))
+    masks = torch.zeros(2, 112, 96, dtype=torch.bool)
+    masks[0, 40:56, 32:48] = True  # one block, of the grid shifted by (8, 0)
+    assert _per_grid(_inside(masks)).tolist() == [[0, 0, 1, 0], [0, 0, 0, 0]]
+    scores = piqe(image.expand(2, -1, -1), masks)
+    expected, _counts = looped(image.numpy(), masks[0].numpy())
+    assert float(scores[0]) == pytest.approx(expected, abs=1e-6) and math.isnan(scores[1])
 
 
 def test_blur_raises_the_score_and_a_little_noise_lowers_it_as_the_docstring_warns() -> None:

@@ -10,7 +10,7 @@ from monai.metrics.surface_dice import compute_surface_dice
 from scipy.ndimage import binary_erosion, distance_transform_edt, gaussian_filter
 from torch import Tensor
 
-from trainers.metrics.surface import dice, interior, near, normalised_surface_distance, shifted, surface
+from trainers.metrics.surface import dice, dilate, interior, normalised_surface_distance, shifted, surface
 
 
 def blobs(count: int, seed: int, shape: tuple[int, int] = (48, 40)) -> Tensor:
@@ -25,24 +25,21 @@ def square(side: int, left: int) -> Tensor:
     return mask
 
 
-def test_what_moves_in_is_zero() -> None:
+def test_the_interior_is_scipys_erosion_and_shifts_bring_in_zeros() -> None:
+    masks = blobs(6, seed=0)
+    expected = np.stack([binary_erosion(mask) for mask in masks.numpy()])
+    assert np.array_equal(interior(masks).numpy(), expected)
+    assert np.array_equal(surface(masks).numpy(), masks.numpy() & ~expected)
     x = torch.arange(12).reshape(1, 3, 4)
     assert shifted(x, 1, -2).tolist() == [[[0, 0, 0, 0], [2, 3, 0, 0], [6, 7, 0, 0]]]
     assert shifted(x, -1, 1).tolist() == [[[0, 4, 5, 6], [0, 8, 9, 10], [0, 0, 0, 0]]]
 
 
-def test_the_interior_is_scipys_erosion() -> None:
-    masks = blobs(6, seed=0)
-    expected = np.stack([binary_erosion(mask) for mask in masks.numpy()])
-    assert np.array_equal(interior(masks).numpy(), expected)
-    assert np.array_equal(surface(masks).numpy(), masks.numpy() & ~expected)
-
-
 @pytest.mark.parametrize("radius", [0.5, 1.0, math.sqrt(2), 2.0, 2.5, 4.0])
-def test_near_is_scipys_distance_transform_at_a_threshold(radius: float) -> None:
+def test_dilation_is_scipys_distance_transform_at_a_threshold(radius: float) -> None:
     points = torch.rand(5, 30, 34, generator=torch.Generator().manual_seed(1)) < 0.01
     expected = np.stack([distance_transform_edt(~mask) <= radius for mask in points.numpy()])
-    assert np.array_equal(near(points, radius).numpy(), expected)
+    assert np.array_equal(dilate(points, radius).numpy(), expected)
 
 
 @pytest.mark.parametrize("spacing", [1.0, 1.6, 2.0])
@@ -59,18 +56,13 @@ def test_the_surface_distance_of_a_slice_is_monais(spacing: float, tolerance: fl
     assert expected.min() < 0.999
 
 
-def test_pooling_over_slices_is_monai_on_the_slices_side_by_side() -> None:
+def test_dice_and_surface_distance_pool_slices_as_monai_does_side_by_side() -> None:
     a, b = blobs(5, seed=5), blobs(5, seed=6)
     a[3:] = False  # slices where one of the two has no such tissue
     a[4], b[4] = False, False
     x, y = (torch.nn.functional.pad(z, (9, 9)).transpose(0, 1).flatten(1)[None, None] for z in (a, b))
     expected = compute_surface_dice(x, y, [2.0], include_background=True)
     assert float(normalised_surface_distance(a, b, 2.0)) == pytest.approx(float(expected), abs=1e-6)
-
-
-def test_dice_is_monais_on_the_slices_side_by_side() -> None:
-    a, b = blobs(5, seed=5), blobs(5, seed=6)
-    x, y = (z.transpose(0, 1).flatten(1)[None, None] for z in (a, b))
     assert float(dice(a, b)) == pytest.approx(float(compute_dice(x, y)), abs=1e-6)
 
 
@@ -83,7 +75,7 @@ def test_a_square_moved_by_a_pixel(side: int) -> None:
     assert float(normalised_surface_distance(a, b, 0.9)) == 0.5
 
 
-def test_classes_are_scored_apart_and_what_both_lack_has_no_score() -> None:
+def test_classes_are_scored_separately_and_an_absent_class_has_no_score() -> None:
     empty = torch.zeros(1, 40, 40, dtype=torch.bool)
     a = torch.stack([square(10, 9), square(10, 9), empty], 1)
     b = torch.stack([square(10, 10), empty, empty], 1)

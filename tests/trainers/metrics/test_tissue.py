@@ -25,15 +25,12 @@ def drawn(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(values[order].T.copy()), torch.from_numpy(np.repeat(np.arange(3), count)[order])
 
 
-def test_a_known_mixture_is_recovered() -> None:
+def test_a_known_mixture_is_recovered_and_the_fit_is_a_fixed_point_of_scipys_likelihoods() -> None:
     values, _ = drawn(20_000)
     deviations = values.std(1, keepdim=True)
     means = fit_mixture(values / deviations) * deviations
     # Three standard errors, doubled because the classes overlap.
     assert (np.abs(means.numpy().T - MEANS) < 6 * np.sqrt(np.diag(COVARIANCE) / 20_000)).all()
-
-
-def test_the_fit_is_a_fixed_point_of_scipys_likelihoods() -> None:
     values, _ = drawn(1000)
     values = values / values.std(1, keepdim=True)
     means, points = fit_mixture(values).numpy().T, values.numpy().T
@@ -51,7 +48,7 @@ def test_the_means_rise_in_sum_whatever_order_they_are_found_in() -> None:
 
 
 @pytest.mark.parametrize("contrasts", [("T1", "T2"), ("T1",), ("T2",)], ids=str)
-def test_tissues_are_told_as_well_as_knowing_the_mixture_allows(contrasts: tuple[str, ...]) -> None:
+def test_tissues_are_separated_as_well_as_by_the_true_mixture(contrasts: tuple[str, ...]) -> None:
     values, classes = drawn(8000)
     images = {"T1": values[0].reshape(2, 120, 100), "T2": -values[1].reshape(2, 120, 100)}
     region = torch.ones(2, 120, 100, dtype=torch.bool)
@@ -67,19 +64,25 @@ def test_tissues_are_told_as_well_as_knowing_the_mixture_allows(contrasts: tuple
     assert ours > best - 0.003
 
 
-def test_gain_and_offset_change_no_tissue() -> None:
+def test_gain_and_offset_change_no_tissue_and_a_constant_image_is_one() -> None:
     values, _ = drawn(2000)
     region = torch.ones(1, 60, 100, dtype=torch.bool)
     images = {"T1": values[0].reshape(region.shape), "T2": -values[1].reshape(region.shape)}
     brighter = {"T1": 0.8 * images["T1"] + 0.1, "T2": 1.1 * images["T2"] - 0.05}
     agreed = segment(images, region) == segment(brighter, region)
     assert agreed.double().mean() > 0.999
+    region = torch.ones(1, 20, 20, dtype=torch.bool)
+    labels = segment({"T1": torch.full((1, 20, 20), 0.3)}, region)
+    assert len(set(labels.flatten().tolist())) == 1
+
+
+Brain = tuple[dict[str, Tensor], Tensor, Tensor]
 
 
 @pytest.fixture(scope="module")
-def brain() -> tuple[dict[str, Tensor], Tensor, Tensor]:
+def brain() -> Brain:
     """3 T slices of a phantom by contrast, their mask, and the tissue that fills most of each pixel."""
-    person = make_anatomy(anatomy.template("2mm"), np.random.default_rng(3))
+    person = make_anatomy(anatomy.tissue_template("2mm"), np.random.default_rng(3))
     geometry, planes = Geometry.of("2mm", person.affine), slice(25, 75, 5)
     images, mask = {}, slicing.axial(person.mask)[planes]
     for seed, contrast in enumerate(("T1", "T2")):
@@ -95,7 +98,7 @@ def brain() -> tuple[dict[str, Tensor], Tensor, Tensor]:
     ("contrasts", "least"), [(("T1", "T2"), 0.9), (("T1",), 0.88), (("T2",), 0.78)], ids=str
 )
 def test_the_phantoms_anatomy_is_found_in_its_3_t_slices(
-    brain: tuple[dict[str, Tensor], Tensor, Tensor], contrasts: tuple[str, ...], least: float
+    brain: Brain, contrasts: tuple[str, ...], least: float
 ) -> None:
     images, mask, tissue = brain
     labels = segment({contrast: images[contrast] for contrast in contrasts}, mask)[mask]
@@ -104,9 +107,7 @@ def test_the_phantoms_anatomy_is_found_in_its_3_t_slices(
         assert 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum()) > least
 
 
-def test_agreement_is_perfect_with_itself_and_falls_with_every_shift(
-    brain: tuple[dict[str, Tensor], Tensor, Tensor],
-) -> None:
+def test_agreement_is_perfect_with_itself_falls_with_every_shift_and_is_in_millimetres(brain: Brain) -> None:
     images, mask, _ = brain
     names = {f"{name}{tissue}" for name in ("dice", "nsd") for tissue in ("", "_csf", "_gm", "_wm")}
     itself = agreement(images, images, mask, 2.0)
@@ -116,12 +117,6 @@ def test_agreement_is_perfect_with_itself_and_falls_with_every_shift(
     for name in names:
         values = [float(score[name]) for score in scores]
         assert values == sorted(values, reverse=True) and values[3] < 0.75 * values[0]
-
-
-def test_the_mean_is_that_of_the_tissues_and_the_tolerance_is_in_millimetres(
-    brain: tuple[dict[str, Tensor], Tensor, Tensor],
-) -> None:
-    images, mask, _ = brain
     moved = {c: image.roll(2, -1) for c, image in images.items()}
     coarse, fine = (agreement(moved, images, mask, spacing) for spacing in (2.0, 1.0))
     for name in ("dice", "nsd"):
@@ -129,9 +124,3 @@ def test_the_mean_is_that_of_the_tissues_and_the_tolerance_is_in_millimetres(
         assert float(coarse[name]) == pytest.approx(mean)
     assert float(fine["dice"]) == float(coarse["dice"])
     assert float(fine["nsd"]) > 0.95 > float(coarse["nsd"])
-
-
-def test_a_constant_image_is_one_tissue() -> None:
-    region = torch.ones(1, 20, 20, dtype=torch.bool)
-    labels = segment({"T1": torch.full((1, 20, 20), 0.3)}, region)
-    assert len(set(labels.flatten().tolist())) == 1

@@ -12,22 +12,7 @@ from torch import Tensor, nn
 from trainers.networks import blocks
 
 
-def test_the_sinusoid_is_its_formula() -> None:
-    embedding = blocks.sinusoid(torch.tensor([0, 1, 7]), 8)
-    for row, k in zip(embedding.tolist(), (0, 1, 7), strict=True):
-        angles = [k * 10_000 ** (-i / 4) for i in range(4)]
-        assert row == pytest.approx([*map(math.sin, angles), *map(math.cos, angles)], abs=1e-6)
-
-
-def test_pixel_norm_scales_to_unit_mean_square() -> None:
-    z = 5 * torch.randn(3, 64)
-    normed = blocks.pixel_norm(z)
-    np.testing.assert_allclose(normed.square().mean(1), 1, rtol=1e-5)
-    np.testing.assert_allclose(F.cosine_similarity(normed, z), 1, rtol=1e-5)
-    assert bool((blocks.pixel_norm(torch.zeros(1, 4)) == 0).all())
-
-
-def test_film_scales_and_shifts_each_channel_and_starts_at_the_identity() -> None:
+def test_film_scales_and_shifts_each_channel_and_acts_after_an_instance_norm() -> None:
     film, h, embedding = blocks.FiLM(5, 3), torch.randn(2, 3, 4, 4), torch.randn(2, 5)
     affine = embedding @ film.affine.weight.T + film.affine.bias
     for b in range(2):
@@ -36,10 +21,7 @@ def test_film_scales_and_shifts_each_channel_and_starts_at_the_identity() -> Non
             torch.testing.assert_close(film(h, embedding)[b, c], expected)
     nn.init.zeros_(film.affine.weight), nn.init.zeros_(film.affine.bias)
     assert torch.equal(film(h, embedding), h)
-
-
-def test_a_bias_before_an_instance_norm_is_cancelled_but_film_after_it_acts() -> None:
-    """METHOD.md 1.4 (b): why FiLM stands where it stands."""
+    # METHOD.md 1.4 (b): why FiLM stands where it stands.
     h = torch.randn(2, 3, 8, 8)
     np.testing.assert_allclose(F.instance_norm(h + 5), F.instance_norm(h), atol=1e-5)
     film = blocks.FiLM(5, 3)
@@ -58,10 +40,19 @@ def test_blur_down_is_scipys_binomial_filter_at_every_second_pixel(size: tuple[i
             np.testing.assert_allclose(blurred[b, c], expected, atol=1e-6)
 
 
-def test_blur_down_removes_the_frequency_that_would_alias() -> None:
+def test_blur_down_removes_aliases_pixel_norm_scales_and_the_sinusoid_is_its_formula() -> None:
     stripes = torch.ones(1, 1, 8, 8) * torch.tensor([1.0, -1.0]).repeat(4)
     assert float(blocks.BlurDown(1)(stripes).abs().max()) == 0
     assert float((blocks.BlurDown(1)(torch.ones(1, 1, 8, 8)) - 1).abs().max()) == 0
+    z = 5 * torch.randn(3, 64)
+    normed = blocks.pixel_norm(z)
+    np.testing.assert_allclose(normed.square().mean(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(F.cosine_similarity(normed, z), 1, rtol=1e-5)
+    assert bool((blocks.pixel_norm(torch.zeros(1, 4)) == 0).all())
+    embedding = blocks.sinusoid(torch.tensor([0, 1, 7]), 8)
+    for row, k in zip(embedding.tolist(), (0, 1, 7), strict=True):
+        angles = [k * 10_000 ** (-i / 4) for i in range(4)]
+        assert row == pytest.approx([*map(math.sin, angles), *map(math.cos, angles)], abs=1e-6)
 
 
 def _blur_up(x: Tensor) -> Tensor:

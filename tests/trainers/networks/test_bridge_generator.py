@@ -9,23 +9,23 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.networks.blocks import pixel_norm
-from trainers.networks.bridge_generator import Generator, LegacyBlock
+from trainers.networks.bridge_generator import BridgeGenerator, LegacyBlock
 from trainers.networks.resnet import residual
 
 LIVE = ["residual", "image"]
 FORMS = [*LIVE, "legacy"]
 
 
-def _generator(form: str, width: int = 8, blocks: int = 2) -> Generator:
+def _generator(form: str, width: int = 8, blocks: int = 2) -> BridgeGenerator:
     torch.manual_seed(0)
-    return Generator(channels=3, width=width, blocks=blocks, latent=16, form=form)
+    return BridgeGenerator(channels=3, width=width, blocks=blocks, latent=16, form=form)
 
 
 def _inputs(size: int = 16, batch: int = 2) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, size, size) * 2 - 1, torch.randn(batch, 16)
 
 
-def _spread(network: Generator, x: Tensor, z: Tensor, other_k: int, other_z: Tensor) -> float:
+def _spread(network: BridgeGenerator, x: Tensor, z: Tensor, other_k: int, other_z: Tensor) -> float:
     """Mean change of the deepest features, on their own scale."""
     with torch.no_grad():
         a = network.encode(x, torch.zeros(len(x), dtype=torch.long), z, 2)[-1]
@@ -35,7 +35,7 @@ def _spread(network: Generator, x: Tensor, z: Tensor, other_k: int, other_z: Ten
 
 def test_the_legacy_form_has_the_live_parameters_of_the_official_network() -> None:
     """METHOD.md 1.4: 7.51 million of 14.68 get a gradient; counted here layer by layer."""
-    network = Generator(channels=3, width=64, blocks=9, latent=256, form="legacy")
+    network = BridgeGenerator(channels=3, width=64, blocks=9, latent=256, form="legacy")
     stem, down = 3 * 64 * 49 + 64, 64 * 128 * 9 + 128 + 128 * 256 * 9 + 256
     up, head = 256 * 128 * 9 + 128 + 128 * 64 * 9 + 64, 64 * 3 * 49 + 3
     block = 256 * 256 * 9 + 256 + 2 * (256 * 256 + 256)
@@ -65,17 +65,7 @@ def test_the_live_forms_respond_to_every_step_and_to_the_latent(form: str) -> No
     assert float((network(x, k, z) - network(x, k, -z)).detach().abs().max()) > 1e-3
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_each_sample_depends_on_its_own_input_alone(form: str) -> None:
-    network, (x, z) = _generator(form), _inputs(batch=3)
-    k = torch.tensor([0, 3, 1])
-    with torch.no_grad():
-        together = network(x, k, z)
-        alone = torch.cat([network(x[i : i + 1], k[i : i + 1], z[i : i + 1]) for i in range(3)])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
-
-
-def test_the_residual_form_starts_near_the_identity() -> None:
+def test_the_residual_form_starts_near_the_identity_and_the_image_form_near_grey() -> None:
     network, (x, z) = _generator("residual", width=64, blocks=1), _inputs(32)
     with torch.no_grad():
         change = (network(x, torch.tensor([0, 4]), z) - x).abs()
@@ -83,15 +73,12 @@ def test_the_residual_form_starts_near_the_identity() -> None:
     nn.init.zeros_(network.head.weight)
     with torch.no_grad():
         np.testing.assert_allclose(network(x, torch.tensor([0, 4]), z), x, atol=1e-6)
-
-
-def test_the_image_form_starts_near_grey() -> None:
     network, (x, z) = _generator("image", width=64, blocks=1), _inputs(32)
     with torch.no_grad():
         assert float(network(x, torch.tensor([0, 4]), z).abs().mean()) < 0.1
 
 
-def test_residual_is_the_identity_at_zero_and_bounded_beyond() -> None:
+def test_residual_is_the_identity_at_zero_bounded_and_moves_grey_ten_times_as_far_as_black() -> None:
     x = torch.linspace(-1, 1, 201, dtype=torch.float64)
     np.testing.assert_allclose(residual(x, torch.zeros_like(x)), x, atol=1e-12)
     for change in (-1e3, -2.0, 2.0, 1e3):
@@ -99,10 +86,7 @@ def test_residual_is_the_identity_at_zero_and_bounded_beyond() -> None:
         assert float(moved.abs().max()) <= 1 / 0.95 + 1e-6
         assert bool(((residual(x, torch.tensor(change)) - x) * change > 0).all())
     np.testing.assert_allclose(residual(torch.tensor([-5.0, 5.0]), torch.zeros(2)), [-1, 1], atol=1e-6)
-
-
-def test_residual_moves_mid_grey_ten_times_as_far_as_black() -> None:
-    """Slope (1 - (edge x)^2) / edge: 1.05 at grey, 0.10 at black and white."""
+    # Slope (1 - (edge x)^2) / edge: 1.05 at grey, 0.10 at black and white.
     for x, slope in ((0.0, 1 / 0.95), (-1.0, (1 - 0.95**2) / 0.95), (1.0, (1 - 0.95**2) / 0.95)):
         change = torch.zeros((), dtype=torch.float64, requires_grad=True)
         (gradient,) = torch.autograd.grad(residual(torch.tensor(x, dtype=torch.float64), change), change)
@@ -124,7 +108,7 @@ def test_every_parameter_gets_a_gradient(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_encode_gives_pixels_then_maps_of_halving_size(form: str) -> None:
+def test_maps_halve_outputs_are_bounded_and_samples_independent(form: str) -> None:
     network, (x, z) = _generator(form), _inputs()
     k = torch.zeros(2, dtype=torch.long)
     features = network.encode(x, k, z, 2)
@@ -133,6 +117,17 @@ def test_encode_gives_pixels_then_maps_of_halving_size(form: str) -> None:
     assert shapes == [(16, 16, 16), (32, 8, 8), (32, 4, 4), (32, 4, 4)]
     fewer = network.encode(x, k, z, 1)
     assert len(fewer) == 4 and all(torch.equal(a, b) for a, b in zip(fewer, features, strict=False))
+    network, (x, z) = _generator(form), _inputs()
+    nn.init.normal_(network.head.weight, std=10)
+    out = network(x, torch.zeros(2, dtype=torch.long), z).detach()
+    assert out.shape == x.shape and float(out.abs().max()) <= 1 / 0.95 + 1e-6
+    assert math.isfinite(float(out.sum()))
+    network, (x, z) = _generator(form), _inputs(batch=3)
+    k = torch.tensor([0, 3, 1])
+    with torch.no_grad():
+        together = network(x, k, z)
+        alone = torch.cat([network(x[i : i + 1], k[i : i + 1], z[i : i + 1]) for i in range(3)])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
 def test_the_legacy_block_by_hand() -> None:
@@ -148,12 +143,3 @@ def test_the_legacy_block_by_hand() -> None:
     padded = F.pad(F.relu(gamma * norm(h) + beta), (1, 1, 1, 1), mode="reflect")
     expected = h + norm(F.conv2d(padded, block.second.weight, block.second.bias))
     torch.testing.assert_close(block(h, latent), expected, atol=1e-4, rtol=1e-4)
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_outputs_stay_on_the_scale(form: str) -> None:
-    network, (x, z) = _generator(form), _inputs()
-    nn.init.normal_(network.head.weight, std=10)
-    out = network(x, torch.zeros(2, dtype=torch.long), z).detach()
-    assert out.shape == x.shape and float(out.abs().max()) <= 1 / 0.95 + 1e-6
-    assert math.isfinite(float(out.sum()))

@@ -19,25 +19,15 @@ def _inputs(size: int = 32) -> tuple[Tensor, Tensor]:
     return torch.randn(3, 3, size, size), torch.tensor([0, 400, 999])
 
 
-def test_the_schedule_is_the_linear_variance_preserving_one() -> None:
+def test_the_schedule_is_the_linear_variance_preserving_one_of_method_md() -> None:
     alpha, sigma = schedule()
     cumulative = np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))
     np.testing.assert_allclose(alpha, np.sqrt(cumulative), rtol=1e-4)
     np.testing.assert_allclose(sigma, np.sqrt(1 - cumulative), rtol=1e-4)
     np.testing.assert_allclose(alpha.double() ** 2 + sigma.double() ** 2, 1, atol=1e-6)
-
-
-def test_the_schedule_has_the_figures_of_the_sheet() -> None:
-    alpha, sigma = schedule()
-    for t, expected in {
-        20: 0.079,
-        100: 0.324,
-        200: 0.586,
-        300: 0.779,
-        400: 0.898,
-        500: 0.960,
-        700: 0.997,
-    }.items():
+    # The values of METHOD.md.
+    table = {20: 0.079, 100: 0.324, 200: 0.586, 300: 0.779, 400: 0.898, 500: 0.960, 700: 0.997}
+    for t, expected in table.items():
         assert float(sigma[t]) == pytest.approx(expected, abs=2.5e-3), t
     assert float(alpha[980]) == pytest.approx(0.0077, abs=5e-5)
 
@@ -75,7 +65,7 @@ def test_a_critic_starts_as_its_teacher_whatever_the_step(patch: int) -> None:
         assert torch.equal(teacher.critic(0, 32)(x, t), teacher(x, t))
 
 
-def test_a_trained_step_embedding_tells_steps_apart_and_leaves_the_teacher() -> None:
+def test_a_trained_step_embedding_separates_steps_and_leaves_the_teacher() -> None:
     teacher, (x, t) = _denoiser(), _inputs()
     before = teacher(x, t).detach()
     critic = teacher.critic(5, 32)
@@ -84,10 +74,7 @@ def test_a_trained_step_embedding_tells_steps_apart_and_leaves_the_teacher() -> 
     with torch.no_grad():
         for parameter in critic.unet.parameters():
             parameter.add_(0.01)
-        first, second = (
-            critic(x, t, torch.zeros(3, dtype=torch.long)),
-            critic(x, t, torch.ones(3, dtype=torch.long)),
-        )
+        first, second = (critic(x, t, torch.full((3,), k)) for k in (0, 1))
         assert float((first - second).abs().max()) > 1e-3
         assert torch.equal(teacher(x, t), before)
 
@@ -108,7 +95,7 @@ def test_every_parameter_of_the_critic_learns_and_the_steps_used() -> None:
 
 
 @pytest.mark.parametrize("widths", [(8, 8), (16, 16), (16, 24), (32, 48, 64), (48, 96), (40, 80), (64, 128)])
-def test_whatever_its_widths_it_hears_the_time_and_the_step(widths: tuple[int, ...]) -> None:
+def test_time_and_step_have_an_effect_at_all_widths(widths: tuple[int, ...]) -> None:
     """Group norms of one channel a group would cancel both embeddings; 33 to 63 groups may not divide."""
     torch.manual_seed(0)
     critic = Denoiser(channels=3, widths=widths, layers=1, attention=False, patch=1).critic(2, 16)

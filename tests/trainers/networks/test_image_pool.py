@@ -26,7 +26,7 @@ def full(size: int) -> ImagePool:
     return pool
 
 
-def test_until_it_is_full_it_keeps_and_returns_what_comes() -> None:
+def test_until_it_is_full_and_at_size_zero_it_returns_its_input() -> None:
     pool = ImagePool(5, 1, 2)
     for first in (0, 2):
         assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
@@ -34,9 +34,12 @@ def test_until_it_is_full_it_keeps_and_returns_what_comes() -> None:
     assert numbers_of(pool.images) == [0, 1, 2, 3, 0]
     assert numbers_of(pool(numbered([4]))) == [4]
     assert numbers_of(pool.images) == [0, 1, 2, 3, 4]
+    pool = ImagePool(0, 1, 2)
+    for first in range(0, 40, 2):
+        assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
 
 
-def test_then_each_image_comes_out_or_stays_and_none_is_lost_or_doubled() -> None:
+def test_no_image_is_lost_or_doubled() -> None:
     torch.manual_seed(0)
     pool, size = full(7), 7
     returned: list[int] = []
@@ -46,7 +49,7 @@ def test_then_each_image_comes_out_or_stays_and_none_is_lost_or_doubled() -> Non
     assert int(pool.count) == size
 
 
-def test_half_come_from_the_pool_each_slot_as_often_as_another() -> None:
+def test_half_come_from_the_pool_from_every_slot_alike_after_twice_its_size() -> None:
     torch.manual_seed(0)
     size, draws = 10, 2000
     pool = full(size)
@@ -61,10 +64,7 @@ def test_half_come_from_the_pool_each_slot_as_often_as_another() -> None:
     assert abs(swaps - draws / 2) < 4 * math.sqrt(draws / 4)
     chi_squared = float(((slots - swaps / size).square() / (swaps / size)).sum())
     assert chi_squared < 27.9  # 0.999 quantile, nine degrees of freedom
-
-
-def test_an_image_stays_for_twice_the_size_of_the_pool() -> None:
-    """Replaced with probability 1 / (2 size) an image: a geometric waiting time of mean 2 size."""
+    # Replaced with probability 1 / (2 size) an image: a geometric waiting time of mean 2 size.
     torch.manual_seed(0)
     size, images = 8, 3000
     pool, waits = full(size), []
@@ -76,7 +76,7 @@ def test_an_image_stays_for_twice_the_size_of_the_pool() -> None:
     assert abs(mean - 2 * size) < 4 * deviation
 
 
-def test_restored_from_its_state_it_goes_on_as_if_nothing_had_happened() -> None:
+def test_its_draws_follow_the_global_seed_and_its_state() -> None:
     pool, again = full(6), ImagePool(6, 1, 2)
     torch.manual_seed(1)
     pool(numbered(range(6, 20)))
@@ -88,9 +88,6 @@ def test_restored_from_its_state_it_goes_on_as_if_nothing_had_happened() -> None
     assert outputs[0] == outputs[1]
     assert torch.equal(pool.images, again.images)
     assert any(number < 20 for number in outputs[0])
-
-
-def test_its_draws_follow_the_global_seed() -> None:
     outputs = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -106,22 +103,13 @@ def test_no_gradient_passes(size: int) -> None:
     assert torch.equal(out, images)
 
 
-def test_what_it_stores_is_a_copy() -> None:
+def test_it_stores_copies_and_no_branch_depends_on_a_value() -> None:
     pool, images = ImagePool(3, 1, 2), numbered([1, 2])
     out = pool(images)
     images.zero_()
     out.zero_()
     assert numbers_of(pool.images) == [1, 2, 0]
-
-
-def test_of_size_zero_it_returns_every_image() -> None:
-    pool = ImagePool(0, 1, 2)
-    for first in range(0, 40, 2):
-        assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
-
-
-def test_no_branch_depends_on_a_value() -> None:
-    """Tensors without values would refuse one; on a GPU it would wait."""
+    # Tensors without values would refuse one; on a GPU it would wait.
     pool = ImagePool(3, 1, 2).to("meta")
     for _ in range(3):
         assert pool(torch.zeros(2, 1, 2, 2, device="meta")).shape == (2, 1, 2, 2)

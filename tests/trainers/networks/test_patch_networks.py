@@ -32,20 +32,20 @@ def test_logits_of_256_pixels_are_the_official_30_by_30(norm: bool, channels: in
 
 
 @pytest.mark.parametrize("norm", [True, False])
-def test_the_patch_network_hears_the_step_at_every_level(norm: bool) -> None:
+def test_the_step_has_an_effect_at_every_level(norm: bool) -> None:
     network, x = _patch_net(norm), torch.randn(2, 3, 32, 32)
-    heard = []
+    outputs = []
     for film in network.films:
-        film.register_forward_hook(lambda _, __, out: heard.append(out))
+        film.register_forward_hook(lambda _, __, out: outputs.append(out))
     with torch.no_grad():
         network(x, torch.tensor([0, 0]))
         network(x, torch.tensor([0, 4]))
-    for before, after in zip(heard[:4], heard[4:], strict=True):
+    for before, after in zip(outputs[:4], outputs[4:], strict=True):
         assert torch.equal(before[0], after[0])
         assert float((before[1] - after[1]).abs().mean()) > 1e-3 * float(before.std())
 
 
-def test_only_without_norms_does_it_see_contrast() -> None:
+def test_only_without_norms_the_contrast_has_an_effect() -> None:
     """Behind instance norms, scaled intensities change no logit, up to their epsilon and the first FiLM."""
     x, k = torch.randn(1, 3, 32, 32), torch.tensor([0])
     for norm, low, high in ((True, 0, 0.1), (False, 0.3, 3)):
@@ -67,7 +67,7 @@ def test_every_parameter_of_the_patch_network_learns(norm: bool) -> None:
     _assert_every_parameter_learns(network, (logits * torch.randn_like(logits)).sum(), cancelled)
 
 
-def test_the_heads_project_to_unit_vectors_and_learn() -> None:
+def test_the_heads_project_to_unit_vectors_learn_and_have_the_official_size() -> None:
     torch.manual_seed(0)
     heads = Projection([3, 8], 16).double()
     samples = [torch.randn(2, 5, c, dtype=torch.float64) for c in (3, 8)]
@@ -77,10 +77,7 @@ def test_the_heads_project_to_unit_vectors_and_learn() -> None:
         hidden = F.relu(sample @ w["0.weight"].T + w["0.bias"]) @ w["2.weight"].T + w["2.bias"]
         torch.testing.assert_close(vector, hidden / hidden.norm(dim=-1, keepdim=True))
     _assert_every_parameter_learns(heads, torch.stack([(v * torch.randn_like(v)).sum() for v in out]).sum())
-
-
-def test_the_official_heads_count() -> None:
-    """METHOD.md 1.4: 0.560 million."""
+    # METHOD.md 1.4: 0.560 million.
     count = sum(p.numel() for p in Projection([3, 128, 256, 256, 256], 256).parameters())
     assert count / 1e6 == pytest.approx(0.560, abs=5e-4)
 

@@ -39,46 +39,32 @@ def test_it_counts_23_508_032_parameters_in_torchvisions_names(network: RadImage
     assert "layer3.5.conv2.weight" in names and "layer3.6.conv2.weight" not in names
 
 
-def test_features_are_those_of_monais_resnet(network: RadImageNet) -> None:
+def test_features_are_those_of_monais_resnet_at_224_pixels(network: RadImageNet) -> None:
     """Preprocessing by hand: [0, 1], ImageNet's mean and deviation; 224 pixels need no resizing."""
     from monai.networks.nets.resnet import ResNet
 
-    oracle = ResNet(
-        "bottleneck",
-        [3, 4, 6, 3],
-        [64, 128, 256, 512],
-        spatial_dims=2,
-        n_input_channels=3,
-        conv1_t_stride=2,
-        feed_forward=False,
-        bias_downsample=False,
-    )
+    settings = {"spatial_dims": 2, "n_input_channels": 3, "conv1_t_stride": 2}
+    settings |= {"feed_forward": False, "bias_downsample": False}
+    oracle = ResNet("bottleneck", [3, 4, 6, 3], [64, 128, 256, 512], **settings)
     oracle.load_state_dict(network.state_dict())
     x = torch.rand(1, 3, 224, 224) * 2 - 1
-    shades = [
-        ((x[:, c] + 1) / 2 - m) / s for c, m, s in ((0, 0.485, 0.229), (1, 0.456, 0.224), (2, 0.406, 0.225))
-    ]
+    scales = ((0, 0.485, 0.229), (1, 0.456, 0.224), (2, 0.406, 0.225))
+    shades = [((x[:, c] + 1) / 2 - m) / s for c, m, s in scales]
     with torch.no_grad():
         features, expected = network(x), oracle.eval()(torch.stack(shades, 1))
     assert features.shape == (1, 2048)
     np.testing.assert_allclose(features, expected.flatten(1), rtol=1e-3, atol=1e-4)
     assert float(features.std()) > 0.01
-
-
-def test_slices_of_any_size_are_resized_to_224(network: RadImageNet) -> None:
-    x = torch.full((1, 3, 100, 140), 0.3)
+    small, large = (torch.full((1, 3, *size), 0.3) for size in ((100, 140), (224, 224)))
     with torch.no_grad():
-        np.testing.assert_allclose(
-            network(x), network(torch.full((1, 3, 224, 224), 0.3)), rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(network(small), network(large), rtol=1e-4, atol=1e-5)
 
 
-def test_loading_gives_the_frozen_network_and_ignores_the_classification_layer(
+def test_loading_gives_the_frozen_network_without_its_classification_layer(
     network: RadImageNet, tmp_path: Path
 ) -> None:
-    save_file(
-        {**_state(network), "fc.weight": torch.zeros(165, 2048), "fc.bias": torch.zeros(165)}, tmp_path / "w"
-    )
+    surplus = {"fc.weight": torch.zeros(165, 2048), "fc.bias": torch.zeros(165)}
+    save_file(_state(network) | surplus, tmp_path / "w")
     loaded = RadImageNet.load(tmp_path / "w")
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
     for key, value in network.state_dict().items():

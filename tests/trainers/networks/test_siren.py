@@ -31,13 +31,16 @@ def _network(seed: int = 0) -> Siren:
     return Siren(width=12, blocks=2, w0=20.0).double()
 
 
-def test_the_network_is_its_formula() -> None:
+def test_networks_alone_and_together_are_their_formula_and_of_the_published_size() -> None:
     network, points = _network(), torch.rand(50, 2, dtype=torch.float64) * 2 - 1
     np.testing.assert_allclose(network(points).detach().numpy(), _numpy(network, points), atol=1e-12)
-
-
-def test_the_published_network_counts() -> None:
-    """METHOD.md section 4: 527,361 with one channel."""
+    networks = [_network(seed) for seed in range(3)]
+    points = torch.rand(3, 2, 40, dtype=torch.float64) * 2 - 1
+    stacked = [torch.cat(parts) for parts in zip(*(n.stack(1) for n in networks), strict=True)]
+    values = evaluate(stacked, points, 20.0)
+    for network, value, at in zip(networks, values, points, strict=True):
+        np.testing.assert_allclose(value.detach().T.numpy(), _numpy(network, at.T), atol=1e-12)
+    # METHOD.md section 4: 527,361 with one channel.
     network = Siren(width=256, blocks=4, channels=1)
     assert sum(p.numel() for p in network.parameters()) == 527_361
 
@@ -54,16 +57,7 @@ def test_initial_weights_are_uniform_within_the_published_bounds(w0: float) -> N
         assert float(weight.std()) == pytest.approx(bound / np.sqrt(3), rel=0.06)
 
 
-def test_many_at_once_are_each_by_itself() -> None:
-    networks = [_network(seed) for seed in range(3)]
-    points = torch.rand(3, 2, 40, dtype=torch.float64) * 2 - 1
-    stacked = [torch.cat(parts) for parts in zip(*(n.stack(1) for n in networks), strict=True)]
-    values = evaluate(stacked, points, 20.0)
-    for network, value, at in zip(networks, values, points, strict=True):
-        np.testing.assert_allclose(value.detach().T.numpy(), _numpy(network, at.T), atol=1e-12)
-
-
-def test_the_gradient_of_one_reaches_no_other() -> None:
+def test_the_gradient_of_one_network_reaches_no_other() -> None:
     weights = [p.detach().clone().requires_grad_() for p in _network().stack(3)]
     points = torch.rand(3, 2, 40, dtype=torch.float64)
     gradients = torch.autograd.grad(evaluate(weights, points, 20.0)[1].square().sum(), weights)

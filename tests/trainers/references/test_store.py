@@ -1,5 +1,6 @@
 """The frozen references: what they learn, how they are cached, who may not see what."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from trainers import weights
 from trainers.errors import InputError
 from trainers.networks.denoiser import schedule
 from trainers.references import encoders, store
@@ -27,16 +29,13 @@ def test_contrastive_loss_against_a_double_loop() -> None:
     assert float(encoders.contrastive(a, b)) == pytest.approx(total / 10, rel=1e-5)
 
 
-def test_augmentation_keeps_the_background_black_and_the_intensities() -> None:
+def test_augmentation_keeps_background_and_intensities_and_four_quarter_turns_are_the_identity() -> None:
     slices = torch.full((4, 3, 40, 40), -1.0)
     slices[:, :, 12:28, 12:28] = 0.5
     torch.manual_seed(0)
-    seen = encoders.augment(slices)
-    assert float(seen.min()) >= -1 and float(seen.max()) <= 0.5 + 1e-6
-    assert torch.equal(seen[:, :, 0, 0], torch.full((4, 3), -1.0))
-
-
-def test_four_quarter_turns_are_the_identity_where_nothing_is_cut() -> None:
+    changed = encoders.augment(slices)
+    assert float(changed.min()) >= -1 and float(changed.max()) <= 0.5 + 1e-6
+    assert torch.equal(changed[:, :, 0, 0], torch.full((4, 3), -1.0))
     x = torch.full((3, 20, 16), -1.0)
     x[:, 6:14, 4:12] = torch.rand(3, 8, 8)
     turned = x
@@ -55,15 +54,8 @@ def test_cosine_schedule_warms_up_and_ends_at_zero() -> None:
 
 def test_teacher_learns_a_constant_image() -> None:
     """With one image as data the posterior mean is that image; the loss falls well below the start's 1."""
-    config = ReferenceConfig(
-        crop=32,
-        teacher_steps=60,
-        teacher_batch=8,
-        teacher_widths=(16, 16),
-        teacher_layers=1,
-        teacher_attention=False,
-        teacher_lr=3e-3,
-    )
+    network: dict[str, Any] = {"teacher_widths": (16, 16), "teacher_layers": 1, "teacher_attention": False}
+    config = ReferenceConfig(crop=32, teacher_steps=60, teacher_batch=8, teacher_lr=3e-3, **network)
     image = torch.linspace(-1, 1, 32).expand(8, 3, 32, 32)
     torch.manual_seed(0)
     alpha, sigma = schedule()
@@ -81,40 +73,29 @@ def test_teacher_learns_a_constant_image() -> None:
     assert not any(p.requires_grad for p in teacher.parameters())
 
 
-def test_references_are_cached_by_content(tiny: Any) -> None:
+def test_references_are_found_by_content_and_a_missing_file_of_weights_is_an_error(tiny: Any) -> None:
     config = tiny.references.config
     assert store.missing_parts(tiny.root, tiny.cohort, config) == []
     changed = ReferenceConfig(**{**vars(config), "teacher_steps": 5})
     assert store.missing_parts(tiny.root, tiny.cohort, changed) == list(store.PARTS)
     assert store.reference_hash(tiny.cohort, changed) != tiny.references.hash
+    config = ReferenceConfig(radimagenet="/nowhere/resnet.safetensors")
+    with pytest.raises(InputError, match=r"radimagenet: '/nowhere/resnet.safetensors' is not allowed"):
+        store.missing_parts(tiny.root, tiny.cohort, config)
 
 
-def test_references_train_on_training_subjects_only(tiny: Any) -> None:
-    from trainers import weights
-
+def test_references_train_on_training_subjects_name_the_fallback_and_are_verified(
+    tiny: Any, tmp_path: Path
+) -> None:
     judged = {s.id for split in ("val", "test") for s in tiny.cohort.split(split).subjects("3T")}
     for part in store.PARTS:
         trained = set(weights.read_manifest(tiny.folder / part)["trained_on"])
         assert trained and not trained & judged
-
-
-def test_fallback_is_labelled_as_such(tiny: Any) -> None:
     assert tiny.references.radiology_label == "rad-fallback"
     assert store.radiology_label(ReferenceConfig(radimagenet="weights.safetensors")) == "radimagenet"
-
-
-def test_damaged_reference_is_refused(tiny: Any, tmp_path: Path) -> None:
-    import shutil
-
     copy = tmp_path / "references"
     shutil.copytree(tiny.folder, copy)
     file = copy / "domain" / "domain.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"domain\.safetensors"):
         store.References.open(copy)
-
-
-def test_a_missing_file_of_weights_is_one_line(tiny: Any) -> None:
-    config = ReferenceConfig(radimagenet="/nowhere/resnet.safetensors")
-    with pytest.raises(InputError, match=r"radimagenet: '/nowhere/resnet.safetensors' is not allowed"):
-        store.missing_parts(tiny.root, tiny.cohort, config)

@@ -1,0 +1,1 @@
+"""Image processing of one visit: reading, brain extraction, registration, working slices."""

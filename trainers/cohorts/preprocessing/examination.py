@@ -1,4 +1,4 @@
-"""The scans of one visit, understood: where its brain is, and how its contrasts lie to each other."""
+"""Analysis of the scans of one visit: its brain mask, and the alignment of its contrasts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 MASK_MARGIN = 8.0
-"""Millimetres around the brain that registrations look at: its edge holds most of what aligns it."""
+"""Millimetres around the brain used in registration: its edge aligns it best."""
 
 
 @dataclass(frozen=True)
 class Examination:
-    """One visit's scans and what was found in them; its grid is that of its first contrast, in RAS."""
+    """One visit's scans, brain mask and alignment; its grid is that of its first contrast, in RAS."""
 
     scans: Mapping[str, Scan]
     """By contrast, on their own grids."""
@@ -50,20 +50,23 @@ class Examination:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What a person should look at, a line each."""
-        looked = {c: Image(values, self.first.affine) for c, values in self.volumes.items()}
-        found = [
+        """Lines about what a person should check."""
+        images = {c: Image(values, self.first.affine) for c, values in self.volumes.items()}
+        warnings = [
             f"{contrast}: {line}"
-            for contrast, image in looked.items()
-            for line in scan_checks.looks(image, self.stripped, contrast)
+            for contrast, image in images.items()
+            for line in scan_checks.check_scan(image, self.stripped, contrast)
         ]
         first = self.first
-        for contrast, image in list(looked.items())[1:]:
-            found += [f"{contrast}: {line}" for line in registration.doubts(first, image.values, self.mask)]
-        return found
+        for contrast, image in list(images.items())[1:]:
+            warnings += [
+                f"{contrast}: {line}"
+                for line in registration.rotation_warnings(first, image.values, self.mask)
+            ]
+        return warnings
 
     def facts(self) -> dict[str, Any]:
-        """All that was found, as plain values."""
+        """The results as JSON values."""
         facts = {"brain_mask": self.stripped.method, **self.stripped.facts, "warnings": self.warnings}
         facts["to_scan"] = {contrast: matrix.tolist() for contrast, matrix in self.to_scan.items()}
         facts["registration"] = {
@@ -77,27 +80,29 @@ class Examination:
 
 
 def examine(scans: Mapping[str, Scan], how: BrainMask, given: Scan | None = None) -> Examination:
-    """Find the brain in the first scan and lay the others onto it, rigidly.
+    """Find the brain in the first scan and register the others to it, rigidly.
 
-    Scans that are brain-extracted already and lie on one grid are taken as registered. Raises InputError
-    where a mask lies on another grid than the scan, or where no brain is left.
+    Brain-extracted scans on one grid count as registered. Raises InputError where a mask is on another grid
+    than the scan, or where no brain is found.
     """
     first = next(iter(scans.values()))
     if given is not None and not given.same_grid(first):
         raise InputError(f"{given.path}: its grid differs from that of {first.path}; allowed: the scan's own")
     mask = None if given is None else given.values > 0.5
-    stripped = named(first.path, skullstrip.strip, image_of(first), how, mask)
+    stripped = with_path(first.path, skullstrip.strip, image_of(first), how, mask)
     if not stripped.mask.any():
         raise InputError(f"{first.path}: no brain was found in it; allowed: a scan of a head")
     to_scan = {}
     for contrast, scan in scans.items():
         registered = scan is first or (stripped.method == "given" and _prepared(first, scan))
-        to_scan[contrast] = np.eye(4) if registered else named(scan.path, _align, first, scan, stripped.mask)
+        to_scan[contrast] = (
+            np.eye(4) if registered else with_path(scan.path, _align, first, scan, stripped.mask)
+        )
     examination = Examination(scans, stripped, to_scan)
     for contrast, values in examination.volumes.items():
         if np.ptp(values[stripped.mask]) == 0:
-            place = scans[contrast].path
-            raise InputError(f"{place}: has no contrast inside the brain; allowed: a scan of that brain")
+            path = scans[contrast].path
+            raise InputError(f"{path}: has no contrast inside the brain; allowed: a scan of that brain")
     return examination
 
 
@@ -111,30 +116,30 @@ def image_of(scan: Scan) -> Image:
     return Image(scan.values, scan.ras_affine)
 
 
-def near(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
-    """``mask`` and all within ``margin`` mm of it."""
+def dilate(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
+    """``mask`` and all voxels within ``margin`` mm of it."""
     from scipy.ndimage import distance_transform_edt
 
     wide = np.ceil(margin / spacing).astype(int)
-    inside, found = slicing.box(mask, tuple(wide)), np.zeros_like(mask)
-    found[inside] = distance_transform_edt(~mask[inside], sampling=spacing) <= margin
-    return found
+    inside, dilated = slicing.box(mask, tuple(wide)), np.zeros_like(mask)
+    dilated[inside] = distance_transform_edt(~mask[inside], sampling=spacing) <= margin
+    return dilated
 
 
 def _prepared(first: Scan, other: Scan) -> bool:
-    """Whether another scan was registered to the first before it came here: brain alone, on one grid."""
-    return first.same_grid(other) and skullstrip.looks_extracted(image_of(other))
+    """Whether another scan was registered to the first beforehand: brain-extracted, on the same grid."""
+    return first.same_grid(other) and skullstrip.is_extracted(image_of(other))
 
 
 def _align(first: Scan, other: Scan, mask: Array) -> Array:
     fixed, moving = image_of(first), image_of(other)
-    region = near(mask, fixed.spacing)
+    region = dilate(mask, fixed.spacing)
     cut = slicing.box(region)
     return registration.rigid(fixed.cropped(cut), moving, region[cut])
 
 
-def named(path: Path, call: Any, *args: Any) -> Any:
-    """The call's result; its InputError gains the file's name."""
+def with_path(path: Path, call: Any, *args: Any) -> Any:
+    """The call's result; the path is prepended to the message of an InputError."""
     try:
         return call(*args)
     except InputError as error:

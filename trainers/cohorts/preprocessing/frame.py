@@ -1,4 +1,4 @@
-"""Where the working slices of one brain lie in its scan, there and back."""
+"""The mapping between a scan and the working slices of its brain."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ import numpy as np
 
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import Image
-from trainers.cohorts.preprocessing.slicing import BACKGROUND, Grid
 from trainers.data.arrays import Array
+from trainers.data.grid import BACKGROUND, Grid
 from trainers.errors import InputError
 
 
@@ -32,15 +32,17 @@ class Frame:
             raise InputError("the brain mask is empty; allowed: a mask with brain in it")
         box = tuple((span.start, span.stop) for span in slicing.box(mask))
         frame = cls(mask.shape, affine, box, grid)
-        held = [n * grid.spacing for n in grid.shape]
-        if any(n * d > most for n, d, most in zip(frame._native, frame._spacing, held, strict=True)):
+        largest = [n * grid.spacing for n in grid.shape]
+        if any(n * d > most for n, d, most in zip(frame._native, frame._spacing, largest, strict=True)):
             sizes = " x ".join(f"{n * d:.0f}" for n, d in zip(frame._native, frame._spacing, strict=True))
-            raise InputError(f"its brain is {sizes} mm in plane; allowed: at most {held[0]:g} x {held[1]:g}")
+            raise InputError(
+                f"its brain is {sizes} mm in plane; allowed: at most {largest[0]:g} x {largest[1]:g}"
+            )
         return frame
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> "Frame":
-        """The frame that :meth:`facts` told."""
+        """The frame from the values of :meth:`facts`."""
         rows, columns = facts["grid"]["shape"]
         first, second, third = facts["shape"]
         box = tuple((low, high) for low, high in facts["box"])
@@ -48,7 +50,7 @@ class Frame:
         return cls((first, second, third), np.array(facts["affine"]), box, grid)
 
     def facts(self) -> dict[str, Any]:
-        """Everything as plain values."""
+        """The frame as JSON values."""
         return {
             "shape": list(self.shape),
             "affine": self.affine.tolist(),

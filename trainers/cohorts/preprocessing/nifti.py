@@ -1,4 +1,4 @@
-"""NIfTI scans in and out: read strictly, worked on in RAS, written back on the grid they came from."""
+"""NIfTI scans: read strictly, turned to RAS, written on the grid of the file that was read."""
 
 import gzip
 import math
@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
-Array = NDArray[Any]
 FORMS = "a NIfTI scan (.nii, .nii.gz)"
 MAX_VOXELS = 2**26
-"""512 x 512 x 256: what is larger is refused before it is read, so that no file takes 1 GiB of memory."""
+"""512 x 512 x 256: larger scans are rejected before their voxels are read, which bounds the memory."""
 MAX_OFFSET = 2**24
 """Bytes before the voxels: header extensions."""
 _CHUNK = 2**20
@@ -24,7 +23,7 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True)
 class Scan:
-    """A volume [X, Y, Z] in RAS order, and the file's own grid to return to."""
+    """A volume [X, Y, Z] in RAS order, and the file's own grid."""
 
     path: Path
     values: Array
@@ -84,7 +83,7 @@ def read(path: str | Path) -> Scan:
 def write(path: Path, values: Array, like: Scan) -> None:
     """A RAS volume as float32 NIfTI on the grid of ``like``: its shape, affine and orientation.
 
-    The file is there whole or not at all; raises InputError where it cannot be written.
+    The file is written completely or not at all; raises InputError where it cannot be written.
     """
     import nibabel as nib
 
@@ -109,18 +108,18 @@ def _inverse(orientation: Array) -> Array:
 
 
 def _contents(path: Path) -> tuple[Array, Array]:
-    """Affine and scaled voxels; never holds more of the file than its header, once checked, says."""
+    """Affine and scaled voxels; reads no more of the file than its checked header announces."""
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         block = stream.read(540)
         header = _header(path, block)
         offset, shape, dtype = header.get_data_offset(), _volume_shape(header), header.get_data_dtype()
-        content = _filled(path, stream, block, offset + math.prod(shape) * dtype.itemsize)
+        content = _read_bytes(path, stream, block, offset + math.prod(shape) * dtype.itemsize)
         if path.suffix.lower() == ".gz":
             _require_end(path, stream)
     raw = np.frombuffer(content, dtype, offset=offset).reshape(shape, order="F")
     slope, inter = header.get_slope_inter()
     values = np.empty(shape, np.float32, order="F")
-    for z in range(shape[2]):  # by planes, as it happens in float64
+    for z in range(shape[2]):  # by planes, as the scaling is in float64
         values[..., z] = raw[..., z] if slope is None else raw[..., z] * float(slope) + float(inter)
     return np.asarray(header.get_best_affine()), values
 
@@ -138,7 +137,7 @@ def _header(path: Path, block: bytes) -> Any:
     import nibabel as nib
 
     kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(block) else nib.Nifti1Header
-    _require_unrepaired(path, kind(block[: kind.sizeof_hdr], check=False))
+    _require_valid(path, kind(block[: kind.sizeof_hdr], check=False))
     header = kind(block[: kind.sizeof_hdr])
     shape, affine, dtype = _volume_shape(header), header.get_best_affine(), header.get_data_dtype()
     if len(shape) != 3 or min(shape) < 2:
@@ -152,13 +151,13 @@ def _header(path: Path, block: bytes) -> Any:
         named = nib.nifti1.data_type_codes.label[int(header["datatype"])]
         raise InputError(f"{path}: has voxels of type {named}; allowed: integers or floats of up to 64 bits")
     if header.get_data_offset() > MAX_OFFSET:
-        told = f"its voxels begin at byte {header.get_data_offset()}"
-        raise InputError(f"{path}: {told}; allowed: at most {MAX_OFFSET}")
+        offset = header.get_data_offset()
+        raise InputError(f"{path}: its voxels start at byte {offset}; allowed: at most {MAX_OFFSET}")
     return header
 
 
-def _require_unrepaired(path: Path, raw: Any) -> None:
-    """The header as it is on disk: nibabel puts silent guesses in the place of impossible values."""
+def _require_valid(path: Path, raw: Any) -> None:
+    """Check the header as it is on disk, as nibabel silently replaces impossible values."""
     if raw["magic"].item().startswith(b"ni"):
         raise InputError(f"{path}: its voxels are in another file; allowed: {FORMS}")
     sizes, scaling = raw["pixdim"][1:4], np.array([raw["scl_slope"], raw["scl_inter"]])
@@ -170,10 +169,10 @@ def _require_unrepaired(path: Path, raw: Any) -> None:
         )
 
 
-def _filled(path: Path, stream: BufferedIOBase, begun: bytes, size: int) -> bytearray:
-    """The first ``size`` bytes of a file, of which ``begun`` were read; raises InputError where it ends."""
-    content, at = bytearray(size), min(len(begun), size)
-    content[:at] = begun[:at]
+def _read_bytes(path: Path, stream: BufferedIOBase, start: bytes, size: int) -> bytearray:
+    """The first ``size`` bytes of a file, of which ``start`` was read; raises InputError if it is shorter."""
+    content, at = bytearray(size), min(len(start), size)
+    content[:at] = start[:at]
     while at < size and (chunk := stream.read(min(_CHUNK, size - at))):
         content[at : at + len(chunk)] = chunk
         at += len(chunk)
@@ -183,7 +182,7 @@ def _filled(path: Path, stream: BufferedIOBase, begun: bytes, size: int) -> byte
 
 
 def _require_end(path: Path, stream: BufferedIOBase) -> None:
-    """Read a gzip stream to its end, where its checksum is; what is left is padding, or a bomb."""
+    """Read a gzip stream to its end, where its checksum is; more than padding may be a gzip bomb."""
     left = 0
     while chunk := stream.read(_CHUNK):
         left += len(chunk)

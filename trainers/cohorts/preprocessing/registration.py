@@ -1,7 +1,7 @@
 """Rigid and affine registration by ANTs, bit for bit repeatable; transforms are 4x4 matrices in RAS mm.
 
-ANTs is exact only with a seed and one thread (DATA.md traps 1 and 2), so subjects run beside each other
-instead. Its Mattes metric is kept: the reproducible presets turn an aligned pair by 6 degrees (trap 3).
+ANTs is exact only with a seed and one thread (DATA.md traps 1 and 2), so subjects run in parallel. Its
+Mattes metric is kept: the reproducible presets turn an aligned pair by 6 degrees (trap 3).
 """
 
 import os
@@ -52,15 +52,16 @@ class Schedule:
     shrink: tuple[int, ...]
     smooth: tuple[int, ...]
     sampling: float = 0.2
-    """Share of the voxels that the metric looks at."""
+    """Share of the voxels that the metric samples."""
 
 
 PITCHES = (-20.0, 20.0)
-"""Degrees."""
-TURNS = tuple((axis, degrees) for axis in range(3) for degrees in (-25.0, 25.0, -90.0, 90.0, 180.0))
-"""Axis and degrees at which a registration that went wrong may fit better."""
-CLEARLY = 1.5
-"""How much better: right ones of two people are at 0.5 and less, one off by 90 degrees at 3."""
+"""Degrees of head nodding that are tried as starts."""
+TESTED_TURNS = tuple((axis, degrees) for axis in range(3) for degrees in (-25.0, 25.0, -90.0, 90.0, 180.0))
+"""Axis and degrees by which a failed registration may be off."""
+WARNING_RATIO = 1.5
+"""Ratio of fit that raises a warning: correct registrations of two people reach at most 0.5, one off by 90
+degrees 3."""
 COARSE = Schedule((200, 100, 50), (4, 2, 1), (2, 1, 0))
 FINE = Schedule((100, 20), (4, 2), (2, 1), sampling=0.1)
 
@@ -75,19 +76,19 @@ def register(
 ) -> Array:
     """The 4x4 matrix that takes RAS points of ``fixed`` to those of ``moving``.
 
-    Mattes mutual information (Mattes et al. 2003), begun at ``start`` (default: the centres of mass meet);
-    ``mask`` restricts it on the fixed grid. Raises InputError for a sheared grid, which ITK cannot hold,
+    Mattes mutual information (Mattes et al. 2003), from ``start`` (default: the centres of mass aligned);
+    ``mask`` restricts it on the fixed grid. Raises InputError for a sheared grid, which ITK does not support,
     and for images that ANTs cannot register.
     """
     ants = load_ants()
-    with tempfile.TemporaryDirectory() as folder:  # ANTs leaves its files wherever it is told to write
-        begun = None if start is None else _write_matrix(ants, start, Path(folder) / "start.mat")
+    with tempfile.TemporaryDirectory() as folder:  # ANTs leaves its output files behind
+        initial = None if start is None else _write_matrix(ants, start, Path(folder) / "start.mat")
         images = to_ants(ants, fixed), to_ants(ants, moving)
         try:
-            found = ants.registration(
+            result = ants.registration(
                 *images,
                 type_of_transform=kind,
-                initial_transform=begun,
+                initial_transform=initial,
                 outprefix=str(Path(folder) / "t"),
                 mask=None if mask is None else to_ants(ants, Image(mask, fixed.affine)),
                 mask_all_stages=True,
@@ -97,9 +98,9 @@ def register(
                 aff_shrink_factors=schedule.shrink,
                 aff_smoothing_sigmas=schedule.smooth,
             )
-        except RuntimeError as error:  # ANTs has said why on stderr
+        except RuntimeError as error:  # the reason is on stderr
             raise InputError(f"cannot be registered ({error}); allowed: scans that show one head") from error
-        return _matrix(ants.read_transform(found["fwdtransforms"][0]))
+        return _matrix(ants.read_transform(result["fwdtransforms"][0]))
 
 
 def schedule_for(fixed: Image) -> Schedule:
@@ -108,16 +109,16 @@ def schedule_for(fixed: Image) -> Schedule:
 
 
 def rigid(fixed: Image, moving: Image, region: Array) -> Array:
-    """:func:`register` of two scans of heads, looking at ``region`` of the fixed one, from the best start."""
+    """:func:`register` two scans of heads rigidly, by ``region`` of the fixed one, from the best start."""
     start = best_start(fixed, moving, region)
     return register(fixed, moving, "Rigid", schedule_for(fixed), region, start)
 
 
 def best_start(fixed: Image, moving: Image, mask: Array) -> Array:
-    """Where a rigid registration begins: as the headers have it, or the centres of mass upon each other.
+    """The start of a rigid registration with most mutual information inside ``mask`` on the fixed grid.
 
-    The latter also with the head nodding by ``PITCHES``, as heads lie otherwise in another scanner. The one
-    with most mutual information inside ``mask`` on the fixed grid.
+    Candidates: the headers' alignment, and the centres of mass aligned, with the head nodding by 0 and by
+    ``PITCHES`` degrees, as its pose differs between scanners.
     """
     from_, to = _centre_of_mass(fixed), _centre_of_mass(moving)
     turned = [_pitched(degrees, from_, to) for degrees in (0, *PITCHES)]
@@ -126,29 +127,29 @@ def best_start(fixed: Image, moving: Image, mask: Array) -> Array:
 
     def information(start: Array) -> float:
         matrix = np.linalg.inv(moving.affine) @ start @ fixed.affine
-        places = points @ matrix[:3, :3].T + matrix[:3, 3]
-        return mutual_information(fixed.values[tuple(points.T)], sample(moving.values, places))
+        positions = points @ matrix[:3, :3].T + matrix[:3, 3]
+        return mutual_information(fixed.values[tuple(points.T)], sample(moving.values, positions))
 
     return max((np.eye(4), *turned), key=information)
 
 
-def doubts(fixed: Image, moved: Array, region: Array) -> list[str]:
-    """A line where ``moved``, registered to ``fixed`` on its grid, would fit clearly better after a turn.
+def rotation_warnings(fixed: Image, moved: Array, region: Array) -> list[str]:
+    """A warning if ``moved``, registered to ``fixed`` on its grid, fits clearly better after a rotation.
 
-    Turns of 25, 90 and 180 degrees about each axis through the middle of ``region``, by mutual information.
+    Tested by mutual information: 25, 90 and 180 degrees about each axis through the middle of ``region``.
     """
     points = np.argwhere(region)[:: max(1, region.sum() // 30_000)]
-    places = points @ fixed.affine[:3, :3].T + fixed.affine[:3, 3]
-    middle, values = places.mean(0), fixed.values[tuple(points.T)]
+    positions = points @ fixed.affine[:3, :3].T + fixed.affine[:3, 3]
+    middle, values = positions.mean(0), fixed.values[tuple(points.T)]
     back = np.linalg.inv(fixed.affine)
 
-    def information(rotation: Array) -> float:
-        voxels = ((places - middle) @ rotation.T + middle) @ back[:3, :3].T + back[:3, 3]
+    def information(matrix: Array) -> float:
+        voxels = ((positions - middle) @ matrix.T + middle) @ back[:3, :3].T + back[:3, 3]
         return mutual_information(values, sample(moved, voxels))
 
-    found = {way: information(turn(*way)) for way in TURNS}
-    best = max(found, key=lambda way: found[way])
-    if found[best] - 1 <= CLEARLY * (information(np.eye(3)) - 1):
+    fits = {turn: information(rotation(*turn)) for turn in TESTED_TURNS}
+    best = max(fits, key=lambda turn: fits[turn])
+    if fits[best] - 1 <= WARNING_RATIO * (information(np.eye(3)) - 1):
         return []
     return [
         f"its registration is doubtful: turned by {best[1]:g} degrees about {'xyz'[best[0]]} it fits better"
@@ -165,17 +166,17 @@ def mutual_information(x: Array, y: Array, bins: int = 32) -> float:
         return 1.0
     clipped = [np.clip(values, *bounds) for values, bounds in zip((x, y), ranges, strict=True)]
     joint = np.histogram2d(clipped[0], clipped[1], bins=bins)[0] / len(x)
-    return of_joint(joint)
+    return joint_information(joint)
 
 
-def of_joint(joint: Array) -> float:
+def joint_information(joint: Array) -> float:
     """Normalised mutual information of a joint histogram of shares."""
     alone, both = sum(_entropy(joint.sum(axis)) for axis in (0, 1)), _entropy(joint)
     return float(alone / both) if both else 1.0
 
 
 def sample(values: Array, voxels: Array) -> Array:
-    """``values [X, Y, Z]`` at the places ``voxels [n, 3]``, linearly; 0 beyond the edge."""
+    """``values [X, Y, Z]`` at the positions ``voxels [n, 3]``, linearly; 0 beyond the edge."""
     from scipy.ndimage import map_coordinates
 
     return np.asarray(map_coordinates(values, voxels.T, order=1, output=np.float32))
@@ -184,8 +185,8 @@ def sample(values: Array, voxels: Array) -> Array:
 def resample(moving: Image, like: Image, fixed_to_moving: Array, order: Literal[1, 3] = 3) -> Array:
     """``moving`` at the voxels of ``like``, in one interpolation: B-splines of ``order``; 0 beyond its edge.
 
-    Splines overshoot at edges, so the result stays within the range of ``moving``. Its own voxels are read
-    as they are.
+    Splines overshoot at edges, so the result stays within the range of ``moving``. On its own grid it is
+    returned unchanged.
     """
     from scipy.ndimage import affine_transform
 
@@ -193,14 +194,14 @@ def resample(moving: Image, like: Image, fixed_to_moving: Array, order: Literal[
     matrix = np.linalg.inv(moving.affine) @ fixed_to_moving @ like.affine
     if values.shape == like.values.shape and np.allclose(matrix, np.eye(4), atol=1e-4):
         return values
-    found = affine_transform(
+    resampled = affine_transform(
         values, matrix, output_shape=like.values.shape, order=order, mode="grid-constant"
     )
-    return np.asarray(np.clip(found, values.min(), values.max()))
+    return np.asarray(np.clip(resampled, values.min(), values.max()))
 
 
-def turn(axis: int, degrees: float) -> Array:
-    """3x3 about an axis of RAS."""
+def rotation(axis: int, degrees: float) -> Array:
+    """3x3 rotation matrix about an axis of RAS."""
     cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     first, second = (axis + 1) % 3, (axis + 2) % 3
     matrix = np.eye(3)
@@ -210,9 +211,9 @@ def turn(axis: int, degrees: float) -> Array:
 
 
 def _pitched(degrees: float, from_: Array, to: Array) -> Array:
-    """The turn about the left-right axis that takes the point ``from_`` to the point ``to``."""
+    """The rotation about the left-right axis that takes the point ``from_`` to the point ``to``."""
     matrix = np.eye(4)
-    matrix[:3, :3] = turn(0, degrees)
+    matrix[:3, :3] = rotation(0, degrees)
     matrix[:3, 3] = to - matrix[:3, :3] @ from_
     return matrix
 
@@ -229,7 +230,7 @@ def _centre_of_mass(image: Image) -> Array:
 
 
 def load_ants() -> Any:
-    """The library, told to repeat itself bit for bit."""
+    """The library, set to give the same bits in every run."""
     os.environ |= {"ANTS_RANDOM_SEED": str(SEED), "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
     import ants
 
@@ -237,7 +238,7 @@ def load_ants() -> Any:
 
 
 def to_ants(ants: Any, image: Image) -> Any:
-    """The image as ANTs holds it; raises InputError for a sheared grid."""
+    """The image as an ANTs image; raises InputError for a sheared grid."""
     lps = _RAS_TO_LPS @ image.affine
     direction = lps[:3, :3] / image.spacing
     if np.abs(direction.T @ direction - np.eye(3)).max() > _SHEAR:

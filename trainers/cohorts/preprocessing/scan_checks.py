@@ -1,7 +1,7 @@
-"""What looks wrong with a scan: no brain, the other contrast, a field of view that is no head's.
+"""Checks of a scan: no brain, the other contrast, a field of view unlike a head's.
 
-Thresholds lie between the worst good scan and the best bad one of those measured: 4 real heads, 2 real
-extracted brains and 4 simulated heads against noise, a sphere, a cube and heads turned upside down.
+Thresholds are between the worst good and the best bad of the measured scans: 4 real heads, 2 real extracted
+brains and 4 simulated heads; noise, a sphere, a cube and heads turned upside down.
 """
 
 import numpy as np
@@ -19,15 +19,15 @@ MIN_SIMILARITY = 1.012  # good 1.013 and more, cube 1.011, a head upside down 1.
 MIN_CORRELATION = 0.15
 """With the T1w template, either sign: good 0.177 and more; noise, sphere, turned 64 mT heads 0.11 and less.
 
-It misses a cube (0.26) and a T1w head upside down (0.19): similarity or rim to core catch those.
+It misses a cube (0.26) and a T1w head upside down (0.19): similarity or rim to core find those.
 """
 MAX_CUT = 0.5  # half a head 1
 RIM_TO_CORE = (0.95, 1.05)
 """Grey rim over white core: T1w 0.88 and less, T2w 1.16 and more; a sphere and a cube 1.00."""
 
 
-def looks(scan: Image, stripped: Stripped, contrast: str) -> list[str]:
-    """One line for each thing that looks wrong with ``scan``, said to be ``contrast``; empty if none does."""
+def check_scan(scan: Image, stripped: Stripped, contrast: str) -> list[str]:
+    """Warnings about ``scan``, given as ``contrast``, a line each."""
     return [
         *_field_of_view(scan, stripped.mask),
         *_brain(scan, stripped),
@@ -38,7 +38,7 @@ def looks(scan: Image, stripped: Stripped, contrast: str) -> list[str]:
 def rim_to_core(scan: Image, mask: Array) -> float | None:
     """Median 3-10 mm below the edge of ``mask`` over that below 15 mm; None where there is no such core.
 
-    Grey matter lies outside and white matter inside: T1w gives less than 1 and T2w more, at any field, with
+    Grey matter is outside and white matter inside: T1w gives less than 1 and T2w more, at any field, with
     or without a skull, without registration. The first 3 mm are left out, as masks differ there.
     """
     from scipy.ndimage import distance_transform_edt
@@ -92,10 +92,10 @@ def _contrast(scan: Image, stripped: Stripped, contrast: str) -> list[str]:
     ratio = rim_to_core(scan, stripped.mask)
     if ratio is None:
         return []
-    seen = "T1" if ratio < RIM_TO_CORE[0] else "T2" if ratio > RIM_TO_CORE[1] else "neither T1 nor T2"
-    if seen == contrast:
+    measured = "T1" if ratio < RIM_TO_CORE[0] else "T2" if ratio > RIM_TO_CORE[1] else "neither T1 nor T2"
+    if measured == contrast:
         return []
-    return [f"said to be {contrast}w but looks like {seen}: grey rim over white core is {ratio:.2f}"]
+    return [f"said to be {contrast}w but looks like {measured}: grey rim over white core is {ratio:.2f}"]
 
 
 def _mm(values: Array) -> str:

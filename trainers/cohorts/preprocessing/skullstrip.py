@@ -1,7 +1,7 @@
-"""Brain masks: a given one, those of installed tools, or a head template laid over the scan (DATA.md A4).
+"""Brain masks: a given one, those of installed tools, or by registration of a head template (DATA.md A4).
 
-The template is a T1w head *with* its skull: a brain-only one swells to the scalp (DATA.md trap 12). Mutual
-information takes it to T1w and T2w scans alike. All of it runs on one thread and repeats bit for bit.
+The template is a T1w head *with* its skull: a brain-only one expands to the scalp (DATA.md trap 12). Mutual
+information registers it to T1w and T2w scans. All steps use one thread and are reproducible bit for bit.
 """
 
 import shutil
@@ -19,13 +19,13 @@ from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import (
     Image,
     Schedule,
+    joint_information,
     load_ants,
-    of_joint,
     register,
     resample,
+    rotation,
     sample,
     to_ants,
-    turn,
 )
 from trainers.data.arrays import Array
 from trainers.errors import InputError
@@ -38,20 +38,20 @@ BRAIN_ML = (900.0, 2100.0)
 
 _COMMANDS = {"hd-bet": "hd-bet", "synthstrip": "mri_synthstrip"}
 _TIMEOUT = 3600.0  # s; HD-BET on one slow core
-_HEAD_MM = 175.0  # from the top down: the neck would pull the centre of mass away
+_HEAD_MM = 175.0  # from the top down, without the neck, which would shift the centre of mass
 _MARGIN = 5  # voxels about the head
-_EXTRACTED_ZERO = 0.35  # share of exact zeros in the box of the non-zero voxels; see `looks_extracted`
-_EXTRACTED_CUT = 0.3  # a head cropped in the middle is brain-sized too, but it fills a face
+_EXTRACTED_ZERO = 0.35  # share of exact zeros in the box of the non-zero voxels; see `is_extracted`
+_EXTRACTED_CUT = 0.3  # a cropped head may have a brain's size, but it is cut by a face of the volume
 _AFFINE = Schedule((300, 150, 50), (4, 3, 2), (3, 2, 1))
 _COARSE = Schedule((200, 100), (4, 3), (3, 2), sampling=0.1)
 _TURNS = (0.0, -20.0, 20.0)  # degrees of pitch to start from
 _N4 = {"shrink_factor": 4, "convergence": {"iters": [15] * 3, "tol": 1e-7}}
-_REACH, _STEP = 8, 1.0  # mm that the refinement looks and moves along a normal
-_PRIOR = 3.0  # mm: how far a surface is expected to lie from the template's
+_REACH, _STEP = 8, 1.0  # mm: search range and step of the refinement along a normal
+_PRIOR = 3.0  # mm: expected distance of the surface from the template's
 _GAIN = 0.5  # neighbouring samples of a profile are not independent
-_SMOOTH = 8.0  # mm over which neighbours on the surface share their evidence
+_SMOOTH = 8.0  # mm over which the evidence is averaged on the surface
 _BINS = 32
-_GUARD = 0.10  # change of volume beyond which the refinement is not believed
+_GUARD = 0.10  # change of volume beyond which the refinement is rejected
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ class Stripped:
 def strip(scan: Image, method: BrainMask = "auto", given: Array | None = None) -> Stripped:
     """The brain of ``scan``: in RAS mm, any orientation; ``given`` is a mask on its grid.
 
-    ``auto`` takes the mask given, or a scan that is brain-extracted already, else the first of HD-BET,
-    SynthStrip and the template that is there. Raises InputError for a tool that is missing or fails, and for
+    ``auto`` takes the given mask, or a scan that is already brain-extracted, else the first available of
+    HD-BET, SynthStrip and the template. Raises InputError for a tool that is missing or fails, and for
     a scan without signal.
     """
     chosen = _choose(scan, given) if method == "auto" else method
@@ -87,8 +87,8 @@ def strip(scan: Image, method: BrainMask = "auto", given: Array | None = None) -
     return Stripped(mask, chosen, facts | {"brain_ml": round(float(mask.sum()) * scan.voxel_ml, 1)})
 
 
-def looks_extracted(scan: Image) -> bool:
-    """Whether only a brain is left: what differs from 0 is brain-sized, in one piece, among many zeros.
+def is_extracted(scan: Image) -> bool:
+    """Whether the scan is brain-extracted: its non-zero voxels are brain-sized, among many zeros.
 
     A head whose air was set to 0 is larger: with scalp, skull and face it fills 2.5 l and more once its
     dark bone is filled in.
@@ -113,13 +113,13 @@ def edge_cut(mask: Array) -> float:
 
 
 def _choose(scan: Image, given: Array | None) -> str:
-    if given is not None or looks_extracted(scan):
+    if given is not None or is_extracted(scan):
         return "given"
     return installed_tool()
 
 
 def installed_tool() -> str:
-    """What ``auto`` takes on this machine for a head: HD-BET, SynthStrip or the template."""
+    """The tool of ``auto`` for a head on this machine: HD-BET, SynthStrip or the template."""
     return next((name for name, command in _COMMANDS.items() if shutil.which(command)), "template")
 
 
@@ -136,7 +136,7 @@ def _by_tool(scan: Image, name: str) -> tuple[Array, dict[str, Any]]:
     program = shutil.which(_COMMANDS[name])
     if program is None:
         raise InputError(
-            f"--brain-mask {name}: {_COMMANDS[name]} is not installed; install it, or take template"
+            f"--brain-mask {name}: {_COMMANDS[name]} is not installed; install it, or use template"
         )
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "scan.nii.gz"), Path(folder, "out.nii.gz")
@@ -150,7 +150,7 @@ def _by_tool(scan: Image, name: str) -> tuple[Array, dict[str, Any]]:
         _call(name, arguments, folder)
         if not written.is_file():
             raise InputError(
-                f"--brain-mask {name}: {program} wrote no mask; try it by hand, or take template"
+                f"--brain-mask {name}: {program} wrote no mask; run it manually, or use template"
             )
         mask = np.asarray(nib.load(written).dataobj) > 0.5
     if mask.shape != scan.values.shape:
@@ -171,14 +171,14 @@ def _call(name: str, arguments: list[str], folder: str) -> None:
             errors="replace",
         )
     except subprocess.TimeoutExpired:
-        raise InputError(f"--brain-mask {name}: not done within {_TIMEOUT:.0f} s; take template") from None
+        raise InputError(f"--brain-mask {name}: not done within {_TIMEOUT:.0f} s; use template") from None
     except (subprocess.CalledProcessError, OSError) as error:
-        said = (getattr(error, "stderr", "") or str(error)).strip().splitlines() or ["no message"]
-        raise InputError(f"--brain-mask {name}: {arguments[0]} failed: {said[-1][:200]}") from None
+        lines = (getattr(error, "stderr", "") or str(error)).strip().splitlines() or ["no message"]
+        raise InputError(f"--brain-mask {name}: {arguments[0]} failed: {lines[-1][:200]}") from None
 
 
 @cache
-def template() -> tuple[Image, Image]:
+def head_template() -> tuple[Image, Image]:
     """The head and, 0 to 1, its brain, on one 2 mm RAS grid."""
     import nibabel as nib
 
@@ -188,13 +188,13 @@ def template() -> tuple[Image, Image]:
 
 
 def _by_template(scan: Image) -> tuple[Array, dict[str, Any]]:
-    head, brain = template()
+    head, brain = head_template()
     work = _unbiased(working_head(scan))
     matrix = _align(work)
     prior = resample(brain, work, matrix, order=1)
     surface, refined = _guarded(work, prior)
     inside = resample(Image(surface, work.affine), scan, np.eye(4), order=1) > 0
-    seen = resample(Image(np.ones(surface.shape), work.affine), scan, np.eye(4), order=1) > 0.5
+    visible = resample(Image(np.ones(surface.shape), work.affine), scan, np.eye(4), order=1) > 0.5
     facts = {
         "template": "pydeface 2.1.0 head, 2 mm",
         "antspyx": version("antspyx"),
@@ -204,7 +204,7 @@ def _by_template(scan: Image) -> tuple[Array, dict[str, Any]]:
         "correlation": round(correlation(work, matrix), 4),
         **refined,
     }
-    return inside & seen, facts
+    return inside & visible, facts
 
 
 def working_head(scan: Image) -> Image:
@@ -218,7 +218,7 @@ def working_head(scan: Image) -> Image:
     work = resample(Image(gaussian_filter(values, sigma), scan.affine), like, np.eye(4), order=1)
     head = _largest_opened(work > work.max() * 0.15)
     if not head.any():
-        raise InputError("brain mask: no head is seen in the scan")
+        raise InputError("brain mask: no head is visible in the scan")
     top = int(np.flatnonzero(head.any((0, 1)))[-1])
     head[:, :, : max(0, top - int(_HEAD_MM / SPACING))] = False
     cut = tuple(slice(max(0, s.start - _MARGIN), s.stop + _MARGIN) for s in slicing.box(head))
@@ -242,9 +242,9 @@ def _unbiased(work: Image) -> Image:
 
 
 def _align(work: Image) -> Array:
-    """The affine from the best of some coarse starts: a head that nods may end in a wrong optimum.
+    """The affine from the best of several coarse starts, as a nodding head may reach a wrong optimum.
 
-    They are judged inside the brain: head against air would outweigh it.
+    They are compared inside the brain, as the contrast of head and air would dominate.
     """
     starts = [_pitched(work, degrees) for degrees in _TURNS]
     coarse = [_matrix(work, start, _COARSE) @ start @ np.linalg.inv(work.affine) for start in starts]
@@ -253,32 +253,32 @@ def _align(work: Image) -> Array:
 
 
 def _matrix(work: Image, start: Array, schedule: Schedule) -> Array:
-    return register(Image(work.values, start), template()[0], "Affine", schedule)
+    return register(Image(work.values, start), head_template()[0], "Affine", schedule)
 
 
 def _pitched(work: Image, degrees: float) -> Array:
     """The affine of ``work`` turned about the left-right axis."""
-    rotation = np.eye(4)
-    rotation[:3, :3] = turn(0, degrees)
-    return np.asarray(rotation @ work.affine)
+    matrix = np.eye(4)
+    matrix[:3, :3] = rotation(0, degrees)
+    return np.asarray(matrix @ work.affine)
 
 
 def similarity(work: Image, head: Image, matrix: Array) -> float:
-    """Normalised mutual information (Studholme et al. 1999), 1 to 2, over the head that is in view."""
+    """Normalised mutual information (Studholme et al. 1999), 1 to 2, over the visible head."""
     moved = resample(head, work, matrix, order=1)
-    seen = (moved > 0.1 * head.values.max()) | (work.values > 0.15 * work.values.max())
-    joint = np.histogram2d(work.values[seen], moved[seen], bins=_BINS)[0]
-    return of_joint(joint / max(1, seen.sum()))
+    visible = (moved > 0.1 * head.values.max()) | (work.values > 0.15 * work.values.max())
+    joint = np.histogram2d(work.values[visible], moved[visible], bins=_BINS)[0]
+    return joint_information(joint / max(1, visible.sum()))
 
 
 def correlation(work: Image, matrix: Array) -> float:
     """Correlation of a scan with the T1w template inside the template's brain; 0 where one is constant."""
-    head, brain = template()
+    head, brain = head_template()
     voxels = np.argwhere(brain.values > 0.5)
     to_work = np.linalg.inv(matrix @ work.affine) @ head.affine
-    places = voxels @ to_work[:3, :3].T + to_work[:3, 3]
-    seen = ((places >= 0) & (places <= np.array(work.values.shape) - 1)).all(1)
-    inside = sample(work.values, places[seen]), head.values[tuple(voxels[seen].T)]
+    positions = voxels @ to_work[:3, :3].T + to_work[:3, 3]
+    visible = ((positions >= 0) & (positions <= np.array(work.values.shape) - 1)).all(1)
+    inside = sample(work.values, positions[visible]), head.values[tuple(voxels[visible].T)]
     return float(np.corrcoef(*inside)[0, 1]) if all(part.size and np.ptp(part) for part in inside) else 0.0
 
 
@@ -294,12 +294,12 @@ def _guarded(work: Image, prior: Array) -> tuple[Array, dict[str, Any]]:
 
 
 def refine(values: Array, distance: Array) -> Array:
-    """Move the surface ``distance = 0`` (mm, positive inside) to where rim and shell part best.
+    """Move the surface ``distance = 0`` (mm, positive inside) to where rim and shell separate best.
 
     Along each normal the evidence that a sample belongs to the rim (6 mm inside) rather than to the shell
-    (6 mm outside) is summed, shared with the neighbours on the surface and weighed against a Gaussian prior.
-    Learnt from the scan itself, it fits any contrast. Its mean shift is taken out: T1w cannot tell CSF from
-    bone, so the template decides on the volume and the scan on the shape.
+    (6 mm outside) is summed, averaged with neighbours on the surface and combined with a Gaussian prior.
+    Learnt from the scan itself, it works with any contrast. The mean shift is removed: T1w does not separate
+    CSF from bone, so the template determines the volume and the scan the shape.
     """
     from scipy.ndimage import distance_transform_edt, gaussian_filter, map_coordinates
 
@@ -335,7 +335,7 @@ def _spread(near: Array, values: Array) -> Array:
 
 
 def _evidence(values: Array, distance: Array) -> Array:
-    """Logarithm of how much likelier each voxel's intensity is in the rim than in the shell."""
+    """Logarithm of the likelihood ratio of rim to shell for each voxel's intensity."""
     from scipy.ndimage import gaussian_filter1d
 
     high = 1.3 * np.percentile(values[distance > 3 * SPACING], 99.5)

@@ -3,27 +3,14 @@
 Shapes: N slices, H rows, W columns. Rows run from anterior to posterior, columns from left to right.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from trainers.data.arrays import Array, separable
+from trainers.data.grid import BACKGROUND, PERCENTILES, Grid
 from trainers.errors import InputError
 
-BACKGROUND = -1.0
-PERCENTILES = (0.5, 99.5)
 MIN_BRAIN_FRACTION = 0.10
-
-
-@dataclass(frozen=True)
-class Grid:
-    """The in-plane working grid: ``shape`` (rows, columns) and ``spacing`` (mm)."""
-
-    shape: tuple[int, int]
-    spacing: float
-
-
-GRIDS = {"2mm": Grid((112, 96), 2.0), "1mm": Grid((224, 192), 1.0)}
+"""Least share of brain in a slice that is kept."""
 
 
 def box(mask: Array, margin: tuple[int, ...] = (0, 0, 0)) -> tuple[slice, ...]:
@@ -56,7 +43,7 @@ def working_slices(
 ) -> tuple[Array, Array]:
     """A skull-stripped RAS volume ``[X, Y, Z]`` -> normalised working slices ``[N, H, W]`` and their mask.
 
-    Percentiles are the whole volume's; ``planes`` picks the N slices; ``spacing`` is (row, column).
+    Percentiles are the whole volume's; ``planes`` selects the N slices; ``spacing`` is (row, column).
     """
     positive = normalise(values, mask) - BACKGROUND
     slices, inside = take_planes(positive, planes), take_planes(mask, planes)
@@ -103,7 +90,7 @@ def resample_masked(
     shape: tuple[int, int],
     spacing_out: tuple[float, float],
 ) -> tuple[Array, Array]:
-    """As :func:`resample` without letting the zeros outside darken the rim; returns (slices, mask).
+    """As :func:`resample` without darkening of the rim by the zeros outside; returns (slices, mask).
 
     Normalised convolution (Knutsson & Westin 1993): the weights are renormalised inside the mask.
     """
@@ -114,10 +101,10 @@ def resample_masked(
 
 
 def crop_pad(slices: Array, shape: tuple[int, int], fill: float = 0.0) -> Array:
-    """Crop or pad ``[N, H, W]`` about the centre to ``shape``; its own inverse on what was kept."""
+    """Crop or pad ``[N, H, W]`` about the centre to ``shape``; its own inverse on the common part."""
     out = np.full((len(slices), *shape), fill, slices.dtype)
-    kept, taken = zip(*(_overlap(n, m) for n, m in zip(slices.shape[1:], shape, strict=True)), strict=True)
-    out[:, kept[0], kept[1]] = slices[:, taken[0], taken[1]]
+    target, source = zip(*(_overlap(n, m) for n, m in zip(slices.shape[1:], shape, strict=True)), strict=True)
+    out[:, target[0], target[1]] = slices[:, source[0], source[1]]
     return out
 
 
@@ -128,9 +115,9 @@ def _overlap(n: int, m: int) -> tuple[slice, slice]:
 
 
 def full_shape(shape: tuple[int, int], spacing: tuple[float, float], grid: Grid) -> tuple[int, int]:
-    """Size that holds a native slice at the spacing of ``grid``, before the crop.
+    """Size of a native slice at the spacing of ``grid``, before the crop.
 
-    Even where it must be resampled, so that the crop keeps the centre; as it is where the spacing fits.
+    Rounded up to even if it is resampled, so that the crop keeps the centre; unchanged at equal spacing.
     """
     rows, columns = (_full_size(n, d / grid.spacing) for n, d in zip(shape, spacing, strict=True))
     return rows, columns

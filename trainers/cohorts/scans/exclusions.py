@@ -1,4 +1,4 @@
-"""The one table in which a person keeps visits out of a cohort, or lets flagged ones in."""
+"""The table in which a person excludes visits from a cohort, or includes flagged ones."""
 
 import csv
 import io
@@ -13,18 +13,18 @@ from trainers.errors import InputError
 from trainers.files import write_text
 
 COLUMNS = ("visit", "exclude", "reason", "note")
-"""``reason`` is ours; ``note`` is the person's, and stays."""
+"""``reason`` is rewritten in each run; ``note`` is the person's and is kept."""
 ANSWERS = ("yes", "no", "")
 
 
 @dataclass(frozen=True)
 class Exclusions:
-    """What the table says: ``yes`` keeps a visit out, ``no`` lets a flagged one in, empty leaves it open."""
+    """The table: ``yes`` excludes a visit, ``no`` includes a flagged one, empty is undecided."""
 
     answers: Mapping[str, str]
     """By visit (``sub-0011_ses-01_64mT``) or by volunteer (``sub-0011``)."""
     notes: Mapping[str, str] = field(default_factory=dict)
-    """What the person wrote beside, by the same names."""
+    """The person's notes, by the same names."""
 
     @classmethod
     def read(cls, path: Path) -> "Exclusions":
@@ -39,18 +39,18 @@ class Exclusions:
         for row in rows:
             answer = (row["exclude"] or "").strip().lower()
             if answer not in ANSWERS:
-                place = f"{path}: line {rows.line_num}: exclude"
-                raise InputError(f"{place}: {answer!r} is not allowed; allowed: yes, no or empty")
+                line = f"{path}: line {rows.line_num}: exclude"
+                raise InputError(f"{line}: {answer!r} is not allowed; allowed: yes, no or empty")
             name = (row["visit"] or "").strip()
             if {answer, before := answers.get(name, "")} == {"yes", "no"}:
-                told = f"{name} is {before!r} in a line above and {answer!r} here"
-                raise InputError(f"{path}: line {rows.line_num}: {told}; allowed: one answer")
+                message = f"{name} is {before!r} in a line above and {answer!r} here"
+                raise InputError(f"{path}: line {rows.line_num}: {message}; allowed: one answer")
             answers[name] = answer or before
             notes[name] = (row.get("note") or "").strip() or notes.get(name, "")
         return cls(answers, notes)
 
     def require_known(self, path: Path, visits: Iterable[Visit]) -> None:
-        """Raises InputError for an answer about a visit or volunteer that is not there."""
+        """Raises InputError for an answer about an unknown visit or volunteer."""
         known = {name for visit in visits for name in (visit.id, visit.subject)}
         for name, answer in self.answers.items():
             if answer and name not in known:
@@ -60,11 +60,11 @@ class Exclusions:
                 )
 
     def of(self, visit: Visit) -> str:
-        """``yes``, ``no`` or nothing."""
+        """``yes``, ``no`` or empty."""
         return self.answers.get(visit.id) or self.answers.get(visit.subject, "")
 
     def write(self, path: Path, visits: Iterable[Visit], reasons: Mapping[str, str]) -> None:
-        """The table anew: every visit with its answer, why it is set aside, its note; other rows stay."""
+        """Write the table: every visit with its answer, reason of exclusion and note; other rows are kept."""
         names = [visit.id for visit in visits]
         names += [name for name in self.answers if name not in names]
         lines = {n: (self.answers.get(n, ""), reasons.get(n, ""), self.notes.get(n, "")) for n in names}

@@ -1,4 +1,4 @@
-"""What a person looks at of a prepared visit: planes with the brain's outline, and intensity histograms."""
+"""Previews of a prepared visit for review: planes with the brain's outline, and intensity histograms."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ BINS = 48
 _OUTLINE = np.array([255, 96, 64], np.uint8)
 
 
-def look(
+def preview(
     volumes: Mapping[str, Array], mask: Array, spacing: Array, slices: Mapping[str, Array]
 ) -> dict[str, Array]:
     """Pictures [H, W, 3] of uint8 ``picture <volume>`` and histograms [BINS] ``histogram <contrast>``.
@@ -21,18 +21,20 @@ def look(
     A picture shows the three middle planes of a RAS volume with the outline of ``mask``; a histogram counts
     the intensities of the working ``slices`` inside the brain, from -1 to 1, and sums to 1.
     """
-    found = {f"picture {name}": picture(values, mask, spacing) for name, values in volumes.items()}
+    previews = {f"picture {name}": picture(values, mask, spacing) for name, values in volumes.items()}
     inside = slices["mask"] > 0
     for contrast in (name for name in slices if name != "mask"):
         counts, _ = np.histogram(slices[contrast][inside], BINS, (-1, 1))
-        found[f"histogram {contrast}"] = (counts / max(1, counts.sum())).astype(np.float32)
-    return found
+        previews[f"histogram {contrast}"] = (counts / max(1, counts.sum())).astype(np.float32)
+    return previews
 
 
 def picture(values: Array, mask: Array, spacing: Array) -> Array:
     """Axial, coronal and sagittal plane through the middle of ``mask``, side by side, its outline in red."""
     middle = (
-        [int(np.median(found)) for found in np.nonzero(mask)] if mask.any() else [n // 2 for n in mask.shape]
+        [int(np.median(indices)) for indices in np.nonzero(mask)]
+        if mask.any()
+        else [n // 2 for n in mask.shape]
     )
     low, high = np.percentile(values[mask] if mask.any() else values, (0.5, 99.5))
     unit = np.clip((values - low) / max(high - low, 1e-9), 0, 1)

@@ -1,4 +1,4 @@
-"""Who trains, who validates, who tests: by volunteer, never by scanning session (DATA.md trap 10, D5)."""
+"""The split into training, validation and test: by volunteer, never by session (DATA.md trap 10, D5)."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ def paired(visits: Sequence[Visit]) -> set[str]:
 def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str, str]:
     """The split of every volunteer.
 
-    Paired volunteers never train: ``val`` of them, drawn by ``seed``, validate and the others test. Where
-    nobody is paired, ``val`` and ``test`` volunteers with 64 mT scans alone stand in. What the source
-    decides is kept; a volunteer in two splits, paired and in training, or unpaired where a comparison needs
-    pairs, raises InputError. The order in which volunteers are drawn is by their own names, so that few
-    change their split when others come or go; a study keeps the cohort that it was begun on.
+    Paired volunteers never train: ``val`` of them, drawn by ``seed``, validate and the others test. If
+    nobody is paired, ``val`` and ``test`` volunteers with 64 mT scans alone are drawn. Splits that the source
+    gives are kept. Raises InputError for a volunteer in two splits, paired and in training, or unpaired where
+    pairs are needed. The draw depends on each volunteer's name, so that few change their split when others
+    are added or removed.
     """
-    splits = _decided(visits)
+    splits = _given_splits(visits)
     both = paired(visits)
     if leaked := sorted(subject for subject in both if splits.get(subject) == "train"):
         raise InputError(
@@ -31,13 +31,13 @@ def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str,
         )
     drawn = both or {v.subject for v in visits if v.domain == "64mT"}
     order = sorted(drawn - splits.keys(), key=lambda subject: _draw(subject, seed))
-    wanted, further = (
+    val_count, test_count = (
         max(0, most - sum(splits.get(subject) == split for subject in drawn))
         for split, most in (("val", val), ("test", test))
     )
-    held = len(order) if both else wanted + further
-    for i, subject in enumerate(order[:held]):
-        splits[subject] = "val" if i < wanted else "test"
+    drawn_count = len(order) if both else val_count + test_count
+    for i, subject in enumerate(order[:drawn_count]):
+        splits[subject] = "val" if i < val_count else "test"
     _require_comparable(visits, splits)
     return {visit.subject: splits.get(visit.subject, "train") for visit in visits}
 
@@ -50,11 +50,11 @@ def _require_comparable(visits: Sequence[Visit], splits: Mapping[str, str]) -> N
         pairs = any(v.subject in both for v in members)
         for visit in (v for v in members if v.subject not in both and (pairs or v.domain == "3T")):
             other = "3 T" if visit.domain == "64mT" else "64 mT"
-            told = f"is in {split} and was not scanned at {other}, as pairs are"
-            raise InputError(f"{visit.subject}: {told}; allowed: pairs, or none at 3 T")
+            message = f"is in {split} and was not scanned at {other}, as pairs are"
+            raise InputError(f"{visit.subject}: {message}; allowed: pairs, or none at 3 T")
 
 
-def _decided(visits: Sequence[Visit]) -> dict[str, str]:
+def _given_splits(visits: Sequence[Visit]) -> dict[str, str]:
     splits: dict[str, str] = {}
     for visit in visits:
         if visit.split and visit.split not in SPLITS:

@@ -1,4 +1,4 @@
-"""Tables of text that a person may have edited: CSV and TSV."""
+"""CSV and TSV tables."""
 
 import csv
 import io
@@ -8,7 +8,7 @@ from trainers.errors import InputError
 
 
 def rows(path: Path, delimiter: str = ",") -> "csv.DictReader[str]":
-    """The rows of a table, by the columns of its first line; raises InputError where it is no text."""
+    """The rows of a table, by the columns of its first line; raises InputError where it is not UTF-8."""
     try:
         text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""One visit from its files to published working slices: what a Ray task runs, and skips where it was run.
+"""One visit from its files to published working slices: one Ray task, skipped if done before.
 
 <folder>/<visit>-<hash8>/slices.safetensors, native.safetensors, look.safetensors, manifest.json
 """
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trainers import weights
 from trainers.cohorts.preprocessing import nifti, registration, skullstrip, slicing
-from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, near, read
+from trainers.cohorts.preprocessing.examination import Examination, dilate, examine, image_of, read
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
@@ -26,35 +26,36 @@ from trainers.cohorts.scans import previews
 from trainers.cohorts.scans.visits import Visit
 from trainers.config import digest
 from trainers.data.arrays import Array
+from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.errors import InputError
 
 RECIPE = "intake-1"
-"""Raise it with any change to the slices: a visit prepared before must not pass for one prepared after."""
+"""Part of a visit's key: raise it with any change to the slices."""
 SUPPORT = (8, 8, 8)
-"""Voxels around the brain that its interpolation can feel."""
+"""Voxels around the brain that its interpolation may read."""
 
 
 @dataclass(frozen=True)
-class Intake:
+class VisitSettings:
     """How visits are prepared, and where they are kept."""
 
     folder: Path
     size: str
-    """A key of :data:`trainers.cohorts.preprocessing.slicing.GRIDS`."""
+    """A key of :data:`trainers.data.grid.GRIDS`."""
     brain_mask: BrainMask
 
 
 @dataclass(frozen=True)
-class Order:
-    """One visit to prepare; a 3 T one goes to the frame of a prepared 64 mT visit."""
+class VisitTask:
+    """One visit to prepare; a 3 T visit is resampled to the frame of a prepared 64 mT visit, its target."""
 
     visit: Visit
     target: Path | None = None
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What became of a visit: published to ``folder``, or set aside for a ``reason``."""
+class VisitResult:
+    """Where a visit was published, or the ``reason`` for which it is excluded."""
 
     visit: Visit
     folder: Path | None
@@ -62,50 +63,52 @@ class Taken:
 
     @property
     def usable(self) -> bool:
-        """Whether it may enter a cohort."""
+        """Whether the visit may be part of a cohort."""
         return self.folder is not None and not self.reason
 
 
-def take(intake: Intake, order: Order) -> Taken:
-    """Prepare one visit, unless it was before; a failing one is set aside and does not stop the others."""
+def prepare_visit(settings: VisitSettings, task: VisitTask) -> VisitResult:
+    """Prepare one visit, unless that was done before; an error excludes it and does not stop the others."""
     try:
-        return Taken(order.visit, _publish(intake, order))
+        return VisitResult(task.visit, _prepare(settings, task))
     except InputError as error:
-        return Taken(order.visit, None, str(error))
-    except Exception as error:  # a bug in one visit: its traceback is kept, the cohort goes on
-        intake.folder.mkdir(parents=True, exist_ok=True)
-        log = intake.folder / f"{order.visit.id}.traceback.txt"
+        return VisitResult(task.visit, None, str(error))
+    except Exception as error:  # a bug: its traceback is kept, the other visits are prepared
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        log = settings.folder / f"{task.visit.id}.traceback.txt"
         log.write_text(traceback.format_exc())
-        return Taken(order.visit, None, f"{error.__class__.__name__}: {error} (see {log})")
+        return VisitResult(task.visit, None, f"{error.__class__.__name__}: {error} (see {log})")
 
 
-def _publish(intake: Intake, order: Order) -> Path:
-    visit = order.visit
+def _prepare(settings: VisitSettings, task: VisitTask) -> Path:
+    visit = task.visit
     if missing := {"T1", "T2"} - set(visit.scans):
         raise InputError(
             f"{visit.id}: has no {' and no '.join(sorted(missing))} scan; allowed: both contrasts"
         )
-    if absent := [path for path in files(visit).values() if not path.is_file()]:
+    if absent := [path for path in input_files(visit).values() if not path.is_file()]:
         raise InputError(f"{absent[0]}: no such file; allowed: {nifti.FORMS}")
-    inputs = {name: weights.file_sha256(path) for name, path in files(visit).items()}
-    onto = weights.read_manifest(order.target)["key"] if order.target else "its own space"
-    key = digest(*inputs.values(), *settings(intake), onto)
-    folder = intake.folder / f"{visit.id}-{key[:8]}"
+    inputs = {name: weights.file_sha256(path) for name, path in input_files(visit).items()}
+    onto = weights.read_manifest(task.target)["key"] if task.target else "its own space"
+    key = digest(*inputs.values(), *content_settings(settings), onto)
+    folder = settings.folder / f"{visit.id}-{key[:8]}"
     if (folder / weights.MANIFEST).is_file():
         return folder
     started = time.perf_counter()
     given = None if visit.mask is None else nifti.read(visit.mask)
-    examination = examine(read(visit.scans), intake.brain_mask, given)
-    tensors, found = _onto(examination, order.target) if order.target else _native(examination, intake)
+    examination = examine(read(visit.scans), settings.brain_mask, given)
+    tensors, placement = (
+        _in_target_space(examination, task.target) if task.target else _in_own_space(examination, settings)
+    )
     facts = {
         "key": key,
-        "visit": plain(replace(visit, split="")),  # a split may change, the slices stay
+        "visit": visit_to_json(replace(visit, split="")),  # a split may change, the slices stay
         "inputs": inputs,
-        "settings": list(settings(intake)),
+        "settings": list(content_settings(settings)),
         "slices": int(slicing.keep(tensors["slices"]["mask"].numpy()).sum()),
         **examination.facts(),
-        **found,
-        "warnings": [*examination.warnings, *found.get("warnings", [])],
+        **placement,
+        "warnings": [*examination.warnings, *placement.get("warnings", [])],
         "seconds": round(time.perf_counter() - started, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
@@ -113,10 +116,10 @@ def _publish(intake: Intake, order: Order) -> Path:
     return folder
 
 
-def settings(intake: Intake) -> tuple[str, ...]:
-    """All that changes a visit's slices but its files: recipe, size, mask method and software versions."""
-    tool = skullstrip.installed_tool() if intake.brain_mask == "auto" else intake.brain_mask
-    return (RECIPE, intake.size, intake.brain_mask, tool, *versions())
+def content_settings(settings: VisitSettings) -> tuple[str, ...]:
+    """All that determines a visit's slices beside its files: recipe, size, mask method, software versions."""
+    tool = skullstrip.installed_tool() if settings.brain_mask == "auto" else settings.brain_mask
+    return (RECIPE, settings.size, settings.brain_mask, tool, *versions())
 
 
 def versions() -> list[str]:
@@ -125,50 +128,51 @@ def versions() -> list[str]:
     return [f"{name} {importlib.metadata.version(name)}" for name in names]
 
 
-def files(visit: Visit) -> dict[str, Path]:
-    """The files that a visit reads."""
+def input_files(visit: Visit) -> dict[str, Path]:
+    """The files of a visit: its scans and its mask."""
     return {**visit.scans, **({"mask": visit.mask} if visit.mask else {})}
 
 
-def plain(visit: Visit) -> dict[str, Any]:
-    """A visit as plain values."""
+def visit_to_json(visit: Visit) -> dict[str, Any]:
+    """A visit as JSON values."""
     return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(visit).items()}
 
 
-Found = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
+Prepared = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
+"""Groups of tensors to publish, and facts for the manifest."""
 
 
-def _native(examination: Examination, intake: Intake) -> Found:
-    """Slices of a 64 mT visit in its own space, and what 3 T visits need to come to it."""
-    frame = Frame.of(examination.mask, examination.first.affine, slicing.GRIDS[intake.size])
+def _in_own_space(examination: Examination, settings: VisitSettings) -> Prepared:
+    """Slices of a 64 mT visit in its own space, and the T1 volume to which 3 T visits are registered."""
+    frame = Frame.of(examination.mask, examination.first.affine, GRIDS[settings.size])
     volumes = examination.volumes
     cut = {contrast: frame.slices(values, examination.mask) for contrast, values in volumes.items()}
     slices = {contrast: pair[0] for contrast, pair in cut.items()} | {"mask": cut["T1"][1]}
     native = {"T1": np.where(examination.mask, volumes["T1"], 0), "mask": examination.mask}
     tensors = {"slices": _tensors(slices), "native": _tensors(native)}
-    tensors["look"] = _tensors(previews.look(volumes, examination.mask, examination.first.spacing, slices))
+    tensors["look"] = _tensors(previews.preview(volumes, examination.mask, examination.first.spacing, slices))
     return tensors, {"frame": frame.facts()}
 
 
-def _onto(examination: Examination, target: Path) -> Found:
+def _in_target_space(examination: Examination, target: Path) -> Prepared:
     """Slices of a 3 T visit, resampled once to the working pixels of a 64 mT visit."""
     frame = Frame.read(weights.read_manifest(target)["frame"])
     native = weights.read_tensors(target, "native")
     fixed = Image(native["T1"].numpy(), frame.affine)
     moving = Image(np.where(examination.mask, examination.first.values, 0), examination.first.affine)
     region = native["mask"].numpy() > 0
-    to_visit = registration.rigid(fixed, moving, near(region, fixed.spacing))
+    to_visit = registration.rigid(fixed, moving, dilate(region, fixed.spacing))
     slices = onto_frame(examination, frame, to_visit)
     moved = registration.resample(moving, fixed, to_visit, order=1)
     facts = {
-        "warnings": registration.doubts(fixed, moved, region),
+        "warnings": registration.rotation_warnings(fixed, moved, region),
         "target": target.name,
         "target_to_visit": to_visit.tolist(),
         "similarity_to_target": registration.mutual_information(fixed.values[region], moved[region]),
     }
-    look = previews.look(examination.volumes, examination.mask, examination.first.spacing, slices)
-    look["picture T1 on its 64 mT brain"] = previews.picture(moved, region, fixed.spacing)
-    return {"slices": _tensors(slices), "look": _tensors(look)}, facts
+    preview = previews.preview(examination.volumes, examination.mask, examination.first.spacing, slices)
+    preview["picture T1 on its 64 mT brain"] = previews.picture(moved, region, fixed.spacing)
+    return {"slices": _tensors(slices), "look": _tensors(preview)}, facts
 
 
 def onto_frame(examination: Examination, frame: Frame, to_visit: Array) -> dict[str, Array]:
@@ -177,16 +181,16 @@ def onto_frame(examination: Examination, frame: Frame, to_visit: Array) -> dict[
     inside = registration.resample(brain, like, to_visit, order=1) > 0.5
     slices = {"mask": slicing.axial(inside)}
     for contrast, values in examination.volumes.items():
-        low, high = np.percentile(values[examination.mask], slicing.PERCENTILES)
+        low, high = np.percentile(values[examination.mask], PERCENTILES)
         scan = _brain_alone(image_of(examination.scans[contrast]), brain, examination.to_scan[contrast])
         scan = _band_limited(scan, frame.grid.spacing)
-        found = registration.resample(scan, like, examination.to_scan[contrast] @ to_visit)
-        slices[contrast] = slicing.axial(slicing.rescale(found, inside, float(low), float(high)))
+        resampled = registration.resample(scan, like, examination.to_scan[contrast] @ to_visit)
+        slices[contrast] = slicing.axial(slicing.rescale(resampled, inside, float(low), float(high)))
     return slices
 
 
 def _brain_alone(scan: Image, brain: Image, to_scan: Array) -> Image:
-    """Beyond the brain its nearest voxel goes on: neither skull nor black is mixed into the rim."""
+    """Voxels outside the brain take the nearest brain value: interpolation mixes in no skull or black."""
     from scipy.ndimage import distance_transform_edt
 
     inside = registration.resample(brain, scan, np.linalg.inv(to_scan), order=1) > 0.5
@@ -197,7 +201,7 @@ def _brain_alone(scan: Image, brain: Image, to_scan: Array) -> Image:
 
 
 def _band_limited(scan: Image, spacing: float) -> Image:
-    """Smoothed in plane to the resolution of coarser pixels, as otherwise noise and edges alias."""
+    """The scan, smoothed in plane to the resolution of coarser pixels against aliasing."""
     from scipy.ndimage import gaussian_filter
 
     sigma = np.sqrt(np.clip((spacing / scan.spacing) ** 2 - 1, 0, None)) / np.sqrt(8 * np.log(2))

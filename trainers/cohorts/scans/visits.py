@@ -1,4 +1,4 @@
-"""What a cohort source finds: one visit is one person in one scanner once."""
+"""A visit: one person scanned in one session at one field strength."""
 
 import os
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Visit:
 
     @property
     def scans(self) -> dict[str, Path]:
-        """The scans that there are, by contrast."""
+        """The existing scans, by contrast."""
         found = {"T1": self.t1, "T2": self.t2}
         return {contrast: path for contrast, path in found.items() if path}
 
@@ -36,12 +36,12 @@ class Visit:
 
 def files_below(folder: Path) -> list[Path]:
     """Every file below a folder, sorted; links to folders are followed, once each."""
-    found, seen = [], set()
-    for place, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
+    files, visited = [], set()
+    for current, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(current)
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
-        found += [Path(place, name) for name in names]
-    return sorted(found)
+        visited.add(real)
+        files += [Path(current, name) for name in names]
+    return sorted(files)

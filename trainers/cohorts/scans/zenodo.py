@@ -1,9 +1,9 @@
 """Leiden's 64 mT scans of 65 volunteers, 11 of them at 3 T too: DOI 10.5281/zenodo.15374449 (DATA.md A1).
 
-The names are close to BIDS, not of it (``sub-0011_ses-01_run-2_T1w_acq-localizer.nii.gz``): whatever order,
-case or separator they come in, only subject, session, run, resolution and contrast are looked for.
+The names resemble BIDS but do not follow it (``sub-0011_ses-01_run-2_T1w_acq-localizer.nii.gz``). Subject,
+session, run, resolution and contrast are recognised in any order, case and separator.
 
-No list says who is paired: a volunteer with visits in both domains is.
+There is no list of paired volunteers: one with visits in both domains is paired.
 """
 
 import re
@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from trainers.cohorts.scans.visits import Visit, files_below
 from trainers.errors import InputError
 
-FIELDS: dict[str, re.Pattern[str]] = {
+DOMAIN_PATTERNS: dict[str, re.Pattern[str]] = {
     "64mT": re.compile(r"(?<![a-z0-9.])64[-_ ]?mt(?![a-z0-9])", re.IGNORECASE),
     "3T": re.compile(r"(?<![a-z0-9.])3(?:\.0)?[-_ ]?t(?![a-z0-9])", re.IGNORECASE),
 }
@@ -29,8 +29,8 @@ NIFTI = re.compile(r".+\.nii(?:\.gz)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Scan:
-    """What the path of one file says."""
+class ScanName:
+    """The information in the path of one file."""
 
     subject: str
     session: str
@@ -40,7 +40,7 @@ class Scan:
     """Resolution (highres above unnamed above lowres), then run: of several the highest is taken."""
 
 
-def parse(name: str) -> Scan | None:
+def parse(name: str) -> ScanName | None:
     """The T1w or T2w scan that a path below the archive's root names, None for any other file."""
     parts = PurePosixPath(name).parts
     if (
@@ -56,11 +56,11 @@ def parse(name: str) -> Scan | None:
     run = RUN.search(parts[-1])
     rank = (high - low, int(run[1]) if run else 0)
     session = _nearest(SESSION, parts)
-    return Scan(f"sub-{subject}", f"ses-{session}" if session else "", domain, contrast[1].upper(), rank)
+    return ScanName(f"sub-{subject}", f"ses-{session}" if session else "", domain, contrast[1].upper(), rank)
 
 
 def wanted(name: str) -> bool:
-    """Whether a member of the archive is a scan to unpack, or what describes the set."""
+    """Whether a member of the archive is a scan, or describes the data set."""
     described = name.lower().endswith((".json", ".tsv")) and not any(map(_is_hidden, name.split("/")))
     return described or parse(name) is not None
 
@@ -85,7 +85,7 @@ def visits(folder: Path) -> list[Visit]:
     return sorted(Visit(*key, scans.get("T1"), scans.get("T2")) for key, scans in paths.items())
 
 
-def _scans(folder: Path) -> Iterator[tuple[Path, Scan]]:
+def _scans(folder: Path) -> Iterator[tuple[Path, ScanName]]:
     for path in files_below(folder):
         scan = parse(path.relative_to(folder).as_posix())
         if scan is not None and path.is_file():
@@ -93,20 +93,20 @@ def _scans(folder: Path) -> Iterator[tuple[Path, Scan]]:
 
 
 def _nearest(pattern: re.Pattern[str], parts: tuple[str, ...]) -> str | None:
-    """What the part nearest to the file says, in lower case."""
+    """The match in the part of the path nearest to the file, in lower case."""
     found = (pattern.search(part) for part in reversed(parts))
     return next((match[1].lower() for match in found if match), None)
 
 
 def _domain(parts: tuple[str, ...]) -> str | None:
-    """By the nearest part that names one field strength: the archive's own name has both."""
+    """The domain in the nearest part that names exactly one: the archive's own name has both."""
     for part in reversed(parts):
-        named = [domain for domain, field in FIELDS.items() if field.search(part)]
+        named = [domain for domain, field in DOMAIN_PATTERNS.items() if field.search(part)]
         if len(named) == 1:
             return named[0]
     return None
 
 
 def _is_hidden(part: str) -> bool:
-    """Also what macOS adds to a zip."""
+    """Hidden files, and those that macOS adds to a zip."""
     return part.startswith(".") or part == "__MACOSX"

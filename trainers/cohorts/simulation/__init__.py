@@ -1,0 +1,1 @@
+"""The simulated MRI of the phantom: anatomy, deformation, physics and imaging."""

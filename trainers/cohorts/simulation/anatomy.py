@@ -1,4 +1,4 @@
-"""The template anatomy of the phantom: the MNI152 tissue maps that nilearn's wheel carries."""
+"""The template anatomy of the phantom: the MNI152 tissue maps in nilearn's wheel."""
 
 import hashlib
 import importlib.util
@@ -25,7 +25,7 @@ _DEEP_BOX = ((-31.0, 31.0), (-34.0, 22.0), (-10.0, 20.0))  # MNI mm: thalamus, c
 class Template:
     """Tissue probabilities ``[4, X, Y, Z]`` (WM, GM, deep GM, CSF), soft brain mask and RAS affine.
 
-    The probabilities sum to one everywhere: what lies around the brain counts as CSF until masked.
+    The probabilities sum to one everywhere: the surroundings of the brain count as CSF until masked.
     """
 
     tissues: Array
@@ -55,8 +55,8 @@ def tissue_hashes() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def template(size: str) -> Template:
-    """The template at ``2mm`` or ``1mm``; kept in memory, as every subject of a process needs it."""
+def tissue_template(size: str) -> Template:
+    """The template at ``2mm`` or ``1mm``; cached, as every subject needs it."""
     import nibabel
 
     images = {kind: nibabel.load(path) for kind, path in tissue_files().items()}

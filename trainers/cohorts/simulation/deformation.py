@@ -61,7 +61,7 @@ def random_affine(rng: np.random.Generator, spacing: float) -> tuple[Array, Arra
 
 
 def random_coordinates(rng: np.random.Generator, shape: tuple[int, ...], spacing: float) -> Tensor:
-    """Where each voxel of a subject ``[3, *shape]`` lies in the template: affine after diffeomorphism."""
+    """Template coordinates of each voxel of a subject ``[3, *shape]``: affine after diffeomorphism."""
     half = tuple((n + 1) // 2 for n in shape)
     half_spacing = spacing * (shape[0] - 1) / (half[0] - 1)
     warp = enlarge(exponential(velocity(rng, half, half_spacing)), shape)
@@ -78,10 +78,3 @@ def _row(row: Array, moved: Tensor) -> Tensor:
 
 def _column(values: Array) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.float32)).view(3, 1, 1, 1)
-
-
-def jacobian_determinant(coordinates: Tensor) -> Tensor:
-    """Determinant ``[X-2, Y-2, Z-2]`` of the map's derivative, by central differences."""
-    rows = torch.gradient(coordinates, dim=(1, 2, 3))
-    jacobian = torch.stack(rows, dim=-1)[:, 1:-1, 1:-1, 1:-1].permute(1, 2, 3, 0, 4)
-    return torch.det(jacobian)

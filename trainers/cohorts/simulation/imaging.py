@@ -17,7 +17,7 @@ _BIAS_SIGMA = 55.0  # mm
 class Volume:
     """A skull-stripped native volume; ``planes`` are those at the 64 mT slice centres.
 
-    ``planes`` may lie outside the volume at its ends.
+    ``planes`` may be outside the volume at its ends.
     """
 
     values: Array
@@ -41,7 +41,7 @@ class Geometry:
         return cls(*_NATIVE[size], anatomy_affine)
 
     def planes(self, depth: int) -> Array:
-        """Anatomy plane of each 64 mT slice; may lie outside ``0..depth-1`` at the ends."""
+        """Anatomy plane of each 64 mT slice; may be outside ``0..depth-1`` at the ends."""
         step = round(self.spacing[2] / self.anatomy_affine[2, 2])
         first = (depth - 1 - step * (self.shape[2] - 1)) // 2
         return np.arange(first, first + step * self.shape[2], step)

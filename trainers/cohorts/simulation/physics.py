@@ -38,7 +38,7 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Scanner:
-    """What a field strength does to an image besides its contrast."""
+    """Properties of a field strength besides the contrast."""
 
     bias: float
     """Standard deviation of the logarithm of the receive field."""
@@ -85,7 +85,7 @@ SCANNERS: MappingProxyType[Field, Scanner] = MappingProxyType(
 def signal(tissue: Relaxation, sequence: Sequence) -> float:
     """Magnitude of a tissue's signal: spin echo, or inversion recovery where ``ti`` is set (DATA.md A3)."""
     inversion = 0.0 if sequence.ti is None else 2 * np.exp(-sequence.ti / tissue.t1)
-    sign = -1 if sequence.ti is None else 1  # after an inversion the last recovery counts the other way
+    sign = -1 if sequence.ti is None else 1  # after an inversion the last recovery has the opposite sign
     weight = abs(1 - inversion + sign * np.exp(-sequence.tr / tissue.t1))
     return float(tissue.pd * weight * np.exp(-sequence.te / tissue.t2))
 

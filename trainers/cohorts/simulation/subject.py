@@ -1,4 +1,4 @@
-"""One random person: the template warped, its tissues sharpened, its lesions placed."""
+"""A random subject: the warped template with sharpened tissues and lesions."""
 
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -13,20 +13,20 @@ from trainers.cohorts.simulation.smooth_fields import smooth_field
 from trainers.data.arrays import Array
 
 SHARPNESS = 2.2
-"""Power to which tissue probabilities are raised: the average brain's blur is not a person's."""
+"""Power of the tissue probabilities, which removes the blur of the average brain."""
 FOLDING = 0.5
-"""Deviation of the log-odds field (as smooth as 3 mm) that gives each person other gyri."""
+"""Deviation of the log-odds field (as smooth as 3 mm) that varies the gyri of subjects."""
 CSF_PRIOR = 2.0
-"""Weight of CSF before sharpening: averaging closes the sulci of the template."""
+"""Weight of CSF before sharpening, as averaging closes the sulci of the template."""
 TEXTURE = 0.02
-"""Deviation of the multiplicative texture, common to all images of a person."""
+"""Deviation of the multiplicative texture, common to all images of a subject."""
 JITTER = 0.03
-"""Deviation of each tissue's logarithms of density, T1 and T2 between persons."""
+"""Deviation of each tissue's logarithms of density, T1 and T2 between subjects."""
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Tissue fractions ``[5, X, Y, Z]`` in the order of ``physics.TISSUES``, and what images them."""
+    """Tissue fractions ``[5, X, Y, Z]`` in the order of ``physics.TISSUES``, and their imaging properties."""
 
     fractions: Array
     mask: Array
@@ -38,7 +38,7 @@ class Anatomy:
 
 
 def make_anatomy(template: Template, rng: np.random.Generator) -> Anatomy:
-    """Draw a person; the same generator state gives the same person."""
+    """Draw a subject; the same generator state gives the same subject."""
     shape, spacing = template.mask.shape, template.spacing
     coordinates = deformation.random_coordinates(rng, shape, spacing)
     maps = torch.from_numpy(np.concatenate([template.tissues, template.mask[None]]))
@@ -67,22 +67,22 @@ def sharpen(probabilities: Array, log_odds: Array) -> Array:
 def add_lesions(fractions: Array, rng: np.random.Generator, spacing: float) -> int:
     """Turn 0 to 3 balls of white matter (radius 2 to 5 mm) into lesion, in place; returns their number."""
     radii = rng.uniform(2.0, 5.0, int(rng.integers(0, 4))) / spacing
-    # Tries drawn beforehand, not a choice among all white voxels: a rounding error elsewhere moves no lesion.
-    tries = (rng.random((400, 3)) * fractions.shape[1:]).astype(int)
-    white = tries[fractions[0][tuple(tries.T)] > 0.95]
+    # Candidates are drawn first, so that a rounding error elsewhere does not move a lesion.
+    candidates = (rng.random((400, 3)) * fractions.shape[1:]).astype(int)
+    white = candidates[fractions[0][tuple(candidates.T)] > 0.95]
     for radius, centre in zip(radii, white, strict=False):
         reach = int(np.ceil(radius)) + 1
         box = tuple(slice(max(c - reach, 0), c + reach + 1) for c in centre)
         offsets = np.indices(fractions[0][box].shape) - np.minimum(centre, reach)[:, None, None, None]
         ball = np.clip(radius + 0.5 - np.sqrt((offsets**2).sum(0)), 0, 1)
-        taken = (fractions[0][box] * ball).astype(np.float32)
-        fractions[4][box] += taken
-        fractions[0][box] -= taken
+        replaced = (fractions[0][box] * ball).astype(np.float32)
+        fractions[4][box] += replaced
+        fractions[0][box] -= replaced
     return min(len(radii), len(white))
 
 
 def draw_relaxation(rng: np.random.Generator) -> MappingProxyType[Field, tuple[Relaxation, ...]]:
-    """A person's tissues: each constant of the table off by some 3 %, alike at both fields."""
+    """A subject's tissues: each constant of the table varied by some 3 %, equally at both fields."""
     factors = np.exp(JITTER * rng.standard_normal((len(physics.TISSUES), 3)))
     return MappingProxyType(
         {

@@ -9,30 +9,23 @@ import pytest
 from scipy.ndimage import binary_erosion
 from scipy.spatial.transform import Rotation
 
+from tests.trainers.cohorts.geometry import ORIENTATIONS, axes
 from trainers.cohorts.preprocessing import nifti, slicing
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image, resample
-from trainers.cohorts.preprocessing.slicing import GRIDS, Grid
 from trainers.data.arrays import Array
+from trainers.data.grid import GRIDS, Grid
 from trainers.errors import InputError
 
-ORIENTATIONS = ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"]
 SPACINGS = [(1.6, 1.6, 5.0), (1.0, 1.0, 1.0), (0.9375, 0.98, 1.2), (3.2, 3.2, 10.0), (2.0, 2.0, 5.0)]
-LETTERS = ("RL", "AP", "SI")
 
 
-def oriented(code: str, spacing: tuple[float, float, float], degrees: float = 0.0) -> Array:
-    """An affine with axes as ``code``: ``spacing`` along R-L, A-P and S-I; turned about an oblique axis."""
-    affine = np.eye(4)
-    affine[:3, :3] = 0
-    for axis, letter in enumerate(code):
-        row = next(i for i, pair in enumerate(LETTERS) if letter in pair)
-        affine[row, axis] = spacing[row] if letter in "RAS" else -spacing[row]
-    affine[:3, :3] = (
-        Rotation.from_rotvec(np.deg2rad(degrees) * np.array([0.6, 0, 0.8])).as_matrix() @ affine[:3, :3]
-    )
-    affine[:3, 3] = (-70, -100, -40)
-    return affine
+def oriented(code: str, spacing: tuple[float, float, float], degrees: float) -> Array:
+    """An affine with axes as ``code``, rotated about an oblique axis."""
+    move = np.eye(4)
+    move[:3, :3] = Rotation.from_rotvec(np.deg2rad(degrees) * np.array([0.6, 0, 0.8])).as_matrix()
+    move[:3, 3] = (-70, -100, -40)
+    return np.asarray(move @ axes(code, spacing))
 
 
 def smooth(points: Array) -> Array:
@@ -42,11 +35,11 @@ def smooth(points: Array) -> Array:
 
 
 def head(spacing: tuple[float, float, float]) -> tuple[Array, Array]:
-    """Voxels' places (mm) on a grid of RAS axes and an ellipsoid brain off its middle."""
+    """Positions of voxels (mm) on a grid of RAS axes and an ellipsoid brain off its middle."""
     shape = (int(150 / spacing[0]), int(190 / spacing[1]), 6)
-    places = np.moveaxis(np.indices(shape), 0, -1) * np.array(spacing)
-    mask = (((places - (70, 92, 0)) / (60, 75, 120)) ** 2).sum(-1) < 1
-    return places, mask
+    positions = np.moveaxis(np.indices(shape), 0, -1) * np.array(spacing)
+    mask = (((positions - (70, 92, 0)) / (60, 75, 120)) ** 2).sum(-1) < 1
+    return positions, mask
 
 
 def levels(values: Array, mask: Array) -> tuple[float, float]:
@@ -56,9 +49,11 @@ def levels(values: Array, mask: Array) -> tuple[float, float]:
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
 @pytest.mark.parametrize("code", ORIENTATIONS)
-def test_there_and_back_a_scan_has_its_grid_and_intensities(code: str, dtype: str, tmp_path: Path) -> None:
-    places, brain = head((1.6, 1.6, 5.0))
-    ras = (smooth(places) / (4 if dtype == "uint8" else 1)).astype(dtype)
+def test_a_scan_keeps_its_grid_and_intensities_through_working_slices(
+    code: str, dtype: str, tmp_path: Path
+) -> None:
+    positions, brain = head((1.6, 1.6, 5.0))
+    ras = (smooth(positions) / (4 if dtype == "uint8" else 1)).astype(dtype)
     affine = oriented(code, (1.6, 1.6, 5.0), 12)
     to = nib.orientations.axcodes2ornt(code)
     turn = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), to)
@@ -84,14 +79,14 @@ def test_there_and_back_a_scan_has_its_grid_and_intensities(code: str, dtype: st
 
 @pytest.mark.parametrize("size", GRIDS)
 @pytest.mark.parametrize("spacing", SPACINGS)
-def test_the_image_has_its_voxels_where_the_slices_are_sampled(
+def test_the_frames_image_has_its_voxels_where_the_slices_are_sampled(
     spacing: tuple[float, float, float], size: str
 ) -> None:
-    """Slices of a smooth function are the function itself at the places that the image's affine tells."""
-    places, brain = head(spacing)
+    """Slices of a smooth function are the function itself at the positions that the image's affine tells."""
+    positions, brain = head(spacing)
     affine = oriented("RAS", spacing, 12)
     frame = Frame.of(brain, affine, GRIDS[size])
-    values = smooth(places)
+    values = smooth(positions)
     slices, mask = frame.slices(values, brain)
     image = frame.image
     height, width = GRIDS[size].shape
@@ -113,7 +108,7 @@ def test_the_image_has_its_voxels_where_the_slices_are_sampled(
     assert np.abs(slices - unit)[inner].max() < coarse + 2e-3
 
 
-def test_a_brain_at_the_edge_of_its_scan_is_in_the_middle_of_its_slices() -> None:
+def test_slices_show_the_brain_in_their_middle_anterior_first_and_left_on_the_left() -> None:
     mask = np.zeros((60, 80, 12), bool)
     mask[:30, 50:, 2:9] = True
     frame = Frame.of(mask, np.diag([2.0, 2, 6, 1]), GRIDS["2mm"])
@@ -121,9 +116,6 @@ def test_a_brain_at_the_edge_of_its_scan_is_in_the_middle_of_its_slices() -> Non
     assert inside.shape == (7, 112, 96) and frame.box == ((0, 30), (50, 80), (2, 9))
     rows, columns = np.nonzero(inside[0])
     assert (rows.min(), rows.max()) == (41, 70) and (columns.min(), columns.max()) == (33, 62)
-
-
-def test_anterior_comes_first_and_left_is_left() -> None:
     mask = np.ones((20, 20, 2), bool)
     values = np.zeros(mask.shape)
     values[2:5, 15:18] = 1  # left of the middle, in front
@@ -132,7 +124,7 @@ def test_anterior_comes_first_and_left_is_left() -> None:
     assert rows.tolist() == [2] * 3 + [3] * 3 + [4] * 3 and set(columns) == {2, 3, 4}
 
 
-def test_facts_are_plain_and_tell_the_whole_frame() -> None:
+def test_a_frame_is_restored_from_its_facts() -> None:
     _, brain = head((3.2, 3.2, 10.0))
     frame = Frame.of(brain, oriented("LPS", (3.2, 3.2, 10.0), 7), GRIDS["2mm"])
     back = Frame.read(json.loads(json.dumps(frame.facts())))
@@ -141,15 +133,12 @@ def test_facts_are_plain_and_tell_the_whole_frame() -> None:
     np.testing.assert_array_equal(back.image.affine, frame.image.affine)
 
 
-def test_an_empty_mask_is_told() -> None:
-    with pytest.raises(InputError, match="brain mask is empty"):
-        Frame.of(np.zeros((4, 4, 4), bool), np.eye(4), GRIDS["1mm"])
-
-
-def test_a_brain_that_does_not_fit_is_told_with_its_size() -> None:
+def test_an_empty_mask_and_a_brain_larger_than_the_grid_are_errors() -> None:
     mask = np.zeros((100, 130, 4), bool)
     mask[1:98, 3:120] = True
     fits = Frame.of(mask[:96], np.diag([2.0, 1.9, 6, 1]), GRIDS["2mm"])
     assert fits.box[:2] == ((1, 96), (3, 120))
     with pytest.raises(InputError, match="its brain is 234 x 194 mm in plane; allowed: at most 224 x 192"):
         Frame.of(mask, np.diag([2.0, 2, 6, 1]), GRIDS["2mm"])
+    with pytest.raises(InputError, match="brain mask is empty"):
+        Frame.of(np.zeros((4, 4, 4), bool), np.eye(4), GRIDS["1mm"])

@@ -15,15 +15,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from tests.trainers.cohorts.geometry import ORIENTATIONS, axes, displacement
 from trainers.cohorts.preprocessing import nifti
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 
-Array = NDArray[Any]
-
 SHAPE = (5, 6, 7)
-ORIENTATIONS = ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"]
 
 
 def values(dtype: str, shape: tuple[int, ...] = SHAPE) -> Array:
@@ -32,16 +30,9 @@ def values(dtype: str, shape: tuple[int, ...] = SHAPE) -> Array:
 
 
 def oriented(code: str, oblique: float = 0.0) -> Array:
-    """An affine whose axes point to the letters of ``code``, 1, 2 and 3 mm along R-L, A-P and S-I."""
-    affine = np.zeros((4, 4))
-    for axis, letter in enumerate(code):
-        row = next(i for i, pair in enumerate(("RL", "AP", "SI")) if letter in pair)
-        affine[row, axis] = (row + 1) * (1 if letter in "RAS" else -1)
-    turn = np.eye(3)
-    turn[:2, :2] = [[np.cos(oblique), -np.sin(oblique)], [np.sin(oblique), np.cos(oblique)]]
-    affine[:3, :3] = turn @ affine[:3, :3]
-    affine[:, 3] = [-11.5, 20.25, 3.0, 1.0]
-    return affine.astype(np.float32).astype(float)  # as a header holds it
+    """An affine with axes as ``code``, 1, 2 and 3 mm along R-L, A-P and S-I, rotated by ``oblique``."""
+    affine = displacement((0, 0, np.rad2deg(oblique)), (-11.5, 20.25, 3.0)) @ axes(code, (1, 2, 3))
+    return affine.astype(np.float32).astype(float)  # the precision of a header
 
 
 def save(path: Path, array: Array, affine: Array) -> Path:
@@ -71,36 +62,46 @@ def test_every_voxel_keeps_its_place_in_millimetres(code: str, tmp_path: Path) -
     assert nib.aff2axcodes(scan.ras_affine) == ("R", "A", "S")
     assert scan.spacing == pytest.approx((1, 2, 3), rel=1e-6)
     for index in [(0, 0, 0), (4, 5, 6), (1, 3, 2)]:
-        place = affine @ [*index, 1]
-        there = np.linalg.solve(scan.ras_affine, place)[:3]
+        there = np.linalg.solve(scan.ras_affine, affine @ [*index, 1])[:3]
         assert scan.values[tuple(np.rint(there).astype(int))] == array[index]
 
 
-def test_an_edit_in_ras_lands_where_it_was_meant(tmp_path: Path) -> None:
+def test_an_edit_in_ras_is_written_to_the_same_voxel(tmp_path: Path) -> None:
     scan = nifti.read(save(tmp_path / "scan.nii", values("int16"), oriented("PIL")))
     edited = scan.values.copy()
-    edited[0, 0, 0] = 999  # the corner most to the left, the back and the foot
+    edited[0, 0, 0] = 999  # the left, posterior, inferior corner
     nifti.write(tmp_path / "out.nii", edited, scan)
     changed = np.argwhere(np.asarray(nib.load(tmp_path / "out.nii").dataobj) == 999)
     assert changed.tolist() == [[SHAPE[0] - 1, SHAPE[1] - 1, SHAPE[2] - 1]]
 
 
-def test_intensities_are_scaled_by_the_header(tmp_path: Path) -> None:
+def test_scaling_trailing_axes_extensions_and_undamaged_files_are_read(tmp_path: Path) -> None:
     def edit(header: Any) -> None:
         header["scl_slope"], header["scl_inter"] = 0.5, -3
 
     (tmp_path / "scan.nii").write_bytes(raw(edit))
     np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii").values, values("int16") * 0.5 - 3)
+    (tmp_path / "long.nii").write_bytes(image(values("int16")[..., None]))
+    np.testing.assert_array_equal(nifti.read(tmp_path / "long.nii").values, values("int16"))
+    good = nib.Nifti1Image(values("int16"), np.eye(4))
+    good.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a letter " * 20))
+    nib.save(good, tmp_path / "scan.nii.gz")
+    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii.gz").values, values("int16"))
+    content = bytearray(good.to_bytes())
+    content[352:356] = struct.pack("<i", -1)  # its size, by which nibabel would read the rest of the file
+    (tmp_path / "garbage.nii").write_bytes(content)
+    np.testing.assert_array_equal(nifti.read(tmp_path / "garbage.nii").values, values("int16"))
+    for name, content in (("a.nii", GOOD), ("a.nii.gz", ZIPPED), ("b.nii", raw(lambda header: None))):
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(nifti.read(tmp_path / name).values, values("int16"))
+    assert zlib.crc32(GOOD) == int.from_bytes(ZIPPED[-8:-4], "little")  # absent in the damaged one
 
 
-def test_grids_are_compared_by_shape_and_place(tmp_path: Path) -> None:
+def test_grids_are_compared_by_shape_and_affine(tmp_path: Path) -> None:
     first = nifti.read(save(tmp_path / "a.nii", values("int16"), oriented("RAS")))
-    near = oriented("RAS") + np.diag([0, 1e-4, 0, 0])
-    far = oriented("RAS") + np.diag([0, 1e-2, 0, 0])
-    assert first.same_grid(nifti.read(save(tmp_path / "b.nii", values("int16"), near)))
-    assert not first.same_grid(nifti.read(save(tmp_path / "c.nii", values("int16"), far)))
-    longer = values("int16", (5, 6, 8))
-    assert not first.same_grid(nifti.read(save(tmp_path / "d.nii", longer, oriented("RAS"))))
+    for offset, shape, same in ((1e-4, SHAPE, True), (1e-2, SHAPE, False), (0, (5, 6, 8), False)):
+        affine = oriented("RAS") + np.diag([0, offset, 0, 0])
+        assert first.same_grid(nifti.read(save(tmp_path / "b.nii", values("int16", shape), affine))) == same
 
 
 def raw(edit: Callable[[Any], None], array: Array | None = None) -> bytes:
@@ -112,12 +113,9 @@ def raw(edit: Callable[[Any], None], array: Array | None = None) -> bytes:
     return bytes(header.binaryblock) + bytes(4) + array.tobytes("F")
 
 
-def field(name: str, value: Any, index: Any = None) -> bytes:
+def field(name: str, value: Any, index: Any = ...) -> bytes:
     def edit(header: Any) -> None:
-        if index is None:
-            header[name] = value
-        else:
-            header[name][index] = value
+        header[name][index] = value
 
     return raw(edit)
 
@@ -125,33 +123,30 @@ def field(name: str, value: Any, index: Any = None) -> bytes:
 def floats(value: float) -> bytes:
     array = values("float32")
     array[2, 2, 2] = value
+    return image(array)
+
+
+def image(array: Array) -> bytes:
     return bytes(nib.Nifti1Image(array, np.eye(4)).to_bytes())
-
-
-def image(array: Array, affine: Array | None = None) -> bytes:
-    return bytes(nib.Nifti1Image(array, np.eye(4) if affine is None else affine).to_bytes())
 
 
 GOOD = image(values("int16"))
 ZIPPED = gzip.compress(GOOD)
 
+UNREADABLE = "not a readable NIfTI scan"
 DAMAGED: dict[str, tuple[str, bytes, str]] = {
-    "empty": ("a.nii", b"", "not a readable NIfTI scan"),
-    "empty gzip": ("a.nii.gz", b"", "not a readable NIfTI scan"),
-    "text": ("a.nii", b"this is no scan\n" * 50, "not a readable NIfTI scan"),
-    "text as gzip": ("a.nii.gz", b"this is no scan\n" * 50, "not a readable NIfTI scan"),
-    "short header": ("a.nii", GOOD[:200], "not a readable NIfTI scan"),
-    "truncated": ("a.nii", GOOD[:-1], "not a readable NIfTI scan"),
-    "truncated gzip": ("a.nii.gz", ZIPPED[: len(ZIPPED) // 2], "not a readable NIfTI scan"),
-    "gzip without its end": ("a.nii.gz", ZIPPED[:-4], "not a readable NIfTI scan"),
-    "gzip with a bad checksum": (
-        "a.nii.gz",
-        ZIPPED[:-8] + bytes(4) + ZIPPED[-4:],
-        "not a readable NIfTI scan",
-    ),
-    "gzip with a bad length": ("a.nii.gz", ZIPPED[:-4] + struct.pack("<I", 1), "not a readable NIfTI scan"),
-    "plain as gzip": ("a.nii.gz", GOOD, "not a readable NIfTI scan"),
-    "gzip as plain": ("a.nii", ZIPPED, "not a readable NIfTI scan"),
+    "empty": ("a.nii", b"", UNREADABLE),
+    "empty gzip": ("a.nii.gz", b"", UNREADABLE),
+    "text": ("a.nii", b"this is no scan\n" * 50, UNREADABLE),
+    "text as gzip": ("a.nii.gz", b"this is no scan\n" * 50, UNREADABLE),
+    "short header": ("a.nii", GOOD[:200], UNREADABLE),
+    "truncated": ("a.nii", GOOD[:-1], UNREADABLE),
+    "truncated gzip": ("a.nii.gz", ZIPPED[: len(ZIPPED) // 2], UNREADABLE),
+    "gzip without its end": ("a.nii.gz", ZIPPED[:-4], UNREADABLE),
+    "gzip with a bad checksum": ("a.nii.gz", ZIPPED[:-8] + bytes(4) + ZIPPED[-4:], UNREADABLE),
+    "gzip with a bad length": ("a.nii.gz", ZIPPED[:-4] + struct.pack("<I", 1), UNREADABLE),
+    "plain as gzip": ("a.nii.gz", GOOD, UNREADABLE),
+    "gzip as plain": ("a.nii", ZIPPED, UNREADABLE),
     "gzip bomb": ("a.nii.gz", gzip.compress(GOOD + bytes(1 << 26)), "expands to more than its header says"),
     "nan": ("a.nii", floats(float("nan")), "values that are not finite"),
     "inf": ("a.nii", floats(float("inf")), "values that are not finite"),
@@ -169,7 +164,7 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "slope of inf": ("a.nii", field("scl_slope", np.inf), "has intensity scaling [inf, 0.0]"),
     "huge": ("a.nii", field("dim", 32767, slice(1, 4)), "voxels; allowed: at most 67108864"),
     "empty axis": ("a.nii", field("dim", 0, 1), "allowed: a 3-D scan"),
-    "unknown type": ("a.nii", field("datatype", 9999), "not a readable NIfTI scan"),
+    "unknown type": ("a.nii", field("datatype", 9999), UNREADABLE),
     "colours": ("a.nii", field("datatype", 128), "has voxels of type RGB; allowed: integers or floats"),
     "all nan": ("a.nii", image(np.full(SHAPE, np.nan, np.float32)), "values that are not finite"),
     "overflowing": ("a.nii", image(values("float64") * 1e300), "values that are not finite"),
@@ -177,23 +172,23 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "colours of bytes": ("a.nii", field("datatype", 2304), "has voxels of type RGBA"),
     "five axes": ("a.nii", image(values("int16", (5, 6, 7, 1, 3))), "has shape (5, 6, 7, 1, 3)"),
     "no axes": ("a.nii", field("dim", 0, 0), "allowed: a 3-D scan"),
-    "too many axes": ("a.nii", field("dim", 100, 0), "not a readable NIfTI scan"),
+    "too many axes": ("a.nii", field("dim", 100, 0), UNREADABLE),
     "negative axis": ("a.nii", field("dim", -6, 2), "has shape (5, -6, 7)"),
     "larger than its file": ("a.nii", field("dim", 200, 3), "it ends after 772 of 12352 bytes"),
     "intercept of nan": ("a.nii", field("scl_inter", np.nan), "has intensity scaling [1.0, nan]"),
     "affine of inf": ("a.nii", field("srow_z", [0, 0, np.inf, 0]), "its affine is singular or not finite"),
     "voxels beyond the file": ("a.nii", field("vox_offset", 1e6), "it ends after 772 of 1000420 bytes"),
-    "voxels beyond all": ("a.nii.gz", gzip.compress(field("vox_offset", 2e9)), "its voxels begin at byte"),
-    "voxels in the header": ("a.nii", field("vox_offset", 16), "not a readable NIfTI scan"),
-    "voxels before the file": ("a.nii", field("vox_offset", -352), "not a readable NIfTI scan"),
-    "voxels nowhere": ("a.nii", field("vox_offset", np.nan), "not a readable NIfTI scan"),
-    "noise": ("a.nii.gz", np.random.default_rng(0).bytes(4000), "not a readable NIfTI scan"),
-    "gzip with noise behind": ("a.nii.gz", ZIPPED + b"noise", "not a readable NIfTI scan"),
+    "voxels beyond all": ("a.nii.gz", gzip.compress(field("vox_offset", 2e9)), "its voxels start at byte"),
+    "voxels in the header": ("a.nii", field("vox_offset", 16), UNREADABLE),
+    "voxels before the file": ("a.nii", field("vox_offset", -352), UNREADABLE),
+    "voxels nowhere": ("a.nii", field("vox_offset", np.nan), UNREADABLE),
+    "noise": ("a.nii.gz", np.random.default_rng(0).bytes(4000), UNREADABLE),
+    "gzip with noise behind": ("a.nii.gz", ZIPPED + b"noise", UNREADABLE),
     "magic of a pair": ("a.nii", GOOD[:344] + b"ni1\0" + GOOD[348:], "its voxels are in another file"),
     "ANALYZE": ("a.img", GOOD, "ends in .img; allowed: a NIfTI scan (.nii, .nii.gz)"),
     "DICOM": ("slice.dcm", b"\0" * 128 + b"DICM", "ends in .dcm"),
     "no ending": ("scan", GOOD, "ends in nothing"),
-    "magic": ("a.nii", GOOD[:344] + b"nope" + GOOD[348:], "not a readable NIfTI scan"),
+    "magic": ("a.nii", GOOD[:344] + b"nope" + GOOD[348:], UNREADABLE),
 }
 
 
@@ -203,11 +198,11 @@ def test_a_damaged_scan_is_one_line(kind: str, tmp_path: Path, capfd: pytest.Cap
     path = tmp_path / name
     path.write_bytes(content)
     started = time.monotonic()
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         nifti.read(path)
     assert time.monotonic() - started < 2
-    assert str(told.value).startswith(f"{path}: ") and "\n" not in str(told.value)
-    assert reason in str(told.value)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message and reason in message
     assert capfd.readouterr() == ("", "")
 
 
@@ -218,8 +213,8 @@ def test_seeded_noise_in_headers_is_one_line_or_a_scan(tmp_path: Path) -> None:
     for i in range(200):
         zipped = i % 2
         content = bytearray(ZIPPED if zipped else GOOD)
-        places = rng.integers(0, len(content) if zipped else 352, 8)
-        content[:] = bytes(rng.integers(256) if at in places else byte for at, byte in enumerate(content))
+        changed = rng.integers(0, len(content) if zipped else 352, 8)
+        content[:] = bytes(rng.integers(256) if at in changed else byte for at, byte in enumerate(content))
         path = tmp_path / (f"{i}.nii.gz" if zipped else f"{i}.nii")
         path.write_bytes(content)
         started = time.monotonic()
@@ -235,9 +230,8 @@ def test_seeded_noise_in_headers_is_one_line_or_a_scan(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["more than its header says", "as its header says", "an extension"])
 def test_a_bomb_takes_neither_memory_nor_time(kind: str, tmp_path: Path) -> None:
     """4 GiB in 4 MB: behind a small scan, in a 1024^3 scan of floats, in a header extension."""
-    head = bytearray(
-        raw(lambda header: header.set_data_shape((1024,) * 3 if kind[0] == "a" else SHAPE))[:352]
-    )
+    shape = (1024,) * 3 if kind[0] == "a" else SHAPE
+    head = bytearray(raw(lambda header: header.set_data_shape(shape))[:352])
     if kind == "an extension":
         head = bytearray(field("vox_offset", 2**31)[:348]) + b"\1\0\0\0" + struct.pack("<ii", 0, 6)
     bomb = gzip.compress(bytes(1 << 24))
@@ -246,7 +240,7 @@ def test_a_bomb_takes_neither_memory_nor_time(kind: str, tmp_path: Path) -> None
     script = (
         "import sys, time\n"
         "import nibabel\n"
-        "from trainers.cohorts import nifti\n"
+        "from trainers.cohorts.preprocessing import nifti\n"
         "from trainers.errors import InputError\n"
         "started = time.monotonic()\n"
         "try:\n    nifti.read(sys.argv[1])\n"
@@ -284,17 +278,6 @@ def test_fifty_good_scans_are_read_as_nibabel_reads_them(tmp_path: Path) -> None
         np.testing.assert_allclose(scan.ras_affine, canonical.affine, atol=1e-5)
 
 
-def test_header_extensions_are_passed_over(tmp_path: Path) -> None:
-    good = nib.Nifti1Image(values("int16"), np.eye(4))
-    good.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"a letter " * 20))
-    nib.save(good, tmp_path / "scan.nii.gz")
-    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii.gz").values, values("int16"))
-    content = bytearray(good.to_bytes())
-    content[352:356] = struct.pack("<i", -1)  # its size: nibabel would read all that follows
-    (tmp_path / "garbage.nii").write_bytes(content)
-    np.testing.assert_array_equal(nifti.read(tmp_path / "garbage.nii").values, values("int16"))
-
-
 @pytest.mark.parametrize(("sform", "qform"), [(1, 0), (0, 1), (1, 1), (0, 0)])
 def test_the_affine_is_the_one_that_the_header_prefers(sform: int, qform: int, tmp_path: Path) -> None:
     scan = nib.Nifti1Image(values("int16"), None)
@@ -302,45 +285,26 @@ def test_the_affine_is_the_one_that_the_header_prefers(sform: int, qform: int, t
     scan.set_sform(oriented("LAS"), sform)
     scan.set_qform(oriented("PIL"), qform)
     nib.save(scan, tmp_path / "scan.nii")
-    np.testing.assert_array_equal(
-        nifti.read(tmp_path / "scan.nii").affine, nib.load(tmp_path / "scan.nii").affine
-    )
+    expected = nib.load(tmp_path / "scan.nii").affine
+    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii").affine, expected)
 
 
-def test_the_undamaged_are_accepted(tmp_path: Path) -> None:
-    for name, content in (("a.nii", GOOD), ("a.nii.gz", ZIPPED), ("b.nii", raw(lambda header: None))):
-        (tmp_path / name).write_bytes(content)
-        np.testing.assert_array_equal(nifti.read(tmp_path / name).values, values("int16"))
-    assert zlib.crc32(GOOD) == int.from_bytes(ZIPPED[-8:-4], "little")  # what the damaged one lacks
-
-
-def test_a_missing_scan_a_folder_and_a_link_to_nowhere_are_told(tmp_path: Path) -> None:
+def test_missing_files_folders_links_other_formats_and_unwritable_paths_are_errors(tmp_path: Path) -> None:
     (tmp_path / "folder.nii").mkdir()
     (tmp_path / "link.nii").symlink_to(tmp_path / "nowhere.nii")
     (tmp_path / "loop.nii").symlink_to(tmp_path / "loop.nii")
     os.mkfifo(tmp_path / "pipe.nii")
     for name in ("none.nii.gz", "folder.nii", "link.nii", "loop.nii", "pipe.nii"):
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as error:
             nifti.read(tmp_path / name)
-        assert str(told.value) == f"{tmp_path / name}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)"
-
-
-def test_another_format_is_told(tmp_path: Path) -> None:
+        assert str(error.value) == f"{tmp_path / name}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)"
     nib.save(nib.MGHImage(values("float32"), np.eye(4)), tmp_path / "scan.mgz")
     with pytest.raises(InputError, match=r"scan\.mgz: ends in \.mgz; allowed: a NIfTI scan"):
         nifti.read(tmp_path / "scan.mgz")
-
-
-def test_trailing_axes_of_length_one_are_dropped(tmp_path: Path) -> None:
-    values = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6, 1)
-    nib.save(nib.Nifti1Image(values, np.eye(4)), tmp_path / "scan.nii.gz")
-    np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii.gz").values, values[..., 0])
-
-
-def test_what_cannot_be_written_is_one_line_and_nothing_is_left(tmp_path: Path) -> None:
-    nib.save(nib.Nifti1Image(np.arange(60.0).reshape(3, 4, 5), np.eye(4)), tmp_path / "scan.nii")
-    scan = nifti.read(tmp_path / "scan.nii")
+    folder = tmp_path / "written"
+    folder.mkdir()
+    scan = nifti.read(save(folder / "scan.nii", values("float32"), np.eye(4)))
     with pytest.raises(InputError, match=r"gone/out\.nii\.gz: cannot be written \(No such file"):
-        nifti.write(tmp_path / "gone" / "out.nii.gz", scan.values, scan)
-    nifti.write(tmp_path / "out.nii.gz", scan.values, scan)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.nii.gz", "scan.nii"]
+        nifti.write(folder / "gone" / "out.nii.gz", scan.values, scan)
+    nifti.write(folder / "out.nii.gz", scan.values, scan)
+    assert sorted(path.name for path in folder.iterdir()) == ["out.nii.gz", "scan.nii"]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.trainers.cohorts.geometry import lay
 from trainers.cohorts.scans import ixi, zenodo
 from trainers.cohorts.scans.visits import Visit
 from trainers.errors import InputError
@@ -13,17 +14,10 @@ LOW = f"{TOP}/64mT data/sub-0011/ses-01/anat/sub-0011_ses-01"
 HIGH = f"{TOP}/3T data/sub-0011/anat/sub-0011"
 
 
-def lay(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
 def found(folder: Path) -> dict[str, tuple[str | None, str | None]]:
     """Visit to the names of its T1 and T2."""
-    return {
-        visit.id: (visit.t1 and visit.t1.name, visit.t2 and visit.t2.name) for visit in zenodo.visits(folder)
-    }
+    visits = zenodo.visits(folder)
+    return {visit.id: (visit.t1 and visit.t1.name, visit.t2 and visit.t2.name) for visit in visits}
 
 
 @pytest.mark.parametrize(
@@ -77,17 +71,14 @@ def test_a_scan_is_what_its_name_says(name: str, scan: tuple[object, ...]) -> No
         f"{TOP}/3T data/sub-0011/anat/._sub-0011_acq-highres_T1w.nii.gz",
     ],
 )
-def test_what_is_no_t1_or_t2_is_left(name: str) -> None:
+def test_other_files_are_ignored(name: str) -> None:
     assert zenodo.parse(name) is None
     assert not zenodo.wanted(name)
 
 
-def test_what_describes_the_set_is_unpacked_with_it() -> None:
+def test_sessions_are_visits_with_their_best_scans_and_descriptions_are_unpacked(tmp_path: Path) -> None:
     assert zenodo.wanted(f"{TOP}/dataset_description.json") and zenodo.wanted(f"{TOP}/participants.tsv")
     assert not zenodo.wanted(f"__MACOSX/{TOP}/._participants.tsv")
-
-
-def test_sessions_are_visits_and_the_highest_run_is_taken(tmp_path: Path) -> None:
     second = LOW.replace("ses-01", "ses-02")
     lay(
         tmp_path,
@@ -100,27 +91,14 @@ def test_sessions_are_visits_and_the_highest_run_is_taken(tmp_path: Path) -> Non
         "sub-0011_ses-01_64mT": ("sub-0011_ses-01_run-10_T1w.nii.gz", "sub-0011_ses-01_run-1_T2w.nii.gz"),
         "sub-0011_ses-02_64mT": (None, "sub-0011_ses-02_run-1_T2w.nii.gz"),
     }
-
-
-def test_highres_comes_before_lowres_whatever_the_run(tmp_path: Path) -> None:
+    scans = ("highres_T1w", "lowres_run-2_T1w", "lowres_T2w")
     lay(
         tmp_path,
-        f"{HIGH}_acq-highres_T1w.nii.gz",
-        f"{HIGH}_acq-lowres_run-2_T1w.nii.gz",
-        f"{HIGH}_acq-lowres_T2w.nii.gz",
-    )
-    assert found(tmp_path) == {
-        "sub-0011_3T": ("sub-0011_acq-highres_T1w.nii.gz", "sub-0011_acq-lowres_T2w.nii.gz")
-    }
-
-
-def test_a_volunteer_in_both_domains_is_one_subject(tmp_path: Path) -> None:
-    lay(
-        tmp_path,
-        f"{LOW}_T1w.nii.gz",
-        f"{HIGH}_acq-highres_T1w.nii.gz",
+        *(f"{HIGH}_acq-{scan}.nii.gz" for scan in scans),
         f"{LOW.replace('0011', '0012')}_T1w.nii.gz",
     )
+    best = ("sub-0011_acq-highres_T1w.nii.gz", "sub-0011_acq-lowres_T2w.nii.gz")
+    assert found(tmp_path)["sub-0011_3T"] == best
     domains: dict[str, set[str]] = {}
     for visit in zenodo.visits(tmp_path):
         domains.setdefault(visit.subject, set()).add(visit.domain)
@@ -135,19 +113,10 @@ def test_visits_are_in_order_and_folders_are_no_scans(tmp_path: Path) -> None:
 
 def test_ixi_keeps_hammersmith_only(tmp_path: Path) -> None:
     t1, t2 = "IXI-T1/IXI012-HH-1211-T1.nii.gz", "IXI-T2/IXI012-HH-1211-T2.nii.gz"
-    lay(
-        tmp_path,
-        t1,
-        t2,
-        "IXI013-HH-1212-T1.nii.gz",
-        "sub/ixi014_hh_1236_t2.nii",
-        "IXI002-Guys-0828-T1.nii.gz",
-        "IXI035-IOP-0873-T1.nii.gz",
-        "IXI012-HH-1211-PD.nii.gz",
-        "IXI012-HH-1211-MRA.nii.gz",
-        "IXI012-HH-1211-DTI-00.nii.gz",
-        "._IXI015-HH-1258-T1.nii.gz",
-    )
+    lay(tmp_path, t1, t2, "IXI013-HH-1212-T1.nii.gz", "sub/ixi014_hh_1236_t2.nii")
+    others = ("IXI002-Guys-0828-T1", "IXI035-IOP-0873-T1", "._IXI015-HH-1258-T1")
+    others += tuple(f"IXI012-HH-1211-{kind}" for kind in ("PD", "MRA", "DTI-00"))
+    lay(tmp_path, *(f"{name}.nii.gz" for name in others))
     assert ixi.visits(tmp_path) == [
         Visit("IXI012", "", "3T", tmp_path / t1, tmp_path / t2),
         Visit("IXI013", "", "3T", tmp_path / "IXI013-HH-1212-T1.nii.gz", None),
@@ -155,36 +124,28 @@ def test_ixi_keeps_hammersmith_only(tmp_path: Path) -> None:
     ]
 
 
-def test_of_several_visits_to_hammersmith_a_whole_one_is_taken(tmp_path: Path) -> None:
-    lay(
-        tmp_path,
-        *(f"IXI012-HH-{scan}.nii.gz" for scan in ("0100-T1", "0100-T2", "0200-T1", "0200-T2", "0300-T1")),
-    )
+def test_of_several_visits_to_hammersmith_a_complete_one_is_taken(tmp_path: Path) -> None:
+    scans = ("0100-T1", "0100-T2", "0200-T1", "0200-T2", "0300-T1")
+    lay(tmp_path, *(f"IXI012-HH-{scan}.nii.gz" for scan in scans))
     [visit] = ixi.visits(tmp_path)
-    assert visit.t1 == tmp_path / "IXI012-HH-0200-T1.nii.gz"
-    assert visit.t2 == tmp_path / "IXI012-HH-0200-T2.nii.gz"
+    assert [visit.t1, visit.t2] == [tmp_path / f"IXI012-HH-0200-T{i}.nii.gz" for i in (1, 2)]
+
+
+def test_which_members_of_ixi_are_unpacked() -> None:
+    assert all(map(ixi.wanted, ("IXI012-HH-1211-T1.nii.gz", "folder/IXI012-HH-1211-T2.nii.gz")))
+    others = ("IXI012-Guys-1211-T2.nii.gz", "IXI012-HH-1211-PD.nii.gz", "IXI012-HH-1211-T1.nii.gz/evil")
+    assert not any(map(ixi.wanted, others))
 
 
 @pytest.mark.parametrize(
-    ("name", "yes"),
-    [
-        ("IXI012-HH-1211-T1.nii.gz", True),
-        ("folder/IXI012-HH-1211-T2.nii.gz", True),
-        ("IXI012-Guys-1211-T2.nii.gz", False),
-        ("IXI012-HH-1211-PD.nii.gz", False),
-        ("IXI012-HH-1211-T1.nii.gz/evil", False),
-    ],
+    ("source", "example"), [(zenodo, "64mT data/sub-"), (ixi, "IXI012-HH-1211-T1.nii.gz")]
 )
-def test_which_members_of_ixi_are_unpacked(name: str, yes: bool) -> None:
-    assert ixi.wanted(name) is yes
-
-
-@pytest.mark.parametrize(("source", "told"), [(zenodo, "64mT data/sub-"), (ixi, "IXI012-HH-1211-T1.nii.gz")])
-def test_a_folder_without_scans_tells_what_was_looked_for(source: object, told: str, tmp_path: Path) -> None:
+def test_a_folder_without_scans_is_an_error_with_an_example(
+    source: object, example: str, tmp_path: Path
+) -> None:
     lay(tmp_path, "README.md", f"{LOW}_FLAIR.nii.gz")
     for folder in (tmp_path, tmp_path / "absent"):
         with pytest.raises(InputError) as caught:
             source.visits(folder)  # type: ignore[attr-defined]
-        assert (
-            str(folder) in str(caught.value) and told in str(caught.value) and "\n" not in str(caught.value)
-        )
+        message = str(caught.value)
+        assert str(folder) in message and example in message and "\n" not in message

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from trainers import weights
-from trainers.cohorts.preprocessing import registration, slicing
+from trainers.cohorts.preprocessing import registration
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.slicing import axial
 from trainers.data.arrays import Array
+from trainers.data.grid import PERCENTILES
 from trainers.data.store import Cohort
 from trainers.errors import InputError
 
@@ -136,7 +137,7 @@ def test_64_mt_slices_are_the_scan_itself(clinic: Any, prepared: Any) -> None:
     whole = np.full((frame.box[2][1] - frame.box[2][0], *opened.shape), -1.0, np.float32)
     whole[provenance["slices"]] = rows(opened, "sub-b_64mT", "64mT", "T1")
     brain = values > 0
-    low, high = np.percentile(values[brain], slicing.PERCENTILES)
+    low, high = np.percentile(values[brain], PERCENTILES)
     kept = np.zeros_like(brain)
     kept[:, :, np.array(provenance["slices"]) + frame.box[2][0]] = True
     inside = brain & kept

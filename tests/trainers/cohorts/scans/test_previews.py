@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from trainers.cohorts.scans.previews import BINS, HEIGHT, look, picture
+from trainers.cohorts.scans.previews import BINS, HEIGHT, picture, preview
 from trainers.data.arrays import Array
 
 RED = (255, 96, 64)
+SPACING = np.array([2.0, 2.0, 5.0])
 
 
 def scene() -> tuple[Array, Array]:
@@ -20,11 +21,7 @@ def scene() -> tuple[Array, Array]:
 
 def panels(found: Array) -> list[Array]:
     """Axial, coronal and sagittal: their widths follow from square pixels."""
-    widths = [
-        round(HEIGHT * 40 * 2 / (60 * 2)),
-        round(HEIGHT * 40 * 2 / (20 * 5)),
-        round(HEIGHT * 60 * 2 / (20 * 5)),
-    ]
+    widths = [round(HEIGHT * across / up) for across, up in ((80, 120), (80, 100), (120, 100))]
     assert found.shape == (HEIGHT, sum(widths), 3) and found.dtype == np.uint8
     return np.split(found, np.cumsum(widths)[:2], axis=1)
 
@@ -37,7 +34,7 @@ def middle(panel: Array) -> tuple[float, float]:
 
 def test_anterior_and_superior_are_up_and_left_is_left() -> None:
     values, mask = scene()
-    axial, coronal, sagittal = panels(picture(values, mask, np.array([2.0, 2.0, 5.0])))
+    axial, coronal, sagittal = panels(picture(values, mask, SPACING))
     # x 8:24 of 40, y 25:50 of 60 and z 8:16 of 20, each from the other end where it runs upwards
     assert middle(axial) == pytest.approx((1 - 37.5 / 60, 16 / 40), abs=0.02)
     assert middle(coronal) == pytest.approx((1 - 12 / 20, 16 / 40), abs=0.02)
@@ -46,17 +43,10 @@ def test_anterior_and_superior_are_up_and_left_is_left() -> None:
 
 def test_the_outline_is_the_edge_of_the_mask() -> None:
     values, mask = scene()
-    for panel, spans in zip(
-        panels(picture(values, mask, np.array([2.0, 2.0, 5.0]))),
-        (
-            [(10 / 60, 50 / 60), (8 / 40, 32 / 40)],
-            [(4 / 20, 16 / 20), (8 / 40, 32 / 40)],
-            [(4 / 20, 16 / 20), (10 / 60, 50 / 60)],
-        ),
-        strict=True,
-    ):
+    x, y, z = (8 / 40, 32 / 40), (10 / 60, 50 / 60), (4 / 20, 16 / 20)
+    shown = panels(picture(values, mask, SPACING))
+    for panel, ((low, high), (left, right)) in zip(shown, ((y, x), (z, x), (z, y)), strict=True):
         red = (panel == RED).all(-1)
-        (low, high), (left, right) = spans
         rows, columns = np.nonzero(red)
         height, width = red.shape
         assert (rows.min() / height, (rows.max() + 1) / height) == pytest.approx(
@@ -69,9 +59,9 @@ def test_the_outline_is_the_edge_of_the_mask() -> None:
 
 def test_without_a_brain_there_is_a_picture_without_an_outline() -> None:
     values, mask = scene()
-    found = picture(values, np.zeros_like(mask), np.array([2.0, 2.0, 5.0]))
+    found = picture(values, np.zeros_like(mask), SPACING)
     assert not (found == RED).all(-1).any() and np.ptp(found) == 255
-    constant = picture(np.ones(mask.shape), mask, np.array([2.0, 2.0, 5.0]))
+    constant = picture(np.ones(mask.shape), mask, SPACING)
     assert constant[(constant != RED).any(-1)].max() == 0
 
 
@@ -82,11 +72,11 @@ def test_histograms_are_shares_of_the_brains_intensities() -> None:
     t1 = np.where(inside, -0.99, 0.99)
     t1[1, :5] = 0.99
     slices = {"T1": t1, "T2": np.linspace(-1, 1, 200).reshape(2, 10, 10), "mask": inside}
-    found = look({"T1": values}, mask, np.array([2.0, 2.0, 5.0]), slices)
+    found = preview({"T1": values}, mask, SPACING, slices)
     assert set(found) == {"picture T1", "histogram T1", "histogram T2"}
     expected = np.zeros(BINS)
     expected[[0, -1]] = 0.5
     np.testing.assert_allclose(found["histogram T1"], expected)
     assert found["histogram T2"].sum() == pytest.approx(1) and found["histogram T2"].shape == (BINS,)
-    empty = look({}, mask, np.ones(3), slices | {"mask": np.zeros_like(inside)})
+    empty = preview({}, mask, np.ones(3), slices | {"mask": np.zeros_like(inside)})
     assert empty["histogram T1"].sum() == 0

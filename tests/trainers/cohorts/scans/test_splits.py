@@ -36,9 +36,11 @@ def members(splits: dict[str, str]) -> dict[str, set[str]]:
     return found
 
 
-def test_paired_are_those_scanned_at_both_fields() -> None:
+def test_paired_are_those_scanned_at_both_fields_and_one_session_decides_for_all() -> None:
     visits = [visit("a"), visit("a", session="2"), visit("b"), visit("b", "3T"), visit("c", "3T")]
     assert paired(visits) == {"b"}
+    visits = [visit("a", session="1", split="test"), visit("a", session="2"), visit("b"), visit("c")]
+    assert assign(visits, val=1, test=1, seed=0)["a"] == "test"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -49,25 +51,18 @@ def test_no_paired_volunteer_trains_and_all_the_others_do(seed: int) -> None:
     assert set(splits) == {v.subject for v in visits}
     assert found["val"] | found["test"] == paired(visits) and len(found["val"]) == 4
     assert found["train"] == {v.subject for v in visits} - paired(visits)
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_without_pairs_some_of_64_mt_stand_in(seed: int) -> None:
-    visits = population(seed, pairs=0)
+    visits = population(seed, pairs=0)  # then some of 64 mT are drawn
     found = members(assign(visits, val=3, test=5, seed=seed))
     assert len(found["val"]) == 3 and len(found["test"]) == 5
     assert not any(subject.startswith("hh") for subject in found["val"] | found["test"])
 
 
-def test_sessions_and_their_order_draw_nobody_elsewhere() -> None:
+def test_the_draw_depends_on_names_and_seed_alone() -> None:
     """A volunteer's split depends on the name alone: not on how many sessions there are, nor their order."""
     once = [visit(f"sub-{i:02d}") for i in range(20)]
     often = [visit(f"sub-{i:02d}", session=f"ses-{k}") for i in reversed(range(20)) for k in range(1 + i % 3)]
     for seed in SEEDS:
         assert assign(often, 3, 3, seed) == assign(once, 3, 3, seed)
-
-
-def test_another_seed_draws_others() -> None:
     visits = population(0, pairs=11)
     drawn = {frozenset(members(assign(visits, 4, 1, seed))["val"]) for seed in SEEDS}
     assert len(drawn) > 15
@@ -75,8 +70,8 @@ def test_another_seed_draws_others() -> None:
 
 @pytest.mark.parametrize("pairs", [0, 11])
 @pytest.mark.parametrize("seed", range(5))
-def test_when_one_leaves_the_others_stay(seed: int, pairs: int) -> None:
-    """At most one other moves up into the place that is left."""
+def test_when_one_leaves_the_others_keep_their_split(seed: int, pairs: int) -> None:
+    """At most one other volunteer takes the free place."""
     visits = population(seed, pairs)
     before = assign(visits, 4, 4, seed)
     for gone in sorted(before):
@@ -89,28 +84,18 @@ def test_when_one_leaves_the_others_stay(seed: int, pairs: int) -> None:
             assert len(moved) <= 2 - bool(pairs)
 
 
-def test_what_the_source_decides_is_kept_and_counts() -> None:
+def test_splits_of_the_source_are_kept_and_counted_with_and_without_pairs() -> None:
     visits = population(1, pairs=6)
     chosen = {"sub-00": "val", "sub-01": "val", "sub-02": "test"}
     decided = [replace(v, split=chosen.get(v.subject, "")) for v in visits]
     splits = assign(decided, val=3, test=1, seed=0)
     assert {subject: splits[subject] for subject in chosen} == chosen
     assert len(members(splits)["val"]) == 3
-
-
-def test_without_pairs_decided_volunteers_count_too() -> None:
-    visits = [
-        visit(f"sub-{i:02d}", split={0: "test", 1: "test", 2: "val", 3: "train"}.get(i, ""))
-        for i in range(12)
-    ]
+    given = {0: "test", 1: "test", 2: "val", 3: "train"}
+    visits = [visit(f"sub-{i:02d}", split=given.get(i, "")) for i in range(12)]
     found = members(assign(visits, val=2, test=3, seed=0))
     assert {"sub-00", "sub-01"} < found["test"] and len(found["test"]) == 3
     assert "sub-02" in found["val"] and len(found["val"]) == 2 and "sub-03" in found["train"]
-
-
-def test_one_decided_session_decides_for_all_of_a_volunteer() -> None:
-    visits = [visit("a", session="1", split="test"), visit("a", session="2"), visit("b"), visit("c")]
-    assert assign(visits, val=1, test=1, seed=0)["a"] == "test"
 
 
 CONFLICTS: list[tuple[Sequence[Visit], str]] = [
@@ -125,8 +110,8 @@ CONFLICTS: list[tuple[Sequence[Visit], str]] = [
 ]
 
 
-@pytest.mark.parametrize("visits, told", CONFLICTS)
-def test_a_conflict_is_refused_in_one_line(visits: Sequence[Visit], told: str) -> None:
+@pytest.mark.parametrize("visits, message", CONFLICTS)
+def test_a_conflict_is_a_one_line_error(visits: Sequence[Visit], message: str) -> None:
     with pytest.raises(InputError) as caught:
         assign(visits, val=1, test=1, seed=0)
-    assert str(caught.value).startswith(told) and "\n" not in str(caught.value)
+    assert str(caught.value).startswith(message) and "\n" not in str(caught.value)
