@@ -41,6 +41,7 @@ class CellText:
 
 
 def metric_column(rows: Sequence[SystemResult], metric: str, direction: str) -> list[CellText]:
+    """The cells of a metric, one a row."""
     column = cells(rows, metric, direction)
     systems = [cell for cell, row in zip(column, rows, strict=True) if cell and row.kind == "system"]
     places = _places(systems or [cell for cell in column if cell])

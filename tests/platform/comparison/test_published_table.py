@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 from platform.comparison.published_table import LABELS, PAIRED, TABLE, UNPAIRED, correlations
-from platform.stats.scores import Score, SystemResult
+from platform.stats.scores import SystemResult
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from tests.platform.stats.examples import result
 from trainers.metrics.names import METRICS
 
 PAPER = Path("/work/shared/000_2fcfc5a3a5ae417c.txt")
@@ -53,11 +54,10 @@ def test_the_figures_are_those_of_the_text(part: str, metrics: tuple[str, ...]) 
 def test_rank_correlation_with_the_paper_is_scipys() -> None:
     rng = np.random.default_rng(0)
     ours = {name: dict(zip(UNPAIRED + PAIRED, rng.random(8).tolist(), strict=True)) for name in TABLE}
-    outside = SystemResult("input", "Input", ({m: Score(1.0) for m in METRICS},), kind="input")
+    outside = result("input", dict.fromkeys(METRICS, 1.0), kind="input")
 
     def of(values: Any, *more: SystemResult) -> dict[str, float]:
-        scores = {name: {m: Score(v) for m, v in row.items()} for name, row in values.items()}
-        return correlations([*more, *(SystemResult(name, name, (seed,)) for name, seed in scores.items())])
+        return correlations([*more, *(result(name, row) for name, row in values.items())])
 
     found = of(ours, outside)
     assert list(found) == list(UNPAIRED + PAIRED)

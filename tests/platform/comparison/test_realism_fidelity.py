@@ -13,26 +13,23 @@ import pytest
 from matplotlib.text import Text
 
 from tests.platform.reporting.reading import size, traces
+from tests.platform.stats.examples import result
 
 DRAWS = tuple(np.linspace(0.9, 1.1, 401))
 
 
-def result(name: str, kind: str = "system", **scores: Score) -> SystemResult:
-    return SystemResult(name, name, (scores,), kind=kind)
-
-
 def system(name: str, fid: float, psnr: float, kind: str = "system", **more: float) -> SystemResult:
     values = {"fid": fid, "psnr": psnr, **more}
-    return result(name, kind, **{m: Score(v, tuple(v * d for d in DRAWS)) for m, v in values.items()})
+    return result(name, {m: Score(v, tuple(v * d for d in DRAWS)) for m, v in values.items()}, kind=kind)
 
 
 ROWS = [
     system("64 mT input", 2.0, 20.0, kind="input", ms_ssim=0.86),
-    result("3 T", "truth", fid=Score(0.05), psnr=Score(float("inf"))),
+    result("3 T", {"fid": 0.05, "psnr": float("inf")}, kind="truth"),
     system("good", 0.10, 22.0, ms_ssim=0.90),
     system("better", 0.08, 21.5, ms_ssim=0.91),
     system("bad <b>", 0.50, 21.0, ms_ssim=0.80),
-    SystemResult("gone", "gone", note="diverged"),
+    result("gone", note="diverged"),
 ]
 
 
@@ -95,15 +92,15 @@ def test_fids_of_a_wide_range_are_on_a_logarithmic_axis(largest: float, log: boo
     assert view.unit(np.array([[middle, view.limits[1].mean()]])) == pytest.approx(np.array([[0.5, 0.5]]))
 
 
-WIDE = result("A", fid=Score(0.05, tuple(np.linspace(-0.2, 0.3, 401))), psnr=Score(20.0))
+WIDE = result("A", {"fid": Score(0.05, tuple(np.linspace(-0.2, 0.3, 401))), "psnr": 20.0})
 """Its interval reaches zero."""
 
 
 @pytest.mark.parametrize(
     ("rows", "files"),
     [
-        *(([], 0), ([ROWS[1]], 0), ([result("A", fid=Score(1.0))], 0)),
-        *(([row], 2) for row in (ROWS[0], ROWS[2], result("A", fid=Score(1.0), psnr=Score(20.0)))),
+        *(([], 0), ([ROWS[1]], 0), ([result("A", {"fid": 1.0})], 0)),
+        *(([row], 2) for row in (ROWS[0], ROWS[2], result("A", {"fid": 1.0, "psnr": 20.0}))),
         ([WIDE, system("b", 3.0, 21.0)], 2),
     ],
 )

@@ -12,17 +12,12 @@ import numpy as np
 import pytest
 
 from tests.platform.reporting.reading import markdown_cells, screen
+from tests.platform.stats.examples import result
 from trainers.metrics.extended import MEASURES
 from trainers.metrics.names import METRICS
 
 NAN, INF = float("nan"), float("inf")
 WAVE = np.sin(np.arange(200.0)) / 0.7  # of unit spread
-
-
-def result(name: str, *seeds: Mapping[str, float | Score], **more: Any) -> SystemResult:
-    """Metric to value or score, one mapping a seed."""
-    scores = [{m: v if isinstance(v, Score) else Score(v) for m, v in seed.items()} for seed in seeds]
-    return SystemResult(name, LABELS.get(name, name.capitalize()), tuple(scores), **more)
 
 
 def drawn(values: Mapping[str, float]) -> dict[str, Score]:
@@ -31,9 +26,8 @@ def drawn(values: Mapping[str, float]) -> dict[str, Score]:
 
 def published(name: str, seeds: int = 1, **more: Any) -> SystemResult:
     """A system that scores as published, each seed a hundredth more than the one before."""
-    return result(
-        name, *(drawn({m: v * (1 + s / 100) for m, v in TABLE[name].items()}) for s in range(seeds)), **more
-    )
+    scores = [drawn({m: v * (1 + s / 100) for m, v in TABLE[name].items()}) for s in range(seeds)]
+    return result(name, *scores, label=LABELS[name], **more)
 
 
 INPUT = result("input", drawn(dict.fromkeys(UNPAIRED + PAIRED, 15.0)), kind="input")
@@ -64,7 +58,7 @@ def test_input_and_truth_come_first_and_systems_in_the_given_order() -> None:
     text = markdown([published("unsb"), TRUTH, published("cut"), INPUT])
     for title in ("A", "B"):
         heads, *body = grid(text, title)
-        assert [line[0] for line in body] == ["Input", "Truth", "UNSB", "CUT"]
+        assert [line[0] for line in body] == ["input", "truth", "UNSB", "CUT"]
         assert {len(line) for line in body} == {len(heads)}
     assert grid(text, "A")[0] == [
         *("system", "Rad-FID (rad-fallback) ↓", "FID ↓", "KID ↓", "PIQE ↓"),
@@ -78,8 +72,8 @@ def test_extended_measures_have_a_table_of_their_own_and_no_best_without_a_direc
     text = markdown(rows, dice="maximize", slice_shift="none", bias="minimize")
     assert grid(text, "C") == [
         ["system", "Dice ↑", "slice flicker", "bias ↓"],
-        ["A", "0.8000", "0.8000", "**0.8000**"],
-        ["B", "**0.9000**", "0.9000", "0.9000"],
+        ["a", "0.8000", "0.8000", "**0.8000**"],
+        ["b", "**0.9000**", "0.9000", "0.9000"],
     ]
     legend = [line for line in text[text.index("### C") :].splitlines() if line.startswith("- ")]
     assert legend[0] == f"- Dice: {MEASURES['dice'].meaning}" and len(legend) == 2
@@ -96,7 +90,7 @@ def test_a_cell_is_estimate_interval_and_spread() -> None:
         "**0.08400**": [{"fid": Score(0.084)}],
     }
     for expected, given in cases.items():
-        assert cell(markdown([result("cut", *given)]), "A", "CUT", "FID") == expected
+        assert cell(markdown([result("cut", *given)]), "A", "cut", "FID") == expected
 
 
 def test_the_best_is_bold_and_ties_have_a_dagger_that_the_caption_explains() -> None:
@@ -104,9 +98,9 @@ def test_the_best_is_bold_and_ties_have_a_dagger_that_the_caption_explains() -> 
     near = {m: Score(v.estimate + 1e-4, tuple(-d for d in v.draws)) for m, v in rows[2].seeds[0].items()}
     text = markdown([*rows, result("near", near), INPUT])
     assert cell(text, "A", "UNSB + DMD2", "FID").startswith("**19.29** [")
-    assert cell(text, "A", "Near", "FID").startswith("19.29† [")
+    assert cell(text, "A", "near", "FID").startswith("19.29† [")
     assert cell(text, "A", "CUT", "FID").startswith("23.07 [")
-    assert "**" not in cell(text, "B", "Input", "PSNR T1")
+    assert "**" not in cell(text, "B", "input", "PSNR T1")
     assert "† not distinguishable from the best" in text and "†" not in markdown(rows[:2])
 
 
@@ -122,8 +116,8 @@ def test_without_pairs_table_b_is_one_line_and_the_fallback_is_not_called_radima
 def test_a_diverged_system_says_so_in_its_row_and_a_partly_diverged_one_in_a_footnote() -> None:
     cut = result("cut", note="diverged at step 120:\nG_GAN is |nan|", facts=FACTS)
     text = markdown([cut, published("unsb")])
-    row = next(line for line in text.splitlines() if line.startswith("| CUT |"))
-    assert row == r"| CUT | diverged at step 120: G_GAN is \|nan\| |  |  |  | 400 | 11.4 M | 1.5 h | 0.25 s |"
+    row = next(line for line in text.splitlines() if line.startswith("| cut |"))
+    assert row == r"| cut | diverged at step 120: G_GAN is \|nan\| |  |  |  | 400 | 11.4 M | 1.5 h | 0.25 s |"
     assert "¹" not in text and "diverged at step 120" in terminal([cut], width=200)
     rows = [published("unsb"), published("cut", note="seed 2 diverged")]
     assert [line[0] for line in grid(markdown(rows), "A")[1:]] == ["UNSB", "CUT¹"]
@@ -147,9 +141,9 @@ def test_facts_have_fitting_units(fact: str, head: str, values: dict[float, str]
 
 def test_infinite_undefined_and_missing_values_are_written_differently() -> None:
     text = markdown([TRUTH, result("odd", {"fid": NAN, "psnr_t1": 20.0, "kid": -1e-9}), published("cut")])
-    assert [cell(text, "B", "Truth", head) for head in ("PSNR T1", "PSNR T2")] == ["∞", "—"]
+    assert [cell(text, "B", "truth", head) for head in ("PSNR T1", "PSNR T2")] == ["∞", "—"]
     heads = ("FID", "KID", "parameters")
-    assert [cell(text, "A", "Odd", head) for head in heads] == ["undefined", "**0.00000**", "—"]
+    assert [cell(text, "A", "odd", head) for head in heads] == ["undefined", "**0.00000**", "—"]
 
 
 def test_the_published_table_is_beside_with_both_ranks_and_their_correlation_last() -> None:
@@ -180,7 +174,7 @@ def test_csv_holds_every_score_exactly() -> None:
         assert float(line["estimate"]) == score.estimate
         assert float(line["low"]) < score.estimate < float(line["high"])
     bare = result("a", {"fid": float(np.float64(0.1)), "psnr": np.float64("inf")})
-    without_bounds = ["a,A,system,0,fid,0.1,,,,,,,", "a,A,system,0,psnr,inf,,,,,,,"]
+    without_bounds = ["a,a,system,0,fid,0.1,,,,,,,", "a,a,system,0,psnr,inf,,,,,,,"]
     assert tables.csv([bare], ["fid", "psnr"]).splitlines()[1:] == without_bounds
     third = lines[2]
     assert (third["parameters"], float(third["extra"]), third["steps"]) == ("11380000", 1 / 3, "400")
@@ -190,7 +184,7 @@ def test_csv_holds_every_score_exactly() -> None:
 def test_the_screen_shows_means_and_marks() -> None:
     values = {"cut": (0.25, 0.25), "unsb": (0.125, 0.25), "inr": (0.125, 0.5)}
     rows = [
-        result(name, *([{"fid": Score(a, (a, a + 0.1)), "kid": b}] * 2), facts=FACTS)
+        result(name, *([{"fid": Score(a, (a, a + 0.1)), "kid": b}] * 2), label=LABELS[name], facts=FACTS)
         for name, (a, b) in values.items()
     ]
     text = terminal(rows, fid=METRICS["fid"])

@@ -10,18 +10,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from tests.platform.stats.examples import result
+
 Values = NDArray[np.float64]
 NAN, INF = float("nan"), float("inf")
 
 
 def row(name: str, *estimates: float, kind: str = "system", draws: Sequence[float] = ()) -> SystemResult:
     """One seed an estimate, all with the same draws around their own."""
-    seeds = tuple({"fid": Score(e, tuple(e + d for d in draws))} for e in estimates)
-    return SystemResult(name, name.upper(), seeds, kind=kind)
-
-
-def one_seed(name: str, score: Score, metric: str = "psnr") -> SystemResult:
-    return SystemResult(name, name, ({metric: score},))
+    return result(name, *({"fid": Score(e, tuple(e + d for d in draws))} for e in estimates), kind=kind)
 
 
 def bootstrap(values: Values, picks: NDArray[np.int64], subjects: int = 0) -> Score:
@@ -50,24 +47,21 @@ def test_draws_are_averaged_over_seeds_draw_by_draw() -> None:
     wave = np.sin(np.arange(400.0))
     opposed = [Score(1.0, tuple(1 + wave)), Score(3.0, tuple(3 - wave))]
     alike = [Score(1.0, tuple(1 + wave)), Score(3.0, tuple(3 + wave))]
-    rows = [SystemResult("a", "A", tuple({"kid": s} for s in seeds)) for seeds in (opposed, alike)]
+    rows = [result("a", *({"kid": s} for s in seeds)) for seeds in (opposed, alike)]
     first, second = cells(rows, "kid", "minimize")
     assert first and second and (first.low, first.high) == pytest.approx((2.0, 2.0))
     expected = 2 + np.quantile(wave - wave.mean(), (0.025, 0.975))
     assert (second.low, second.high) == pytest.approx(tuple(expected))
 
 
-def test_an_interval_does_not_shift_with_the_bootstraps_bias() -> None:
+def test_an_interval_does_not_shift_with_the_bootstraps_bias_nor_beyond_the_metrics_range() -> None:
     draws = np.random.default_rng(0).normal(0.17, 0.03, 500)
     plain, biased = (interval(Score(0.1, tuple(draws + shift)), "kid") for shift in (0.0, 5.0))
     assert plain == pytest.approx(biased)
     assert plain[0] < 0.1 < plain[1]
-
-
-def test_a_frechet_distance_has_no_interval_below_zero() -> None:
-    draws = tuple(np.linspace(-0.1, 0.3, 101))
-    assert interval(Score(0.02, draws), "fid")[0] == 0.0
-    assert interval(Score(0.02, draws), "kid")[0] < 0.0
+    draws = np.linspace(-0.1, 0.3, 101)
+    assert interval(Score(0.02, tuple(draws)), "kid")[0] < 0.0
+    assert interval(Score(0.02, tuple(draws)), "fid")[0] == 0.0, "the least of a Frechet distance"
 
 
 @pytest.mark.parametrize(
@@ -101,12 +95,12 @@ def test_paired_differences_are_significant_where_unpaired_ones_are_not() -> Non
     picks = rng.integers(0, 30, (1000, 30))
     hard = rng.normal(20, 3, 30)
     good, bad = hard + 0.1 + rng.normal(0, 0.02, 30), hard + rng.normal(0, 0.02, 30)
-    rows = [one_seed(n, bootstrap(v, picks)) for n, v in (("good", good), ("bad", bad))]
+    rows = [result(n, {"psnr": bootstrap(v, picks)}) for n, v in (("good", good), ("bad", bad))]
     best, other = cells(rows, "psnr", "maximize")
     assert best and other
     assert best.best and not other.tied
     assert other.low < best.low < other.high < best.high
-    shuffled = one_seed("bad", bootstrap(bad, rng.integers(0, 30, (1000, 30))))
+    shuffled = result("bad", {"psnr": bootstrap(bad, rng.integers(0, 30, (1000, 30)))})
     unpaired = cells([rows[0], shuffled], "psnr", "maximize")[1]
     assert unpaired and unpaired.tied
 
@@ -118,7 +112,7 @@ def test_equal_systems_are_not_tied_in_5_of_100_cohorts(gap: float, least: float
     picks = rng.integers(0, 25, (300, 25))
     for _ in range(400):
         values = rng.normal(0, 1, (2, 25)) + np.array([[0.0], [gap]])
-        rows = [one_seed(n, bootstrap(v, picks, 25)) for n, v in zip("ab", values, strict=True)]
+        rows = [result(n, {"psnr": bootstrap(v, picks, 25)}) for n, v in zip("ab", values, strict=True)]
         apart.append(not any(c and c.tied for c in cells(rows, "psnr", "maximize")))
     assert least < np.mean(apart) < most
 
@@ -153,17 +147,16 @@ def test_only_systems_are_best_or_tied_and_equal_ones_are_tied() -> None:
 
 
 def test_a_row_without_the_metric_has_no_cell_and_a_seed_without_it_does_not_count() -> None:
-    rows = [SystemResult("cut", "CUT", note="diverged"), row("unsb", 1.0), one_seed("inr", Score(0.1), "kid")]
+    rows = [result("cut", note="diverged"), row("unsb", 1.0), result("inr", {"kid": 0.1})]
     assert [cell is None for cell in cells(rows, "fid", "minimize")] == [True, False, True]
-    partly = SystemResult("cut", "CUT", ({"kid": Score(1.0)}, {"fid": Score(2.0)}))
-    (cell,) = cells([partly], "fid", "minimize")
+    (cell,) = cells([result("cut", {"kid": 1.0}, {"fid": 2.0})], "fid", "minimize")
     assert cell and (cell.mean, cell.sd) == (2.0, None)
 
 
 @pytest.mark.filterwarnings("error")
 def test_infinite_and_undefined_values_break_nothing() -> None:
     draws = (-1.0, 0.0, 1.0)
-    infinite = SystemResult("truth", "T", ({"fid": Score(INF, (INF, INF, INF))},) * 2)
+    infinite = result("truth", *[{"fid": Score(INF, (INF, INF, INF))}] * 2)
     rows = [row("a", NAN, draws=draws), infinite, row("b", 1.0, draws=draws)]
     rows.append(row("c", 2.0, draws=(NAN, 0.1, 0.2)))
     assert marks(rows, "maximize") == ["", "best", "", ""]
