@@ -9,20 +9,6 @@ import numpy as np
 
 from trainers.metrics.names import METRICS
 
-LABELS: Mapping[str, str] = {
-    "cyclegan": "CycleGAN",
-    "cut": "CUT",
-    "sdedit": "SDEdit",
-    "syndiff": "SynDiff",
-    "reggan": "RegGAN",
-    "inr": "INR-based",
-    "unsb": "UNSB",
-    "unsb_asp": "UNSB + ASP",
-    "unsb_dmd": "UNSB + DMD2",
-    "asp_dmd": "Ours (full method)",
-}
-"""Space to system, in the paper's order."""
-
 UNPAIRED = ("rad_fid", "fid", "kid", "piqe")
 PAIRED = ("ms_ssim_t1", "psnr_t1", "ms_ssim_t2", "psnr_t2")
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from platform.comparison import published_table
 from platform.comparison.published_table import PAIRED, UNPAIRED
+from platform.comparison.systems import LABELS
 from platform.comparison.table_cells import CellText, fact_cells, metric_column
 from platform.reporting.tables import heading, markdown_table, screen_table
 from platform.stats.ranks import interval
@@ -155,7 +156,7 @@ def _published(rows: Sequence[SystemResult]) -> str:
     metrics = _directions(UNPAIRED + PAIRED)
     columns = [published_table.compared(rows, metric, direction) for metric, direction in metrics.items()]
     heads = ["system", *(heading(metric, direction) for metric, direction in metrics.items())]
-    systems = published_table.LABELS.items()
+    systems = LABELS.items()
     table = markdown_table(heads, [[label, *(column[name] for column in columns)] for name, label in systems])
     title = "### Published Table 1\n\nthe paper's figures, on its own cohorts: compare rankings, not values"
     caption = "**bold** best system; (rank there → rank here), among the systems in both"

@@ -1,6 +1,7 @@
 """Which candidate ``--pick`` names, and what a confirmation has published of the candidates."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from platform.pareto.front import Candidate, Front
@@ -30,6 +31,13 @@ class Confirmation:
             return cls()
         values = json.loads(path.read_text())
         return cls(tuple(values["finalists"]), int(values["seeds"]))
+
+
+def require_form(option: str) -> None:
+    """Raises InputError for a ``--pick`` that names no candidate of any study."""
+    if option not in PICKS and not re.fullmatch(r"\d+(/\d+)?", option):
+        allowed = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
+        raise InputError(f"--pick: {option!r} is not allowed; allowed: {allowed}")
 
 
 def pick(option: str, front: Front, folder: Path) -> Candidate:
