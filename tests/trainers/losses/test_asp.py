@@ -120,13 +120,6 @@ def test_the_boundary_of_a_ramp_is_its_slope_and_half_of_it_across_an_edge(a: fl
     np.testing.assert_allclose(slope[-1, 1:-1], math.hypot(a, b / 2), atol=1e-6)
 
 
-def test_hard_edges_are_the_pixels_removed_by_erosion() -> None:
-    inside = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal((3, 40, 40)), (0, 2, 2)) > 0
-    edges = asp.hard_edges(torch.from_numpy(inside))
-    for mask, edge in zip(inside, edges, strict=True):
-        np.testing.assert_array_equal(edge, mask & ~ndimage.binary_erosion(mask, border_value=1))
-
-
 @pytest.mark.parametrize("radius", [2, 6, 11])
 def test_the_truncated_distance_is_scipys_clipped(radius: int) -> None:
     points = np.random.default_rng(radius).random((2, 48, 64)) < 0.006

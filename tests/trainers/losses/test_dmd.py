@@ -71,21 +71,6 @@ def test_the_unweighted_direction_is_the_gradient_of_the_kl_divergence(t: int) -
         assert float(value) == pytest.approx(float(exact), rel=1e-6)
 
 
-@pytest.mark.parametrize("t", [20, 200, 500, 900])
-def test_the_unweighted_direction_is_alpha_times_the_difference_of_the_scores(t: int) -> None:
-    alpha, sigma = (table[t].double() for table in schedule())
-    fake, real = _gaussian(0.4, 0.3), _gaussian(-0.2, 0.5)
-    noisy = torch.linspace(-3, 3, 13, dtype=DOUBLE, requires_grad=True)
-
-    def score(prior: Gaussian) -> Tensor:
-        energy = (noisy - alpha * prior.mean).square() / (2 * prior.diffused_variance(alpha, sigma))
-        return torch.autograd.grad(-energy.sum(), noisy)[0]
-
-    mu_real, mu_fake = (prior.posterior_mean(noisy.detach(), alpha, sigma) for prior in (real, fake))
-    expected = alpha * (score(fake) - score(real))
-    np.testing.assert_allclose(_kl_gradient(mu_real, mu_fake, alpha, sigma), expected, rtol=1e-6, atol=1e-9)
-
-
 def test_the_posterior_mean_minimises_the_velocity_error() -> None:
     """Regressing v on the noisy value and turning it into mu gives the Gaussian's posterior mean."""
     prior, generator = _gaussian(0.1, 0.3), torch.Generator().manual_seed(0)

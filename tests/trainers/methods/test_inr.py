@@ -1,15 +1,14 @@
 """Fitting many slices at once equals fitting each; rendering at any resolution; the training step."""
 
-import runpy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.bench.inr import measure
 from trainers.data.batch import Batch
 from trainers.data.sampling import example_subject
 from trainers.losses import style
@@ -51,8 +50,7 @@ def _unfitted(config: Config, source: Tensor, centre: Tensor | None = None) -> F
 def test_at_once_and_one_by_one_end_at_the_same_losses(double: None) -> None:
     """The other side is the benchmark's plain loop: own networks, own Adam, the whole grid."""
     torch.manual_seed(0)
-    bench = runpy.run_path(str(Path(__file__).with_name("bench_inr.py")))
-    measured = bench["measure"](slices=3, size=32, width=8, iterations=8, slices_at_once=2)
+    measured = measure(slices=3, size=32, width=8, iterations=8, slices_at_once=2)
     assert measured.worst < 1e-8
 
 
