@@ -86,7 +86,7 @@ def unit(values: Array) -> Array:
     return np.where(brain(), np.clip((values - low) / (high - low), 0, 1), 0)
 
 
-def test_the_identity_returns_the_normalised_scan() -> None:
+def test_the_identity_returns_the_normalised_scan_and_flicker_raises_the_measures() -> None:
     pair = {"T1": scan(1), "T2": scan(2)}
     found = enhance(identity(), visit(**pair))
     assert found.volumes.keys() == {"T1", "T2"} and not found.spread
@@ -96,6 +96,17 @@ def test_the_identity_returns_the_normalised_scan() -> None:
         np.testing.assert_allclose(found.untouched[contrast], unit(one.values), atol=1e-5)
         np.testing.assert_array_equal(found.brain[contrast], brain())
         assert found.consistency[contrast] == pytest.approx({"through_plane_change": 1, "slice_shift": 1})
+
+    class Flickering(Identity):
+        def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
+            sign = torch.tensor([(-1.0) ** i for i in range(len(source))])
+            return clamp_and_mask(0.5 * source + 0.3 * sign[:, None, None, None], mask)
+
+    smooth = scan(1)
+    smooth.values[:] = smooth.values[:, :, :1] + np.linspace(0, 5, SHAPE[2])
+    found = enhance(Flickering(facts("t1"), {}, torch.device("cpu")), visit(T1=smooth))
+    assert found.consistency["T1"]["through_plane_change"] > 3
+    assert found.consistency["T1"]["slice_shift"] > 3
 
 
 def test_slices_are_given_anterior_first_from_inferior_with_both_contrasts_and_their_mean() -> None:
@@ -198,19 +209,6 @@ def test_the_deviation_over_draws_is_that_of_seeds_alone_and_slices_share_a_late
     source = torch.rand(1, 3, 48, 40).repeat(5, 1, 1, 1) * 2 - 1
     translated = drawing(seed=0).slices(source, torch.ones(5, 48, 40, dtype=torch.bool))
     assert torch.allclose(translated, translated[:1].expand_as(translated), atol=1e-5)
-
-
-def test_flicker_raises_the_consistency_figures() -> None:
-    class Flickering(Identity):
-        def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
-            sign = torch.tensor([(-1.0) ** i for i in range(len(source))])
-            return clamp_and_mask(0.5 * source + 0.3 * sign[:, None, None, None], mask)
-
-    smooth = scan(1)
-    smooth.values[:] = smooth.values[:, :, :1] + np.linspace(0, 5, SHAPE[2])
-    found = enhance(Flickering(facts("t1"), {}, torch.device("cpu")), visit(T1=smooth))
-    assert found.consistency["T1"]["through_plane_change"] > 3
-    assert found.consistency["T1"]["slice_shift"] > 3
 
 
 def test_a_brain_larger_than_the_grid_and_an_empty_mask_are_errors() -> None:

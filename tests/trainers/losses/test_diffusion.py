@@ -34,11 +34,14 @@ def _moments(draw: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], t: int) -
 MARGINALS = [_moments(diffusion.marginal, t) for t in range(5)]
 
 
-def test_the_schedule_has_the_values_of_method_md() -> None:
+def test_the_schedule_has_the_values_of_method_md_and_the_last_step_ends_at_the_image() -> None:
     np.testing.assert_allclose(BETAS, [1e-8, 0.478, 0.849, 0.956, 0.987], atol=5e-4)
     remaining = torch.cumprod(1 - BETAS, 0).sqrt()
     np.testing.assert_allclose(remaining[:3], [1, 0.722, 0.280], atol=5e-4)
     np.testing.assert_allclose(remaining[3:], [0.0586, 0.0066], atol=5e-5)
+    mean, deviation = diffusion.posterior(_pixel(0.3), _pixel(-2), _level(0), BETAS)
+    assert float(mean) == pytest.approx(0.3, abs=1e-6)
+    assert float(deviation) == pytest.approx(math.sqrt(diffusion.FIRST_BETA), rel=1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 8])
@@ -68,12 +71,6 @@ def test_the_posterior_is_bayes_rule_of_gaussians(t: int, x0: float, following: 
     mean, deviation = diffusion.posterior(_pixel(x0), _pixel(following), _level(t), BETAS)
     assert float(mean) == pytest.approx(gain * x0 + covariance / total * surprise, rel=1e-9)
     assert float(deviation) ** 2 == pytest.approx(1 / (1 / variance + step_gain**2 / step_variance), rel=1e-6)
-
-
-def test_the_last_denoising_step_ends_at_the_clean_image() -> None:
-    mean, deviation = diffusion.posterior(_pixel(0.3), _pixel(-2), _level(0), BETAS)
-    assert float(mean) == pytest.approx(0.3, abs=1e-6)
-    assert float(deviation) == pytest.approx(math.sqrt(diffusion.FIRST_BETA), rel=1e-3)
 
 
 def test_every_sample_has_its_own_level() -> None:

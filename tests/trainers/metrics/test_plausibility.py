@@ -62,15 +62,12 @@ def test_the_residual_is_that_of_least_squares_over_the_widths() -> None:
     assert np.argmin(shares) == 2
 
 
-def test_gain_and_offset_change_nothing_through_the_plane() -> None:
+def test_only_pixels_in_both_neighbours_count_at_any_gain_and_offset() -> None:
     source, mask = noise(6, seed=7) + 0.1 * torch.arange(6)[:, None, None] ** 2, ellipse(6)
     for measure in (through_plane_change, slice_shift):
         assert float(measure(0.4 * source + 0.2, source, mask)) == pytest.approx(1, abs=1e-12)
         assert float(measure(torch.where(mask, source, 5), source, mask)) == pytest.approx(1, abs=1e-12)
-
-
-def test_only_pixels_in_both_neighbours_count() -> None:
-    """Two slices that overlap in one pixel: the change there, over the deviation of all that is inside."""
+    # Two slices that overlap in one pixel: the change there, over the deviation of all that is inside.
     mask = torch.zeros(2, 4, 4, dtype=torch.bool)
     mask[0, 0, :2], mask[1, 0, 1:3] = True, True
     source, output = torch.zeros(2, 4, 4), torch.zeros(2, 4, 4)

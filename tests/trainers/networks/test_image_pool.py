@@ -26,7 +26,7 @@ def full(size: int) -> ImagePool:
     return pool
 
 
-def test_until_it_is_full_and_at_size_zero_it_returns_its_input() -> None:
+def test_it_returns_its_input_until_full_and_no_image_is_lost_or_doubled() -> None:
     pool = ImagePool(5, 1, 2)
     for first in (0, 2):
         assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
@@ -37,9 +37,6 @@ def test_until_it_is_full_and_at_size_zero_it_returns_its_input() -> None:
     pool = ImagePool(0, 1, 2)
     for first in range(0, 40, 2):
         assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
-
-
-def test_no_image_is_lost_or_doubled() -> None:
     torch.manual_seed(0)
     pool, size = full(7), 7
     returned: list[int] = []

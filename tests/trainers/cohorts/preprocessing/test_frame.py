@@ -92,16 +92,7 @@ def test_slices_show_the_brain_in_their_middle_anterior_first_and_left_on_the_le
     assert rows.tolist() == [2] * 3 + [3] * 3 + [4] * 3 and set(columns) == {2, 3, 4}
 
 
-def test_a_frame_is_restored_from_its_facts() -> None:
-    _, brain = head((3.2, 3.2, 10.0))
-    frame = Frame.of(brain, oriented("LPS", (3.2, 3.2, 10.0), 7), GRIDS["2mm"])
-    back = Frame.read(json.loads(json.dumps(frame.facts())))
-    assert (back.shape, back.box, back.grid) == (frame.shape, frame.box, frame.grid)
-    np.testing.assert_array_equal(back.affine, frame.affine)
-    np.testing.assert_array_equal(back.image.affine, frame.image.affine)
-
-
-def test_an_empty_mask_and_a_brain_larger_than_the_grid_are_errors() -> None:
+def test_frames_are_restored_from_facts_and_wrong_masks_are_errors() -> None:
     mask = np.zeros((100, 130, 4), bool)
     mask[1:98, 3:120] = True
     fits = Frame.of(mask[:96], np.diag([2.0, 1.9, 6, 1]), GRIDS["2mm"])
@@ -110,3 +101,9 @@ def test_an_empty_mask_and_a_brain_larger_than_the_grid_are_errors() -> None:
         Frame.of(mask, np.diag([2.0, 2, 6, 1]), GRIDS["2mm"])
     with pytest.raises(InputError, match="brain mask is empty"):
         Frame.of(np.zeros((4, 4, 4), bool), np.eye(4), GRIDS["1mm"])
+    _, brain = head((3.2, 3.2, 10.0))
+    frame = Frame.of(brain, oriented("LPS", (3.2, 3.2, 10.0), 7), GRIDS["2mm"])
+    back = Frame.read(json.loads(json.dumps(frame.facts())))
+    assert (back.shape, back.box, back.grid) == (frame.shape, frame.box, frame.grid)
+    np.testing.assert_array_equal(back.affine, frame.affine)
+    np.testing.assert_array_equal(back.image.affine, frame.image.affine)
