@@ -30,19 +30,15 @@ TABLE: dict[int, tuple[list[float], list[float], list[float]]] = {  # METHOD.md 
 }
 
 
-@pytest.mark.parametrize("steps", TABLE)
-def test_grid_fractions_and_deviations_are_those_of_the_table(steps: int) -> None:
-    times, fractions, deviations = TABLE[steps]
-    grid = bridge.time_grid(steps)
-    np.testing.assert_allclose(grid, times, atol=5.1e-5)
-    for i in range(steps):
-        assert bridge.bridge_fraction(grid, i) == pytest.approx(fractions[i], abs=5.1e-5)
-        assert bridge.bridge_std(grid, i, TAU) == pytest.approx(deviations[i], abs=5.1e-5)
-
-
 @pytest.mark.parametrize("steps", range(1, 9))
-def test_the_bridge_starts_at_0_ends_at_1_and_lands_without_noise(steps: int) -> None:
+def test_grids_are_those_of_the_table_and_end_without_noise(steps: int) -> None:
     grid = bridge.time_grid(steps)
+    if steps in TABLE:
+        times, fractions, deviations = TABLE[steps]
+        np.testing.assert_allclose(grid, times, atol=5.1e-5)
+        for i in range(steps):
+            assert bridge.bridge_fraction(grid, i) == pytest.approx(fractions[i], abs=5.1e-5)
+            assert bridge.bridge_std(grid, i, TAU) == pytest.approx(deviations[i], abs=5.1e-5)
     assert len(grid) == steps + 1 and grid[0] == 0 and grid[-1] == pytest.approx(1, abs=1e-15)
     assert all(a < b for a, b in pairwise(grid))
     assert bridge.bridge_std(grid, steps - 1, 1.0) == pytest.approx(0, abs=1e-7)

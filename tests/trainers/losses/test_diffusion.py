@@ -34,7 +34,7 @@ def _moments(draw: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor], t: int) -
 MARGINALS = [_moments(diffusion.marginal, t) for t in range(5)]
 
 
-def test_the_schedule_has_the_values_of_method_md_and_the_last_step_ends_at_the_image() -> None:
+def test_the_schedule_is_that_of_method_md_and_of_the_differential_equation() -> None:
     np.testing.assert_allclose(BETAS, [1e-8, 0.478, 0.849, 0.956, 0.987], atol=5e-4)
     remaining = torch.cumprod(1 - BETAS, 0).sqrt()
     np.testing.assert_allclose(remaining[:3], [1, 0.722, 0.280], atol=5e-4)
@@ -42,14 +42,13 @@ def test_the_schedule_has_the_values_of_method_md_and_the_last_step_ends_at_the_
     mean, deviation = diffusion.posterior(_pixel(0.3), _pixel(-2), _level(0), BETAS)
     assert float(mean) == pytest.approx(0.3, abs=1e-6)
     assert float(deviation) == pytest.approx(math.sqrt(diffusion.FIRST_BETA), rel=1e-3)
-
-
-@pytest.mark.parametrize("steps", [1, 3, 8])
-def test_each_step_keeps_what_the_differential_equation_keeps(steps: int) -> None:
-    """E[x(b) | x(a)] = x(a) exp(-1/2 integral of beta from a to b), beta(s) linear."""
-    times = np.linspace(1e-3, 1, steps + 1)
-    kept = [math.exp(-quad(lambda s: 0.1 + (20 - 0.1) * s, a, b)[0]) for a, b in itertools.pairwise(times)]
-    np.testing.assert_allclose(1 - diffusion.variance_preserving(steps)[1:], kept, rtol=1e-10)
+    # E[x(b) | x(a)] = x(a) exp(-1/2 integral of beta from a to b), beta(s) linear.
+    for steps in (1, 3, 8):
+        times = np.linspace(1e-3, 1, steps + 1)
+        kept = [
+            math.exp(-quad(lambda s: 0.1 + (20 - 0.1) * s, a, b)[0]) for a, b in itertools.pairwise(times)
+        ]
+        np.testing.assert_allclose(1 - diffusion.variance_preserving(steps)[1:], kept, rtol=1e-10)
 
 
 @pytest.mark.parametrize("t", LEVELS)

@@ -37,21 +37,18 @@ def test_any_flow_is_scipys_linear_interpolation(padding: str, mode: str) -> Non
     np.testing.assert_allclose(flow.warp(image, field, padding)[0, 0], expected, atol=1e-12)
 
 
-def test_gradients_are_exact_and_a_rigid_shift_is_perfectly_smooth() -> None:
+def test_gradients_are_exact_and_the_roughness_of_linear_fields_has_a_closed_form() -> None:
     """Away from whole pixels, where bilinear interpolation has a kink."""
     image = _image(1, 2, 4, 5).requires_grad_()
     field = (0.2 + 0.5 * _image(1, 2, 4, 5)).requires_grad_()
     assert torch.autograd.gradcheck(flow.warp, (image, field))
     assert torch.autograd.gradcheck(flow.smoothness, _image(1, 2, 4, 5).requires_grad_())
     assert float(flow.smoothness(_constant(1, 5, 6, 3, -2))) == 0
-
-
-@pytest.mark.parametrize("a, b, c, d", [(1.0, 0, 0, 0), (0, 2, 0, 0), (0.5, -1, 3, 0.25)])
-def test_roughness_of_a_linear_field(a: float, b: float, c: float, d: float) -> None:
-    """With u = a x + b y and v = c x + d y: (a^2 + c^2) / 2 + (b^2 + d^2) / 2."""
-    y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
-    field = torch.stack((a * x + b * y, c * x + d * y))[None]
-    assert float(flow.smoothness(field)) == pytest.approx((a * a + b * b + c * c + d * d) / 2)
+    # With u = a x + b y and v = c x + d y: (a^2 + c^2) / 2 + (b^2 + d^2) / 2.
+    for a, b, c, d in ((1.0, 0, 0, 0), (0, 2, 0, 0), (0.5, -1, 3, 0.25)):
+        y, x = torch.meshgrid(torch.arange(7.0), torch.arange(9.0), indexing="ij")
+        field = torch.stack((a * x + b * y, c * x + d * y))[None]
+        assert float(flow.smoothness(field)) == pytest.approx((a * a + b * b + c * c + d * d) / 2)
 
 
 def _affine(image: Tensor, angle: float, scale: float, columns: float, rows: float) -> Tensor:
@@ -60,14 +57,7 @@ def _affine(image: Tensor, angle: float, scale: float, columns: float, rows: flo
     return flow.warp(image, flow.affine_flow(turn, size, shift, image.shape[2], image.shape[3]), "zeros")
 
 
-@pytest.mark.parametrize("quarters", [1, 2, 3])
-def test_quarter_turns(quarters: int) -> None:
-    image = _image(2, 1, 8, 8)
-    turned = _affine(image, quarters * math.pi / 2, 1, 0, 0)
-    torch.testing.assert_close(turned, image.rot90(-quarters, (2, 3)), rtol=0, atol=1e-12)
-
-
-def test_turn_scale_and_shift_compose_in_this_order() -> None:
+def test_quarter_turns_and_the_order_of_turn_scale_and_shift() -> None:
     """Against the matrix of the forward map, point by point: content at p is shown at s R p + t."""
     angle, scale, shift = 0.3, 1.1, torch.tensor([2.0, -1.0], dtype=torch.float64)
     turned, scaled = (torch.tensor([v], dtype=torch.float64) for v in (angle, scale))
@@ -77,6 +67,10 @@ def test_turn_scale_and_shift_compose_in_this_order() -> None:
     shown = np.stack((columns - 2.0, rows - 3.0)).reshape(2, -1)
     content = shown + field[0].numpy().reshape(2, -1)
     np.testing.assert_allclose(scale * turn @ content + shift.numpy()[:, None], shown, atol=1e-12)
+    for quarters in (1, 2, 3):
+        image = _image(2, 1, 8, 8)
+        turned = _affine(image, quarters * math.pi / 2, 1, 0, 0)
+        torch.testing.assert_close(turned, image.rot90(-quarters, (2, 3)), rtol=0, atol=1e-12)
 
 
 def test_jitter_keeps_black_black_and_moves_the_brain_within_bounds() -> None:

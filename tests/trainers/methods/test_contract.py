@@ -1,6 +1,6 @@
 """The contract of every system: each space of search_spaces, by its method in its smoke profile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from platform.spaces.loader import FOLDER, load_study, profile_choices
 from typing import Any
@@ -178,3 +178,28 @@ def test_the_space_names_its_methods_fields_in_every_profile(name: str) -> None:
 
 def test_every_method_has_a_space_of_its_own_name() -> None:
     assert [method_of(name) for name in method_names()] == method_names()
+
+
+class Lazy:
+    """Yields source * 1, * 2, * 3, and records each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def translate(self, networks: Any, config: Any, source: Tensor, seed: int) -> Iterator[Tensor]:
+        for step in (1, 2, 3):
+            self.steps.append((len(source), step))
+            yield source * step + seed
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(None, 3), (1, 1), (2, 2), (9, 3)])
+def test_rows_are_translated_in_chunks_and_no_further_than_requested(
+    steps: int | None, expected: int
+) -> None:
+    source = torch.rand(5, 3, 8, 8)
+    method: Any = Lazy()
+    outputs = translate_rows(method, {}, None, source, seed=7, steps=steps, chunk=2)
+    assert len(outputs) == expected
+    for step, output in enumerate(outputs, 1):
+        assert torch.equal(output, source * step + 7)
+    assert method.steps == [(n, step) for n in (2, 2, 1) for step in range(1, expected + 1)]

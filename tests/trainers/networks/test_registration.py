@@ -13,14 +13,6 @@ def _net(width: int = 4, levels: int = 3, channels: int = 3) -> RegistrationNet:
     return RegistrationNet(channels=channels, width=width, levels=levels)
 
 
-@pytest.mark.parametrize("height, width, levels", [(32, 32, 5), (48, 36, 3), (96, 80, 6)])
-def test_at_first_the_flow_is_nearly_zero(height: int, width: int, levels: int) -> None:
-    moving, fixed = torch.randn(2, 2, 3, height, width)
-    field = _net(8, levels)(moving, fixed)
-    assert field.shape == (2, 2, height, width)
-    assert 0 < float(field.detach().abs().max()) < 0.01
-
-
 def _blobs(centres: Tensor) -> Tensor:
     """Gaussian blobs [B, 3, 24, 24] around positions [B, 2] as (column, row)."""
     y, x = torch.meshgrid(torch.arange(24.0), torch.arange(24.0), indexing="ij")
@@ -29,7 +21,7 @@ def _blobs(centres: Tensor) -> Tensor:
     return blob[:, None].expand(-1, 3, -1, -1)
 
 
-def test_it_has_the_official_size_and_finds_a_shift_that_differs_from_pair_to_pair() -> None:
+def test_it_has_the_official_size_starts_at_zero_flow_and_finds_a_shift_of_each_pair() -> None:
     """A blob, and the same blob somewhere else: the flow at the latter points back to the former."""
     net = _net(8, 3)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
@@ -51,3 +43,8 @@ def test_it_has_the_official_size_and_finds_a_shift_that_differs_from_pair_to_pa
     # METHOD.md section 4: 2.06 million parameters, for images of one channel.
     count = sum(p.numel() for p in _net(32, 7, 1).parameters())
     assert count / 1e6 == pytest.approx(2.06, abs=5e-3)
+    for height, width, levels in ((32, 32, 5), (48, 36, 3), (96, 80, 6)):
+        moving, fixed = torch.randn(2, 2, 3, height, width)
+        field = _net(8, levels)(moving, fixed)
+        assert field.shape == (2, 2, height, width)
+        assert 0 < float(field.detach().abs().max()) < 0.01

@@ -13,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.trainers.cohorts.geometry import dice
 from trainers import weights
 from trainers.cohorts.preprocessing import registration
 from trainers.cohorts.preprocessing.frame import Frame
@@ -41,10 +42,6 @@ def rows(opened: Cohort, subject: str, domain: str, kind: str) -> Array:
     split = opened.split(entry["split"])
     array = split.mask(domain) if kind == "mask" else split.slices(domain, kind)
     return np.asarray(array[entry["start"] : entry["stop"]])
-
-
-def dice(a: Array, b: Array) -> float:
-    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
 
 
 def test_manifest_and_outcome_list_splits_provenance_and_every_visit(prepared: Any) -> None:
