@@ -205,7 +205,7 @@ def test_the_deviation_over_draws_is_that_of_seeds_alone_and_slices_share_a_late
     assert [draw for *_, draw in Identity.given] == [0, 1, 2]
     grey = brain() & (unit(scan(1).values) < 0.98)  # nothing is clipped
     np.testing.assert_allclose(found.spread["T1"][grey], 0.005 * np.sqrt(2 / 3), rtol=1e-3)
-    # Equal slices stay equal: what varies from slice to slice comes from the scan alone.
+    # Equal slices stay equal: all variation between slices is from the scan.
     source = torch.rand(1, 3, 48, 40).repeat(5, 1, 1, 1) * 2 - 1
     translated = drawing(seed=0).slices(source, torch.ones(5, 48, 40, dtype=torch.bool))
     assert torch.allclose(translated, translated[:1].expand_as(translated), atol=1e-5)

@@ -91,8 +91,10 @@ def test_a_crop_is_rendered_as_part_of_the_slice_and_a_slice_without_brain_stays
 
 def test_fitting_lowers_every_slices_loss() -> None:
     torch.manual_seed(0)
-    source, look, encoder = _slices(3), _slices(3), ResidualEncoder(8).requires_grad_(False)
-    goal = style.fit_target(encoder, source, brain_mask(source), style.grams(encoder, look, brain_mask(look)))
+    source, styled, encoder = _slices(3), _slices(3), ResidualEncoder(8).requires_grad_(False)
+    goal = style.fit_target(
+        encoder, source, brain_mask(source), style.grams(encoder, styled, brain_mask(styled))
+    )
     config = replace(SMALL, fit_lr=1e-3)
     before, after = (
         inr.fit_slices(_siren(config), encoder, goal, torch.zeros(3, 2), config, n)[1] for n in (1, 40)
@@ -129,8 +131,8 @@ def test_training_follows_the_gradient_at_the_fitted_weights(tiny: Any) -> None:
     method.step(Batch(source, brain_mask(source), target, brain_mask(target)), 0, minimise)
     encoder = references.domain
     assert isinstance(encoder, ResidualEncoder)
-    look = style.grams(encoder, target, brain_mask(target))
-    goal = style.fit_target(encoder, source, brain_mask(source), look)
+    styled = style.grams(encoder, target, brain_mask(target))
+    goal = style.fit_target(encoder, source, brain_mask(source), styled)
     at = inr.pixel_grid(source, torch.zeros(2, 2), (32, 32), config.unit)
     output = inr.image(method.siren.stack(2), at, config)
     loss = inr.objective(output, goal, encoder, config).mean()

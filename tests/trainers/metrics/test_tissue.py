@@ -14,7 +14,7 @@ from trainers.metrics.tissue import agreement, fit_mixture, segment
 
 MEANS = np.array([[0.2, -0.9], [0.55, -0.5], [0.8, -0.3]])
 COVARIANCE = np.diag(MEANS.var(0)) / 9
-"""A tenth of all pixels' variance: nine tenths lie between the classes."""
+"""A tenth of all pixels' variance: nine tenths are between the classes."""
 
 
 def drawn(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from trainers.networks.image_pool import ImagePool
 
 
 def numbered(numbers: Sequence[int]) -> Tensor:
-    """Images [B, 1, 2, 2] that are told apart by their constant value."""
+    """Images [B, 1, 2, 2] identified by their constant value."""
     return torch.tensor(numbers, dtype=torch.float32)[:, None, None, None].expand(-1, 1, 2, 2).clone()
 
 

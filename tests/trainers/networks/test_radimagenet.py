@@ -14,7 +14,7 @@ from trainers.networks.radimagenet import RadImageNet
 
 @pytest.fixture(scope="module")
 def network() -> RadImageNet:
-    """With batch norms that have seen data."""
+    """With batch norms as after training."""
     torch.manual_seed(0)
     network = RadImageNet()
     for layer in network.modules():

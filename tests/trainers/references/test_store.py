@@ -1,4 +1,4 @@
-"""The frozen references: what they learn, how they are cached, who may not see what."""
+"""The frozen references: training, storage, and the subjects they are trained on."""
 
 import shutil
 from pathlib import Path

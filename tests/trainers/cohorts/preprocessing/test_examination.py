@@ -1,4 +1,4 @@
-"""A visit's scans understood: brain, contrasts laid upon each other, and what a person should look at."""
+"""Examination of a visit's scans: brain, registration of contrasts, and warnings."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_a_displaced_t2_and_one_with_a_distant_header_are_registered_to_t1(
     inside = found.mask & (values > 0)
     assert np.corrcoef(found.volumes["T2"][inside], values[inside])[0, 1] > 0.93
     assert found.facts()["similarity_t2_t1"] > 0.9 * examine(scans, "auto").facts()["similarity_t2_t1"]
-    # T2 lies 60 mm away by its header: the brains still meet.
+    # T2 is 60 mm away by its header; the brains are still aligned.
     values, affine = pair["T2"]
     far = np.eye(4)
     far[:3, 3] = (60, -20, 10)

@@ -50,7 +50,7 @@ def levels(values: Array, mask: Array) -> tuple[float, float]:
 def test_the_frames_image_has_its_voxels_where_the_slices_are_sampled(
     spacing: tuple[float, float, float], size: str
 ) -> None:
-    """Slices of a smooth function are the function itself at the positions that the image's affine tells."""
+    """Slices of a smooth function are the function itself at the positions of the image's affine."""
     positions, brain = head(spacing)
     affine = oriented("RAS", spacing, 12)
     frame = Frame.of(brain, affine, GRIDS[size])

@@ -1,4 +1,4 @@
-"""Scans in every orientation come back exactly; damaged files are one line each."""
+"""Scans in every orientation are restored exactly; damaged files are one-line errors."""
 
 import gzip
 import itertools

@@ -1,4 +1,4 @@
-"""Skull stripping on simulated heads whose brain is known, on real heads, and with stand-ins for tools."""
+"""Skull stripping on simulated heads whose brain is known, on real heads, and with fake tools."""
 
 import sys
 from functools import cache
@@ -198,7 +198,7 @@ def test_field_of_view_volume_edge_cut_and_slice_direction_are_checked() -> None
 
 
 def test_refinement_keeps_the_volume_and_a_given_mask_is_kept() -> None:
-    """A ball's mask shifted by 3 mm comes back: the mean shift is 0, so that only the shape changes."""
+    """A shifted ball's mask is corrected: the mean shift is 0, so that only the shape changes."""
     image = ball(60).astype(float)
     off = np.sqrt(
         ((np.indices((90, 90, 90)) - np.array([46.0, 44.5, 44.5])[:, None, None, None]) ** 2).sum(0)
@@ -216,7 +216,7 @@ def test_refinement_keeps_the_volume_and_a_given_mask_is_kept() -> None:
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, body: str) -> None:
-    """A stand-in for a tool, alone on PATH."""
+    """A fake tool, alone on PATH."""
     program = folder / command
     program.write_text(f"#!{sys.executable}\nimport sys, shutil\narguments = sys.argv[1:]\n{body}\n")
     program.chmod(0o755)
