@@ -9,31 +9,26 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from platform import cli
-from platform.cli import console
-from platform.cohorts.archives import acquire
-from platform.cohorts.build import prepare_cohort, prepare_references
-from platform.orchestration import cost_estimate
-from platform.spaces.loader import find_space, load_study, profile_choices
+from platform.spaces.loader import find_space, load_chosen
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
-from platform.study.study import Cohort as CohortChoice
-from platform.study.study import Resources, Study
+from platform.study.settings import CohortChoice, Resources
+from platform.study.study import Study
 from typing import Any
 
 from trainers.cohorts.base import find_source, source_names
-from trainers.cohorts.scans.pipeline import ScansConfig
 from trainers.config import FieldError, FieldType, build, field_types
-from trainers.data.store import SPLITS, Cohort
+from trainers.data.store import SPLITS
 from trainers.errors import InputError
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; a chosen cohort's settings are options of it."""
-    parser = cli.parser("prepare", __doc__)
+    parser = cli.parser("prepare", "--cohort folder --root my_bids/", "--space asp_dmd.yaml")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--cohort", metavar="SOURCE", help=f"a cohort alone: {', '.join(source_names())}")
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
-    what.add_argument("--study", metavar="NAME", help="a study that was begun")
+    what.add_argument("--study", metavar="NAME", help="a study that was started")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
     parser.add_argument(
         "--storage", default="runs", help="folder of cohorts, references and studies (default: runs)"
@@ -52,72 +47,67 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the command; raises InputError for what the user got wrong."""
-    from platform.execution import tuner
-
+    """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
-    study = None if options.cohort else chosen_study(options, Storage.open(options.storage))
-    choice = study.cohort if study else chosen_cohort(options)
     storage = Storage.open(options.storage)
-    if options.export and find_source(choice.source).native_volumes is None:
+    study = None if options.cohort else chosen_study(options, storage)
+    choice = study.cohort if study else chosen_cohort(options)
+    source = find_source(choice.source)
+    if options.export and source.native_volumes is None:
         raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
-    for archive in find_source(choice.source).archives:
+
+    # Late: Ray takes seconds to import, for which a wrong option need not wait.
+    from platform.cohorts.archives import acquire
+    from platform.cohorts.build import prepare_cohort, prepare_references
+    from platform.cohorts.export import export_scans
+    from platform.execution import cluster
+    from platform.reporting.console import console
+
+    from trainers.data.store import Cohort
+
+    for archive in source.archives:
         acquire(archive, Path(choice.config.root), console)
-    tuner.start_ray(options.address, study.resources if study else Resources())
-    cohort = prepare_cohort(choice, storage.root, console)
-    console.print(f"cohort: {cohort}")
+    cluster.start_ray(options.address, study.resources if study else Resources())
+    path = prepare_cohort(choice, storage.root, console)
+    console.print(f"cohort: {path}")
     if study:
-        console.print(f"references: {prepare_references(study, cohort, storage.root, console)}")
+        console.print(f"references: {prepare_references(study, path, storage.root, console)}")
     if options.export:
-        for path in export(choice, Cohort.open(cohort), options.split or "test", Path(options.export)):
-            console.print(path)
+        split, folder = options.split or "test", Path(options.export)
+        for file in export_scans(source, choice.config, Cohort.open(path), split, folder):
+            console.print(file)
 
 
 def chosen_study(options: argparse.Namespace, storage: Storage) -> Study:
     """The study of ``--study`` or of ``--space``."""
     if options.study:
-        return load_saved(storage.existing(options.study))[0]
-    path = find_space(options.space)
-    machine = cost_estimate.Machine.here()
-    profile = options.profile or cost_estimate.choose_profile(machine, profile_choices(path), options.address)
-    return load_study(path, profile=profile)
+        return load_saved(storage.existing(options.study)).study
+    path, on_cluster = find_space(options.space), bool(options.address)
+    if options.profile is None and not on_cluster:
+        from platform.execution.machine import Machine
+
+        on_cluster = Machine.here().gpus > 0
+    return load_chosen(path, options.profile, on_cluster)
 
 
 def chosen_cohort(options: argparse.Namespace) -> CohortChoice:
     """The cohort of ``--cohort`` and its settings; raises FieldError for a wrong one."""
     config = find_source(options.cohort).config
     given = {f.name: value for f in fields(config) if (value := getattr(options, f.name, None)) is not None}
-    if issubclass(config, ScansConfig) and "root" not in given:
+    if "root" in field_types(config) and "root" not in given:
         raise InputError(f"--root: is missing; allowed: where the scans of {options.cohort} are")
     return CohortChoice(options.cohort, build(config, given))
-
-
-def export(choice: CohortChoice, cohort: Cohort, split: str, folder: Path) -> list[Path]:
-    """Native scans as ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``."""
-    import nibabel as nib
-
-    volumes = find_source(choice.source).native_volumes
-    assert volumes is not None  # the command has refused others
-    written = []
-    for subject in [s["id"] for s in cohort.manifest["subjects"] if s["split"] == split]:
-        name = f"sub-{subject.replace('-', '')}"
-        anat = folder / name / "anat"
-        anat.mkdir(parents=True, exist_ok=True)
-        for (field, contrast), (values, affine) in volumes(choice.config, subject).items():
-            written.append(anat / f"{name}_acq-{field}_{contrast}w.nii.gz")
-            nib.save(nib.Nifti1Image(values, affine), written[-1])
-    return written
 
 
 def _add_settings(parser: argparse.ArgumentParser, source: str) -> None:
     group = parser.add_argument_group(f"settings of {source}")
     for name, kind in field_types(find_source(source).config).items():
         group.add_argument(
-            f"--{name.replace('_', '-')}", type=_plain(kind), metavar=name.upper(), help=str(kind)
+            f"--{name.replace('_', '-')}", type=_reader(kind), metavar=name.upper(), help=str(kind)
         )
 
 
-def _plain(kind: FieldType) -> Any:
+def _reader(kind: FieldType) -> Any:
     """Text as the type that a setting's check expects; what it cannot be stays text, for that check."""
 
     def read(text: str) -> Any:

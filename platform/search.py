@@ -1,51 +1,33 @@
 """``python -m platform.search --space asp_dmd.yaml``: search, record, and print the Pareto front.
 
-A study is frozen in ``<storage>/studies/<name>/study.json`` before its first trial; ``--resume`` reads that
-copy, finishes what was left open from each trial's last checkpoint, and goes on.
+A study is saved in ``<storage>/studies/<name>/study.json`` before its first trial; ``--resume`` reads that
+copy, continues what was left open from each trial's last checkpoint, and trains the rest.
 """
 
 import argparse
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from platform import cli, confirm
-from platform.cli import console
-from platform.cohorts import build
-from platform.execution.live_table import Board, StudyView
-from platform.execution.session import session
-from platform.orchestration import cost_estimate, report
-from platform.orchestration.orchestrator import Conductor
-from platform.orchestration.summary import describe, environment
-from platform.pareto.front import Bound, bounds, reference_point
-from platform.samplers import warm_start
-from platform.spaces.loader import find_space, load_study, profile_choices, require_name
+from platform import cli
+from platform.spaces.loader import find_space, load_chosen, require_name
 from platform.storage.layout import Storage
-from platform.storage.ledger import Ledger
-from platform.storage.saved_study import FILE, extend, freeze, load_saved
+from platform.storage.saved_study import is_saved, load_saved
 from platform.study import budget
-from platform.study.criteria import Terms
 from platform.study.study import Study
 from platform.tracking import store
-from platform.tracking.recorder import Recorder
-from typing import Any
 
-from threadpoolctl import threadpool_limits
-
-from trainers.data.store import Cohort
 from trainers.errors import InputError
-from trainers.metrics.judge import Judge
-from trainers.references.store import References
 
-FROZEN = ("profile", "trials", "name")
-"""Options that make a study, so that one that is resumed cannot take them."""
+FIXED = ("profile", "trials", "name")
+"""Options that define a study, so that one that is resumed cannot take them."""
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = cli.parser("search", __doc__)
+    parser = cli.parser("search", "--space asp_dmd.yaml --trials 8", "--resume asp_dmd --extend trials=20")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
-    what.add_argument("--resume", metavar="NAME", help="go on with an interrupted study")
+    what.add_argument("--resume", metavar="NAME", help="continue an interrupted study")
     more = "add to the budget of a study that is resumed: trials=20 hours=2 gpu_hours=50 cost=100"
     parser.add_argument("--extend", metavar="LIMIT=MORE", nargs="+", action="extend", help=more)
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
@@ -60,150 +42,110 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Run the command; raises InputError for what the user got wrong."""
-    options, machine = arguments(argv), cost_estimate.Machine.here()
-    seeds: int = 2 if options.seeds is None else options.seeds
-    if options.confirm is not None:
-        confirm.require_counts(confirm=options.confirm, seeds=seeds)
-    elif options.seeds is not None:
-        raise InputError(f"--seeds: {options.seeds} has no meaning here; allowed: with --confirm")
-    if options.extend and options.resume is None:
-        raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
-    begun = options.resume is not None
-    study, tracking_uri = resume(options) if begun else (resolve(options, machine), options.tracking)
-    if not begun and study.warm:
-        warm_start.require(study, Storage(Path(options.storage).resolve()))
+    """Run the command; raises InputError for a wrong input."""
+    options = arguments(argv)
+    require_consistent(options)
+    storage = Storage(Path(options.storage).resolve())
+    if not options.dry_run or options.resume is not None:
+        storage = Storage.open(options.storage)
+    study, tracking_uri = (
+        resume(options, storage)
+        if options.resume is not None
+        else (
+            resolve(options, storage),
+            options.tracking,
+        )
+    )
+
+    # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
+    from platform.confirmation.run import run_confirmation
+    from platform.execution.machine import Machine, require_fit
+    from platform.orchestration.cost_estimate import estimate
+    from platform.orchestration.run import run_search
+    from platform.orchestration.summary import describe
+    from platform.reporting.console import console
+
     console.print(describe(study))
+    seeds: int = 2 if options.seeds is None else options.seeds
     if options.dry_run:
-        console.print(cost_estimate.estimate(study, machine, seeds * (options.confirm or 0)))
+        console.print(estimate(study, Machine.here(), seeds * (options.confirm or 0)))
         return
     if not options.address:
-        cost_estimate.require_fit(study, machine)
-    storage = Storage.open(options.storage)
-    if not begun and (storage.study(study.name) / FILE).exists():
-        cure = f"allowed: --resume {study.name}, or another --name"
-        raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {cure}")
-    wish = {"confirm": options.confirm, "seeds": options.seeds}
-    search(study, storage, tracking_uri or storage.tracking, options.address, wish)
+        require_fit(study, Machine.here())
+    uri = tracking_uri or storage.tracking
+    run_search(study, storage, uri, options.address, hint(options, study, storage, uri))
     if options.confirm is not None:
-        uri = tracking_uri or storage.tracking
-        confirm.run(storage, study.name, uri, options.confirm, seeds, options.address)
+        again = {"top": options.confirm, "seeds": seeds, "storage": storage.root, "address": options.address}
+        how = f"to resume: {cli.command_line(f'confirm {study.name}', again)}"
+        run_confirmation(storage, study.name, uri, options.confirm, seeds, options.address, how)
 
 
-def resume(options: argparse.Namespace) -> tuple[Study, str]:
-    """The study as it was begun, and its MLflow; raises InputError for an option that would change it."""
-    for name in FROZEN:
+def require_consistent(options: argparse.Namespace) -> None:
+    """Raises InputError for options that are wrong whatever the space says."""
+    if options.seeds is not None and options.confirm is None:
+        raise InputError(f"--seeds: {options.seeds} has no meaning here; allowed: with --confirm")
+    cli.require_positive(confirm=options.confirm, seeds=options.seeds)
+    if options.extend and options.resume is None:
+        raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
+    for name in FIXED if options.resume is not None else ():
         if (value := getattr(options, name)) is not None:
-            cure = "allowed: --resume without it, as a study goes on as it was begun"
-            raise InputError(f"--{name}: {value!r} is not allowed with --resume; {cure}")
-    folder = Storage.open(options.storage).existing(options.resume)
-    study, saved = load_saved(folder)
+            reason = f"--{name}: {value!r} is not allowed with --resume"
+            raise InputError(f"{reason}; allowed: --resume without it, as a study keeps its settings")
+    budget.parse_extension(options.extend or ())
+    if options.name is not None:
+        require_name(options.name)
+    if options.trials is not None:
+        budget.with_limits(budget.Budget(trials=1), "--", trials=options.trials)
+    if options.tracking is not None:
+        store.require_known(options.tracking)
+
+
+def resume(options: argparse.Namespace, storage: Storage) -> tuple[Study, str]:
+    """The study as it was started, perhaps with a larger budget, and its MLflow."""
+    saved = load_saved(storage.existing(options.resume))
+    study = saved.study
     if options.extend:
         more = budget.parse_extension(options.extend)
         study = dataclasses.replace(study, budget=budget.extended(study.budget, more))
-    return study, options.tracking or saved["tracking"]
+    return study, options.tracking or saved.facts.tracking
 
 
-def resolve(options: argparse.Namespace, machine: cost_estimate.Machine) -> Study:
-    """The study of the space file, its profile and the command line's overrides."""
-    path = find_space(options.space)
-    profile = options.profile or cost_estimate.choose_profile(machine, profile_choices(path), options.address)
-    study = load_study(path, profile=profile)
+def resolve(options: argparse.Namespace, storage: Storage) -> Study:
+    """The study of the space file, its profile and the command line; raises InputError for a used name."""
+    path, on_cluster = find_space(options.space), bool(options.address)
+    if options.profile is None and not on_cluster:
+        from platform.execution.machine import Machine
+
+        on_cluster = Machine.here().gpus > 0
+    study = load_chosen(path, options.profile, on_cluster)
     if options.trials is not None:
-        study = dataclasses.replace(
-            study, budget=budget.with_limits(study.budget, "--", trials=options.trials)
-        )
+        limits = budget.with_limits(study.budget, "--", trials=options.trials)
+        study = dataclasses.replace(study, budget=limits)
     if options.name is not None:
-        study = dataclasses.replace(study, name=require_name(options.name))
-    cost_estimate.require_same_crop(study)
-    return study
-
-
-def search(
-    study: Study, storage: Storage, tracking_uri: str, address: str | None, wish: Mapping[str, object]
-) -> None:
-    """Prepare what is missing, run the trials that remain, print and record the front.
-
-    ``wish``: options that whoever goes on after an interruption gives again.
-    """
-    from platform.execution import (
-        tuner,  # late: importing Ray takes seconds, that a wrong input need not wait
-    )
-
-    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
-    folder = storage.study(study.name)
-    ledger = Ledger(folder)
-    begun = begun_as(folder, study, ledger)
-    tuner.start_ray(address, study.resources)
-    cohort_path = build.prepare_cohort(study.cohort, storage.root, console, begun.get("cohort"))
-    cohort = Cohort.open(cohort_path)
-    cost_estimate.require_measurable(study, cohort, "val", study.judged)
-    reference_path = build.prepare_references(study, cohort_path, storage.root, console)
-    references = References.open(reference_path)
-    judge = Judge.of(cohort, references, "val")
-    if not begun:
-        facts = {
-            "tracking": tracking_uri,
-            "cohort": cohort.hash,
-            "slots": tuner.concurrency(study.resources),
-        }
-        study = begin(study, storage, judge.baselines["input"], facts)
-        begun = load_saved(folder)[1]
-    recorder = Recorder(tracking_uri, experiment, study.name, folder)
-    tags = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
-    means = {"method": study.method, "sampler": study.sampler, "scheduler": study.scheduler.name}
-    recorder.study(means, tags)
-    terms, slots = Terms.from_plain(begun), begun["slots"]
-    conductor = Conductor(study, storage, cohort_path, reference_path, terms, recorder, ledger, slots)
-    recorder.reconcile({trial.number for trial in ledger.of_status("open")})
-    board = Board(StudyView(conductor), console)
-    again: dict[str, object] = {"resume": study.name, "storage": storage.root, "address": address, **wish}
-    again["tracking"] = store.given(tracking_uri, begun["tracking"])
-    cure = f"to go on: python -m platform.search {cli.options(again)}"
-    # The cores are the trials': linear algebra in several threads beside them mostly waits for itself.
-    with threadpool_limits(1, "blas"), session(folder, board, recorder, ledger, cure):
-        tuner.run(conductor, [board])
-        board.stop()
-        conductor.close()
-        report.publish(conductor, judge, cohort, console)
-
-
-def begun_as(folder: Path, study: Study, ledger: Ledger) -> Mapping[str, Any]:
-    """What was fixed when the study was begun, nothing for a new one; an extended budget is fixed now.
-
-    The ledger is ours by now: no other driver reads the file meanwhile.
-    """
-    if not (folder / FILE).exists():
-        return {}
-    if load_saved(folder)[0].budget != study.budget:
-        extend(folder, study, len(ledger.of_status("completed")))
-    return load_saved(folder)[1]
-
-
-def begin(study: Study, storage: Storage, baseline: Mapping[str, float], facts: Mapping[str, Any]) -> Study:
-    """Freeze a new study, with what an earlier one teaches it; an InputError if no front is possible."""
-    limits = bounds(study.constraints, baseline)
-    require_possible(study, limits)
-    learned = warm_start.Warm()
+        study = dataclasses.replace(study, name=options.name)
     if study.warm:
-        learned = warm_start.read(storage.existing(study.warm), study, facts["cohort"])
-        study = warm_start.started(study, learned)
-        console.print("\n".join(learned.told), markup=False)
-    point = reference_point(baseline, study.objectives)
-    terms = Terms(point, limits, learned.known)
-    freeze(storage.study(study.name), study, terms, **facts)
+        require_earlier(study, storage)
+    if not options.dry_run and is_saved(storage.study(study.name)):
+        allowed = f"allowed: --resume {study.name}, or another --name"
+        raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {allowed}")
     return study
 
 
-def require_possible(study: Study, limits: Sequence[Bound]) -> None:
-    """Raises InputError for bounds of a metric that exclude each other, the untouched input's put in."""
-    least = {bound.metric: bound.value for bound in limits if bound.bound == "min"}
-    for bound in limits:
-        if bound.bound == "max" and bound.value < least.get(bound.metric, bound.value):
-            told = (
-                f"{study.path}: constraints: {bound.metric}: min {least[bound.metric]:g}, max {bound.value:g}"
-            )
-            raise InputError(f"{told} on this cohort; allowed: min at most max, as no trial keeps both")
+def require_earlier(study: Study, storage: Storage) -> None:
+    """Raises InputError where the study to start from does not exist."""
+    try:
+        storage.existing(study.warm)
+    except InputError as error:
+        raise InputError(f"{study.path}: start_from: {error}") from None
+
+
+def hint(options: argparse.Namespace, study: Study, storage: Storage, tracking_uri: str) -> str:
+    """How to resume after an interruption, with the options that must be given again."""
+    started = load_saved(storage.study(study.name)).facts.tracking if options.resume else tracking_uri
+    again = {"resume": study.name, "storage": storage.root, "address": options.address}
+    again |= {"confirm": options.confirm, "seeds": options.seeds}
+    again["tracking"] = store.differing(tracking_uri, started)
+    return f"to resume: {cli.command_line('search', again)}"
 
 
 if __name__ == "__main__":

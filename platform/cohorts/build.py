@@ -1,45 +1,47 @@
 """What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from platform.cohorts import quality_page
-from platform.execution.tuner import fetched, ray_map
-from platform.study.study import Cohort as CohortChoice
+from platform.execution.cluster import gpu_share, ray_map, run_watched
+from platform.reporting.console import counting_bar
+from platform.study.settings import CohortChoice
 from platform.study.study import Study
 from typing import Any
 
-import ray
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from trainers import trial
 from trainers.cohorts.base import find_source
 from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
 from trainers.cohorts.scans.visit_preparation import VisitResult, VisitTask
 from trainers.config import build
+from trainers.data.channels import contrasts
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
+from trainers.metrics.names import score_names
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
+SPLITS = {"val": "validation", "test": "test"}
 
-def prepare_cohort(choice: CohortChoice, root: Path, console: Console, begun: str | None = None) -> Path:
-    """The cohort's folder, made by Ray tasks where it is not there yet; verified but for the test split.
 
-    What became of real scans is printed, and published as a page. ``begun`` is the hash of the cohort that a
-    study goes on with, whatever its scans are now; raises InputError where that one can no longer be had.
+def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: str | None = None) -> Path:
+    """The cohort's folder, made by Ray tasks where it is missing; all of it but the test split is verified.
+
+    The result of real scans is printed, and published as a page. ``saved`` is the hash of the cohort that a
+    study was started on, whatever its scans are now; raises InputError where that one no longer exists.
     """
-    path = find_cohort(root, begun) if begun else None
+    path = find_cohort(root, saved) if saved else None
     if path is None:
         try:
             path = _prepare(choice, root, console)
         finally:
-            _tell_quality(choice, root, console)
+            _report_quality(choice, root, console)
     cohort = Cohort.open(path)
-    if begun and cohort.hash != begun:
-        changed = f"was {begun[:16]} when this was begun, is gone and would now be {cohort.hash[:16]}"
+    if saved and cohort.hash != saved:
+        changed = f"was {saved[:16]} at the start, is gone and would now be {cohort.hash[:16]}"
         raise InputError(
             f"cohort: {choice.source} {changed}; allowed: the same scans and exclusions, or another --name"
         )
@@ -47,35 +49,50 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console, begun: st
     return path
 
 
+def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mapping[str, str]) -> None:
+    """Raises InputError for a metric that needs what the subjects of a split do not have.
+
+    ``metrics``: names, each with the section of the space that requests it.
+    """
+    config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
+    known = {*score_names(contrasts(config.channels), paired), "seconds_per_volume"}
+    for name, section in metrics.items():
+        if name not in known:
+            other = f"is of a contrast that references: channels: {config.channels} does not have"
+            unpaired = f"needs paired {SPLITS[split]} subjects, which this cohort does not have"
+            key = f"{study.path}: {section}: {name}"
+            raise InputError(f"{key} {other if paired else unpaired}; allowed: {', '.join(sorted(known))}")
+
+
 def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
-    with _bar(console) as bar:
+    with counting_bar(console) as bar:
         task = bar.add_task(f"cohort {choice.source}", total=None)
 
         def mapper(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             subjects = list(items)
             bar.update(task, total=(bar.tasks[task].total or 0) + len(subjects))
-            for entry in ray_map(function, subjects, lost=_lost):
+            for entry in ray_map(function, subjects, on_crash=_on_crash):
                 bar.advance(task)
                 yield entry
 
         path: Path = find_source(choice.source).prepare(choice.config, root, mapper)
-        if bar.tasks[task].total is None:  # it was there
+        if bar.tasks[task].total is None:  # it existed
             bar.update(task, total=1, completed=1)
     return path
 
 
-def _lost(item: Any, error: Exception) -> Any:
-    """A visit whose worker died in every try is set aside; a phantom without one of its subjects is none."""
+def _on_crash(item: Any, error: Exception) -> Any:
+    """A visit whose worker crashed in every attempt is excluded; a phantom is never without a subject."""
     if not isinstance(item, VisitTask):
         raise error
     return VisitResult(item.visit, None, f"its worker died ({error.__class__.__name__})")
 
 
-def _tell_quality(choice: CohortChoice, root: Path, console: Console) -> None:
+def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
     if isinstance(choice.config, ScansConfig):
         workspace = Workspace.of(choice.source, choice.config, root)
         if workspace.outcome.is_file():
-            for line in quality_page.publish(workspace):
+            for line in quality_page.write_page(workspace):
                 console.print(line)
 
 
@@ -93,35 +110,22 @@ def prepare_references(study: Study, cohort_path: Path, root: Path, console: Con
 def _train(
     parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console
 ) -> None:
-    gpus = min(1.0, ray.cluster_resources().get("GPU", 0)) / len(store.PARTS)
-    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(trial.call)
-    with _bar(console) as bar:
-        bars = {part: bar.add_task(f"reference {part}", total=steps(part, config)) for part in parts}
-        running = [
-            task.remote(partial(store.train_with_progress, cohort, config, root), part) for part in parts
-        ]
-        while running:
-            done, running = ray.wait(running, timeout=0.5)
-            for reference in done:
-                fetched(reference)
-            for part in parts:
-                _advance(bar, bars[part], store.progress_file(folder, part))
-        for part in parts:
-            bar.update(bars[part], completed=steps(part, config))
-            store.progress_file(folder, part).unlink(missing_ok=True)
+    files = {part: store.progress_file(folder, part) for part in parts}
+    with counting_bar(console) as bar:
+        rows = {part: bar.add_task(f"reference {part}", total=steps(part, config)) for part in parts}
+
+        def watch() -> None:
+            for part, file in files.items():
+                if text := file.read_text() if file.is_file() else "":
+                    bar.update(rows[part], completed=int(text))
+
+        train = partial(store.train_with_progress, cohort, config, root)
+        run_watched(train, parts, gpu_share(len(store.PARTS)), watch)
+        for part, file in files.items():
+            bar.update(rows[part], completed=steps(part, config))
+            file.unlink(missing_ok=True)
 
 
 def steps(part: str, config: ReferenceConfig) -> int:
     """How many optimiser steps a part takes."""
     return config.teacher_steps if part == "teacher" else config.encoder_steps
-
-
-def _advance(bar: Progress, task: TaskID, file: Path) -> None:
-    text = file.read_text() if file.is_file() else ""
-    if text:
-        bar.update(task, completed=int(text))
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console)

@@ -21,11 +21,12 @@ from platform.cohorts.http_client import (
     require_web,
     shown,
 )
+from platform.reporting.console import download_bar
 from threading import Event
 
 import requests
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import Progress
 
 from trainers.errors import InputError
 
@@ -65,7 +66,7 @@ def download(
     transfers = [Transfer(remote, folder, patience or Patience()) for remote in missing]
     require_space(folder, sum(transfer.expected() for transfer in transfers))
     if transfers:
-        with _bar(console) as bar:
+        with download_bar(console) as bar:
             _in_threads(transfers, bar)
     return [folder / remote.name for remote in remotes]
 
@@ -220,8 +221,3 @@ def _in_threads(transfers: Sequence[Transfer], bar: Progress) -> None:
         # After Ctrl-C nobody waits for a stalled server.
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description:<20}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    return Progress(*columns, console=console)

@@ -49,7 +49,7 @@ class Card:
     """SVG paths by contrast."""
 
 
-def publish(workspace: Workspace) -> list[str]:
+def write_page(workspace: Workspace) -> list[str]:
     """Write ``quality.html`` into the workspace; returns what to print of it."""
     outcome = json.loads(workspace.outcome.read_text())
     cards = marked([card(visit) for visit in outcome["visits"]])

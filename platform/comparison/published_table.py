@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from platform.reporting.panels import metric_label
-from platform.stats.ranks import Row, cells, ranking, spearman
+from platform.stats.ranks import cells, ranking, spearman
+from platform.stats.scores import SystemResult
 
 import numpy as np
 
@@ -44,7 +45,7 @@ TABLE: Mapping[str, Mapping[str, float]] = {
 """Space to metric to value: part (A), unpaired, then part (B), paired."""
 
 
-def ranks(rows: Sequence[Row]) -> dict[str, float]:
+def ranks(rows: Sequence[SystemResult]) -> dict[str, float]:
     """Spearman's correlation of our order with the published one, by metric; NaN below three systems."""
     both = {metric: _both(rows, metric).values() for metric in UNPAIRED + PAIRED}
     return {
@@ -53,7 +54,7 @@ def ranks(rows: Sequence[Row]) -> dict[str, float]:
     }
 
 
-def compared(rows: Sequence[Row], metric: str, direction: str) -> dict[str, str]:
+def compared(rows: Sequence[SystemResult], metric: str, direction: str) -> dict[str, str]:
     """The published column by system, its best in bold, with both ranks."""
     sign = 1 if direction == "minimize" else -1
     both = _both(rows, metric)
@@ -65,7 +66,7 @@ def compared(rows: Sequence[Row], metric: str, direction: str) -> dict[str, str]
     return {n: f"{bold[n]}{value:.4f}{bold[n]}{moved.get(n, '')}" for n, value in values.items()}
 
 
-def agreement(rows: Sequence[Row]) -> str:
+def agreement(rows: Sequence[SystemResult]) -> str:
     """The rank correlations as one line."""
     known = {metric: value for metric, value in ranks(rows).items() if not np.isnan(value)}
     counts = sorted({len(_both(rows, metric)) for metric in known})
@@ -76,7 +77,7 @@ def agreement(rows: Sequence[Row]) -> str:
     return f"Rank correlation with the published order (Spearman, {systems} systems): {values}"
 
 
-def _both(rows: Sequence[Row], metric: str) -> dict[str, tuple[float, float]]:
+def _both(rows: Sequence[SystemResult], metric: str) -> dict[str, tuple[float, float]]:
     """Our value and the published one of every system that has both."""
     rows = [row for row in rows if row.kind == "system" and row.name in TABLE]
     ours = zip(rows, cells(rows, metric, METRICS[metric]), strict=True)

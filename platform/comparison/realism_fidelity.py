@@ -7,7 +7,8 @@ from pathlib import Path
 from platform.pareto.dominance import Values, minimised, nondominated
 from platform.reporting import matplotlib_plots, plotly_plots
 from platform.reporting.panels import FRONT, INK, INPUT, QUIET, metric_label, number, staircase
-from platform.stats.ranks import Cell, Row, cells
+from platform.stats.ranks import Cell, cells
+from platform.stats.scores import SystemResult
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class View:
         return np.asarray(np.clip(found, self.limits[:, 0, None], self.limits[:, 1, None]))
 
 
-def plane(rows: Sequence[Row], path_stem: Path) -> tuple[Path, ...]:
+def plane(rows: Sequence[SystemResult], path_stem: Path) -> tuple[Path, ...]:
     """FID over PSNR and over MS-SSIM, a labelled point a system; the HTML and the PNG.
 
     Bars are 95 % intervals over subjects; the line is the edge of what the systems attain. The untouched
@@ -95,7 +96,7 @@ def plane(rows: Sequence[Row], path_stem: Path) -> tuple[Path, ...]:
     )
 
 
-def views(rows: Sequence[Row]) -> list[View]:
+def views(rows: Sequence[SystemResult]) -> list[View]:
     """A view for each fidelity that a row has beside its FID."""
     found = [_view(rows, metric) for metric in FIDELITY]
     return [view for view in found if view]
@@ -204,7 +205,7 @@ def _blocks(view: View, frame: Values) -> Values:
     return np.concatenate([pixels.min(1) - 1.5, pixels.max(1) + 1.5], 1)
 
 
-def _view(rows: Sequence[Row], metric: str) -> View | None:
+def _view(rows: Sequence[SystemResult], metric: str) -> View | None:
     both = zip(rows, cells(rows, "fid", "minimize"), cells(rows, metric, "maximize"), strict=True)
     found = [(row, x, y) for row, x, y in both if x and np.isfinite(x.mean)]
     floor = next(((row.label, x.mean) for row, x, _ in found if row.kind == "truth"), None)

@@ -3,19 +3,21 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.comparison import realism_fidelity, slice_grid, tables
-from platform.execution.evaluation_tasks import Facts, evaluate_all, scores
-from platform.execution.fixed_trials import Entry, Roster
-from platform.pareto import front
+from platform.execution.evaluation_tasks import evaluate_all
+from platform.execution.fixed_trials import FixedTrials, Training
+from platform.pareto.front import Front, candidates
 from platform.reporting.matplotlib_plots import Image
-from platform.stats.ranks import Row
+from platform.stats.scores import EvaluationFacts, SystemResult, scores_of
 from platform.storage.ledger import Trial
-from platform.study.study import Objective
+from platform.study.criteria import reference_point
+from platform.study.settings import Objective
 
 from rich.console import Console
 
 from trainers import weights
 from trainers.data.store import Cohort
 from trainers.evaluate import SAMPLES, Evaluation
+from trainers.files import write_text
 from trainers.methods.base import find_method
 from trainers.metrics.extended import EXTENDED
 from trainers.metrics.judge import Judge
@@ -26,74 +28,87 @@ INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
 BOUNDS = {"input": INPUT, "truth": TRUTH}
 
 
-def publish(roster: Roster, cohort: Cohort, references: References, extended: bool, console: Console) -> None:
-    """Evaluate what is not yet, write the report, record it, print the tables."""
+def report_comparison(
+    trials: FixedTrials,
+    objectives: Sequence[Objective],
+    cohort: Cohort,
+    references: References,
+    extended: bool,
+    console: Console,
+) -> None:
+    """Evaluate what is not done yet, write the report, record it, print the tables."""
     judge = Judge.of(cohort, references, "val")
     counts = {
-        trial.number: chosen_steps(entry.entrant.study.objectives, trial, judge.baselines["input"])
-        for entry, trial in roster.trials()
+        trial.number: chosen_steps(objectives, trial, judge.baselines["input"])
+        for _, trial in trials.trials()
         if trial.status == "completed"
     }
-    folders = evaluated(roster, counts, judge.paired, console)
+    folders = evaluated(trials, counts, judge.paired, console)
     facts = {key: weights.verify(folder) for key, folder in folders.items()}
     rows = [bound_row(key, facts[key]) for key in BOUNDS if key in facts]
-    rows += system_rows(roster.trials(), facts)
+    rows += system_rows(trials.trials(), facts)
     shown = {name: direction for name, direction in EXTENDED.items() if extended}
-    folder = roster.folder / "report"
+    folder = trials.folder / "report"
     folder.mkdir(exist_ok=True)
     label = references.radiology_label
     text = tables.markdown(rows, radiology=label, extended=shown)
     protocol = "\n".join(f"- {name}: {choice}" for name, choice in judge.protocol(cohort).items())
-    files = [
-        _write(folder / "tables.md", f"{text}\n### Protocol\n\n{protocol}\n"),
-        _write(folder / "scores.csv", tables.csv(rows, [*METRICS, *shown])),
-        *realism_fidelity.plane(rows, folder / "plane"),
-        slice_grid.gallery(pictured(roster.trials(), folders), folder / "gallery.png"),
-    ]
+    files = [folder / "tables.md", folder / "scores.csv"]
+    write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
+    write_text(files[1], tables.csv(rows, [*METRICS, *shown]))
+    files += realism_fidelity.plane(rows, folder / "plane")
+    files.append(slice_grid.gallery(pictured(trials.trials(), folders), folder / "gallery.png"))
     for file in files:
-        roster.recorder.study_artifact(file, "report")
+        trials.recorder.study_artifact(file, "report")
     for number in counts:
-        record(roster, number, facts[str(number)])
+        record(trials, number, facts[str(number)])
     console.print(tables.terminal(rows, radiology=label))
     console.print(f"report: {folder}", markup=False)
 
 
 def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mapping[str, float]) -> int:
-    """The refinement step count that alone dominates most on VALIDATION, as in a search."""
+    """The refinement step count with the largest hypervolume by itself on VALIDATION, as in a search."""
     known = [objective for objective in objectives if objective.name in baseline]
-    judged = front.Front(known, front.reference_point(baseline, known), front.candidates([trial]))
-    return judged.candidates[judged.best].steps
+    front = Front(known, reference_point(baseline, known), candidates([trial]))
+    return front.candidates[front.best].steps
 
 
-def evaluated(roster: Roster, counts: Mapping[int, int], paired: bool, console: Console) -> dict[str, Path]:
+def evaluated(
+    trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
+) -> dict[str, Path]:
     """Folders of the test results by ``input``, ``truth`` and trial number; made by Ray tasks."""
-    asked = {"input": ("input", 1)} | ({"truth": ("truth", 1)} if paired else {})
+    requested = {"input": ("input", 1)} | ({"truth": ("truth", 1)} if paired else {})
     for number, steps in counts.items():
-        report = roster.ledger.trials[number].last
-        assert report is not None
-        asked[str(number)] = report["checkpoint"], steps
+        last = trials.ledger.trials[number].last
+        assert last is not None
+        requested[str(number)] = last.checkpoint, steps
+    places, results = (trials.paths.cohort, trials.paths.references), trials.folder / "results"
     tasks = {
-        key: Evaluation(what, steps, roster.cohort, roster.references, roster.folder / "results" / key)
-        for key, (what, steps) in asked.items()
+        key: Evaluation(translator, steps, *places, results / key)
+        for key, (translator, steps) in requested.items()
     }
-    return evaluate_all(tasks, roster.resources.gpus, console)
+    return evaluate_all(tasks, trials.resources.gpus, console)
 
 
-def bound_row(key: str, facts: Facts) -> Row:
+def bound_row(key: str, facts: EvaluationFacts) -> SystemResult:
     """The untouched input's row, or the paired 3 T's."""
-    return Row(key, BOUNDS[key], (scores(facts),), kind=key)
+    return SystemResult(key, BOUNDS[key], (scores_of(facts),), kind=key)
 
 
-def system_rows(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]) -> list[Row]:
+def system_rows(
+    trials: Sequence[tuple[Training, Trial]], facts: Mapping[str, EvaluationFacts]
+) -> list[SystemResult]:
     """A row a system, its seeds together."""
-    systems: dict[str, list[tuple[Entry, Trial]]] = {}
-    for entry, trial in trials:
-        systems.setdefault(entry.entrant.name, []).append((entry, trial))
+    systems: dict[str, list[tuple[Training, Trial]]] = {}
+    for training, trial in trials:
+        systems.setdefault(training.system, []).append((training, trial))
     return [system_row(group, facts) for group in systems.values()]
 
 
-def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]) -> Row:
-    """One system's row: scores of the seeds that finished, what befell the others, mean costs."""
+def system_row(
+    trials: Sequence[tuple[Training, Trial]], facts: Mapping[str, EvaluationFacts]
+) -> SystemResult:
+    """One system's row: scores of the seeds that finished, why others failed, mean costs."""
     done = [(trial, facts[str(trial.number)]) for _, trial in trials if str(trial.number) in facts]
     notes = [
         trial.reason if trial.status == "diverged" else f"failed: {trial.reason}"
@@ -104,13 +119,13 @@ def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]
         {**found["costs"], "train_seconds": trained(trial), "steps": found["steps"]} for trial, found in done
     ]
     means = {name: sum(cost[name] for cost in costs) / len(costs) for name in (costs[0] if costs else {})}
-    entrant = trials[0][0].entrant
-    if done and (caveat := find_method(entrant.study.method_of(entrant.first)).Method.caveat):
+    first = trials[0][0]
+    if done and (caveat := find_method(first.method).Method.caveat):
         notes.append(caveat)
-    return Row(
-        entrant.name,
-        entrant.label,
-        tuple(scores(found) for _, found in done),
+    return SystemResult(
+        first.system,
+        first.label,
+        tuple(scores_of(found) for _, found in done),
         note="; ".join(notes),
         facts=means,
     )
@@ -118,36 +133,31 @@ def system_row(trials: Sequence[tuple[Entry, Trial]], facts: Mapping[str, Facts]
 
 def trained(trial: Trial) -> float:
     """Seconds of training alone."""
-    return sum(float(report["training_seconds"]) for report in trial.reports.values())
+    return sum(float(report.training_seconds) for report in trial.reports.values())
 
 
 def pictured(
-    trials: Sequence[tuple[Entry, Trial]], folders: Mapping[str, Path]
+    trials: Sequence[tuple[Training, Trial]], folders: Mapping[str, Path]
 ) -> dict[str, dict[str, Image]]:
     """The middle slice of the first test subject, by column and contrast; the first finished seed of each."""
     columns = {INPUT: _slices(folders["input"])}
-    for entry, trial in trials:
-        if str(trial.number) in folders and entry.entrant.label not in columns:
-            columns[entry.entrant.label] = _slices(folders[str(trial.number)])
+    for training, trial in trials:
+        if str(trial.number) in folders and training.label not in columns:
+            columns[training.label] = _slices(folders[str(trial.number)])
     if "truth" in folders:
         columns["3 T"] = _slices(folders["truth"])
     return columns
 
 
-def record(roster: Roster, number: int, facts: Facts) -> None:
+def record(trials: FixedTrials, number: int, facts: EvaluationFacts) -> None:
     """The test scores in the training's MLflow run."""
-    values = {f"test/{name}": score.estimate for name, score in scores(facts).items()}
+    values = {f"test/{name}": score.estimate for name, score in scores_of(facts).items()}
     values |= {f"test/{name}": value for name, value in facts["costs"].items()}
-    last = roster.ledger.trials[number].last
+    last = trials.ledger.trials[number].last
     assert last is not None
-    roster.recorder.metrics(number, values | {"test/steps": facts["steps"]}, last["step"])
+    trials.recorder.metrics(number, values | {"test/steps": facts["steps"]}, last.step)
 
 
 def _slices(folder: Path) -> dict[str, Image]:
     stored = weights.read_tensors(folder, SAMPLES)
     return {title.split()[0]: x[0].numpy() for title, x in stored.items() if title.endswith("output")}
-
-
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text)
-    return path

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from platform.comparison import published_table
 from platform.comparison.published_table import PAIRED, UNPAIRED, ranks
 from platform.reporting.panels import metric_label
-from platform.stats.ranks import Cell, Row, cells, interval
+from platform.stats.ranks import Cell, cells, interval
+from platform.stats.scores import SystemResult
 from types import MappingProxyType
 
 import numpy as np
@@ -35,7 +36,7 @@ _KINDS = ("input", "truth", "system")
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def markdown(rows: Sequence[Row], *, radiology: str, extended: Mapping[str, str] = NONE) -> str:
+def markdown(rows: Sequence[SystemResult], *, radiology: str, extended: Mapping[str, str] = NONE) -> str:
     """Tables A and B, the published Table 1 beside them, and C of ``extended`` measures (name to direction).
 
     ``radiology`` names the encoder of Rad-FID: "radimagenet" or "rad-fallback".
@@ -48,7 +49,7 @@ def markdown(rows: Sequence[Row], *, radiology: str, extended: Mapping[str, str]
     return "\n\n".join([*parts, *_notes(rows), published_table.agreement(rows)]) + "\n"
 
 
-def terminal(rows: Sequence[Row], *, radiology: str, extended: Mapping[str, str] = NONE) -> Group:
+def terminal(rows: Sequence[SystemResult], *, radiology: str, extended: Mapping[str, str] = NONE) -> Group:
     """The same tables for the screen: means alone, and not the published ones."""
     parts: list[RenderableType] = []
     for name, table in _tables(rows, radiology, extended).items():
@@ -56,7 +57,7 @@ def terminal(rows: Sequence[Row], *, radiology: str, extended: Mapping[str, str]
     return Group(*parts, *map(Text, _notes(rows)), Text(published_table.agreement(rows)))
 
 
-def csv(rows: Sequence[Row], metrics: Sequence[str]) -> str:
+def csv(rows: Sequence[SystemResult], metrics: Sequence[str]) -> str:
     """A line for each system, seed and metric, in full precision; one empty line where no seed finished."""
     facts = [*FACTS, *sorted({name for row in rows for name in row.facts} - {*FACTS})]
     text = io.StringIO()
@@ -104,7 +105,9 @@ class _Grid:
         return "; ".join(text for text, occurs in parts.items() if occurs)
 
 
-def _tables(rows: Sequence[Row], radiology: str, extended: Mapping[str, str]) -> dict[str, "_Grid | str"]:
+def _tables(
+    rows: Sequence[SystemResult], radiology: str, extended: Mapping[str, str]
+) -> dict[str, "_Grid | str"]:
     found: dict[str, _Grid | str] = {
         TITLES["A"]: _grid(rows, _directions(UNPAIRED), radiology, facts=True),
         TITLES["B"]: _grid(rows, _directions(PAIRED), radiology),
@@ -114,7 +117,9 @@ def _tables(rows: Sequence[Row], radiology: str, extended: Mapping[str, str]) ->
     return found | ({TITLES["C"]: _grid(rows, extended, radiology)} if extended else {})
 
 
-def _grid(rows: Sequence[Row], metrics: Mapping[str, str], radiology: str, facts: bool = False) -> _Grid:
+def _grid(
+    rows: Sequence[SystemResult], metrics: Mapping[str, str], radiology: str, facts: bool = False
+) -> _Grid:
     rows = sorted(rows, key=lambda row: _KINDS.index(row.kind))
     marks = _noted(rows)
     columns = [_column(rows, metric, direction) for metric, direction in metrics.items()]
@@ -130,7 +135,7 @@ def _grid(rows: Sequence[Row], metrics: Mapping[str, str], radiology: str, facts
     return _Grid([*heads, *costs], labels, body)
 
 
-def _column(rows: Sequence[Row], metric: str, direction: str) -> list[_Shown]:
+def _column(rows: Sequence[SystemResult], metric: str, direction: str) -> list[_Shown]:
     column = cells(rows, metric, direction)
     systems = [cell for cell, row in zip(column, rows, strict=True) if cell and row.kind == "system"]
     places = _places(systems or [cell for cell in column if cell])
@@ -226,7 +231,7 @@ def _rich(name: str, grid: _Grid) -> Table:
     return table
 
 
-def _published(rows: Sequence[Row]) -> str:
+def _published(rows: Sequence[SystemResult]) -> str:
     """The paper's table; a system that stands in both has its rank there and here, among those that do."""
     metrics = _directions(UNPAIRED + PAIRED)
     columns = [published_table.compared(rows, metric, direction) for metric, direction in metrics.items()]
@@ -240,7 +245,7 @@ def _published(rows: Sequence[Row]) -> str:
     return f"{title}\n\n{_piped(lines)}\n\n{caption}"
 
 
-def _scores(row: Row, metrics: Sequence[str]) -> list[list[str]]:
+def _scores(row: SystemResult, metrics: Sequence[str]) -> list[list[str]]:
     return [
         [str(seed), metric, _exact(scores[metric].estimate), *map(_exact, interval(scores[metric], metric))]
         for seed, scores in enumerate(row.seeds)
@@ -261,13 +266,13 @@ def _legend(extended: Iterable[str]) -> str:
     return "\n".join(f"- {measure.label}: {measure.meaning}" for measure in known)
 
 
-def _noted(rows: Sequence[Row]) -> dict[str, str]:
+def _noted(rows: Sequence[SystemResult]) -> dict[str, str]:
     """Rows whose note stands below the table: name to its mark."""
     noted = [row.name for row in rows if row.note and row.seeds]
     return {name: str(n).translate(_RAISED) for n, name in enumerate(noted, 1)}
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def _notes(rows: Sequence[SystemResult]) -> list[str]:
     marks = _noted(rows)
     return [f"{marks[row.name]} {row.label}: {_line(row.note)}" for row in rows if row.name in marks]
 

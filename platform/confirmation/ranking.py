@@ -10,16 +10,15 @@ what was fitted to them shows on the test split only (platform.evaluate).
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from platform.confirmation.retraining import Outcome, trials
-from platform.execution.evaluation_tasks import Facts, scores
+from platform.confirmation.retraining import Retrainings, trials
 from platform.pareto import dominance
 from platform.pareto.dominance import Values
-from platform.pareto.front import Bound, Candidate, Front
-from platform.pareto.selection import Key
+from platform.pareto.front import Candidate, CandidateKey, Front
 from platform.stats import confidence
 from platform.stats.confidence import Trainings
-from platform.stats.ranks import LEAST, Score
-from platform.study.study import Objective
+from platform.stats.scores import LEAST, EvaluationFacts, Score, interval_to_json, scores_of
+from platform.study.criteria import Bound
+from platform.study.settings import Objective
 from typing import Any
 
 import numpy as np
@@ -53,9 +52,14 @@ class Finalist:
     """Means of the metrics that break an outcome constraint of the study."""
 
     @property
-    def key(self) -> Key:
+    def key(self) -> CandidateKey:
         """Trial and step count."""
         return self.trial, self.steps
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        values = {name: interval_to_json(interval) for name, interval in self.values.items()}
+        return {**asdict(self), "values": values}
 
     def __str__(self) -> str:
         return f"trial {self.trial}, {self.steps} step{'s' if self.steps > 1 else ''}"
@@ -66,18 +70,18 @@ class Scoring:
     """Scores of every finished training of some candidates on one split."""
 
     objectives: Sequence[Objective]
-    keys: Sequence[Key]
-    outcome: Outcome
+    keys: Sequence[CandidateKey]
+    retrainings: Retrainings
     scores: Mapping[SeedKey, Mapping[str, Score]]
 
     @cached_property
-    def ordered(self) -> list[Key]:
+    def ordered(self) -> list[CandidateKey]:
         """The candidates trial by trial, as :meth:`groups` numbers them."""
         return [key for trial in trials(self.keys) for key in self.keys if key[0] == trial]
 
     def seeds(self, trial: int, searched: bool | None = None) -> list[int]:
         """Of a trial's trainings: all, the search's own or the new ones; ``None``: those to rank by."""
-        found = [c for c in self.outcome.checkpoints if c.trial == trial]
+        found = [c for c in self.retrainings.checkpoints if c.trial == trial]
         fresh = [c.seed for c in found if not c.searched]
         if searched is None:
             return fresh if len(fresh) > 1 else [c.seed for c in found]
@@ -97,7 +101,7 @@ class Scoring:
         one = next(iter(self.scores.values()))
         return [one[o.name].subjects for o in self.objectives]
 
-    def intervals(self, searched: bool | None = None) -> dict[Key, dict[str, Interval]]:
+    def intervals(self, searched: bool | None = None) -> dict[CandidateKey, dict[str, Interval]]:
         """Mean and 95 % interval over seeds and subjects, by candidate and objective."""
         mean, low, high = confidence.intervals(self.groups(searched), self.subjects)
         return {
@@ -109,7 +113,7 @@ class Scoring:
         }
 
 
-def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
+def rank(scoring: Scoring, front: Front) -> list[Finalist]:
     """The candidates by their new rank.
 
     Ranked by the probability of being non-dominated among them, times the share of trainings that did not
@@ -122,7 +126,7 @@ def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
     drawn = confidence.worlds(groups, scoring.subjects)[:, kept]
     chances[kept] = confidence.probability_nondominated(drawn, directions)
     survived = np.array([_survived(scoring, trial) for trial, _ in scoring.ordered])
-    added = -np.array([judged.broken(i) for i in range(len(kept))])
+    added = -np.array([judged.total_violation(i) for i in range(len(kept))])
     added[kept] = dominance.contributions(judged.minimised[kept], judged.corner)
     order = confidence.ranks(np.where(kept, chances * survived, -1.0), added)
     known, seen = scoring.intervals(), {(c.trial, c.steps): c.values for c in front.candidates}
@@ -133,7 +137,7 @@ def confirm(scoring: Scoring, front: Front) -> list[Finalist]:
             values=known[key],
             fresh=_fresh(scoring, key),
             seeds=tuple(scoring.seeds(key[0])),
-            diverged=scoring.outcome.diverged[key[0]],
+            diverged=scoring.retrainings.diverged[key[0]],
             nondominated=float(chances[i]),
             rank=int(order[i]),
             broken=_broken(judged, judged.candidates[i]),
@@ -154,15 +158,6 @@ def optimism(finalists: Sequence[Finalist], objectives: Sequence[Objective]) -> 
     }
 
 
-def plain(finalist: Finalist) -> dict[str, Any]:
-    """As JSON has it: an unknown bound is null."""
-    values = {
-        name: {k: None if np.isnan(v) else v for k, v in asdict(interval).items()}
-        for name, interval in finalist.values.items()
-    }
-    return {**asdict(finalist), "values": values}
-
-
 def flat(place: str, values: Mapping[str, Interval]) -> dict[str, float]:
     """Metrics ``3_2/fid``, ``3_2/fid_low`` and ``3_2/fid_high`` of the place ``3_2``, the known ones."""
     found = {f"{place}/{name}": interval.estimate for name, interval in values.items()}
@@ -171,13 +166,13 @@ def flat(place: str, values: Mapping[str, Interval]) -> dict[str, float]:
     return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
-def measured(facts: Facts) -> dict[str, Score]:
+def measured(facts: EvaluationFacts) -> dict[str, Score]:
     """The scores of an evaluation with its cost, which no resampling of subjects changes."""
     pace = facts["costs"].get("seconds_per_volume")
-    return scores(facts) | ({} if pace is None else {"seconds_per_volume": Score(pace)})
+    return scores_of(facts) | ({} if pace is None else {"seconds_per_volume": Score(pace)})
 
 
-def single(facts: Facts, objectives: Sequence[Objective]) -> dict[str, Interval]:
+def single(facts: EvaluationFacts, objectives: Sequence[Objective]) -> dict[str, Interval]:
     """An evaluation by itself, its intervals over subjects: for the untouched input."""
     found = measured(facts)
     known = [o for o in objectives if o.name in found]
@@ -207,7 +202,7 @@ def _arrays(rows: Sequence[Sequence[Sequence[Score]]]) -> tuple[Values, Values]:
     return np.array(estimates, float), np.moveaxis(np.array(drawn, float), 3, 1)
 
 
-def _averaged(scoring: Scoring, key: Key, bounds: Sequence[Bound]) -> Candidate:
+def _averaged(scoring: Scoring, key: CandidateKey, bounds: Sequence[Bound]) -> Candidate:
     """A candidate with its means over the trainings that are ranked by."""
     runs = [scoring.scores[key[0], seed, key[1]] for seed in scoring.seeds(key[0])]
     names = {o.name for o in scoring.objectives} | {b.metric for b in bounds}
@@ -219,7 +214,7 @@ def _broken(front: Front, candidate: Candidate) -> dict[str, float]:
     return {bound.metric: candidate.values[bound.metric] for bound, violation in found if violation > 0}
 
 
-def _fresh(scoring: Scoring, key: Key) -> dict[str, float]:
+def _fresh(scoring: Scoring, key: CandidateKey) -> dict[str, float]:
     seeds = scoring.seeds(key[0], searched=False)
     return {
         o.name: float(np.mean([scoring.scores[key[0], seed, key[1]][o.name].estimate for seed in seeds]))
@@ -230,7 +225,7 @@ def _fresh(scoring: Scoring, key: Key) -> dict[str, float]:
 
 def _survived(scoring: Scoring, trial: int) -> float:
     finished = len(scoring.seeds(trial, searched=False))
-    tried = finished + scoring.outcome.diverged[trial]
+    tried = finished + scoring.retrainings.diverged[trial]
     return finished / tried if tried else 1.0
 
 

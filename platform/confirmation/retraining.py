@@ -1,37 +1,16 @@
-"""A study's settings trained again with new seeds: which trainings, and what came of them."""
+"""A study's candidates trained again with new seeds: which trainings, and their results."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from platform.comparison.systems import Entrant
-from platform.execution.fixed_trials import Entry
-from platform.pareto.front import Front
-from platform.pareto.selection import Key
-from platform.storage.ledger import Trial, read_trials
+from platform.execution.fixed_trials import Training
+from platform.pareto.front import CandidateKey, Front
+from platform.storage.ledger import read_trials
 from platform.study.study import Study
-from typing import Any
 
 FOLDER = "confirm"
 """Of a study's folder: the retrainings with a ledger of their own."""
-
-
-@dataclass(frozen=True)
-class Retrained(Entrant):
-    """A trial of a study, as the roster takes it."""
-
-    trial: int
-    params: Mapping[str, Any]
-
-    @property
-    def first(self) -> dict[str, Any]:
-        """What the search has set."""
-        return dict(self.params)
-
-    @property
-    def label(self) -> str:
-        """What tables call it."""
-        return f"trial {self.trial}"
 
 
 @dataclass(frozen=True)
@@ -46,8 +25,8 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of the trainings of some finalists."""
+class Retrainings:
+    """The results of the trainings of some finalists."""
 
     checkpoints: tuple[Checkpoint, ...]
     diverged: Mapping[int, int]
@@ -61,49 +40,56 @@ def new_seeds(used: int, seeds: int) -> list[int]:
     return list(islice((seed for seed in count() if seed != used), seeds))
 
 
-def entries(study: Study, front: Front, keys: Sequence[Key], seeds: int) -> list[Entry]:
+def trainings(study: Study, front: Front, keys: Sequence[CandidateKey], seeds: int) -> list[Training]:
     """The retrainings: every trial of ``keys`` with its first new seed, then with the second, ..."""
-    turns = zip(*(_of_trial(study, front, number, seeds) for number in trials(keys)), strict=True)
-    return [entry for turn in turns for entry in turn]
+    return [training for _, training in _by_seed(study, front, keys, seeds)]
 
 
-def outcome(folder: Path, study: Study, front: Front, keys: Sequence[Key], seeds: int) -> Outcome:
+def results(
+    folder: Path, study: Study, front: Front, keys: Sequence[CandidateKey], seeds: int
+) -> Retrainings:
     """What the ledgers of a study, in ``folder``, and of its confirmation hold of the finalists."""
     found = [Checkpoint(n, _seed(study, front, n), _checkpoint(front, n), True) for n in trials(keys)]
     diverged = dict.fromkeys(trials(keys), 0)
     failed = []
-    asked = entries(study, front, keys, seeds) if seeds else []
-    for entry, trial in _known(asked, read_trials(folder / FOLDER) if seeds else {}):
-        assert isinstance(entry.entrant, Retrained)
-        number = entry.entrant.trial
+    ledger = read_trials(folder / FOLDER) if seeds else {}
+    for number, training in _by_seed(study, front, keys, seeds):
+        recorded = [trial for trial in ledger.values() if trial.params == training.params]
+        if not recorded:
+            continue
+        trial = recorded[-1]
         if trial.status == "completed" and trial.last:
-            found.append(Checkpoint(number, entry.seed, str(trial.last["checkpoint"]), False))
+            found.append(Checkpoint(number, training.seed, trial.last.checkpoint, False))
         diverged[number] += trial.status == "diverged"
         if trial.status == "failed":
-            failed.append(f"{entry.entrant.name}, seed {entry.seed}: {trial.reason}")
-    return Outcome(tuple(found), diverged, tuple(failed))
+            failed.append(f"{training.system}, seed {training.seed}: {trial.reason}")
+    return Retrainings(tuple(found), diverged, tuple(failed))
 
 
-def trials(keys: Sequence[Key]) -> list[int]:
+def trials(keys: Sequence[CandidateKey]) -> list[int]:
     """The trials of the candidates, each once, in their order."""
     return list(dict.fromkeys(trial for trial, _ in keys))
 
 
-def _of_trial(study: Study, front: Front, number: int, seeds: int) -> list[Entry]:
-    params = dict(next(c.params for c in front.candidates if c.trial == number))
-    entrant = Retrained(f"confirm trial {number}", study, number, params)
+def _by_seed(
+    study: Study, front: Front, keys: Sequence[CandidateKey], seeds: int
+) -> Iterator[tuple[int, Training]]:
+    """Trial and retraining, seed by seed."""
+    numbers = trials(keys)
+    for of_seed in zip(*(_of_trial(study, front, number, seeds) for number in numbers), strict=True):
+        yield from zip(numbers, of_seed, strict=True)
+
+
+def _of_trial(study: Study, front: Front, number: int, seeds: int) -> list[Training]:
+    params = next(c.params for c in front.candidates if c.trial == number)
+    method = study.method_of(params)
     return [
-        Entry(entrant, seed, study.point({**params, "seed": seed}))
+        Training(
+            *(f"confirm trial {number}", f"trial {number}", seed),
+            *(method, study.point({**params, "seed": seed})),
+        )
         for seed in new_seeds(_seed(study, front, number), seeds)
     ]
-
-
-def _known(asked: Sequence[Entry], ledger: Mapping[int, Trial]) -> Iterator[tuple[Entry, Trial]]:
-    """Each retraining with its newest record, where it has one."""
-    for entry in asked:
-        same = [trial for trial in ledger.values() if trial.params == entry.params]
-        if same:
-            yield entry, same[-1]
 
 
 def _seed(study: Study, front: Front, number: int) -> int:

@@ -5,11 +5,21 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from platform.confirmation.ranking import Finalist, optimism
-from platform.confirmation.retraining import Outcome
+from platform.confirmation.retraining import Retrainings
 from platform.pareto.dominance import Values
 from platform.reporting import matplotlib_plots, plotly_plots
-from platform.reporting.panels import INK, KNEE, UNTOUCHED, Panel, Point, layers, metric_label, number, panels
-from platform.study.study import Objective
+from platform.reporting.panels import (
+    INK,
+    KNEE,
+    UNTOUCHED,
+    Panel,
+    PlottedCandidate,
+    layers,
+    metric_label,
+    number,
+    panels,
+)
+from platform.study.settings import Objective
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,7 +81,7 @@ NOTE = (
 
 
 def closing(
-    finalists: Sequence[Finalist], objectives: Sequence[Objective], found: Outcome, folder: Path
+    finalists: Sequence[Finalist], objectives: Sequence[Objective], found: Retrainings, folder: Path
 ) -> str:
     """How far the search flattered itself, failures, and what to do next."""
     gaps = optimism(finalists, objectives).items()
@@ -107,7 +117,7 @@ def trainings(finalist: Finalist) -> str:
 def figure(
     finalists: Sequence[Finalist],
     objectives: Sequence[Objective],
-    points: Sequence[Point],
+    points: Sequence[PlottedCandidate],
     baseline: Mapping[str, float],
     path_stem: Path,
 ) -> tuple[Path, Path]:

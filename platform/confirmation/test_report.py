@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from platform.confirmation.seed_report import bounded, heading, shown
-from platform.pareto.selection import Key
+from platform.pareto.front import CandidateKey
 from platform.reporting import matplotlib_plots, plotly_plots
 from platform.reporting.panels import FRONT, INK, INPUT, KNEE, QUIET, UNTOUCHED, metric_label, number
-from platform.study.study import Objective
+from platform.stats.scores import interval_to_json
+from platform.study.settings import Objective
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,11 +28,11 @@ HEADS = ("search", "validation", "test", "checkpoint")
 
 
 @dataclass(frozen=True)
-class Row:
+class SplitComparison:
     """A candidate, or the untouched input, on both splits."""
 
     label: str
-    key: Key | None
+    key: CandidateKey | None
     searched: Mapping[str, float]
     """Objectives as the search saw them; empty for the untouched input."""
     validation: Mapping[str, Interval]
@@ -46,24 +47,22 @@ class Row:
         """What MLflow's metrics call it."""
         return f"{self.key[0]}_{self.key[1]}" if self.key else "input"
 
-
-def untouched(validation: Mapping[str, Interval], test: Mapping[str, Interval]) -> Row:
-    """The 64 mT input as it is."""
-    return Row(UNTOUCHED, None, {}, validation, test, {})
-
-
-def plain(row: Row) -> dict[str, Any]:
-    """As JSON has it: an unknown bound is null."""
-    found = asdict(row)
-    for split in ("validation", "test"):
-        found[split] = {
-            name: {key: None if np.isnan(value) else value for key, value in interval.items()}
-            for name, interval in found[split].items()
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        splits = {"validation": self.validation, "test": self.test}
+        intervals = {
+            split: {name: interval_to_json(interval) for name, interval in values.items()}
+            for split, values in splits.items()
         }
-    return found
+        return {**asdict(self), **intervals}
 
 
-def terminal(rows: Sequence[Row], objectives: Sequence[Objective]) -> "Table":
+def untouched(validation: Mapping[str, Interval], test: Mapping[str, Interval]) -> SplitComparison:
+    """The 64 mT input as it is."""
+    return SplitComparison(UNTOUCHED, None, {}, validation, test, {})
+
+
+def terminal(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -> "Table":
     """A line a candidate and objective."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -80,7 +79,7 @@ def terminal(rows: Sequence[Row], objectives: Sequence[Objective]) -> "Table":
     return table
 
 
-def markdown(rows: Sequence[Row], objectives: Sequence[Objective]) -> str:
+def markdown(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -> str:
     """The same as a Markdown table."""
     lines = [["objective", "candidate", *HEADS, "trainings"], ["---", "---"] + ["---:"] * (len(HEADS) + 1)]
     lines += [[heading(objective), row.label, *cells] for objective, row, cells in _lines(rows, objectives)]
@@ -88,7 +87,9 @@ def markdown(rows: Sequence[Row], objectives: Sequence[Objective]) -> str:
     return f"### {TITLE}\n\n{table}\n\n{NOTE}\n"
 
 
-def figure(rows: Sequence[Row], objectives: Sequence[Objective], folder: Path) -> tuple[Path, Path]:
+def figure(
+    rows: Sequence[SplitComparison], objectives: Sequence[Objective], folder: Path
+) -> tuple[Path, Path]:
     """A panel an objective with its identity line; HTML and PNG."""
     known = [o for o in objectives if any(o.name in row.test for row in rows)]
     page = plotly_plots.save(_page(rows, known), folder / "test.html")
@@ -96,8 +97,8 @@ def figure(rows: Sequence[Row], objectives: Sequence[Objective], folder: Path) -
 
 
 def _lines(
-    rows: Sequence[Row], objectives: Sequence[Objective]
-) -> Iterator[tuple[Objective, Row, list[str]]]:
+    rows: Sequence[SplitComparison], objectives: Sequence[Objective]
+) -> Iterator[tuple[Objective, SplitComparison, list[str]]]:
     for objective in objectives:
         for row in rows:
             name = objective.name
@@ -117,7 +118,7 @@ class _Series:
     arms: NDArray[np.float64]
 
 
-def _series(rows: Sequence[Row], name: str) -> list[_Series]:
+def _series(rows: Sequence[SplitComparison], name: str) -> list[_Series]:
     candidates = [row for row in rows if row.key and name in row.test]
     inputs = [row for row in rows if not row.key and name in row.test]
     seen = np.array([[row.searched[name], row.own[name]] for row in candidates]).reshape(-1, 2)
@@ -145,7 +146,7 @@ _MARKS = {"the search's own training": "o", "mean over trainings": "D", UNTOUCHE
 _SYMBOLS = {"o": "circle-open", "D": "diamond", "X": "x"}
 
 
-def _picture(rows: Sequence[Row], objectives: Sequence[Objective]) -> Any:
+def _picture(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -> Any:
     picture = matplotlib_plots.figure(max(4.6, 4.4 * len(objectives)), 4.7, TITLE)
     axes = picture.subplots(1, len(objectives), squeeze=False)[0]
     for ax, objective in zip(axes, objectives, strict=True):
@@ -180,7 +181,7 @@ def _draw(ax: Any, series: _Series) -> None:
     )
 
 
-def _page(rows: Sequence[Row], objectives: Sequence[Objective]) -> Any:
+def _page(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -> Any:
     import plotly.graph_objects as go
     from plotly.subplots import make_subplots
 

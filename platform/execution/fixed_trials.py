@@ -1,7 +1,7 @@
-"""The trainings of a comparison or a confirmation, seed by seed: handed out, heard, remembered.
+"""Trials that are known from the start: the trainings of a comparison or a confirmation, seed by seed.
 
-The ledger is the memory: what is completed or diverged there is not trained again, what was left open goes on
-from its last checkpoint, what failed is tried again.
+The ledger is the memory: what is completed or diverged there is not trained again, what was left open
+continues from its last checkpoint, what failed is tried again.
 """
 
 import time
@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from platform.cli import console
-from platform.comparison.systems import Entrant
-from platform.execution.live_table import Board, clock
+from platform.execution import tuner
+from platform.execution.live_table import LiveTable
+from platform.execution.mlflow_listener import MlflowListener
 from platform.execution.session import session
-from platform.execution.trial_source import flat_metrics, heard, not_finite, plain, run_status
+from platform.execution.trial_source import LedgerSource, TrialPaths
+from platform.reporting.console import clock, console
 from platform.reporting.panels import number as shown
-from platform.storage.ledger import Ledger, Status, Trial
-from platform.study.study import Resources
+from platform.storage.ledger import Ledger, Trial
+from platform.study.settings import Resources
 from platform.tracking.recorder import Recorder
 from typing import Any
 
@@ -28,159 +28,136 @@ from rich.text import Text
 
 from trainers.config import canonical
 from trainers.loop import Task
-from trainers.report import Report
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One training: a system, a seed, its settings."""
+class Training:
+    """One training: a system's method and settings, and a seed."""
 
-    entrant: Entrant
+    system: str
+    label: str
+    """The system's name in tables."""
     seed: int
+    method: str
     config: Any
 
     @property
-    def method(self) -> str:
-        """What it is trained by."""
-        return self.entrant.study.method_of(self.entrant.first)
-
-    @property
     def params(self) -> dict[str, Any]:
-        """What the ledger remembers of it."""
-        return {"system": self.entrant.name, "seed": self.seed, "config": canonical(self.config)}
+        """What the ledger holds of it, by which it is found again."""
+        return {"system": self.system, "seed": self.seed, "config": canonical(self.config)}
 
 
-class Roster:
-    """Tune's source of trials: the trainings that are asked for."""
+class TrainingListener(MlflowListener):
+    """The runs of fixed trials, named by system and seed."""
+
+    def started(self, trial: Trial, task: Task) -> None:
+        """The run with its settings."""
+        system = trial.params["system"]
+        name = f"{system}, seed {trial.params['seed']}"
+        tags = {"system": system, "method": task.method, "mlflow.runName": name}
+        self.recorder.trial(trial.number, vars(task.config), tags)
+
+
+class FixedTrials(LedgerSource):
+    """Tune's source of trials: the requested trainings."""
 
     def __init__(
         self,
-        entries: Sequence[Entry],
-        folder: Path,
-        cohort: Path,
-        references: Path,
+        trainings: Sequence[Training],
+        resources: Resources,
+        paths: TrialPaths,
         recorder: Recorder,
         ledger: Ledger,
     ) -> None:
-        self.folder, self.cohort, self.references = folder, cohort, references
-        self.recorder, self.ledger = recorder, ledger
-        self.resources: Resources = entries[0].entrant.study.resources
+        super().__init__(ledger, paths, [TrainingListener(recorder)])
+        self.resources, self.recorder = resources, recorder
         self.started = time.monotonic()
-        self.entries = {self._number(entry): entry for entry in entries}
-        self.running: set[int] = set()
-        for number in self.entries:
-            self._settle(number)
-        self._waiting = deque(n for n in self.entries if ledger.trials[n].status == "open")
+        self.trainings = {self._number(training): training for training in trainings}
+        for number in self.trainings:
+            self._end_if_done(number)
+        self._waiting = deque(n for n in self.trainings if ledger.trials[n].status == "open")
 
     def next(self) -> tuple[int, Task] | None:
         """The next training."""
         if not self._waiting:
             return None
         number = self._waiting.popleft()
-        entry = self.entries[number]
-        label = f"{entry.entrant.name}, seed {entry.seed}"
-        tags = {"system": entry.entrant.name, "method": entry.method, "mlflow.runName": label}
-        self.recorder.trial(number, vars(entry.config), tags)
+        training = self.trainings[number]
+        task = self.paths.task(number, training.method, training.config)
+        for listener in self.listeners:
+            listener.started(self.ledger.trials[number], task)
         self.running.add(number)
-        checkpoints = self.folder / "trials" / f"{number:05d}"
-        return number, Task(entry.method, entry.config, self.cohort, self.references, checkpoints)
+        return number, task
 
     @property
     def over(self) -> bool:
-        """Whether every training was handed out."""
+        """Whether every training was started."""
         return not self._waiting
 
-    def reported(self, number: int, report: Report) -> bool:
-        """A rung of a training; one with a score that is not finite ends it, what comes after is ignored."""
-        if self.ledger.trials[number].status != "open":
-            return False
-        if wrong := not_finite(report):
-            self.recorder.metrics(number, flat_metrics(report), report.step)
-            self.ended(number, "diverged", wrong)
-            return False
-        self.ledger.reported(number, plain(report))
-        self.recorder.metrics(number, flat_metrics(report), report.step)
-        if report.done:
-            self.ended(number, "completed")
-        return not report.done
-
-    def ended(self, number: int, status: Status, reason: str = "") -> None:
-        """A training is over; a second call for the same one is ignored."""
-        if self.ledger.trials[number].status != "open":
-            return
-        self.ledger.ended(number, status, reason)
-        self.running.discard(number)
-        self.recorder.finish(number, run_status(status), {"status": status, "reason": reason})
-
-    def trials(self) -> list[tuple[Entry, Trial]]:
-        """Every training that is asked for, in the order of the entries."""
-        return [(entry, self.ledger.trials[number]) for number, entry in self.entries.items()]
+    def trials(self) -> list[tuple[Training, Trial]]:
+        """Every requested training, in order."""
+        return [(training, self.ledger.trials[number]) for number, training in self.trainings.items()]
 
     @property
     def waiting(self) -> int:
-        """How many trainings are to be handed out."""
+        """How many trainings are still to be started."""
         return len(self._waiting)
 
     def count_ended(self) -> int:
-        """How many trainings are over."""
+        """How many trainings have ended."""
         return sum(trial.status != "open" for _, trial in self.trials())
 
-    def _number(self, entry: Entry) -> int:
-        """The ledger's number of a training, entered now if it is new or has failed before."""
+    def _number(self, training: Training) -> int:
+        """The ledger's number of a training, added now if it is new or has failed before."""
         for number, trial in self.ledger.trials.items():
-            if trial.params == entry.params and trial.status != "failed":
+            if trial.params == training.params and trial.status != "failed":
                 return number
         number = max(self.ledger.trials, default=-1) + 1
-        self.ledger.proposed(number, entry.params)
+        self.ledger.proposed(number, training.params)
         return number
 
-    def _settle(self, number: int) -> None:
-        """End what was heard to its last rung by a driver that was killed before it could say so."""
+    def _end_if_done(self, number: int) -> None:
+        """End a training whose last rung was recorded by a driver that was killed right after."""
         trial = self.ledger.trials[number]
-        if trial.status == "open" and trial.last and (report := heard(trial.last)).done:
-            self.reported(number, report)
+        if trial.status == "open" and trial.last and trial.last.done:
+            self.reported(number, trial.last)
 
 
 @contextmanager
-def trained(roster: Roster, cure: str) -> Iterator[None]:
-    """Train what waits, run the block, close screen, MLflow and ledger; ``cure`` tells how to go on."""
-    from platform.execution import (
-        tuner,  # late: importing Ray takes seconds, that a wrong input need not wait
-    )
-
-    roster.recorder.reconcile({trial.number for trial in roster.ledger.of_status("open")})
-    board = Board(RosterView(roster), console)
-    with session(roster.folder, board, roster.recorder, roster.ledger, cure):
-        if roster.waiting:
-            tuner.run(roster, [board])
-        board.stop()
+def trained(trials: FixedTrials, hint: str) -> Iterator[None]:
+    """Train what waits, run the block, close screen, MLflow and ledger; ``hint`` says how to resume."""
+    trials.recorder.reconcile({trial.number for trial in trials.ledger.of_status("open")})
+    table = LiveTable(TrainingsView(trials), console)
+    with session(trials.folder, table, trials.recorder, trials.ledger, hint):
+        if trials.waiting:
+            tuner.run(trials, [table])
+        table.stop()
         yield
 
 
 @dataclass(frozen=True)
-class RosterView:
-    """The trainings, as their board shows them."""
+class TrainingsView:
+    """The trainings, as their live table shows them."""
 
-    roster: Roster
+    trials: FixedTrials
 
     def ended(self) -> int:
-        """How many trainings are over."""
-        return self.roster.count_ended()
+        """How many trainings have ended."""
+        return self.trials.count_ended()
 
     def table(self) -> Group:
         """System, seed, status, validation."""
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
         for head in ("system", "seed", "status", "validation FID"):
             table.add_column(head, justify="left" if head in ("system", "status") else "right")
-        for entry, trial in self.roster.trials():
-            status = "running" if trial.number in self.roster.running else trial.status
-            scores = trial.scores[max(trial.scores)] if trial.scores else {}
-            value = shown(scores["fid"]) if scores else ""
-            table.add_row(entry.entrant.label, str(entry.seed), status, value)
+        for training, trial in self.trials.trials():
+            status = "running" if trial.number in self.trials.running else trial.status
+            value = shown(trial.last.most_refined["fid"]) if trial.last else ""
+            table.add_row(training.label, str(training.seed), status, value)
         return Group(table, Text(self.line()))
 
     def line(self) -> str:
         """Counts and time."""
-        total, done = len(self.roster.entries), self.roster.count_ended()
-        elapsed = time.monotonic() - self.roster.started
-        return f"{done}/{total} trainings ended  elapsed {clock(elapsed)}"
+        total, ended = len(self.trials.trainings), self.trials.count_ended()
+        elapsed = time.monotonic() - self.trials.started
+        return f"{ended}/{total} trainings ended  elapsed {clock(elapsed)}"

@@ -3,27 +3,33 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from platform.cli import console
-from platform.execution.live_table import Board
+from platform.execution.live_table import LiveTable
+from platform.reporting.console import console
 from platform.storage.ledger import Ledger
-from platform.tracking.recorder import Recorder, Status
+from platform.tracking.recorder import Recorder, RunStatus
 
 FLUSH_SECONDS, HURRY_SECONDS = 30.0, 3.0
 """How long the end, and an interruption, wait for MLflow; the next start sends what is unsent."""
 
 
 @contextmanager
-def session(folder: Path, board: Board, recorder: Recorder, ledger: Ledger, cure: str) -> Iterator[None]:
-    """Close them when the block is left; ``cure`` tells whoever interrupted it how to go on in ``folder``."""
-    status: Status = "KILLED"
+def session(folder: Path, table: LiveTable, recorder: Recorder, ledger: Ledger, hint: str) -> Iterator[None]:
+    """Close them when the block is left; after an interruption, print ``hint``: how to resume."""
+    status: RunStatus = "KILLED"
     try:
         yield
         status = "FINISHED"
     finally:
-        board.stop()
-        unsent = recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS)
-        if unsent:
-            console.print(f"MLflow has not taken {unsent} records; they wait in {folder} for the next start")
+        table.stop()
+        report_unsent(
+            recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS), folder
+        )
         if status == "KILLED":
-            console.print(f"nothing is lost; {cure}")
+            console.print(f"nothing is lost; {hint}")
         ledger.close()
+
+
+def report_unsent(unsent: int, folder: Path) -> None:
+    """Print how many records MLflow has not accepted, if any."""
+    if unsent:
+        console.print(f"MLflow has not accepted {unsent} records; they wait in {folder} for the next start")

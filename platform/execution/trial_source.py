@@ -1,42 +1,131 @@
-"""Reports of trials as the ledger keeps them and as MLflow takes them."""
+"""Where Tune's trials come from and their results go: the ledger first, then the listeners."""
 
 import math
-from collections.abc import Mapping
-from platform.storage.ledger import Status
-from platform.tracking.recorder import Status as RunStatus
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from platform.storage.ledger import Ledger, Trial, TrialStatus
+from platform.study.settings import Resources
+from typing import Any, Protocol
 
+from trainers.loop import Task
 from trainers.report import Report
 
 
-def plain(report: Report) -> dict[str, Any]:
-    """A report as the ledger keeps it."""
-    scores = {str(count): dict(scores) for count, scores in report.scores.items()}
-    return {**vars(report), "scores": scores, "losses": dict(report.losses)}
+class TrialSource(Protocol):
+    """What Tune asks for trials: a search's orchestrator, or the fixed trials of a comparison."""
+
+    @property
+    def resources(self) -> Resources:
+        """What one trial takes."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study."""
+
+    @property
+    def over(self) -> bool:
+        """Whether no further trial will come."""
+
+    def next(self) -> tuple[int, Task] | None:
+        """The next trial's number and task; None: not now."""
+
+    def reported(self, number: int, report: Report) -> bool:
+        """A rung of a trial; returns whether it trains on."""
+
+    def ended(self, number: int, status: TrialStatus, reason: str = "") -> None:
+        """A trial has ended."""
 
 
-def heard(kept: Mapping[str, Any]) -> Report:
-    """The report that the ledger keeps as ``plain``."""
-    return Report(**{**kept, "scores": {int(count): scores for count, scores in kept["scores"].items()}})
+class TrialListener:
+    """Called after the ledger has recorded an event; by default nothing happens."""
+
+    def started(self, trial: Trial, task: Task) -> None:
+        """A trial starts, or starts again."""
+
+    def reported(self, trial: Trial, report: Report) -> None:
+        """A rung of a trial."""
+
+    def rejected(self, trial: Trial, report: Report) -> None:
+        """A report with a score that is not finite: it is not in the ledger, and the trial ends."""
+
+    def paused(self, trial: Trial) -> None:
+        """A trial waits at its newest rung."""
+
+    def ended(self, trial: Trial) -> None:
+        """A trial has ended."""
+
+    def closed(self, ledger: Ledger) -> None:
+        """The driver ends in order."""
 
 
-def run_status(status: Status) -> RunStatus:
-    """What MLflow calls the end of a trial."""
-    return "FINISHED" if status == "completed" else "FAILED"
+@dataclass(frozen=True)
+class TrialPaths:
+    """Where the trials of a study read and write."""
+
+    folder: Path
+    """Of the study."""
+    cohort: Path
+    references: Path
+
+    def task(self, number: int, method: str, config: Any, milestones: tuple[int, ...] = ()) -> Task:
+        """What trial ``number`` trains."""
+        checkpoints = self.folder / "trials" / f"{number:05d}"
+        return Task(method, config, self.cohort, self.references, checkpoints, milestones)
+
+
+class LedgerSource:
+    """What every trial source shares: reports and ends, recorded once and passed to the listeners."""
+
+    def __init__(self, ledger: Ledger, paths: TrialPaths, listeners: Sequence[TrialListener]) -> None:
+        self.ledger, self.paths, self.listeners = ledger, paths, tuple(listeners)
+        self.running: set[int] = set()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study."""
+        return self.paths.folder
+
+    def reported(self, number: int, report: Report) -> bool:
+        """A rung of a trial; returns whether it trains on.
+
+        A score that is not finite ends the trial. Reports after an end or a pause are ignored.
+        """
+        trial = self.ledger.trials[number]
+        if trial.status != "open":
+            return False
+        if reason := not_finite(report):
+            for listener in self.listeners:
+                listener.rejected(trial, report)
+            self.ended(number, "diverged", reason)
+            return False
+        self.ledger.reported(number, report)
+        for listener in self.listeners:
+            listener.reported(trial, report)
+        if report.done:
+            self.ended(number, "completed")
+        else:
+            self.decide(trial, report)
+        return trial.status == "open"
+
+    def decide(self, trial: Trial, report: Report) -> None:
+        """Pause a trial at a rung, or let it train on, which it does by default."""
+
+    def ended(self, number: int, status: TrialStatus, reason: str = "") -> None:
+        """A trial has ended; a second call, or one for a trial that waits, is ignored."""
+        trial = self.ledger.trials[number]
+        if trial.status != "open":
+            return
+        self.ledger.ended(number, status, reason)
+        self.running.discard(number)
+        for listener in self.listeners:
+            listener.ended(trial)
 
 
 def not_finite(report: Report) -> str:
-    """Which score is not finite, or nothing."""
+    """Which score is not finite; empty: all are."""
     for count, scores in sorted(report.scores.items()):
         for name, value in scores.items():
             if not math.isfinite(value):
                 return f"diverged at step {report.step}: {name} at {count} refinement steps is {value}"
     return ""
-
-
-def flat_metrics(report: Report) -> dict[str, float]:
-    """A report as MLflow metrics: ``fid/3`` is the FID at three refinement steps, ``fid`` at the most."""
-    metrics = {f"loss/{name}": value for name, value in report.losses.items()} | {"seconds": report.seconds}
-    for count, values in report.scores.items():
-        metrics |= {f"{name}/{count}": value for name, value in values.items()}
-    return metrics | dict(report.scores[max(report.scores)])

@@ -1,70 +1,48 @@
-"""Where Tune's trials come from and their results go."""
+"""Tune's searcher and scheduler: thin views of a trial source.
+
+A trial that waits leaves Tune: its worker takes the next one, and when its turn comes it is started again and
+continues from its own last checkpoint. So Tune holds no paused trials, which would count against those that
+may run at a time, and the next driver finds them in the ledger.
+"""
 
 import json
 from pathlib import Path
-from platform.storage.ledger import Status
-from platform.study.study import Resources
-from typing import Any, Protocol
+from platform.execution.trial_source import TrialSource
+from typing import Any
 
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from trainers import trial
-from trainers.loop import Task
-from trainers.report import Report
 
 RETRIES = 3
 """Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""
 
 
-class Source(Protocol):
-    """Where trials come from and their results go: a search's conductor, a comparison's roster."""
-
-    @property
-    def resources(self) -> Resources:
-        """What one trial takes."""
-
-    @property
-    def folder(self) -> Path:
-        """Where everything of the study lies."""
-
-    @property
-    def over(self) -> bool:
-        """Whether no trial will come any more."""
-
-    def next(self) -> tuple[int, Task] | None:
-        """The next trial's number and task; None: not now."""
-
-    def reported(self, number: int, report: Report) -> bool:
-        """A rung of a trial; returns whether it trains on."""
-
-    def ended(self, number: int, status: Status, reason: str = "") -> None:
-        """A trial is over."""
-
-
-class Proposals(Searcher):  # type: ignore[misc]
+class TuneSearcher(Searcher):  # type: ignore[misc]
     """Tune's view of a source; Tune pickles its searcher, so the copy it keeps holds nothing."""
 
-    def __init__(self, source: Source | None) -> None:
+    def __init__(self, source: TrialSource | None) -> None:
         super().__init__()
         self._source = source
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next task as a Tune configuration; None: Tune asks again soon."""
-        found = self._required.next()
-        if found is None:
+        following = self._required.next()
+        if following is None:
             return str(Searcher.FINISHED) if self._required.over else None
-        number, task = found
+        number, task = following
         self._numbers[trial_id] = number
-        placement = self._required.resources
+        resources = self._required.resources
         return {
             "task": trial.encode(task),
-            "workers": placement.workers,
-            "gpu": placement.gpus > 0,
-            "cpus": placement.cpus / placement.workers,
+            "workers": resources.workers,
+            "gpu": resources.gpus > 0,
+            "cpus": resources.cpus / resources.workers,
         }
 
-    def hear(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def on_result(self, trial_id: str, result: dict[str, Any]) -> bool:
         """A rung, or the end of a diverged trial; returns whether the trial trains on."""
         number = self._numbers[trial_id]
         if "diverged" in result:
@@ -78,7 +56,7 @@ class Proposals(Searcher):  # type: ignore[misc]
     ) -> None:
         """The trial has left Tune; if no report ended or paused it, its worker failed beyond the retries."""
         if result:
-            self.hear(trial_id, result)
+            self.on_result(trial_id, result)
         reason = self._error(trial_id) if error else "it ended without its last report"
         self._required.ended(self._numbers[trial_id], "failed", reason)
 
@@ -94,12 +72,30 @@ class Proposals(Searcher):  # type: ignore[misc]
         return {**self.__dict__, "_source": None}
 
     def _error(self, trial_id: str) -> str:
-        """The last line of the traceback that Tune kept, and where the whole of it is."""
+        """The last line of the traceback that Tune kept, and the file of the whole."""
         for file in self._required.folder.glob(f"tune/*{trial_id}*/error.txt"):
             return f"{file.read_text().strip().splitlines()[-1]} ({file})"
         return f"its worker died {RETRIES + 1} times"
 
     @property
-    def _required(self) -> Source:
+    def _required(self) -> TrialSource:
         assert self._source is not None
         return self._source
+
+
+class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
+    """First come, first served; stops a trial at a rung where the source does not let it train on."""
+
+    def __init__(self, searcher: TuneSearcher | None) -> None:
+        super().__init__()
+        self._searcher = searcher
+
+    def on_trial_result(self, controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """Pass a rung to the source, and its decision to Tune."""
+        assert self._searcher is not None
+        trains_on = self._searcher.on_result(trial.trial_id, result)
+        return str(self.CONTINUE if trains_on else self.STOP)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the source, should Tune pickle it."""
+        return {**self.__dict__, "_searcher": None}

@@ -8,14 +8,20 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from platform.pareto.front import Candidate
 from platform.storage.layout import Storage
+from platform.study.study import Study
 from platform.tracking import store
-from typing import Any
+from platform.tracking.replay import Replayer
 
 import trainers
 from trainers import weights
-from trainers.config import digest
+from trainers.config import build, digest
+from trainers.data.store import Cohort
+from trainers.data.writer import folder as cohort_folder
 from trainers.errors import InputError
+from trainers.export import export
+from trainers.references.config import ReferenceConfig
 
 ARTIFACT = "translator"
 CODE = Path(__file__).with_name("served_model.py")
@@ -42,10 +48,36 @@ def package(model: Path, folder: Path) -> None:
         )
 
 
-def require_model(name: str) -> None:
-    """Raises InputError for a name that no search for versions can hold: they are asked for in quotes."""
-    if "'" in name:
-        raise InputError(f"--model: {name!r} is not allowed; allowed: a name without '")
+def register_candidate(
+    study: Study, storage: Storage, chosen: Candidate, uri: str, name: str, tags: Mapping[str, str]
+) -> str:
+    """Export, package and register a candidate of a study; returns its version.
+
+    ``tags`` are added to those of its origin. Raises InputError where MLflow does not know its trial.
+    """
+    experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
+    run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
+    if run_id is None:
+        missing = f"MLflow at {store.redact(uri)} has no run of trial {chosen.trial}"
+        raise InputError(f"--tracking: {missing}; allowed: the study's own")
+    checkpoint = Path(chosen.checkpoint)
+    facts = weights.verify(checkpoint)
+    cohort = Cohort.open(cohort_folder(storage.root, facts["cohort"]))
+    references = build(ReferenceConfig, study.references)
+    origin = {
+        "study": study.name,
+        "trial": str(chosen.trial),
+        "steps": str(chosen.steps),
+        "trial_key": facts["key"],
+        "cohort": facts["cohort"],
+        "config": json.dumps(facts["config"], sort_keys=True),
+        **{f"validation.{key}": f"{value:.6g}" for key, value in chosen.values.items()},
+    }
+    with tempfile.TemporaryDirectory() as work:
+        model, packaged = Path(work) / "translator", Path(work) / "model"
+        export(model, checkpoint, chosen.steps, cohort, references, chosen.values)
+        package(model, packaged)
+        return register(uri, name, run_id, packaged, {**origin, **tags})
 
 
 def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
@@ -130,8 +162,3 @@ def _download(model: str, uri: str, work: str) -> Path:
         reason = str(error).splitlines()[0]
         place = store.redact(uri)
         raise InputError(f"model: {model!r} is not in the registry at {place}: {reason}") from error
-
-
-def facts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as tags."""
-    return {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in values.items()}

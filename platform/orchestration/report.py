@@ -1,83 +1,106 @@
-"""What a search leaves behind: the front on the screen, pictures and tables on disk and in MLflow."""
+"""What a search leaves: the front on the screen, pictures and tables on disk and in MLflow."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform.orchestration.foretold import foretold
-from platform.orchestration.orchestrator import Conductor
-from platform.pareto.front import Front
+from platform.orchestration.progress import Progress
+from platform.pareto.front import Front, candidates_at
 from platform.reporting import figures
-from platform.reporting.panels import Point
+from platform.reporting.panels import plotted
+from platform.stats.ranks import spearman
+from platform.storage.ledger import Trial
+from platform.study.settings import Objective
+from platform.tracking.recorder import Recorder
 from typing import Any
 
 from rich.console import Console
 
 from trainers.data.store import Cohort
+from trainers.files import write_text
 from trainers.metrics.judge import Judge
 
+ENOUGH_ENDS = 5
+"""Completed trials from which a rank correlation is shown."""
 
-def publish(conductor: Conductor, judge: Judge, cohort: Cohort, console: Console) -> None:
-    """Print the front beside the untouched input, and write and record what people would look at."""
-    front, baselines = conductor.front(), judge.baselines
-    points, objectives = report_points(front), conductor.study.objectives
-    folder = conductor.folder / "report"
+
+def report_search(
+    progress: Progress, folder: Path, recorder: Recorder, judge: Judge, cohort: Cohort, console: Console
+) -> list[str]:
+    """Print the front beside the untouched input, write and record pictures and tables; closing lines."""
+    front, baselines = progress.front(), judge.baselines
+    points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
-    files = [_write(folder / "table.md", figures.final_table(points, objectives))]
     summary = summarise(front, baselines, judge.protocol(cohort))
-    files.append(_write(folder / "front.json", json.dumps(summary, indent=1)))
+    files = [folder / "table.md", folder / "front.json"]
+    write_text(files[0], figures.final_table(points, objectives) + "\n")
+    write_text(files[1], json.dumps(summary, indent=1) + "\n")
     if points:
         files += figures.pareto_figure(points, objectives, baselines["input"], folder / "pareto")
-        files += figures.hypervolume_figure(conductor.hypervolumes(), folder / "hypervolume")
+        files += figures.hypervolume_figure(progress.hypervolumes(), folder / "hypervolume")
     for file in files:
-        conductor.recorder.study_artifact(file, "report")
+        recorder.study_artifact(file, "report")
     console.print(figures.front_table(points, objectives, baselines["input"]))
-    console.print(closing_lines(conductor, baselines.get("floor"), folder), markup=False)
+    return [*closing_lines(progress, baselines.get("floor")), f"report: {folder}"]
 
 
-def closing_lines(conductor: Conductor, floor: Mapping[str, float] | None, folder: Path) -> str:
-    """Floors, overhead, failures and what to do next."""
-    bad = conductor.ledger.of_status("diverged", "failed")
+def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list[str]:
+    """Floor, overhead, failures, early stopping, and why the study ended."""
     lines = []
     if floor is not None:
         values = f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
         lines.append(f"floor (3 T of the same subjects against the 3 T pool): {values}")
-    started = max(1, conductor.handed_out)
-    overhead = 1000 * conductor.driver_seconds / started
+    overhead = 1000 * progress.driver_seconds / max(1, progress.started)
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")
-    lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in bad]
-    lines += saved_work(conductor)
-    lines += foretold(list(conductor.ledger.trials.values()), conductor.study.objectives)
-    if conductor.exhausted:
-        tried, asked = len(conductor.ledger.trials), conductor.study.budget.trials
-        lines.append(f"every point of the space is known: the study ends after {tried} of {asked} trials")
-    if conductor.ending:
-        lines.append(f"ended by its budget: {conductor.ending}; --resume NAME --extend adds to it")
-    name = conductor.study.name
-    lines.append(f"report: {folder}")
-    lines.append(f"next: python -m platform.promote {name} --storage {conductor.storage.root}")
-    return "\n".join(lines)
+    failures = progress.ledger.of_status("diverged", "failed")
+    lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in failures]
+    lines += saved_work(progress)
+    lines += rung_correlations(list(progress.ledger.trials.values()), progress.study.objectives)
+    if progress.exhausted:
+        tried, requested = len(progress.ledger.trials), progress.study.budget.trials
+        lines.append(f"every point of the space is known: the study ends after {tried} of {requested} trials")
+    if progress.ending:
+        lines.append(f"ended by its budget: {progress.ending}; --resume NAME --extend adds to it")
+    return lines
 
 
-def saved_work(conductor: Conductor) -> list[str]:
-    """How much training was spared; nothing without a scheduler."""
-    halted = conductor.ledger.of_status("paused")
-    ends = [trial.last for trial in conductor.ledger.trials.values() if trial.last]
-    trained, whole = sum(end["step"] for end in ends), sum(end["steps"] for end in ends)
-    if not conductor.study.levels or not whole:
+def saved_work(progress: Progress) -> list[str]:
+    """How much training early stopping has saved; nothing without a scheduler."""
+    stopped = progress.ledger.of_status("paused")
+    last = [trial.last for trial in progress.ledger.trials.values() if trial.last]
+    trained, whole = sum(report.step for report in last), sum(report.steps for report in last)
+    if not progress.study.levels or not whole:
         return []
     share = f"{trained} of {whole} steps ({100 * trained / whole:.0f} %) were trained"
-    cause = " by rungs or the budget" if conductor.ending else ""
-    return [f"{len(halted)} of {len(ends)} trials were stopped early{cause}: {share}"]
+    cause = " by rungs or the budget" if progress.ending else ""
+    return [f"{len(stopped)} of {len(last)} trials were stopped early{cause}: {share}"]
 
 
-def report_points(front: Front) -> list[Point]:
-    """The candidates as the pictures take them."""
-    members = {(c.trial, c.steps) for c in front.members}
-    knee = (front.knee.trial, front.knee.steps) if front.knee else None
+def rung_correlations(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[str]:
+    """How well each rung that all completed trials share predicts their ends: its rank correlations.
+
+    Each objective is a trial's best over its refinement step counts. Where trials are stopped by their rungs,
+    those that complete are alike, so that the correlation is rather too low than too high.
+    """
+    completed = [trial for trial in trials if trial.status == "completed"]
+    if len(completed) < ENOUGH_ENDS:
+        return []
+    shared = set.intersection(*(set(trial.reports) - {max(trial.reports)} for trial in completed))
     return [
-        Point(c.trial, c.steps, c.values, c.params, (c.trial, c.steps) in members, (c.trial, c.steps) == knee)
-        for c in front.candidates
+        f"rank correlation of step {step} with the end, {len(completed)} trials: "
+        + ", ".join(f"{o.name} {_correlation(completed, step, o):.2f}" for o in objectives)
+        for step in sorted(shared)
     ]
+
+
+def _correlation(trials: Sequence[Trial], step: int, objective: Objective) -> float:
+    """Of an objective at a step with the same at each trial's newest report; NaN where all are equal."""
+    at_step = [_best(trial, step, objective) for trial in trials]
+    return spearman(at_step, [_best(trial, max(trial.reports), objective) for trial in trials])
+
+
+def _best(trial: Trial, step: int, objective: Objective) -> float:
+    values = [candidate.values[objective.name] for candidate in candidates_at(trial, step)]
+    return min(values) if objective.direction == "minimize" else max(values)
 
 
 def summarise(
@@ -92,8 +115,3 @@ def summarise(
         "protocol": dict(protocol),
         "front": [{"knee": c is front.knee, **vars(c)} for c in front.members],
     }
-
-
-def _write(path: Path, text: str) -> Path:
-    path.write_text(text + "\n")
-    return path

@@ -1,22 +1,14 @@
-"""A study in words, and where it runs: for the terminal, for MLflow's tags."""
+"""A study in words, for the terminal."""
 
-import importlib.metadata
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from platform.schedulers.asha import KEPT
+from platform.study.budget import Budget
 from platform.study.dimensions import condition
-from platform.study.study import Budget, Study
+from platform.study.study import Study
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
-
-from trainers import VERSION
-
-PACKAGES = ("torch", "ray", "optuna", "mlflow", "accelerate", "diffusers")
 
 
 def describe(study: Study) -> Group:
@@ -79,30 +71,6 @@ def _limits(budget: Budget) -> Iterator[str]:
         yield f"cost {budget.cost:g} at {budget.cost_per_gpu_hour:g} a GPU-hour"
     if budget.plateau_trials:
         yield f"hypervolume up by less than {budget.plateau_percent:g} % in {budget.plateau_trials} trials"
-
-
-def environment(*studies: Study) -> dict[str, str]:
-    """Tags that say from what a search's study, or a comparison's, came: spaces, code, packages, host."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {
-        "space": ", ".join(study.path for study in studies),
-        "profile": studies[0].profile or "",
-        "digest": ", ".join(study.digest for study in studies),
-        "code": VERSION,
-        "git_commit": git_commit(),
-        "python": sys.version.split()[0],
-        "host": socket.gethostname(),
-        **versions,
-    }
-
-
-def git_commit() -> str:
-    """The checkout's commit, or "unknown" outside one."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
 
 
 def _pairs(values: Mapping[str, object]) -> str:

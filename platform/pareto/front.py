@@ -1,23 +1,24 @@
-"""The study's front: candidates (trial, refinement steps), the non-dominated ones, hypervolume, knee."""
+"""The front of a study: candidates (trial, refinement steps), the non-dominated ones, hypervolume, knee."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from platform.pareto import dominance
 from platform.storage.ledger import Trial
-from platform.study.study import Constraint, Objective
+from platform.study.criteria import Bound, Criteria
+from platform.study.settings import Objective
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-SLOWEST = 60.0
-"""Seconds per volume beyond which a translator is worth nothing to the front."""
+CandidateKey = tuple[int, int]
+"""A candidate's trial and refinement step count."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trained translator at one refinement step count; ``values`` are all its scores, as they are."""
+    """A trained translator at one refinement step count; ``values`` are all its scores, unchanged."""
 
     trial: int
     steps: int
@@ -25,46 +26,42 @@ class Candidate:
     params: Mapping[str, Any]
     checkpoint: str
 
-
-@dataclass(frozen=True)
-class Bound:
-    """An outcome constraint in numbers: ``metric`` is to be at least ("min") or at most ("max") ``value``."""
-
-    metric: str
-    bound: str
-    value: float
-
-    def violation(self, values: Mapping[str, float]) -> float:
-        """By how much scores break it, in shares of its value, unless that is 0; kept at 0 or below."""
-        sign = 1 if self.bound == "min" else -1
-        return sign * (self.value - values[self.metric]) / (abs(self.value) or 1.0)
+    @property
+    def key(self) -> CandidateKey:
+        """Trial and refinement step count."""
+        return self.trial, self.steps
 
 
 @dataclass(frozen=True)
 class Front:
-    """Candidates judged by the study's objectives against a fixed reference point."""
+    """Candidates compared by the study's objectives against a fixed reference point."""
 
     objectives: Sequence[Objective]
     reference: Mapping[str, float]
     candidates: Sequence[Candidate]
     bounds: Sequence[Bound] = ()
-    """Candidates that break one are on no front."""
+    """A candidate that violates one is not on the front."""
+
+    @classmethod
+    def of(cls, criteria: Criteria, objectives: Sequence[Objective], found: Sequence[Candidate]) -> "Front":
+        """The candidates ``found``, by a study's criteria."""
+        return cls(objectives, criteria.reference_point, found, criteria.bounds)
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
-        """Which candidates keep every bound, [n]."""
+        """Which candidates satisfy every bound, [n]."""
         return np.array([not any(v > 0 for v in self.violations(c)) for c in self.candidates], dtype=bool)
 
     @cached_property
     def minimised(self) -> NDArray[np.float64]:
-        """Objective values [n, m], signs turned so that less is better."""
+        """Objective values [n, m], signs changed so that less is better."""
         rows = np.array([[c.values[o.name] for o in self.objectives] for c in self.candidates])
         directions = [o.direction for o in self.objectives]
         return dominance.minimised(rows.reshape(-1, len(directions)), directions)
 
     @cached_property
     def members(self) -> list[Candidate]:
-        """The non-dominated candidates, best first in the first objective."""
+        """The non-dominated feasible candidates, sorted by the first objective, best first."""
         rows = np.flatnonzero(self.feasible)
         inside = rows[dominance.nondominated(self.minimised[rows])].tolist() if len(rows) else []
         return [self.candidates[i] for i in sorted(inside, key=lambda i: float(self.minimised[i, 0]))]
@@ -72,8 +69,8 @@ class Front:
     @cached_property
     def hypervolume(self) -> float:
         """Volume that the front dominates, up to the reference point."""
-        kept = self.minimised[self.feasible]
-        return dominance.hypervolume(kept, self.corner) if len(kept) else 0.0
+        feasible = self.minimised[self.feasible]
+        return dominance.hypervolume(feasible, self.corner) if len(feasible) else 0.0
 
     @cached_property
     def knee(self) -> Candidate | None:
@@ -88,17 +85,17 @@ class Front:
         return dominance.hypervolume(self.minimised[index : index + 1], self.corner)
 
     def violations(self, candidate: Candidate) -> tuple[float, ...]:
-        """By how much a candidate breaks each bound."""
+        """By how much a candidate violates each bound."""
         return tuple(bound.violation(candidate.values) for bound in self.bounds)
 
     @property
     def best(self) -> int:
-        """Index of the candidate that breaks the bounds least and alone dominates most."""
-        worth = [(-self.broken(i), self.own_volume(i)) for i in range(len(self.candidates))]
+        """Index of the candidate with the least total violation and, of equals, the largest own volume."""
+        worth = [(-self.total_violation(i), self.own_volume(i)) for i in range(len(self.candidates))]
         return worth.index(max(worth))
 
-    def broken(self, index: int) -> float:
-        """By how much a candidate breaks the bounds in all; 0: by nothing."""
+    def total_violation(self, index: int) -> float:
+        """By how much a candidate violates the bounds in sum; 0 for a feasible one."""
         return sum(max(0.0, v) for v in self.violations(self.candidates[index]))
 
     @property
@@ -108,44 +105,47 @@ class Front:
         return np.asarray(dominance.minimised(point, [o.direction for o in self.objectives])[0])
 
 
+MakeFront = Callable[[Sequence[Candidate]], Front]
+"""Makes a front of candidates by a study's objectives, reference point and bounds."""
+
+
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     """Every refinement step count of every trial's newest report."""
-    return [found for trial in trials if trial.reports for found in candidates_at(trial, max(trial.reports))]
+    return [each for trial in trials if trial.reports for each in candidates_at(trial, max(trial.reports))]
 
 
 def candidates_at(trial: Trial, step: int) -> list[Candidate]:
-    """Every refinement step count of one report of a trial."""
+    """Every refinement step count of a trial's report at an optimiser step."""
     report = trial.reports[step]
-    counts = sorted((int(count), values) for count, values in report["scores"].items())
     return [
-        Candidate(trial.number, count, values, trial.params, str(report["checkpoint"]))
-        for count, values in counts
+        Candidate(trial.number, count, values, trial.params, report.checkpoint)
+        for count, values in sorted(report.scores.items())
     ]
 
 
-def reference_point(baseline: Mapping[str, float], objectives: Sequence[Objective]) -> dict[str, float]:
-    """A fixed corner somewhat worse than the untouched input, in each objective by half of its way to ideal.
+class HypervolumeCurve:
+    """A study's hypervolume as its trials complete.
 
-    Ideal is 0 where less is better, 1 for MS-SSIM. A PSNR has none, there it is 3 dB; the untouched input
-    takes no time, there the corner is :data:`SLOWEST`.
+    Keeps the front after each trial: a trial that is inserted late costs those after it, not all.
     """
-    return {o.name: _corner_value(o.name, baseline) for o in objectives}
 
+    def __init__(self, make_front: MakeFront) -> None:
+        self._make_front = make_front
+        self._numbers: list[int] = []
+        self._fronts: list[list[Candidate]] = []
+        self._volumes: list[float] = []
 
-def _corner_value(name: str, baseline: Mapping[str, float]) -> float:
-    if name == "seconds_per_volume":
-        return SLOWEST
-    value = baseline[name]
-    if name.startswith("psnr"):
-        return value - 3.0
-    if name.startswith("ms_ssim"):
-        return value - 0.5 * (1 - value)
-    return value + 0.5 * abs(value)
-
-
-def bounds(constraints: Sequence[Constraint], baseline: Mapping[str, float]) -> tuple[Bound, ...]:
-    """Constraints with the untouched input's values, ``baseline``, put in."""
-    return tuple(
-        Bound(c.metric, c.bound, float(baseline[c.metric] if c.value == "input" else c.value))
-        for c in constraints
-    )
+    def volumes(self, completed: Sequence[Trial]) -> list[float]:
+        """Hypervolume after each of the completed trials, in their order."""
+        pairs = enumerate(zip(self._numbers, completed, strict=False))
+        shared = min(len(self._numbers), len(completed))
+        same = next((i for i, (number, trial) in pairs if number != trial.number), shared)
+        for cache in (self._numbers, self._fronts, self._volumes):
+            del cache[same:]
+        for trial in completed[same:]:
+            before = self._fronts[-1] if self._fronts else []
+            front = self._make_front([*before, *candidates([trial])])
+            self._numbers.append(trial.number)
+            self._fronts.append(front.members)
+            self._volumes.append(front.hypervolume)
+        return list(self._volumes)

@@ -4,19 +4,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting import matplotlib_plots, plotly_plots
 from platform.reporting.matplotlib_plots import Image
-from platform.reporting.panels import UNTOUCHED, Objective, Point, layers, metric_label, number, panels
+from platform.reporting.panels import UNTOUCHED, PlottedCandidate, layers, metric_label, number, panels
+from platform.storage.ledger import Trial
+from platform.study.settings import Objective
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from trainers import weights
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Point", "final_table", "front_table", "hypervolume_figure", "pareto_figure", "sample_figure"]
-
 
 def pareto_figure(
-    points: Sequence[Point],
+    points: Sequence[PlottedCandidate],
     objectives: Sequence[Objective],
     baseline: Mapping[str, float] | None,
     path_stem: Path,
@@ -56,7 +58,22 @@ def sample_figure(rows: Sequence[Mapping[str, Image]], path: Path, title: str) -
     )
 
 
-def final_table(points: Sequence[Point], objectives: Sequence[Objective]) -> str:
+def draw_samples(trial: Trial, path: Path) -> Path:
+    """The slices of a trial's newest checkpoint: input, output, 3 T and difference of each contrast."""
+    assert trial.last is not None
+    slices = weights.read_tensors(Path(trial.last.checkpoint), "samples")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    contrasts = sorted({title.partition(" ")[0] for title in slices})
+    kinds = ("input", "output", "3 T")
+    titles = [
+        [title for kind in kinds if (title := f"{contrast} {kind}") in slices] for contrast in contrasts
+    ]
+    subjects = range(len(slices[titles[0][0]]))
+    rows = [{title: slices[title][s].numpy() for title in row} for s in subjects for row in titles]
+    return sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")
+
+
+def final_table(points: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> str:
     """All candidates as a Markdown table: the front first, each part from its best first objective on."""
     heads = ["", "trial", "steps", *(_heading(objective) for objective in objectives)]
     lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
@@ -65,7 +82,9 @@ def final_table(points: Sequence[Point], objectives: Sequence[Objective]) -> str
 
 
 def front_table(
-    points: Sequence[Point], objectives: Sequence[Objective], baseline: Mapping[str, float] | None = None
+    points: Sequence[PlottedCandidate],
+    objectives: Sequence[Objective],
+    baseline: Mapping[str, float] | None = None,
 ) -> "Table":
     """The front for the terminal, with the untouched input as ``baseline`` below it."""
     from rich.box import SIMPLE_HEAD
@@ -98,15 +117,15 @@ def _heading(objective: Objective) -> str:
     return f"{metric_label(objective.name)} {'↓' if objective.direction == 'minimize' else '↑'}"
 
 
-def _mark(point: Point) -> str:
+def _mark(point: PlottedCandidate) -> str:
     return "**knee**" if point.knee else "front" if point.on_front else ""
 
 
-def _cells(point: Point, objectives: Sequence[Objective]) -> list[str]:
+def _cells(point: PlottedCandidate, objectives: Sequence[Objective]) -> list[str]:
     return [str(point.trial), str(point.steps), *(number(point.values[o.name]) for o in objectives)]
 
 
-def _ranked(points: Sequence[Point], objectives: Sequence[Objective]) -> list[Point]:
+def _ranked(points: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> list[PlottedCandidate]:
     first = objectives[0]
     sign = 1 if first.direction == "minimize" else -1
     return sorted(points, key=lambda p: (not p.on_front, sign * p.values[first.name], p.trial, p.steps))

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from platform.pareto.dominance import minimised, nondominated
-from typing import Protocol
+from platform.pareto.front import Front
+from platform.study.settings import Objective
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,18 +32,8 @@ _NAMES = {
 }
 
 
-class Objective(Protocol):
-    """What is asked of an objective: a metric's name and "minimize" or "maximize"."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def direction(self) -> str: ...
-
-
 @dataclass(frozen=True)
-class Point:
+class PlottedCandidate:
     """A candidate: a trial's translator at a number of refinement steps, with its objective values."""
 
     trial: int
@@ -54,6 +45,15 @@ class Point:
 
     def __str__(self) -> str:
         return f"trial {self.trial}, {self.steps} step{'s' if self.steps > 1 else ''}"
+
+
+def plotted(front: Front) -> list[PlottedCandidate]:
+    """The candidates of a front as pictures and tables show them."""
+    members, knee = {c.key for c in front.members}, front.knee.key if front.knee else None
+    return [
+        PlottedCandidate(*c.key, c.values, c.params, c.key in members, c.key == knee)
+        for c in front.candidates
+    ]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Layer:
 
 
 def panels(
-    points: Sequence[Point], objectives: Sequence[Objective], baseline: Mapping[str, float]
+    points: Sequence[PlottedCandidate], objectives: Sequence[Objective], baseline: Mapping[str, float]
 ) -> list[Panel]:
     """Every pair of objectives; a single objective over the trials."""
     axes = [_axis(objective, points, baseline) for objective in objectives]
@@ -104,7 +104,7 @@ def panels(
     ]
 
 
-def layers(points: Sequence[Point]) -> list[Layer]:
+def layers(points: Sequence[PlottedCandidate]) -> list[Layer]:
     """The points from the back to the front of a picture: each is in one layer, empty layers are left out."""
     kinds = ["knee" if p.knee else "front" if p.on_front else "candidates" for p in points]
     knees = "; ".join(str(p) for p in points if p.knee)
@@ -139,7 +139,7 @@ def number(value: float) -> str:
     return f"{value:#.4g}"
 
 
-def _axis(objective: Objective, points: Sequence[Point], baseline: Mapping[str, float]) -> Axis:
+def _axis(objective: Objective, points: Sequence[PlottedCandidate], baseline: Mapping[str, float]) -> Axis:
     better = {"minimize": "lower", "maximize": "higher"}[objective.direction]
     values = np.array([p.values[objective.name] for p in points], float)
     label = f"{metric_label(objective.name)}, {better} is better"

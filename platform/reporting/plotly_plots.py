@@ -12,12 +12,12 @@ from platform.reporting.panels import (
     QUIET,
     UNTOUCHED,
     Layer,
-    Objective,
     Panel,
-    Point,
+    PlottedCandidate,
     metric_label,
     number,
 )
+from platform.study.settings import Objective
 from typing import Any
 
 _LOOKS: dict[str, dict[str, Any]] = {
@@ -55,7 +55,7 @@ def hypervolume_page(curve: Sequence[float], title: str) -> Any:
     return dress(page, title, 900, 480)
 
 
-def hover(point: Point, objectives: Sequence[Objective]) -> str:
+def hover(point: PlottedCandidate, objectives: Sequence[Objective]) -> str:
     """Trial, steps, values and parameters of a point; what the user wrote is escaped."""
     values = [f"{metric_label(o.name)} <b>{number(point.values[o.name])}</b>" for o in objectives]
     params = [html.escape(f"{key} = {_shown(value)}") for key, value in point.params.items()]

@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from platform.samplers.base import Proposal
 from platform.study.dimensions import point_at
-from platform.study.observation import Observation, Params, Point, SearchSpace
+from platform.study.observation import Observation, Params, SearchSpace
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ class _Design:
         self._points = self._accepted()
         self._known: list[Params] = []
 
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
+    def propose(self, seen: Sequence[Observation]) -> Proposal | None:
         """The point of as many as were proposed before; None where the sequence ends."""
         while len(self._known) <= len(seen):
             params = next(self._points, None)
             if params is None:
                 return None
             self._known.append(params)
-        return Point(self._known[len(seen)])
+        return Proposal(self._known[len(seen)])
 
     def _accepted(self) -> Iterator[Params]:
         refused = 0
@@ -65,16 +66,16 @@ class Random(_Design):
 class Grid(_Design):
     """Every combination of values once, in an order that soon spreads over the grid; inactive ones merge."""
 
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
+    def propose(self, seen: Sequence[Observation]) -> Proposal | None:
         """The next point that nobody has proposed, a start point or an earlier study's among them."""
         known = {frozenset(o.params.items()) for o in seen}
         for params in self._known:
             if frozenset(params.items()) not in known:
-                return Point(params)
+                return Proposal(params)
         for params in self._points:
             self._known.append(params)
             if frozenset(params.items()) not in known:
-                return Point(params)
+                return Proposal(params)
         return None
 
     def _sequence(self) -> Iterator[dict[str, Any]]:

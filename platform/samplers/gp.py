@@ -7,11 +7,13 @@ end. Points that run are taken at their predicted values (Kriging believer, Gins
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from platform.pareto.dominance import Values, nondominated
+from platform.samplers.base import Proposal
 from platform.samplers.designs import Sobol
 from platform.study.dimensions import point_at
-from platform.study.observation import Observation, Params, Point, SearchSpace
-from platform.surrogate import acquisition, gaussian_process
-from platform.surrogate.encoding import Learner, fitted, predicted
+from platform.study.observation import Observation, Params, SearchSpace
+from platform.surrogate import gaussian_process
+from platform.surrogate.acquisition import HypervolumeImprovement
+from platform.surrogate.encoding import TrialEncoder, fitted, predicted
 from typing import Any
 
 import numpy as np
@@ -34,21 +36,23 @@ class Model:
 
     objectives: Sequence[gaussian_process.Process]
     constraints: Sequence[gaussian_process.Process]
-    gauge: acquisition.Gauge
+    improvement: HypervolumeImprovement
 
     def worth(self, inputs: Values, best: Values) -> Values:
         """Log [n] of the expected hypervolume improvement over ``best`` times the probability to be feasible.
 
         A logarithm, as that of a point far from feasible is to be compared too (Ament et al. 2023).
         """
-        gain = self.gauge.expected_improvement(*predicted(self.objectives, inputs), best)
+        gain = self.improvement.expected_improvement(*predicted(self.objectives, inputs), best)
         means, deviations = predicted(self.constraints, inputs)
         return np.asarray(np.log(gain + NOTHING) + norm.logcdf(-means / deviations).sum(1))
 
     def gains(self, inputs: Values) -> Values:
         """Scalarised predictions [n, l]; nothing where a constraint is expected to be broken."""
         feasible = np.all(predicted(self.constraints, inputs)[0] <= 0, axis=1)
-        return np.asarray(self.gauge.scalarised(predicted(self.objectives, inputs)[0]) * feasible[:, None])
+        return np.asarray(
+            self.improvement.scalarised(predicted(self.objectives, inputs)[0]) * feasible[:, None]
+        )
 
 
 @dataclass(frozen=True)
@@ -60,21 +64,21 @@ class Goal:
     tried: Set[frozenset[tuple[str, Any]]]
 
 
-class Bayesian:
+class GaussianProcessSampler:
     """Sobol points until enough trials have reported, then expected hypervolume improvement."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self._space, self._design, self._learner = space, Sobol(space), Learner(space)
+        self._space, self._design, self._encoder = space, Sobol(space), TrialEncoder(space)
         self._startup = min(10, max(4, space.trials // 3))
 
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
+    def propose(self, seen: Sequence[Observation]) -> Proposal | None:
         """The point of most expected improvement, of those found; None: the space takes none."""
         if sum(o.state != "failed" and bool(o.rungs) for o in seen) < self._startup:
             return self._design.propose(seen)
         rng = np.random.default_rng([self._space.seed, len(seen)])
         model = self._model(seen, rng)
         known = [o for o in seen if o.state in ("completed", "running")]
-        gains = model.gains(self._learner.ends(known))
+        gains = model.gains(self._encoder.ends(known))
         steps = (FAR, NEAR) if len(seen) < EARLY else (NEAR,)
         cubes = self._around(seen, model, steps, rng)
         if len(seen) % GLOBAL_EVERY == 0:
@@ -83,13 +87,13 @@ class Bayesian:
         return self._climbed(cubes, goal, (*steps, *CLOSER), rng) or self._design.propose(seen)
 
     def _model(self, seen: Sequence[Observation], rng: np.random.Generator) -> Model:
-        data, corner = self._learner.data(seen), np.array(self._space.reference)
+        data, corner = self._encoder.data(seen), np.array(self._space.reference)
         objectives, constraints = (fitted(data.inputs, y) for y in (data.objectives, data.violations))
         if running := [o for o in seen if o.state == "running"]:
-            ends = self._learner.ends(running)
+            ends = self._encoder.ends(running)
             objectives, constraints = ([p.believe(ends) for p in ps] for ps in (objectives, constraints))
-        gauge = acquisition.Gauge.draw(data.objectives.min(0), corner, rng)
-        return Model(objectives, constraints, gauge)
+        improvement = HypervolumeImprovement.draw(data.objectives.min(0), corner, rng)
+        return Model(objectives, constraints, improvement)
 
     def _around(
         self, seen: Sequence[Observation], model: Model, steps: Sequence[float], rng: np.random.Generator
@@ -97,7 +101,7 @@ class Bayesian:
         """Unit-cube points [n, d] around the front, as it is predicted for the end of training."""
         done = any(o.state == "completed" for o in seen)
         alive = [o for o in seen if o.state != "failed" and (o.state != "paused" or not done)]
-        ends = self._learner.ends(alive)
+        ends = self._encoder.ends(alive)
         means, gains = predicted(model.objectives, ends)[0], model.gains(ends).mean(1)
         front = np.flatnonzero(nondominated(means))
         front = front[np.argsort(-gains[front], kind="stable")][:PARENTS]
@@ -107,7 +111,7 @@ class Bayesian:
 
     def _climbed(
         self, cubes: Values, goal: Goal, steps: Sequence[float], rng: np.random.Generator
-    ) -> Point | None:
+    ) -> Proposal | None:
         """The best of the cubes [n, d] after rounds of mutation; None where the space takes none."""
         cubes, worth = self._judged(cubes, goal)
         for step in steps if len(cubes) else ():
@@ -115,7 +119,9 @@ class Bayesian:
             children, theirs = self._judged(mutated(cubes[order], CHILDREN, step, rng), goal)
             cubes = np.concatenate([cubes[order], children])
             worth = np.concatenate([worth[order], theirs])
-        return Point(point_at(self._space.dimensions, cubes[int(np.argmax(worth))])) if len(cubes) else None
+        return (
+            Proposal(point_at(self._space.dimensions, cubes[int(np.argmax(worth))])) if len(cubes) else None
+        )
 
     def _judged(self, cubes: Values, goal: Goal) -> tuple[Values, Values]:
         """Those of the cubes [n, d] that the space takes and that are new, and their worth."""
@@ -124,7 +130,7 @@ class Bayesian:
         taken = [i for i in new if not self._space.refusal(points[i])]
         if not taken:
             return cubes[:0], np.empty(0)
-        inputs = self._learner.inputs([(points[i], 1.0) for i in taken])
+        inputs = self._encoder.inputs([(points[i], 1.0) for i in taken])
         return cubes[taken], goal.model.worth(inputs, goal.best)
 
     def _cube(self, params: Params, rng: np.random.Generator) -> list[float]:

@@ -1,23 +1,24 @@
-"""Optuna's TPE and NSGA-III, asked in a study in memory that is made anew from what was seen."""
+"""Optuna's TPE and NSGA-III, each proposal from an in-memory study that is rebuilt from the observations."""
 
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from platform.samplers.base import Proposal
 from platform.samplers.designs import Sobol
 from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log, Uniform, exact, is_active
-from platform.study.observation import Observation, Point, SearchSpace
+from platform.study.observation import Observation, SearchSpace
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import BaseSampler, NSGAIIISampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 ATTEMPTS = 200
-"""Proposals drawn in search of one that the space takes: half a second of TPE's."""
+"""Proposals drawn until the space accepts one; half a second of TPE."""
 POPULATION = 16
 GENERATION = NSGAIIISampler._get_generation_key()
-"""What NSGA-III remembers of a proposal; points of other hands are of its first generation."""
+"""Where NSGA-III keeps a trial's generation (it has no public name); other trials are of the first one."""
 
 _STATES = {
     "running": TrialState.RUNNING,
@@ -27,51 +28,51 @@ _STATES = {
 }
 
 
-class Evolutionary:
-    """TPE (Ozaki et al. 2022) or NSGA-III (Deb & Jain 2014): a trial that was not trained to its end is no
-    result to them, and TPE keeps away from it.
+class OptunaSampler:
+    """TPE (Ozaki et al. 2022) or NSGA-III (Deb & Jain 2014).
+
+    To both, a trial that was not trained to its end is no result; TPE keeps away from it.
     """
 
-    def __init__(self, space: SearchSpace, kind: str) -> None:
+    def __init__(self, space: SearchSpace, name: str) -> None:
+        """``name``: tpe or nsga3."""
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         logging.getLogger("optuna").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-        self._space, self._kind, self._design = space, kind, Sobol(space)
+        self._space, self._name, self._design = space, name, Sobol(space)
 
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
-        """The sampler's point, or a quasi-random one where the space takes none of :data:`ATTEMPTS`.
+    def propose(self, observed: Sequence[Observation]) -> Proposal | None:
+        """The sampler's point, or a quasi-random one where the space accepts none of :data:`ATTEMPTS`.
 
-        Points that the space refuses count as running meanwhile: TPE keeps away from those alone.
+        A point that the space refuses counts as running meanwhile: TPE keeps away from those only.
         """
-        study = optuna.create_study(
-            directions=["minimize"] * len(self._space.reference), sampler=self._sampler(len(seen))
-        )
-        study.add_trials([self._frozen(o) for o in seen])
+        directions = ["minimize"] * len(self._space.reference)
+        study = optuna.create_study(directions=directions, sampler=self._sampler(len(observed)))
+        study.add_trials([self._frozen(o) for o in observed])
         for _ in range(ATTEMPTS):
             trial = study.ask()
             params: dict[str, Any] = {}
             for dimension in self._space.dimensions:
                 if is_active(dimension, params):
-                    value = trial._suggest(dimension.name, distribution(dimension))
-                    params[dimension.name] = exact(dimension, value)
+                    params[dimension.name] = exact(dimension, suggest(trial, dimension))
             if not self._space.refusal(params):
-                return Point(params, dict(study.get_trials(deepcopy=False)[-1].system_attrs))
-        return self._design.propose(seen)
+                return Proposal(params, dict(study.get_trials(deepcopy=False)[-1].system_attrs))
+        return self._design.propose(observed)
 
-    def _sampler(self, seen: int) -> BaseSampler:
-        seed, startup = (self._space.seed + seen) % 2**32, min(10, max(2, self._space.trials // 3))
-        if self._kind == "tpe":
+    def _sampler(self, observed: int) -> BaseSampler:
+        seed, startup = (self._space.seed + observed) % 2**32, min(10, max(2, self._space.trials // 3))
+        if self._name == "tpe":
             return TPESampler(seed=seed, n_startup_trials=startup)
         return NSGAIIISampler(seed=seed, population_size=POPULATION)
 
     def _frozen(self, o: Observation) -> FrozenTrial:
         known = {d.name: distribution(d) for d in self._space.dimensions if d.name in o.params}
-        done = o.state == "completed" and o.last is not None
+        completed = o.state == "completed" and o.last is not None
         return create_trial(
             state=_STATES[o.state],
             params=dict(o.params),
             distributions=known,
-            values=list(o.last.values) if done and o.last else None,
+            values=list(o.last.values) if completed and o.last else None,
             system_attrs={GENERATION: 0, **o.memory},
             constraints=_constraints(o),
         )
@@ -79,6 +80,18 @@ class Evolutionary:
 
 def _constraints(o: Observation) -> Mapping[str, float]:
     return {str(i): v for i, v in enumerate(o.last.violations)} if o.last else {}
+
+
+def suggest(trial: Trial, dimension: Dimension) -> Any:
+    """A trial's value of a dimension."""
+    name, of = dimension.name, distribution(dimension)
+    match of:
+        case CategoricalDistribution():
+            return trial.suggest_categorical(name, of.choices)
+        case IntDistribution():
+            return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+        case FloatDistribution():
+            return trial.suggest_float(name, of.low, of.high, step=of.step, log=of.log)
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:

@@ -1,73 +1,78 @@
-"""Starting from an earlier study: its finished trials are known, or its best points are tried first."""
+"""Starting from an earlier study: its completed trials are known, or its best points are tried first."""
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from platform.pareto.front import candidates
-from platform.samplers.suggester import refusal
-from platform.storage.layout import Storage
+from platform.pareto.front import Front, candidates
 from platform.storage.ledger import Trial, of_status, read_trials
 from platform.storage.saved_study import load_saved
-from platform.study.criteria import Known, Terms
+from platform.study.config_classes import reference_config
+from platform.study.criteria import EarlierTrial
 from platform.study.dimensions import exact, is_active
-from platform.study.study import Study, reference_config
+from platform.study.study import Study
 from typing import Any
 
 from trainers.config import build
 from trainers.errors import InputError
 
-ASIDE = ("seed", "rungs")
+IGNORED = ("seed", "rungs")
 """Fields that change no result that could be compared."""
 
 
 @dataclass(frozen=True)
-class Warm:
-    """What an earlier study teaches."""
+class WarmStart:
+    """What a study takes from an earlier one."""
 
-    known: tuple[Known, ...] = ()
+    known: tuple[EarlierTrial, ...] = ()
     """Trials whose settings and scores are valid here."""
     points: tuple[dict[str, Any], ...] = ()
-    """Of its front, where scores are not valid here: to be tried first."""
-    told: list[str] = field(default_factory=list)
+    """Points of its front, to be tried first, where its scores are not valid here."""
+    messages: list[str] = field(default_factory=list)
     """What was used and what not, a line each."""
 
 
-def read(folder: Path, study: Study, cohort: str) -> Warm:
-    """What the earlier study in ``folder`` teaches a study on the cohort of that hash."""
-    earlier, saved = load_saved(folder)
-    done = of_status(read_trials(folder), "completed")
-    told, known, points = [], [], []
-    foreign = differences(study, earlier, {saved["cohort"], cohort})
-    front = {c.trial for c in Terms.from_plain(saved).front(earlier.objectives, candidates(done)).members}
+def read(folder: Path, study: Study, cohort: str) -> WarmStart:
+    """What the earlier study in ``folder`` gives a study on the cohort of that hash."""
+    saved = load_saved(folder)
+    earlier, completed = saved.study, of_status(read_trials(folder), "completed")
+    known: list[EarlierTrial] = []
+    points: list[dict[str, Any]] = []
+    incomparable = differences(study, earlier, {saved.facts.cohort, cohort})
+    front = Front.of(saved.criteria, earlier.objectives, candidates(completed))
+    on_front = {candidate.trial for candidate in front.members}
     reasons: dict[str, int] = {}
-    for trial in done:
+    for trial in completed:
         try:
             params = translated(study, earlier, trial)
         except InputError as error:
             reasons[str(error)] = reasons.get(str(error), 0) + 1
             continue
-        changed = foreign or unlike(study, earlier, trial, params) or unmeasured(study, trial)
-        if not changed:
-            known.append({"params": params, "scores": {str(k): dict(v) for k, v in trial.scores.items()}})
-        elif trial.number in front and params not in points:
+        reason = incomparable or changed_fields(study, earlier, trial, params) or unmeasured(study, trial)
+        if not reason:
+            known.append(EarlierTrial(params, trial.scores))
+            continue
+        if trial.number in on_front and params not in points:
             points.append(params)
-        if changed:
-            reasons[changed] = reasons.get(changed, 0) + 1
-    told.append(f"warm start: {len(known)} of {len(done)} finished trials of {earlier.name!r} are known")
-    told += [f"warm start: {count} not: {reason}" for reason, count in reasons.items()]
+        reasons[reason] = reasons.get(reason, 0) + 1
+    counts = len(known), len(completed)
+    return WarmStart(tuple(known), tuple(points), _messages(study, earlier, known, points, counts, reasons))
+
+
+def _messages(
+    study: Study,
+    earlier: Study,
+    known: Sequence[EarlierTrial],
+    points: Sequence[dict[str, Any]],
+    counts: tuple[int, int],
+    reasons: Mapping[str, int],
+) -> list[str]:
+    lines = [f"{counts[0]} of {counts[1]} finished trials of {earlier.name!r} are known"]
+    lines += [f"{count} not: {reason}" for reason, count in reasons.items()]
     if points:
-        told.append(f"warm start: {len(points)} points of its front are tried first instead")
-    if again := len(study.start) - len(untried(study.start, known)):
-        told.append(f"warm start: not tried first again, as known: {again} of {len(study.start)} points")
-    return Warm(tuple(known), tuple(points), told)
-
-
-def require(study: Study, storage: Storage) -> None:
-    """Raises InputError where the earlier study is not there."""
-    try:
-        storage.existing(study.warm)
-    except InputError as error:
-        raise InputError(f"{study.path}: start_from: {error}") from None
+        lines.append(f"{len(points)} points of its front are tried first instead")
+    if repeated := len(study.start) - len(untried(study.start, known)):
+        lines.append(f"not tried again, as known: {repeated} of {len(study.start)} start points")
+    return [f"warm start: {line}" for line in lines]
 
 
 def differences(study: Study, earlier: Study, cohorts: Set[str]) -> str:
@@ -92,33 +97,33 @@ def translated(study: Study, earlier: Study, trial: Trial) -> dict[str, Any]:
         if dimension.name not in settings:
             raise InputError(f"{dimension.name} is not set there")
         if not dimension.holds(settings[dimension.name]):
-            raise InputError(f"{dimension.name} lies outside {dimension}")
+            raise InputError(f"{dimension.name} is outside {dimension}")
         params[dimension.name] = exact(dimension, settings[dimension.name])
-    if refused := refusal(study, params):
-        raise InputError(refused)
+    if refusal := study.refusal(params):
+        raise InputError(refusal)
     return params
 
 
-def unlike(study: Study, earlier: Study, trial: Trial, params: Mapping[str, Any]) -> str:
-    """Which fields that are not searched here were set otherwise there; empty: none."""
+def changed_fields(study: Study, earlier: Study, trial: Trial, params: Mapping[str, Any]) -> str:
+    """Which fields that are not searched here had another value there; empty: none."""
     ours, theirs = asdict(study.point(params)), asdict(earlier.point(trial.params))
-    other = [k for k in ours if k not in ASIDE and ours[k] != theirs[k]]
+    other = [k for k in ours if k not in IGNORED and ours[k] != theirs[k]]
     return ", ".join(f"{k} {theirs[k]} there, {ours[k]} here" for k in other)
 
 
 def unmeasured(study: Study, trial: Trial) -> str:
     """Which objectives and constrained metrics have no score; empty: none."""
-    missing = {name for scores in trial.scores.values() for name in study.judged if name not in scores}
+    missing = {name for scores in trial.scores.values() for name in study.metrics if name not in scores}
     return f"{', '.join(sorted(missing))} not measured there" if missing else ""
 
 
-def untried(points: Sequence[dict[str, Any]], known: Sequence[Known]) -> tuple[dict[str, Any], ...]:
+def untried(points: Sequence[dict[str, Any]], known: Sequence[EarlierTrial]) -> tuple[dict[str, Any], ...]:
     """The points that no known trial has tried."""
-    tried = [trial["params"] for trial in known]
+    tried = [trial.params for trial in known]
     return tuple(point for point in points if point not in tried)
 
 
-def started(study: Study, learned: Warm) -> Study:
-    """The study with the earlier one's points to try first after its own, and without what is known."""
-    new = tuple(point for point in learned.points if point not in study.start)
-    return replace(study, start=untried(study.start + new, learned.known))
+def apply(study: Study, warm_start: WarmStart) -> Study:
+    """The study with the earlier one's points after its own start points, and without what is known."""
+    new = tuple(point for point in warm_start.points if point not in study.start)
+    return replace(study, start=untried(study.start + new, warm_start.known))

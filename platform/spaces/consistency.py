@@ -1,28 +1,43 @@
-"""What must agree between a space's sections, told before anything runs."""
+"""Checks between the sections of a space, before anything runs."""
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from platform.spaces.strict_yaml import Document
+from platform.study.config_classes import reference_config
 from platform.study.dimensions import Choice, Dimension, point_at
 from platform.study.study import METHOD, Study
 from typing import Any
 
+from trainers.config import build
 from trainers.errors import InputError
 
 POINTS = 1000
-"""Quasi-random points that Config must all refuse for a space to be called empty."""
+"""Quasi-random points: a space is empty if Config refuses all of them."""
 
 _NUMBER = re.compile(r"[-+]?\d+(\.\d*)?(e[-+]?\d+)?", re.IGNORECASE)
 
 
-def require_agreement(document: Document, study: Study) -> None:
-    """Raises PlacedError for the first thing in which sections of the space do not agree."""
+def require_consistent(document: Document, study: Study) -> None:
+    """Raises LocatedError for the first contradiction between sections of the space."""
     _require_gpus(document, study)
-    _require_grid(document, study)
+    _require_finite_grid(document, study)
     _require_grace(document, study)
     _require_repeatable(document, study)
     for method in study.methods:
         _require_feasible(document, study, method)
+
+
+def require_same_crop(study: Study) -> None:
+    """Raises InputError where trials would give the teacher crops of another size than it was trained on."""
+    teacher: int = build(reference_config(), study.references).crop
+    searched: list[Any] = [str(dimension) for dimension in study.search if dimension.name == "crop"]
+    defaults = [field.default for config in study.configs for field in fields(config) if field.name == "crop"]
+    for crop in searched or [study.fixed.get("crop", default) for default in defaults]:
+        if crop != teacher:
+            raise InputError(
+                f"{study.path}: crop: {crop} is not allowed; allowed: {teacher}, the references' crop"
+            )
 
 
 def _require_gpus(document: Document, study: Study) -> None:
@@ -32,12 +47,12 @@ def _require_gpus(document: Document, study: Study) -> None:
             raise document.error(("budget", key), f"{value:g} is {reason}; allowed: with gpus above 0")
 
 
-def _require_grid(document: Document, study: Study) -> None:
+def _require_finite_grid(document: Document, study: Study) -> None:
     for dimension in study.search if study.sampler == "grid" else ():
         if dimension.size is None:
-            cure = "a step, as in {uniform: [0, 1], step: 0.1}, or a choice"
-            told = f"{dimension} has no end of values for sampler: grid"
-            raise document.error(("search", dimension.name), f"{told}; allowed: {cure}")
+            reason = f"{dimension} is continuous, but sampler: grid tries every value"
+            allowed = "a step, as in {uniform: [0, 1], step: 0.1}, or a choice"
+            raise document.error(("search", dimension.name), f"{reason}; allowed: {allowed}")
 
 
 def _require_grace(document: Document, study: Study) -> None:
@@ -48,35 +63,33 @@ def _require_grace(document: Document, study: Study) -> None:
 
 
 def _require_repeatable(document: Document, study: Study) -> None:
-    if study.deterministic and "seconds_per_volume" in study.judged:
-        reason = (
-            "true is not allowed; allowed: without seconds_per_volume, which no clock measures the same twice"
-        )
-        raise document.error(("deterministic",), reason)
+    if study.deterministic and "seconds_per_volume" in study.metrics:
+        allowed = "without seconds_per_volume, which differs with every measurement"
+        raise document.refusal(("deterministic",), True, allowed)
 
 
 def _require_feasible(document: Document, study: Study, method: str) -> None:
-    """Raises PlacedError where Config takes none of many points, with the refusal that was most frequent."""
+    """Raises LocatedError where Config refuses all of many points, with the most frequent refusal."""
     refusals: dict[str, list[str]] = {}
     for point in _points(study.search, method):
         try:
             study.point(point)
             return
-        except InputError as error:  # texts that differ in their numbers alone are one refusal
+        except InputError as error:  # messages that differ only in numbers count as one
             refusals.setdefault(_NUMBER.sub("0", str(error)), []).append(str(error))
-    most = max(refusals.values(), key=len)
-    whose = f"{method}'s Config" if len(study.methods) > 1 else "Config"
-    told = f"{whose} refuses every point: '{most[0]}' ({len(most)} of {POINTS})"
-    raise document.error(("search",), f"{told}; allowed: wider domains")
+    frequent = max(refusals.values(), key=len)
+    config = f"{method}'s Config" if len(study.methods) > 1 else "Config"
+    reason = f"{config} refuses every point: '{frequent[0]}' ({len(frequent)} of {POINTS})"
+    raise document.error(("search",), f"{reason}; allowed: wider domains")
 
 
 def _points(search: Sequence[Dimension], method: str) -> Iterator[dict[str, Any]]:
-    """Points of one method all over the space, the middle first: most spaces need no other."""
-    chooser = search[0]
-    first = [chooser.unit(method)] if isinstance(chooser, Choice) and chooser.name == METHOD else []
-    free = len(search) - len(first)
-    yield point_at(search, first + [0.5] * free)
-    from scipy.stats import qmc  # late: it takes a second
+    """Points of one method all over the space, the middle first, as most spaces need no other."""
+    first = search[0]
+    chosen = [first.unit(method)] if isinstance(first, Choice) and first.name == METHOD else []
+    free = len(search) - len(chosen)
+    yield point_at(search, chosen + [0.5] * free)
+    from scipy.stats import qmc  # late: importing it takes a second
 
     cube = qmc.Sobol(free, seed=0).random_base2(POINTS.bit_length())
-    yield from (point_at(search, first + list(row)) for row in cube[: POINTS - 1])
+    yield from (point_at(search, chosen + list(row)) for row in cube[: POINTS - 1])

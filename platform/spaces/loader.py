@@ -1,80 +1,81 @@
 """A search space: one YAML file, read strictly into a :class:`Study`.
 
-    extends: base/phantom.yaml      # optional; a file, from this one's folder, with any of the keys below,
-                                    # on which this one is laid like a profile
+    extends: base/phantom.yaml      # optional; another file, relative to this one, with any of the keys
+                                    # below, which this file changes as a profile does
     name: asp_dmd                   # optional; of the study's folder and MLflow run; default: the file's name
-    method: unsb                    # a file of trainers/methods; its Config defines the fields below;
-                                    # or a list of them, [unsb, cut], among which trials choose as `method`
+    method: unsb                    # a file of trainers/methods, whose Config has the fields named below; or
+                                    # a list, [unsb, cut]: then `method` is searched too
     objectives:                     # one to four of METRICS, each with its natural direction
       fid: minimize
       ms_ssim: maximize
-    constraints:                    # optional; what the front must keep: min, max or both of any of METRICS,
-      psnr: {min: input}            # a number, or input: what the untouched input has
-      seconds_per_volume: {max: 20} # (numbers alone)
-    sampler: auto                   # auto (default), tpe, nsga3, gp, sobol, random, or grid (all points,
-                                    # so every domain needs int, int_log, choice or a step)
-    scheduler: none                 # none (default): every trial trains to its end; asha: poor ones end
+    constraints:                    # optional; required of the front: min, max or both for any of METRICS,
+      psnr: {min: input}            # a number, or input: the value of the untouched input
+      seconds_per_volume: {max: 20} # (a number only)
+    sampler: auto                   # auto (default), tpe, nsga3, gp, sobol, random, or grid (every point;
+                                    # each domain needs int, int_log, choice or a step)
+    scheduler: none                 # none (default): every trial trains to its end; asha: poor trials end
                                     # early; or {name: asha} with any of
-                                    #   grace: 1000      steps of the lowest rung, below every trial's steps
-                                    #   reduction: 3     rungs are 2 to 16 times apart, and
-                                    #                    1 / reduction^.44 of a rung's trials go on
-                                    #   brackets: 1      ladders, 1 to 8, each a rung shorter at the bottom
-                                    #   min_results: 3   below so many on a rung nothing ends there
-    search:                         # what is searched: fields of Config, within the fields' own bounds
+                                    #   grace: 1000      steps of the lowest rung, fewer than any trial's
+                                    #   reduction: 3     ratio of successive rungs' steps, 2 to 16;
+                                    #                    1 / reduction^.44 of a rung's trials continue
+                                    #   brackets: 1      1 to 8; each starts a rung later than the one before
+                                    #   min_results: 3   no trial ends at a rung with fewer results
+    search:                         # the searched fields of Config, each within the field's own bounds
       lambda_SB: {log: [0.1, 100]}          # a number, uniform in its logarithm
       tau_m: {uniform: [0.03, 0.2]}         # a number; with step: 0.01 one of .03, .04 ... .2
-      refinement_steps: {int: [1, 8]}       # an integer, ends included, or with step: 2 one of 1, 3, 5, 7;
-                                            # int_log: in its logarithm
-      critic_updates: {choice: [1, 2, 5]}   # two or more values of any field but a list
+      refinement_steps: {int: [1, 8]}       # an integer, ends included; with step: 2 one of 1, 3, 5, 7;
+                                            # int_log: uniform in its logarithm
+      critic_updates: {choice: [1, 2, 5]}   # two or more values of any field except a list
       generator: {choice: [residual, image]}
-      latent:                               # searched only where each field of `when` has the value, or one
-        int_log: [8, 256]                   # of the values: int or choice fields above it, or method. What
-        when: {generator: residual}         # only some methods have is searched for these alone, unsaid.
-    fixed: {batch_size: 4}          # other fields of Config, held at a value; the rest keep their defaults
-    start_from: defaults            # tried first: defaults (the default; Config's own), none, or a list of
-                                    # points {field: value} of what is searched there, each completed by the
-                                    # defaults of its method (of the first, if it names none); or
-                                    # {study: NAME}: the trials of an earlier study are known from the start,
-                                    # and the defaults tried, if in the domains, or points: as above;
-                                    # none that is known already; the front is of this study's own trials
+      latent:                               # searched only where each field in `when` has the value, or one
+        int_log: [8, 256]                   # of the values: int or choice fields above it, or method.
+        when: {generator: residual}         # Fields of some methods only are searched for these.
+    fixed: {batch_size: 4}          # values of other fields of Config; the rest keep their defaults
+    start_from: defaults            # tried first: defaults (the default: Config's own), none, or a list of
+                                    # points {field: value} of searched fields, each completed by the defaults
+                                    # of its method (without one, the first method's); or
+                                    # {study: NAME}: the sampler knows the trials of an earlier study, and
+                                    # tries the defaults if they are in the domains, or points: as above, but
+                                    # none of the known ones; the front has only this study's own trials
     cohort: {source: phantom, size: 2mm}    # a file of trainers/cohorts, and fields of its configuration
     references: {teacher_steps: 300}        # optional; fields of trainers.references.config.ReferenceConfig
     resources:                      # optional; of one trial
       cpus: 1                       # CPU cores
-      gpus: 1                       # at most 1 for one worker (a fraction shares it), else one each
+      gpus: 1                       # at most 1 for one worker (trials share it by fractions), else one each
       workers: 1                    # processes that train the trial together
       concurrent: 0                 # trials at a time; 0 (default): as many as fit
-    budget:                         # the study is over at whichever comes first
+    budget:                         # the study ends at the first limit that is reached
       trials: 8
-      hours: 12                     # the rest is optional and above 0; by the clock
-      gpu_hours: 40                 # GPUs held times hours; not where gpus is 0
+      hours: 12                     # wall-clock time; this and the rest are optional and above 0
+      gpu_hours: 40                 # GPUs times hours that trials occupy them; not where gpus is 0
       cost: 100                     # of the GPU-hours, together with
       cost_per_gpu_hour: 2.5        # (in the same currency)
-      plateau_percent: 1            # the hypervolume has grown by less than this
-      plateau_trials: 20            # in the last so many trials; both or none
+      plateau_percent: 1            # the hypervolume grew by less than this
+      plateau_trials: 20            # in so many last trials; both or none
     seed: 0                         # optional; of the sampler
-    deterministic: false            # optional; true: the same study twice, with as many trials at a time,
-                                    # makes the same proposals; not where seconds_per_volume is judged
-    profiles:                       # optional variants, chosen with --profile; each may hold any key above
-      laptop:                       # but extends; sections merge key by key, and a domain is replaced whole;
-        search: {lambda_SB: null}   # null drops what stands above (as in RFC 7396);
-        fixed: {lambda_SB: 1}       # a cohort of another source replaces the cohort
+    deterministic: false            # optional; true: the study, repeated with as many trials at a time, makes
+                                    # the same proposals; not with the metric seconds_per_volume
+    profiles:                       # optional variants, chosen with --profile; each may have any key above
+      laptop:                       # except extends; sections merge key by key, a domain is replaced whole;
+        search: {lambda_SB: null}   # null removes a key (as in RFC 7396); a cohort of another source replaces
+        fixed: {lambda_SB: 1}       # the whole cohort
 
-Every profile is checked on every load. An error is an InputError of one line, ``file:line: key: ...``.
+Every profile is checked at every load. An error is an InputError of one line, ``file:line: key: ...``.
 """
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 from platform.spaces import sections
-from platform.spaces.consistency import require_agreement
+from platform.spaces.consistency import require_consistent, require_same_crop
 from platform.spaces.profiles import overlay, profile_names, read
 from platform.spaces.search_section import read_search
 from platform.spaces.sections import NAME, NAMES
 from platform.spaces.start_section import read_start
-from platform.spaces.strict_yaml import Document, PlacedError, shown
+from platform.spaces.strict_yaml import Document, LocatedError, shown
 from platform.spaces.typed_document import known_key, unknown
-from platform.study.study import DEFAULT_CLASSES, Classes, Study
+from platform.study.config_classes import DEFAULT_CLASSES, Classes
+from platform.study.study import Study
 from typing import Any, TypeVar
 
 from trainers.config import suggest
@@ -89,12 +90,12 @@ _KEYS = (
     *("start_from", "cohort", "references", "resources", "budget", "seed", "deterministic"),
     *("profiles", "extends"),
 )
-_VARIED = [key for key in _KEYS if key not in ("profiles", "extends")]
+_PROFILE_KEYS = [key for key in _KEYS if key not in ("profiles", "extends")]
 _REQUIRED = ("method", "objectives", "search", "cohort", "budget")
 
 
 def find_space(name: str | Path) -> Path:
-    """The file itself, else search_spaces/<name>[.yaml]; the InputError names the tried and the existing."""
+    """The file itself, else search_spaces/<name>[.yaml]; raises InputError that lists the existing spaces."""
     tried = (Path(name), FOLDER / name, FOLDER / f"{name}.yaml")
     for path in tried:
         if os.path.isfile(path):  # Path.is_file raises for a name that is too long
@@ -106,11 +107,6 @@ def find_space(name: str | Path) -> Path:
     )
 
 
-def profile_choices(path: Path | str) -> tuple[str, ...]:
-    """The profiles that a space offers."""
-    return profile_names(read(path), _VARIED)
-
-
 def require_name(name: str) -> str:
     """A study's name as given on the command line; raises InputError for one that cannot name a folder."""
     if not NAME.fullmatch(name):
@@ -119,9 +115,26 @@ def require_name(name: str) -> str:
 
 
 def load_study(path: Path | str, *, profile: str | None = None, classes: Classes = DEFAULT_CLASSES) -> Study:
-    """Read and check a space, as varied by ``profile``; raises InputError for the first wrong thing in it."""
+    """Read and check a space, as varied by ``profile``; raises InputError for the first error in it."""
+    return _load(read(path), profile, classes)
+
+
+def load_chosen(path: Path | str, profile: str | None, on_cluster: bool) -> Study:
+    """As :func:`load_study`, with a default profile; raises InputError for another crop than the references'.
+
+    The default: ``cluster`` with ``on_cluster`` (a GPU or a cluster), else ``laptop``, if the space has it.
+    """
     document = read(path)
-    names = profile_names(document, _VARIED)
+    default = "cluster" if on_cluster else "laptop"
+    chosen = profile or (default if default in profile_names(document, _PROFILE_KEYS) else None)
+    study = _load(document, chosen, DEFAULT_CLASSES)
+    require_same_crop(study)
+    return study
+
+
+def _load(document: Document, profile: str | None, classes: Classes) -> Study:
+    """The study of a profile; every other profile is checked too."""
+    names = profile_names(document, _PROFILE_KEYS)
     if profile is not None and profile not in names:
         raise document.error(("profiles",), unknown(f"profile {shown(profile)}", profile, names))
     study = _study(overlay(document, profile), profile, classes)
@@ -131,25 +144,25 @@ def load_study(path: Path | str, *, profile: str | None = None, classes: Classes
     return study
 
 
-class _Sections:
-    """Reads the sections one by one, keeping their errors so that the first in the file can be told."""
+class _SectionReader:
+    """Reads the sections one by one and keeps their errors, to raise the first in the file."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
-        self.errors: list[PlacedError] = []
+        self.errors: list[LocatedError] = []
 
     def read(self, key: str, reader: Callable[..., T], *args: Any) -> T | None:
-        """``reader(document, *args)``, the section's value; None if wrong, or missing though required."""
+        """``reader(document, *args)``, the section's value; None if it is wrong, or required and missing."""
         if key in _REQUIRED and key not in self.document.data:
             return None
         try:
             return reader(self.document, *args)
-        except PlacedError as error:
+        except LocatedError as error:
             self.errors.append(error)
             return None
 
-    def settle(self) -> None:
-        """Raises the first error, or that of a missing key, which may well be another one misspelt."""
+    def raise_first(self) -> None:
+        """Raises the first error, else one for a missing key: a misspelt key explains a missing one."""
         for error in sorted(self.errors, key=lambda error: error.line):
             raise error
         for key in _REQUIRED:
@@ -158,7 +171,7 @@ class _Sections:
 
 
 def _study(document: Document, profile: str | None, classes: Classes) -> Study:
-    reader = _Sections(document)
+    reader = _SectionReader(document)
     methods: Any = reader.read("method", sections.read_methods, classes)
     reader.read("", _keys)
     read: dict[str, Any] = {
@@ -177,11 +190,11 @@ def _study(document: Document, profile: str | None, classes: Classes) -> Study:
     if methods is not None:
         read["fixed"] = reader.read("fixed", sections.read_fixed, methods)
         read["search"] = reader.read("search", read_search, methods)
-    reader.settle()
+    reader.raise_first()
     read["start"], read["warm"] = read_start(document, methods, read["fixed"], read["search"])
     names, configs = tuple(methods), tuple(methods.values())
     study = Study(path=str(document.path), profile=profile, methods=names, configs=configs, **read)
-    require_agreement(document, study)
+    require_consistent(document, study)
     return study
 
 

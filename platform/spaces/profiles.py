@@ -1,4 +1,4 @@
-"""Variants of a document, laid on it like a JSON merge patch (RFC 7396): profiles, and what it extends."""
+"""Changes to a document by its profiles and files that extend it, as JSON merge patches (RFC 7396)."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,8 +10,11 @@ from typing import Any
 from trainers.config import suggest
 
 
-def read(path: Path | str, above: tuple[Path, ...] = ()) -> Document:
-    """A file laid on the one that it extends, if it does; raises PlacedError. ``above`` are extending it."""
+def read(path: Path | str, extending: tuple[Path, ...] = ()) -> Document:
+    """A file, merged into the one that it extends, if any; ``extending``: the files that extend it.
+
+    Raises LocatedError.
+    """
     document = strict_yaml.load(path)
     if "extends" not in document.data:
         return document
@@ -19,24 +22,24 @@ def read(path: Path | str, above: tuple[Path, ...] = ()) -> Document:
     file = document.path.parent / str(name)
     if not isinstance(name, str) or not file.is_file():
         raise document.refusal(("extends",), name, "the path of a YAML file, from this file's folder")
-    seen = (*above, document.path.resolve())
-    if file.resolve() in seen:
+    chain = (*extending, document.path.resolve())
+    if file.resolve() in chain:
         raise document.refusal(("extends",), name, "a file that does not extend this one")
-    base = read(file, seen)
-    both = {key: value for key, value in document.data.items() if key not in ("extends", "profiles")}
+    base = read(file, chain)
+    own = {key: value for key, value in document.data.items() if key not in ("extends", "profiles")}
     profiles = dict(mapping(base, ("profiles",)))
     for profile in mapping(document, ("profiles",)):
-        own = mapping(document, ("profiles", profile))
         top = ("profiles", profile)
-        profiles[profile] = _laid(document, top, mapping(base, top), own, kept=True)
-    data = _laid(document, (), {k: v for k, v in base.data.items() if k != "profiles"}, both)
+        changes = mapping(document, top)
+        profiles[profile] = _merge(document, top, mapping(base, top), changes, keep_nulls=True)
+    data = _merge(document, (), {k: v for k, v in base.data.items() if k != "profiles"}, own)
     lines = {**base.lines, **document.lines}
-    files = {where: base.place(where)[0] for where in base.lines if where not in document.lines}
+    files = {where: base.location(where)[0] for where in base.lines if where not in document.lines}
     return Document(document.path, data | ({"profiles": profiles} if profiles else {}), lines, files)
 
 
 def profile_names(document: Document, keys: Iterable[str]) -> tuple[str, ...]:
-    """The names under ``profiles``; PlacedError for a profile with a top-level key not among ``keys``."""
+    """The names under ``profiles``; LocatedError for a profile with a top-level key not among ``keys``."""
     names = tuple(mapping(document, ("profiles",)))
     for name in names:
         for key in mapping(document, ("profiles", name)):
@@ -45,10 +48,10 @@ def profile_names(document: Document, keys: Iterable[str]) -> tuple[str, ...]:
 
 
 def overlay(document: Document, profile: str | None) -> Document:
-    """The document without its profiles, varied by one: sections merge key by key, null drops.
+    """The document, changed by one of its profiles and without the others; null removes a key.
 
-    A section with a ``source`` (the cohort) merges only with one of the same source. What a profile says
-    keeps its line. Raises PlacedError for a null that drops nothing.
+    Sections merge key by key, but one with a ``source`` (the cohort) only with one of the same source. Values
+    of the profile keep their lines. Raises LocatedError for a null that removes nothing.
     """
     data = {key: value for key, value in document.data.items() if key != "profiles"}
     if profile is None:
@@ -57,35 +60,35 @@ def overlay(document: Document, profile: str | None) -> Document:
     moved = {where[2:]: line for where, line in document.lines.items() if where[:2] == top and len(where) > 2}
     files = {where: file for where, file in document.files.items() if where not in moved}
     files |= {where[2:]: file for where, file in document.files.items() if where[:2] == top and where[2:]}
-    laid = _laid(document, top, data, document.data["profiles"][profile])
-    return Document(document.path, laid, {**document.lines, **moved}, files)
+    merged = _merge(document, top, data, document.data["profiles"][profile])
+    return Document(document.path, merged, {**document.lines, **moved}, files)
 
 
-def _laid(
-    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], kept: bool = False
+def _merge(
+    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], keep_nulls: bool = False
 ) -> dict[str, Any]:
-    """``changes`` laid on ``base``: sections key by key, anything else whole.
+    """``base`` with ``changes``: sections are merged key by key, anything else is replaced.
 
-    ``kept``: a null that drops nothing here stays, to drop something in the next layer.
+    ``keep_nulls``: a null that removes nothing here is kept, to remove a key in a later merge.
     """
     sections = dict(changes)
     for key, change in changes.items():
         section = base.get(key)
         if isinstance(section, dict) and isinstance(change, dict) and _same_source(section, change):
-            sections[key] = _merged(document, (*where, key), section, change, kept)
-    return _merged(document, where, base, sections, kept)
+            sections[key] = _merge_keys(document, (*where, key), section, change, keep_nulls)
+    return _merge_keys(document, where, base, sections, keep_nulls)
 
 
 def _same_source(base: dict[str, Any], change: dict[str, Any]) -> bool:
     return bool(change.get("source", base.get("source")) == base.get("source"))
 
 
-def _merged(
-    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], kept: bool
+def _merge_keys(
+    document: Document, where: Where, base: dict[str, Any], changes: dict[str, Any], keep_nulls: bool
 ) -> dict[str, Any]:
-    dropped = [key for key, value in changes.items() if value is None and not (kept and key not in base)]
-    for key in dropped:
+    removed = [key for key, value in changes.items() if value is None and (key in base or not keep_nulls)]
+    for key in removed:
         if key not in base:
-            text = f"null drops nothing; {suggest(key, base)}allowed: {', '.join(base)}"
+            text = f"null removes nothing; {suggest(key, base)}allowed: {', '.join(base)}"
             raise document.error((*where, key), text)
-    return {key: value for key, value in {**base, **changes}.items() if key not in dropped}
+    return {key: value for key, value in {**base, **changes}.items() if key not in removed}

@@ -1,11 +1,12 @@
-"""How the ``search`` of a space is read: the domains, their steps and their conditions."""
+"""Reads the section ``search``: domains, their steps and their conditions."""
 
 from collections.abc import Mapping
 from dataclasses import replace
-from platform.spaces.strict_yaml import Document, PlacedError, Where, shown
+from platform.spaces.strict_yaml import Document, LocatedError, Where, shown
 from platform.spaces.typed_document import known_key, mapping, unknown
+from platform.study.config_classes import fields_of, union
 from platform.study.dimensions import INTERVALS, Choice, Dimension, Int, IntLog, Uniform
-from platform.study.study import METHOD, fields_of, union
+from platform.study.study import METHOD
 from typing import Any
 
 from trainers.config import FieldError, FieldType, check, suggest
@@ -14,39 +15,39 @@ Methods = Mapping[str, type]
 """The configuration classes of a study's methods."""
 
 _OPTIONS = ("step", "when")
-_UNSEARCHED = {
-    "seed": "the best of several seeds is luck, which platform.confirm takes out",
+_NOT_SEARCHED = {
+    "seed": "the best of several seeds is chance, which platform.confirm averages out",
     "rungs": "it changes no result",
 }
-"""Fields that a search would win nothing by, with the reason."""
+"""Fields that cannot be searched, with the reason."""
 
 
 def read_search(document: Document, methods: Methods) -> tuple[Dimension, ...]:
-    """The searched dimensions, the method first where there are several; raises PlacedError."""
+    """The searched dimensions, the method first where there are several; raises LocatedError."""
     known, fixed = union(tuple(methods.values())), document.data.get("fixed")
-    found: dict[str, Dimension] = {METHOD: Choice(METHOD, tuple(methods))}
+    dimensions: dict[str, Dimension] = {METHOD: Choice(METHOD, tuple(methods))}
     for name in (fields := mapping(document, ("search",))):
         where = ("search", name)
         known_key(document, where, known)
-        if name in _UNSEARCHED:
-            raise document.error(where, f"is not searched, as {_UNSEARCHED[name]}; allowed: under fixed")
+        if name in _NOT_SEARCHED:
+            raise document.error(where, f"is not searched, as {_NOT_SEARCHED[name]}; allowed: under fixed")
         if isinstance(fixed, dict) and name in fixed:
-            file, line = document.place(("fixed", name))
-            there = f"line {line}" if file == document.place(where)[0] else f"{file}:{line}"
-            cure = f"drop one of them; a profile does so with {name}: null"
-            raise document.error(where, f"both searched and fixed ({there}); {cure}")
-        found[name] = _dimension(document, name, methods, found)
+            file, line = document.location(("fixed", name))
+            place = f"line {line}" if file == document.location(where)[0] else f"{file}:{line}"
+            hint = f"remove one of them, in a profile with {name}: null"
+            raise document.error(where, f"both searched and fixed ({place}); {hint}")
+        dimensions[name] = _dimension(document, name, methods, dimensions)
     if not fields:
         raise document.error(
             ("search",), "nothing is searched; allowed: at least one field of the method's Config"
         )
     if len(methods) == 1:
-        del found[METHOD]
-    return tuple(found.values())
+        del dimensions[METHOD]
+    return tuple(dimensions.values())
 
 
 def _dimension(document: Document, name: str, methods: Methods, above: Mapping[str, Dimension]) -> Dimension:
-    """One dimension, checked against every method that has the field and that its condition lets in."""
+    """One dimension, checked against every method that has the field and meets its condition."""
     value, when = document.data["search"][name], dict[str, tuple[Any, ...]]()
     owners = tuple(method for method, config in methods.items() if name in fields_of(config))
     if isinstance(value, dict) and "when" in value:
@@ -58,8 +59,8 @@ def _dimension(document: Document, name: str, methods: Methods, above: Mapping[s
     for owner in owners:
         try:
             read.append(_domain(document, name, fields_of(methods[owner])[name]))
-        except PlacedError as error:
-            if len(owners) > 1:  # the others may well take it
+        except LocatedError as error:
+            if len(owners) > 1:  # other methods may accept it
                 error.args = (f"{error} (method {owner})",)
             raise
     _require_possible(document, name, when, above)
@@ -67,7 +68,7 @@ def _dimension(document: Document, name: str, methods: Methods, above: Mapping[s
 
 
 def kinds(field: FieldType) -> tuple[str, ...]:
-    """The kinds of domain over which a field can be searched; none for a list, which Optuna cannot store."""
+    """The kinds of domain that a field can have; none for a list, which Optuna cannot store."""
     if field.kind is tuple:
         return ()
     if field.kind is float and not field.choices:
@@ -76,7 +77,7 @@ def kinds(field: FieldType) -> tuple[str, ...]:
 
 
 def _domain(document: Document, name: str, field: FieldType) -> Dimension:
-    """The domain ``{kind: ...}`` of a searched field, for one of type ``field``."""
+    """The domain ``{kind: ...}`` of a searched field of type ``field``."""
     where, value, known = ("search", name), document.data["search"][name], kinds(field)
     if not known:
         raise document.error(
@@ -114,7 +115,7 @@ def _choice(document: Document, where: Where, name: str, values: Any, field: Fie
 
 
 def _stepped(document: Document, kind: str, dimension: Dimension, step: Any) -> Dimension:
-    """The domain with its step; raises PlacedError for one that it cannot have."""
+    """The domain with its step; raises LocatedError for a step that it cannot have."""
     where = ("search", dimension.name, "step")
     if isinstance(dimension, IntLog) or not isinstance(dimension, Uniform | Int):
         raise document.error(where, f"there are no steps with {kind}; allowed: with uniform and int")
@@ -128,35 +129,37 @@ def _stepped(document: Document, kind: str, dimension: Dimension, step: Any) -> 
 
 
 def _when(document: Document, name: str, above: Mapping[str, Dimension]) -> dict[str, tuple[Any, ...]]:
-    """The condition of a dimension: parents among those above it, each with values that it can have."""
+    """The condition of a dimension: other ones above it, each with values of its domain."""
     where, search = ("search", name, "when"), document.data["search"]
     given = search[name]["when"]
     if not isinstance(given, dict) or not given:
         raise document.refusal(where, given, "{searched field: a value, or a list of values}")
     known = {key: parent for key, parent in above.items() if isinstance(parent, Choice | Int)}
-    found = {}
+    condition = {}
     for parent, values in given.items():
         here = (*where, parent)
         if parent in search and parent not in above:
-            raise document.error(here, f"does not stand above {name}; allowed: fields searched before it")
+            raise document.error(here, f"does not come before {name}; allowed: fields searched before it")
         if parent in above and parent not in known:
             raise document.error(here, "has no distinct values; allowed: fields searched by choice or int")
         if parent not in known:
             raise document.error(here, unknown("searched field", parent, known))
-        found[parent] = _held(document, here, values, known[parent])
-    return found
+        condition[parent] = _condition_values(document, here, values, known[parent])
+    return condition
 
 
-def _held(document: Document, where: Where, given: Any, dimension: Choice | Int) -> tuple[Any, ...]:
-    """The values of a condition: one, or a list of them, each in the parent's domain."""
+def _condition_values(
+    document: Document, where: Where, given: Any, dimension: Choice | Int
+) -> tuple[Any, ...]:
+    """The values of a condition: one, or a list, each in the domain of ``dimension``."""
     listed = given if isinstance(given, list) else [given]
     field = FieldType(int if isinstance(dimension, Int) else type(dimension.values[0]))
     for value in listed or [given]:
         try:
-            held = dimension.holds(check("", value, field))
+            inside = dimension.holds(check("", value, field))
         except FieldError:
-            held = False
-        if not held:
+            inside = False
+        if not inside:
             near = suggest(str(value), tuple(map(str, getattr(dimension, "values", ()))))
             raise document.refusal(where, value, f"{near}values of {dimension.name}: {dimension}")
     return _distinct(document, where, listed, field)
@@ -165,18 +168,18 @@ def _held(document: Document, where: Where, given: Any, dimension: Choice | Int)
 def _require_possible(
     document: Document, name: str, when: Mapping[str, tuple[Any, ...]], above: Mapping[str, Dimension]
 ) -> None:
-    """Raises PlacedError for a condition that never holds, as its parents' own conditions exclude it."""
-    needed = dict(when)
+    """Raises LocatedError for a condition that the conditions of the dimensions in it exclude."""
+    required = dict(when)
     for parent in [key for key in reversed(list(above)) if above[key].when]:
-        for other, values in above[parent].when.items() if parent in needed else ():
-            needed[other] = tuple(value for value in needed.get(other, values) if value in values)
-            if not needed[other]:
-                told = f"{parent} is searched only where {other} is {', '.join(map(str, values))}"
-                raise document.error(("search", name), f"its condition never holds, as {told}")
+        for other, values in above[parent].when.items() if parent in required else ():
+            required[other] = tuple(value for value in required.get(other, values) if value in values)
+            if not required[other]:
+                reason = f"{parent} is searched only where {other} is {', '.join(map(str, values))}"
+                raise document.error(("search", name), f"its condition never holds, as {reason}")
 
 
 def _distinct(document: Document, where: Where, values: list[Any], field: FieldType) -> tuple[Any, ...]:
-    """Values of the field's type, each once; raises PlacedError."""
+    """Values of the field's type, each once; raises LocatedError."""
     typed = tuple(_typed(document, (*where, i), value, field) for i, value in enumerate(values))
     for i, value in enumerate(typed):
         if value in typed[:i]:
@@ -188,4 +191,4 @@ def _typed(document: Document, where: Where, value: Any, field: FieldType) -> An
     try:
         return check("", value, field)
     except FieldError as error:
-        raise document.refusal(where, value, f"{error.allowed}, as the field's own") from None
+        raise document.refusal(where, value, f"{error.allowed}, as for the field itself") from None

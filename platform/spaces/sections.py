@@ -1,21 +1,13 @@
-"""How the single sections of a space are read and checked; each raises PlacedError for what is wrong."""
+"""Reads and checks the single sections of a space; every function raises LocatedError for an error in it."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping
 from platform.spaces.strict_yaml import Document, Where, shown
-from platform.spaces.typed_document import find_class, instance, known_key, mapping, placed, unknown, values
-from platform.study.study import (
-    Budget,
-    Classes,
-    Cohort,
-    Constraint,
-    Objective,
-    Resources,
-    Scheduler,
-    check_all,
-    union,
-)
+from platform.spaces.typed_document import find_class, instance, known_key, located, mapping, unknown, values
+from platform.study.budget import Budget
+from platform.study.config_classes import Classes, check_all, union
+from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
 from typing import Any
 
 from trainers.config import build, field_types
@@ -33,7 +25,7 @@ _RANGES = {
     **dict.fromkeys(("ms_ssim", "ms_ssim_t1", "ms_ssim_t2"), (0.0, 1.0)),
     "piqe": (0.0, 100.0),
 }
-"""Between what a metric lies, where that is known."""
+"""Least and greatest possible value of a metric, where known."""
 
 
 def read_methods(document: Document, classes: Classes) -> dict[str, type]:
@@ -43,23 +35,23 @@ def read_methods(document: Document, classes: Classes) -> dict[str, type]:
         return {given: find_class(document, ("method",), classes.method)}
     if not given:
         raise document.refusal(("method",), given, "a name, or a list of names")
-    found: dict[str, type] = {}
+    configs: dict[str, type] = {}
     for i, name in enumerate(given):
         config = find_class(document, ("method", i), classes.method)
-        if name in found:
+        if name in configs:
             raise document.error(("method", i), f"{shown(name)} is there twice; allowed: distinct names")
-        found[name] = config
-    return found
+        configs[name] = config
+    return configs
 
 
 def read_fixed(document: Document, methods: Mapping[str, type]) -> dict[str, Any]:
-    """The values that are held, each as every method that has the field takes it."""
+    """The fixed values, each valid for every method that has the field."""
     configs = tuple(methods.values())
-    known, found = union(configs), {}
+    known, fixed = union(configs), {}
     for key, value in mapping(document, ("fixed",)).items():
         known_key(document, ("fixed", key), known)
-        found[key] = placed(document, ("fixed",), check_all, configs, key, value)
-    return found
+        fixed[key] = located(document, ("fixed",), check_all, configs, key, value)
+    return fixed
 
 
 def read_name(document: Document) -> str:
@@ -72,7 +64,7 @@ def read_name(document: Document) -> str:
 
 
 def read_objectives(document: Document) -> tuple[Objective, ...]:
-    """One to four metrics, each in its direction."""
+    """One to four metrics with their directions."""
     names = mapping(document, ("objectives",))
     for name, direction in names.items():
         known_key(document, ("objectives", name), METRICS)
@@ -86,8 +78,8 @@ def read_objectives(document: Document) -> tuple[Objective, ...]:
 
 
 def read_constraints(document: Document) -> tuple[Constraint, ...]:
-    """Bounds of metrics, at most two of each."""
-    found = []
+    """Bounds of metrics, at most two for one metric."""
+    constraints = []
     for metric, bounds in mapping(document, ("constraints",)).items():
         where: Where = ("constraints", metric)
         known_key(document, where, METRICS)
@@ -95,11 +87,11 @@ def read_constraints(document: Document) -> tuple[Constraint, ...]:
             raise document.refusal(where, bounds, "{min: number or input}, {max: ...} or both")
         for bound, value in bounds.items():
             known_key(document, (*where, bound), ("min", "max"))
-            found.append(_constraint(document, metric, bound, value))
+            constraints.append(_constraint(document, metric, bound, value))
         numbers = [bounds[bound] for bound in ("min", "max") if bounds.get(bound, "input") != "input"]
         if len(numbers) == 2 and numbers[0] > numbers[1]:
-            raise document.refusal(where, bounds, "min at most max, as no trial keeps both")
-    return tuple(found)
+            raise document.refusal(where, bounds, "min at most max, as no trial satisfies both")
+    return tuple(constraints)
 
 
 def _constraint(document: Document, metric: str, bound: Any, value: Any) -> Constraint:
@@ -139,7 +131,7 @@ def read_scheduler(document: Document) -> Scheduler:
         known_key(document, (*where, key), field_types(Scheduler))
         if name == "none" and key != "name":
             raise document.error((*where, key), "has no meaning with name: none; allowed: with name: asha")
-    read: Scheduler = placed(document, where, build, Scheduler, settings)
+    read: Scheduler = located(document, where, build, Scheduler, settings)
     return read
 
 
@@ -152,14 +144,14 @@ def read_seed(document: Document) -> int:
 
 
 def read_deterministic(document: Document) -> bool:
-    """Whether two runs of the study are to make the same proposals."""
+    """Whether repetitions of the study make the same proposals."""
     deterministic: bool = document.data.get("deterministic", False)
     if type(deterministic) is not bool:
         raise document.refusal(("deterministic",), deterministic, "true or false")
     return deterministic
 
 
-def read_cohort(document: Document, classes: Classes) -> Cohort:
+def read_cohort(document: Document, classes: Classes) -> CohortChoice:
     """The source, and its configuration."""
     fields = mapping(document, ("cohort",))
     if "source" not in fields:
@@ -167,11 +159,11 @@ def read_cohort(document: Document, classes: Classes) -> Cohort:
             ("cohort",), "source is missing; allowed: a file of trainers/cohorts, such as phantom"
         )
     config = find_class(document, ("cohort", "source"), classes.cohort)
-    return Cohort(fields["source"], instance(document, ("cohort",), config, skip="source"))
+    return CohortChoice(fields["source"], instance(document, ("cohort",), config, skip="source"))
 
 
 def read_references(document: Document, classes: Classes) -> dict[str, Any]:
-    """The given fields alone, once all together are found right."""
+    """The given fields only, once they are valid together."""
     if "references" not in document.data:
         return {}
     config = classes.references()
@@ -180,13 +172,13 @@ def read_references(document: Document, classes: Classes) -> dict[str, Any]:
 
 
 def read_resources(document: Document) -> Resources:
-    """What one trial takes."""
+    """The resources of one trial."""
     read: Resources = instance(document, ("resources",), Resources)
     return read
 
 
 def read_budget(document: Document) -> Budget:
-    """The limits; 0 is refused, as it would mean none."""
+    """The limits; 0 is refused, as it would mean no limit."""
     where = ("budget",)
     limits = [key for key in field_types(Budget) if key != "trials"]
     _require_above_zero(document, where, mapping(document, where), limits, "no limit")
@@ -195,9 +187,9 @@ def read_budget(document: Document) -> Budget:
 
 
 def _require_above_zero(
-    document: Document, where: Where, given: Mapping[str, Any], keys: Iterable[str], unsaid: str
+    document: Document, where: Where, given: Mapping[str, Any], keys: Iterable[str], default: str
 ) -> None:
-    """Raises PlacedError for a 0, or less, at one of the keys: it is to be left out for ``unsaid``."""
+    """Raises LocatedError for 0 or less at one of the keys: without the key there is the ``default``."""
     for key in keys:
         if isinstance(value := given.get(key), int | float) and not isinstance(value, bool) and value <= 0:
-            raise document.refusal((*where, key), value, f"above 0; leave it out for {unsaid}")
+            raise document.refusal((*where, key), value, f"above 0; leave it out for {default}")

@@ -1,11 +1,12 @@
-"""How ``start_from`` of a space is read: the points tried first, and the study whose trials are known."""
+"""Reads the section ``start_from``: the points to try first, and the earlier study whose trials are known."""
 
 from platform.spaces.search_section import Methods
 from platform.spaces.sections import NAME, NAMES
-from platform.spaces.strict_yaml import Document, PlacedError, Where, shown
-from platform.spaces.typed_document import known_key, placed
+from platform.spaces.strict_yaml import Document, LocatedError, Where, shown
+from platform.spaces.typed_document import known_key, located
+from platform.study.config_classes import fields_of
 from platform.study.dimensions import Dimension, condition, exact, is_active
-from platform.study.study import METHOD, fields_of
+from platform.study.study import METHOD
 from typing import Any
 
 from trainers.config import FieldType, build, check
@@ -19,40 +20,40 @@ _FORMS = "defaults, none, a list of points {field: value}, or {study: name of an
 def read_start(
     document: Document, methods: Methods, fixed: Values, search: tuple[Dimension, ...]
 ) -> tuple[Points, str]:
-    """The points to try first, and the earlier study or ""; raises PlacedError.
+    """The points to try first, and the earlier study or ""; raises LocatedError.
 
-    Checks on the way that every method's Config takes its defaults, and each point.
+    Checks also that every method's Config accepts its defaults, and each point.
     """
-    starts = _Starts(document, methods, fixed, search)
+    reader = _PointReader(document, methods, fixed, search)
     where: Where = ("start_from",)
     given = document.data.get("start_from", "defaults")
     if not isinstance(given, dict):
-        return starts.points(where, given), ""
+        return reader.points(where, given), ""
     for key in given:
         known_key(document, (*where, key), ("study", "points"))
     name = given.get("study")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise document.refusal((*where, "study"), name, f"the name of a study: {NAMES}")
     if "points" in given:
-        return starts.points((*where, "points"), given["points"]), name
+        return reader.points((*where, "points"), given["points"]), name
     try:
-        return starts.points(where, "defaults"), name
-    except PlacedError:  # the earlier study knows better points than a default outside its domain
+        return reader.points(where, "defaults"), name
+    except LocatedError:  # a default is outside its domain: the earlier study has points to start from
         return (), name
 
 
-class _Starts:
-    """Completes points, each by the defaults of its method."""
+class _PointReader:
+    """Reads points and completes each by the defaults of its method."""
 
     def __init__(
         self, document: Document, methods: Methods, fixed: Values, search: tuple[Dimension, ...]
     ) -> None:
         self.document, self.methods, self.fixed, self.search = document, methods, fixed, search
-        at = "fixed" if "fixed" in document.data else METHOD
-        self.defaults = {method: self._config((at,), method, {}) for method in methods}
+        key = "fixed" if "fixed" in document.data else METHOD
+        self.defaults = {method: self._config((key,), method, {}) for method in methods}
 
     def points(self, where: Where, given: Any) -> Points:
-        """What stands at ``where``: defaults, none, or a list; points that are equal once completed, once."""
+        """The points at ``where``: defaults, none, or a list, without those that repeat an earlier one."""
         if given == "none":
             return ()
         if given == "defaults":
@@ -70,7 +71,7 @@ class _Starts:
     def _config(self, where: Where, method: str, point: Values) -> Any:
         config = self.methods[method]
         values = {k: value for k, value in {**self.fixed, **point}.items() if k in fields_of(config)}
-        return placed(self.document, where, build, config, values)
+        return located(self.document, where, build, config, values)
 
     def _point(self, where: Where, given: Values) -> Values:
         """A value within its domain for every active dimension: the given one, else the default's."""
@@ -81,8 +82,8 @@ class _Starts:
             if is_active(dimension, point):
                 point[dimension.name] = self._value(where, given, dimension, self._method(point))
             elif dimension.name in given:
-                allowed = f"not searched here; allowed: where {condition(dimension)}"
-                raise self.document.error((*where, dimension.name), allowed)
+                reason = f"not searched here; allowed: where {condition(dimension)}"
+                raise self.document.error((*where, dimension.name), reason)
         return point
 
     def _value(self, where: Where, given: Values, dimension: Dimension, method: str) -> Any:
@@ -91,12 +92,12 @@ class _Starts:
             default, kind = method, FieldType(str)
         else:
             default, kind = getattr(self.defaults[method], name), types[name]
-        value = placed(self.document, where, check, name, given.get(name, default), kind)
+        value = located(self.document, where, check, name, given.get(name, default), kind)
         if dimension.holds(value):
             return exact(dimension, value)
         if name in given:
             raise self.document.refusal((*where, name), given[name], f"the searched {dimension}")
-        cure = f"widen the domain, name {name} in each point of start_from, or set start_from: none"
+        hint = f"widen the domain, name {name} in each point of start_from, or set start_from: none"
         raise self.document.error(
-            ("search", name), f"the default {shown(default)} is outside {dimension}; {cure}"
+            ("search", name), f"the default {shown(default)} is outside {dimension}; {hint}"
         )

@@ -1,4 +1,4 @@
-"""YAML without its traps: one document of plain values, each with its line.
+"""A strict subset of YAML: one document of plain values, each with its line.
 
 Scalars follow the YAML 1.2 core schema: ``1e-4`` is a number, ``on`` and ``1:30`` are text, ``010`` is 10.
 Refused: anchors, aliases, tags, duplicate keys, keys that are not text, numbers that are not finite or exceed
@@ -29,7 +29,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
-class PlacedError(InputError):
+class LocatedError(InputError):
     """A wrong input at a known ``line`` (from 1) of a file; its text is one printable line."""
 
     def __init__(self, path: Path, line: int, message: str) -> None:
@@ -44,21 +44,21 @@ class Document:
     path: Path
     data: dict[str, Any]
     lines: dict[Where, int] = field(repr=False)
-    """Line of each key and list item by its way from the top, e.g. ``("search", "tau", "log", 0)``."""
+    """Line of each key and list item by its path from the top, such as ``("search", "tau", "log", 0)``."""
     files: dict[Where, Path] = field(repr=False, default_factory=dict)
-    """The file of what stands in another one than ``path``, which this one extends."""
+    """The file of each key that comes from another file than ``path``, which extends it."""
 
-    def place(self, where: Where) -> tuple[Path, int]:
-        """File and line of ``where``, or of the nearest thing around it that is written somewhere."""
+    def location(self, where: Where) -> tuple[Path, int]:
+        """File and line of ``where``, or of the innermost part of it that is in a file."""
         known = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
         return self.files.get(known, self.path), self.lines[known]
 
-    def error(self, where: Where, message: str) -> PlacedError:
+    def error(self, where: Where, message: str) -> LocatedError:
         """An error that reads ``file:line: key: message``."""
         parts = (f"[{part}]" if isinstance(part, int) else f".{_cut(part)}" for part in where)
-        return PlacedError(*self.place(where), ": ".join(filter(None, ("".join(parts)[1:], message))))
+        return LocatedError(*self.location(where), ": ".join(filter(None, ("".join(parts)[1:], message))))
 
-    def refusal(self, where: Where, value: object, allowed: str) -> PlacedError:
+    def refusal(self, where: Where, value: object, allowed: str) -> LocatedError:
         """An error that reads ``file:line: key: value is not allowed; allowed: ...``."""
         return self.error(where, f"{shown(value)} is not allowed; allowed: {allowed}")
 
@@ -72,18 +72,18 @@ def load(path: Path | str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise PlacedError(path, line, " ".join(filter(None, (error.context, error.problem)))) from None
+        raise LocatedError(path, line, " ".join(filter(None, (error.context, error.problem)))) from None
     except (
         ValueError,
         OverflowError,
-    ) as error:  # PyYAML lets a bad \U escape or %YAML version through as these
+    ) as error:  # PyYAML raises these for a bad \U escape or %YAML version
         if isinstance(error, InputError):
             raise
-        raise PlacedError(path, reader.loader.line + 1, f"not YAML ({error})") from None
+        raise LocatedError(path, reader.loader.line + 1, f"not YAML ({error})") from None
 
 
 def shown(value: object) -> str:
-    """A value for a message, as YAML would have it, cut at 80 characters."""
+    """A value for a message, written as in YAML, cut at 80 characters."""
     return _cut(json.dumps(value, ensure_ascii=False, default=str))
 
 
@@ -106,15 +106,15 @@ def _text(path: Path) -> str:
     except ValueError:  # a NUL in the name
         raise InputError(f"{str(path)!r}: not a file name") from None
     if len(raw) > MAX_BYTES:
-        raise PlacedError(path, 1, f"larger than {MAX_BYTES // 1024} KiB")
+        raise LocatedError(path, 1, f"larger than {MAX_BYTES // 1024} KiB")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PlacedError(path, raw.count(b"\n", 0, error.start) + 1, "not UTF-8 text") from None
+        raise LocatedError(path, raw.count(b"\n", 0, error.start) + 1, "not UTF-8 text") from None
 
 
 class _Reader:
-    """Builds the values from PyYAML's events, which come from its iterative parser and know no types."""
+    """Builds the values from the events of PyYAML's parser, which have no types and need no recursion."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path, self.lines = path, dict[Where, int]()
@@ -122,12 +122,12 @@ class _Reader:
             self.loader: Any = yaml.SafeLoader(text)
         except yaml.reader.ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            raise PlacedError(path, line, f"character {error.character!r} is not allowed") from None
+            raise LocatedError(path, line, f"character {error.character!r} is not allowed") from None
 
     def document(self) -> Document:
         self.loader.get_event()  # the start of the stream
         if self.loader.check_event(yaml.StreamEndEvent):
-            raise PlacedError(self.path, 1, "is empty")
+            raise LocatedError(self.path, 1, "is empty")
         self.loader.get_event()  # the start of the document
         start = self.loader.peek_event()
         data = self._value(())
@@ -138,8 +138,8 @@ class _Reader:
             raise self._error(self.loader.peek_event(), "a second document; allowed: one")
         return Document(self.path, data, self.lines)
 
-    def _error(self, event: Any, message: str) -> PlacedError:
-        return PlacedError(self.path, event.start_mark.line + 1, message)
+    def _error(self, event: Any, message: str) -> LocatedError:
+        return LocatedError(self.path, event.start_mark.line + 1, message)
 
     def _value(self, where: Where) -> Any:
         event: Any = self._event()
@@ -188,7 +188,7 @@ class _Reader:
             event.value.encode()
         except UnicodeEncodeError:  # "\ud800" in quotes
             raise self._error(event, f"{shown(event.value)} is not valid Unicode") from None
-        value = _plain(event.value) if event.implicit[0] else event.value
+        value = _scalar_value(event.value) if event.implicit[0] else event.value
         if isinstance(value, float) and not math.isfinite(value):
             raise self._error(
                 event, f"{_cut(event.value)} is not allowed; allowed: finite numbers of at most 64 bits"
@@ -196,8 +196,8 @@ class _Reader:
         return value
 
 
-def _plain(text: str) -> Any:
-    """An unquoted scalar by the core schema (YAML 1.2.2, section 10.3.2); infinite where it does not fit."""
+def _scalar_value(text: str) -> Any:
+    """An unquoted scalar by the core schema (YAML 1.2.2, section 10.3.2); infinite beyond 64 bits."""
     if text in _NULL:
         return None
     if text in _BOOLS:

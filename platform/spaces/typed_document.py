@@ -1,7 +1,7 @@
-"""Configuration classes against a document: every error gains the line and the key that it speaks of."""
+"""Values of a document in the types of configuration classes; every error gets its line and key."""
 
 from collections.abc import Callable, Iterable
-from platform.spaces.strict_yaml import Document, PlacedError, Where
+from platform.spaces.strict_yaml import Document, LocatedError, Where
 from typing import Any, TypeVar
 
 from trainers.config import FieldError, build, check, field_types, suggest
@@ -10,8 +10,8 @@ from trainers.errors import InputError
 T = TypeVar("T")
 
 
-def placed(document: Document, where: Where, call: Callable[..., T], *args: Any) -> T:
-    """The call's result; its InputError is raised again with the line of the key in the section ``where``."""
+def located(document: Document, where: Where, call: Callable[..., T], *args: Any) -> T:
+    """The call's result; its InputError gets the line of the key in the section ``where``."""
     try:
         return call(*args)
     except FieldError as error:
@@ -23,7 +23,7 @@ def placed(document: Document, where: Where, call: Callable[..., T], *args: Any)
 
 
 def mapping(document: Document, where: Where) -> dict[str, Any]:
-    """The mapping at ``where``, empty where the file has none; raises PlacedError for anything else."""
+    """The mapping at ``where``, empty if the file has none; raises LocatedError for anything else."""
     value: Any = document.data
     for part in where:
         value = value.get(part, {})
@@ -33,23 +33,23 @@ def mapping(document: Document, where: Where) -> dict[str, Any]:
 
 
 def values(document: Document, where: Where, config: type, skip: str = "") -> dict[str, Any]:
-    """The values at ``where`` in the types of ``config``'s fields; PlacedError for the first wrong one."""
+    """The values at ``where`` in the types of ``config``'s fields; LocatedError for the first wrong one."""
     fields = field_types(config)
-    found = {}
+    checked = {}
     for key, value in mapping(document, where).items():
         if key != skip:
             known_key(document, (*where, key), fields)
-            found[key] = placed(document, where, check, key, value, fields[key])
-    return found
+            checked[key] = located(document, where, check, key, value, fields[key])
+    return checked
 
 
 def instance(document: Document, where: Where, config: type, skip: str = "") -> Any:
-    """The ``config`` that the mapping at ``where`` describes; raises PlacedError."""
-    return placed(document, where, build, config, values(document, where, config, skip))
+    """The ``config`` that the mapping at ``where`` describes; raises LocatedError."""
+    return located(document, where, build, config, values(document, where, config, skip))
 
 
 def find_class(document: Document, where: Where, find: Callable[[str], type]) -> type:
-    """The class that ``find`` knows by the name at ``where``; raises PlacedError."""
+    """The class that ``find`` returns for the name at ``where``; raises LocatedError."""
     name: Any = document.data
     for part in where:
         name = name[part]
@@ -59,12 +59,12 @@ def find_class(document: Document, where: Where, find: Callable[[str], type]) ->
         return find(name)
     except FieldError as error:
         raise document.refusal(where, name, error.allowed) from None
-    except InputError as error:  # names its key itself
-        raise PlacedError(*document.place(where), str(error)) from None
+    except InputError as error:  # its message has the key already
+        raise LocatedError(*document.location(where), str(error)) from None
 
 
 def known_key(document: Document, where: Where, known: Iterable[str]) -> None:
-    """Raises PlacedError if the last key of ``where`` is not among the known."""
+    """Raises LocatedError if the last key of ``where`` is not one of ``known``."""
     key = str(where[-1])
     if key not in known:
         raise document.error(where, unknown("key", key, known))

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from platform.pareto import dominance
 from platform.pareto.dominance import Values
+from platform.stats.scores import inflation
 from typing import Any
 
 import numpy as np
@@ -178,8 +179,8 @@ def _subject_shifts(groups: Sequence[Trainings], subjects: Sequence[int]) -> Any
 
 
 def _inflation(subjects: Sequence[int]) -> Values:
-    """[m], from the bootstrap's deviation, a sum over n by n, to the unbiased one."""
-    return np.array([np.sqrt(n / (n - 1)) if n > 1 else 1.0 for n in subjects])
+    """[m], from the bootstrap's standard deviation to the unbiased one."""
+    return np.sqrt([inflation(n) for n in subjects])
 
 
 def _degrees(subjects: Sequence[int]) -> Values:

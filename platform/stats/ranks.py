@@ -1,7 +1,8 @@
 """Who is best, and who cannot be told from the best: intervals over subjects, ties, rank correlation."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from platform.stats.scores import LEAST, Score, SystemResult, inflation
 from typing import Any
 
 import numpy as np
@@ -11,35 +12,6 @@ Values = NDArray[np.floating[Any]]
 
 NORMAL = 1.96
 """Two-sided 95 % quantile of the normal distribution."""
-LEAST = {"fid": 0.0, "rad_fid": 0.0}
-"""No Frechet distance is smaller; draws moved to their estimate may be."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """A metric of one seed, and the same metric on bootstrap resamples of the test subjects."""
-
-    estimate: float
-    draws: tuple[float, ...] = ()
-    """Draw i resamples the same subjects for every system and seed; empty for a value without resampling."""
-    subjects: int = 0
-    """How many were resampled: corrects intervals of few; 0 corrects nothing."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """A system of the comparison, or what bounds it: the untouched input, the paired 3 T itself."""
-
-    name: str
-    label: str
-    seeds: tuple[Mapping[str, Score], ...] = ()
-    """Metric to score, one mapping a finished seed."""
-    note: str = ""
-    """What befell it; stands in place of the numbers where no seed finished."""
-    kind: str = "system"
-    """"system", "input" or "truth"."""
-    facts: Mapping[str, float] = field(default_factory=dict)
-    """parameters, train_seconds, seconds_per_volume, steps; any may lack."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +30,7 @@ class Cell:
     """Another system's difference to the best cannot be told from 0."""
 
 
-def cells(rows: Sequence[Row], metric: str, direction: str) -> list[Cell | None]:
+def cells(rows: Sequence[SystemResult], metric: str, direction: str) -> list[Cell | None]:
     """One cell a row, None where it lacks the metric; best and tied are systems only.
 
     ``direction`` is "minimize", "maximize", or "none" where no value is better than another.
@@ -87,7 +59,7 @@ def interval(score: Score, metric: str) -> tuple[float, float]:
     draws = draws[np.isfinite(draws)]
     if not (len(draws) and np.isfinite(score.estimate)):
         return np.nan, np.nan
-    spread = np.sqrt(_inflation(score.subjects)) * _quantile(score.subjects) / NORMAL
+    spread = np.sqrt(inflation(score.subjects)) * _quantile(score.subjects) / NORMAL
     low, high = np.quantile(score.estimate + spread * (draws - draws.mean()), (0.025, 0.975))
     return float(max(low, LEAST.get(metric, -np.inf))), float(high)
 
@@ -118,7 +90,7 @@ class _Sample:
     subjects: int
 
     @classmethod
-    def of(cls, row: Row, metric: str) -> "_Sample | None":
+    def of(cls, row: SystemResult, metric: str) -> "_Sample | None":
         scores = [seed[metric] for seed in row.seeds if metric in seed]
         if not scores:
             return None
@@ -146,7 +118,7 @@ def _cell(sample: _Sample, metric: str, best: bool, tied: bool) -> Cell:
     return Cell(sample.mean, low, high, sd, best, tied)
 
 
-def _best(rows: Sequence[Row], samples: Sequence[_Sample | None], direction: str) -> int | None:
+def _best(rows: Sequence[SystemResult], samples: Sequence[_Sample | None], direction: str) -> int | None:
     if direction == "none":
         return None
     sign = {"minimize": 1, "maximize": -1}[direction]
@@ -165,7 +137,7 @@ def _tied(sample: _Sample, best: _Sample | None) -> bool:
         gaps = sample.draws - best.draws
         seeds = [sample.seed_variance, best.seed_variance]
     gaps, subjects = gaps[np.isfinite(gaps)], max(sample.subjects, best.subjects)
-    drawn = _inflation(subjects) * float(np.var(gaps)) if len(gaps) else 0.0
+    drawn = inflation(subjects) * float(np.var(gaps)) if len(gaps) else 0.0
     return bool(abs(sample.mean - best.mean) <= _reach([(drawn, subjects - 1), *seeds]))
 
 
@@ -181,11 +153,6 @@ def _reach(parts: Sequence[tuple[float, int]]) -> float:
         return 0.0
     shared = sum(part**2 / degrees for part, degrees in parts if degrees > 0)
     return float(t.ppf(0.975, variance**2 / shared if shared else np.inf) * np.sqrt(variance))
-
-
-def _inflation(subjects: int) -> float:
-    """From the bootstrap's variance, a sum over n by n, to the unbiased one."""
-    return subjects / (subjects - 1) if subjects > 1 else 1.0
 
 
 def _quantile(subjects: int) -> float:

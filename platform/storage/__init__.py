@@ -1,0 +1,1 @@
+"""Files of a study: the folder layout, ``study.json`` and the ledger, the only record that decides."""

@@ -1,4 +1,4 @@
-"""An append-only file of JSON lines that survives the death of its writer."""
+"""An append-only file of JSON lines that survives a kill of its writer."""
 
 import json
 import logging
@@ -12,14 +12,14 @@ from trainers.errors import InputError
 
 log = logging.getLogger(__name__)
 
-Entry = dict[str, Any]
+JsonObject = dict[str, Any]
 
 
-class Lines:
-    """One writer, any threads. A line handed to the kernel outlives the process.
+class JsonLines:
+    """One writing process with any number of threads. A line that is written outlives the process.
 
-    Only a death of the machine can lose the newest lines. A last line torn by a kill was never acknowledged
-    to anyone and is cut off.
+    Only a crash of the machine can lose the newest lines. A last line that a kill has left incomplete is
+    cut off: no :meth:`append` has returned from it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -27,9 +27,9 @@ class Lines:
         self.path = path
         self._lock = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self.end = cut_torn_line(path)
+        self.end = cut_incomplete_line(path)
 
-    def append(self, entry: Entry) -> int:
+    def append(self, entry: JsonObject) -> int:
         """Write one entry; returns the offset after it.
 
         Raises InputError if the disk is full; the file is then as it was before.
@@ -39,23 +39,23 @@ class Lines:
             try:
                 written = os.write(self._file, line)
                 if written < len(line):
-                    raise OSError(f"only {written} bytes were taken")
+                    raise OSError(f"only {written} bytes were written")
             except OSError as error:
                 os.ftruncate(self._file, self.end)
                 raise InputError(f"{self.path}: cannot append {len(line)} bytes: {error}") from error
             self.end += len(line)
             return self.end
 
-    def read(self, start: int = 0) -> Iterator[tuple[Entry | None, int]]:
+    def read(self, start: int = 0) -> Iterator[tuple[JsonObject | None, int]]:
         """As :func:`read_lines`."""
         return read_lines(self.path, start)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._file)
 
 
-def read_lines(path: Path, start: int = 0) -> Iterator[tuple[Entry | None, int]]:
+def read_lines(path: Path, start: int = 0) -> Iterator[tuple[JsonObject | None, int]]:
     """Entries from an offset on, each with the offset after it; None for a line that is no JSON object.
 
     Changes nothing, so a file may be read while another process writes it.
@@ -69,19 +69,19 @@ def read_lines(path: Path, start: int = 0) -> Iterator[tuple[Entry | None, int]]
             yield _parse(path, line), start
 
 
-def cut_torn_line(path: Path) -> int:
+def cut_incomplete_line(path: Path) -> int:
     """Truncate a file after its last newline; returns its size then."""
     end = path.read_bytes().rfind(b"\n") + 1
     os.truncate(path, end)
     return end
 
 
-def _parse(path: Path, line: bytes) -> Entry | None:
+def _parse(path: Path, line: bytes) -> JsonObject | None:
     try:
         entry = json.loads(line)
     except ValueError:
         entry = None
     if isinstance(entry, dict):
         return entry
-    log.warning("%s: passing over an unreadable line: %r", path, line[:80])
+    log.warning("%s: skipping an unreadable line: %r", path, line[:80])
     return None

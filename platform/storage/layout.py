@@ -1,4 +1,4 @@
-"""Where things live: one folder holds cohorts, references, studies and, by default, MLflow's database."""
+"""Where things are kept: one folder holds cohorts, references, studies and, by default, MLflow's database."""
 
 import tempfile
 from dataclasses import dataclass
@@ -7,19 +7,24 @@ from pathlib import Path
 from trainers.errors import InputError
 
 
+def require_writable_folder(folder: Path) -> None:
+    """Make a folder if needed and write in it; raises OSError where that is impossible."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tempfile.TemporaryFile(dir=folder).close()
+
+
 @dataclass(frozen=True)
 class Storage:
-    """A storage root; on a cluster it is on a file system that every node sees."""
+    """A storage root; on a cluster, on a file system that every node can read and write."""
 
     root: Path
 
     @classmethod
     def open(cls, root: str | Path) -> "Storage":
-        """The storage at ``root``, created if need be; raises InputError where it cannot be written."""
+        """The storage at ``root``, created if needed; raises InputError where it cannot be written."""
         path = Path(root).resolve()
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=path).close()
+            require_writable_folder(path)
         except OSError as error:
             reason = f"cannot be written ({error.strerror}); allowed: a writable folder"
             raise InputError(f"--storage: {path} {reason}") from error
@@ -43,12 +48,8 @@ class Storage:
         """A comparison's folder."""
         return self.root / "comparisons" / name
 
-    def trial(self, study: str, number: int) -> Path:
-        """A trial's checkpoints."""
-        return self.study(study) / "trials" / f"{number:05d}"
-
     def existing(self, name: str) -> Path:
-        """The folder of a study that was begun; raises InputError that names those there are."""
+        """The folder of a study that was started; raises InputError that names the existing ones."""
         folder = self.study(name)
         names = sorted(path.parent.name for path in self.root.glob("studies/*/study.json"))
         if name not in names:

@@ -1,6 +1,6 @@
-"""The study's memory: every proposal, report, decision and end, appended before anyone else hears of it.
+"""The ledger of a study: every proposal, report, decision and end, recorded before anything follows from it.
 
-It is the single truth of a study: sampler and scheduler follow from it; Tune, MLflow and screen repeat it.
+The state of sampler and scheduler is computed from it alone; Tune, MLflow and screen only repeat it.
 """
 
 import fcntl
@@ -10,15 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.storage.held import Held
-from platform.storage.jsonl import Lines, read_lines
+from platform.storage.jsonl import JsonLines, read_lines
 from typing import Any, Literal
 
 from trainers.errors import InputError
+from trainers.report import Report
 
 FILE = "ledger.jsonl"
-Status = Literal["open", "paused", "completed", "diverged", "failed"]
-OVER: tuple[Status, ...] = ("completed", "diverged", "failed")
+TrialStatus = Literal["open", "paused", "completed", "diverged", "failed"]
+ENDED: tuple[TrialStatus, ...] = ("completed", "diverged", "failed")
 
 
 @dataclass
@@ -27,116 +27,148 @@ class Trial:
 
     number: int
     params: dict[str, Any]
-    status: Status = "open"
+    status: TrialStatus = "open"
     reason: str = ""
     ended_at: float = 0.0
-    """Seconds since the epoch; 0 while open."""
-    passed: int = 0
-    """Steps beyond which the scheduler let it."""
+    """Seconds since the epoch; 0 before the end."""
+    continued_past: int = 0
+    """The newest step at which the scheduler let it continue."""
     memory: dict[str, Any] = field(default_factory=dict)
-    """What the sampler noted beside the proposal."""
-    reports: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Reports by optimiser step, as the trial sent them."""
+    """What the sampler stored with the proposal."""
+    reports: dict[int, Report] = field(default_factory=dict)
+    """Reports by optimiser step."""
 
     @property
-    def last(self) -> dict[str, Any] | None:
+    def last(self) -> Report | None:
         """The newest report."""
         return self.reports[max(self.reports)] if self.reports else None
 
     @property
-    def scores(self) -> dict[int, dict[str, float]]:
-        """Validation scores by refinement step count, as of the newest report."""
-        return {int(count): values for count, values in self.last["scores"].items()} if self.last else {}
+    def scores(self) -> Mapping[int, Mapping[str, float]]:
+        """Validation scores of the newest report by refinement step count; empty before the first."""
+        return self.last.scores if self.last else {}
 
     @property
     def seconds(self) -> float:
         """Seconds spent training and validating."""
-        return sum(float(report["seconds"]) for report in self.reports.values())
+        return sum(float(report.seconds) for report in self.reports.values())
+
+
+class Occupancy:
+    """Seconds that trials have occupied their places, start-up and failures included, from ledger entries.
+
+    Time without a driver does not count: a place counts up to the last entry of its driver, and the next
+    driver starts the trial again.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+        self._finished = 0.0
+        self._session, self._newest = "", 0.0
+
+    def start_session(self, session: str) -> None:
+        """A new driver starts, at the time in its session's name; no place is occupied."""
+        self._finished = self.seconds(self._newest)
+        self._since.clear()
+        self._session, self._newest = session, float(session)
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Count one more entry; while a clock is set back, no time passes."""
+        if entry["session"] != self._session:
+            self.start_session(entry["session"])
+        self._newest = max(self._newest, float(entry["time"]))
+        if entry["event"] == "started":
+            self._since.setdefault(entry["trial"], self._newest)
+        if entry["event"] in ("paused", "ended"):
+            self._finished += self._newest - self._since.pop(entry["trial"], self._newest)
+
+    def seconds(self, now: float) -> float:
+        """Up to ``now`` (seconds since the epoch), running trials included."""
+        return self._finished + sum(max(0.0, now - since) for since in self._since.values())
 
 
 class Ledger:
-    """``ledger.jsonl`` of a study's folder, folded into :attr:`trials`; one driver at a time."""
+    """``ledger.jsonl`` in a study's folder, and its :attr:`trials`; locked for one driver at a time."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._guard = lock(folder)
-        self._lines = Lines(folder / FILE)
+        self._lock = lock(folder)
+        self._lines = JsonLines(folder / FILE)
         entries = [entry for entry, _ in self._lines.read() if entry is not None]
         self.trials = fold(entries)
-        self.elapsed = spent(entries)
+        self.elapsed = seconds_of_sessions(entries)
         """Seconds that earlier drivers have spent on the study."""
-        self.held = Held()
-        """How long trials have held their places."""
+        self.occupancy = Occupancy()
         for entry in entries:
-            self._hear(entry)
+            self._count(entry)
         self.newest: Mapping[str, Any] = entries[-1] if entries else {}
-        """The last that an earlier driver wrote; its trial may be all that others have not heard of."""
-        self.begin()
+        """The last entry of an earlier driver, which may not have reached MLflow."""
+        self.start_session()
 
-    def begin(self) -> None:
-        """Let the driver's time count from here on."""
+    def start_session(self) -> None:
+        """Count the driver's time from now on."""
         self._session = f"{time.time():.3f}"
-        self.held.begin(self._session)
+        self.occupancy.start_session(self._session)
 
     def proposed(
         self, number: int, params: Mapping[str, Any], memory: Mapping[str, Any] | None = None
     ) -> None:
-        """A trial exists from here on."""
-        noted = {"memory": dict(memory)} if memory else {}
-        self._record({"event": "proposed", "trial": number, "params": dict(params), **noted})
+        """A new trial."""
+        extra = {"memory": dict(memory)} if memory else {}
+        self._append({"event": "proposed", "trial": number, "params": dict(params), **extra})
 
     def started(self, number: int) -> None:
-        """A trial holds a place from here on."""
-        self._record({"event": "started", "trial": number})
+        """A trial occupies a place from now on."""
+        self._append({"event": "started", "trial": number})
 
-    def reported(self, number: int, report: Mapping[str, Any]) -> None:
-        """A rung of a trial; the same rung again replaces itself."""
-        self._record({"event": "reported", "trial": number, "report": dict(report)})
+    def reported(self, number: int, report: Report) -> None:
+        """A rung of a trial; a second report of the same step replaces the first."""
+        self._append({"event": "reported", "trial": number, "report": report.to_json()})
 
     def paused(self, number: int, reason: str = "") -> None:
-        """A trial waits at its newest rung, maybe for ever."""
-        self._record({"event": "paused", "trial": number, "reason": reason})
+        """A trial pauses at its newest rung, possibly for ever."""
+        self._append({"event": "paused", "trial": number, "reason": reason})
 
-    def went_on(self, number: int, step: int) -> None:
+    def continued(self, number: int, step: int) -> None:
         """The scheduler lets a trial, paused or not, train beyond a step."""
-        self._record({"event": "went_on", "trial": number, "step": step})
+        self._append({"event": "went_on", "trial": number, "step": step})
 
-    def ended(self, number: int, status: Status, reason: str = "") -> None:
-        """A trial is over for good."""
-        self._record({"event": "ended", "trial": number, "status": status, "reason": reason})
+    def ended(self, number: int, status: TrialStatus, reason: str = "") -> None:
+        """A trial ends for good."""
+        self._append({"event": "ended", "trial": number, "status": status, "reason": reason})
 
-    def of_status(self, *statuses: Status) -> list[Trial]:
-        """Trials in one of the states, by number."""
+    def of_status(self, *statuses: TrialStatus) -> list[Trial]:
+        """Trials with one of the statuses, by number."""
         return of_status(self.trials, *statuses)
 
     def close(self) -> None:
-        """Let another driver have the study."""
+        """Release the study for another driver."""
         self._lines.close()
-        os.close(self._guard)
+        os.close(self._lock)
 
-    def _record(self, entry: dict[str, Any]) -> None:
+    def _append(self, entry: dict[str, Any]) -> None:
         entry |= {"time": round(time.time(), 3), "session": self._session}
         self._lines.append(entry)
         apply(self.trials, entry)
-        self._hear(entry)
+        self._count(entry)
 
-    def _hear(self, entry: Mapping[str, Any]) -> None:
-        if entry["trial"] in self.trials:  # not of a proposal that is unreadable
-            self.held.hear(entry)
+    def _count(self, entry: Mapping[str, Any]) -> None:
+        if entry["trial"] in self.trials:  # the proposal's line may be unreadable
+            self.occupancy.add(entry)
 
 
 def read_trials(folder: Path) -> dict[int, Trial]:
-    """The trials of a study as they are now, whoever runs it."""
+    """The trials of a study as they are now, whether or not a driver runs it."""
     return fold(entry for entry, _ in read_lines(folder / FILE) if entry is not None)
 
 
-def of_status(trials: Mapping[int, Trial], *statuses: Status) -> list[Trial]:
-    """Trials in one of the states, by number."""
+def of_status(trials: Mapping[int, Trial], *statuses: TrialStatus) -> list[Trial]:
+    """Trials with one of the statuses, by number."""
     return [trials[number] for number in sorted(trials) if trials[number].status in statuses]
 
 
 def fold(entries: Iterable[Mapping[str, Any]]) -> dict[int, Trial]:
-    """The trials that the entries tell of."""
+    """The trials after all entries."""
     trials: dict[int, Trial] = {}
     for entry in entries:
         apply(trials, entry)
@@ -144,22 +176,25 @@ def fold(entries: Iterable[Mapping[str, Any]]) -> dict[int, Trial]:
 
 
 def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
-    """Bring the trials up to one more entry; one of a trial whose proposal is unreadable changes nothing."""
+    """Update the trials by one entry; an entry of a trial whose proposal is unreadable changes nothing."""
     number = entry["trial"]
     if entry["event"] == "proposed":
         trials[number] = Trial(number, entry["params"], memory=entry.get("memory", {}))
     trial = trials.get(number)
-    if trial is not None and entry["event"] == "reported":
-        trial.reports[entry["report"]["step"]] = entry["report"]
-    if trial is not None and entry["event"] == "paused":
-        trial.status, trial.reason = "paused", entry["reason"]
-    if trial is not None and entry["event"] == "went_on":
-        trial.status, trial.reason, trial.passed = "open", "", entry["step"]
-    if trial is not None and entry["event"] == "ended":
-        trial.status, trial.reason, trial.ended_at = entry["status"], entry["reason"], entry["time"]
+    if trial is None:
+        return
+    match entry["event"]:
+        case "reported":
+            trial.reports[entry["report"]["step"]] = Report.from_json(entry["report"])
+        case "paused":
+            trial.status, trial.reason = "paused", entry["reason"]
+        case "went_on":
+            trial.status, trial.reason, trial.continued_past = "open", "", entry["step"]
+        case "ended":
+            trial.status, trial.reason, trial.ended_at = entry["status"], entry["reason"], entry["time"]
 
 
-def spent(entries: Iterable[Mapping[str, Any]]) -> float:
+def seconds_of_sessions(entries: Iterable[Mapping[str, Any]]) -> float:
     """Seconds from each driver's start to its last entry, summed."""
     last = {str(entry["session"]): float(entry["time"]) for entry in entries}
     return sum(max(0.0, time - float(session)) for session, time in last.items())
@@ -167,7 +202,7 @@ def spent(entries: Iterable[Mapping[str, Any]]) -> float:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for the block; raises InputError where another process holds it."""
+    """Lock ``folder`` for the block; raises InputError where another process has locked it."""
     descriptor = lock(folder)
     try:
         yield
@@ -176,7 +211,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def lock(folder: Path) -> int:
-    """A descriptor that holds ``folder`` until it is closed; InputError where another process holds it."""
+    """A file descriptor that locks ``folder`` until it is closed; InputError where another process has it."""
     path = folder / "lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

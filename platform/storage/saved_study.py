@@ -1,9 +1,10 @@
-"""``study.json``: what a study was begun as and is judged by, for every other command to read."""
+"""``study.json``: a study as it was started and its criteria, for every other command to read."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from platform.study.criteria import Terms
+from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any
 
@@ -12,23 +13,57 @@ from trainers.files import write_text
 FILE = "study.json"
 
 
-def load_saved(folder: Path) -> tuple[Study, Mapping[str, Any]]:
-    """A study's frozen copy, and what else was fixed at its start."""
-    saved = json.loads((folder / FILE).read_text())
-    return Study.from_json(saved["study"]), saved
+@dataclass(frozen=True)
+class StartFacts:
+    """What else was fixed when a study started."""
+
+    tracking: str
+    """URI of its MLflow."""
+    cohort: str
+    """Content hash of its cohort."""
+    slots: int
+    """Trials at a time: the size of a deterministic study's waves."""
 
 
-def freeze(folder: Path, study: Study, terms: Terms, **facts: str | int) -> Terms:
-    """Write it, once, with other facts of its start; returns the terms on which the study was begun."""
-    path = folder / FILE
-    if not path.exists():
-        plain = {"study": study.to_json(), **facts, **terms.plain()}
-        write_text(path, json.dumps(plain, indent=1))
-    return Terms.from_plain(json.loads(path.read_text()))
+@dataclass(frozen=True)
+class SavedStudy:
+    """A study as ``study.json`` in its ``folder`` has it."""
+
+    folder: Path
+    study: Study
+    criteria: Criteria
+    facts: StartFacts
 
 
-def extend(folder: Path, study: Study, extended_at: int) -> None:
-    """Give a study that was begun another budget."""
-    saved = json.loads((folder / FILE).read_text())
-    plain = {**saved, "study": study.to_json(), "extended_at": extended_at}
-    write_text(folder / FILE, json.dumps(plain, indent=1))
+def is_saved(folder: Path) -> bool:
+    """Whether a study was started in the folder."""
+    return (folder / FILE).exists()
+
+
+def load_saved(folder: Path) -> SavedStudy:
+    """The study of a folder; raises InputError if a class or field no longer exists."""
+    values = _read(folder)
+    facts = StartFacts(values["tracking"], values["cohort"], values["slots"])
+    return SavedStudy(folder, Study.from_json(values["study"]), Criteria.from_json(values), facts)
+
+
+def save_new(folder: Path, study: Study, criteria: Criteria, facts: StartFacts) -> SavedStudy:
+    """Write ``study.json`` unless it exists; returns the study as it is in the file."""
+    if not is_saved(folder):
+        _write(folder, {"study": study.to_json(), **asdict(facts), **criteria.to_json()})
+    return load_saved(folder)
+
+
+def save_extended(folder: Path, study: Study, extended_at: int) -> SavedStudy:
+    """Save the study with a larger budget, extended after ``extended_at`` completed trials."""
+    _write(folder, {**_read(folder), "study": study.to_json(), "extended_at": extended_at})
+    return load_saved(folder)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads((folder / FILE).read_text())
+    return values
+
+
+def _write(folder: Path, values: Mapping[str, Any]) -> None:
+    write_text(folder / FILE, json.dumps(values, indent=1))

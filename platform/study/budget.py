@@ -2,10 +2,38 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from platform.study.study import Budget
+from typing import Annotated
 
-from trainers.config import build
+from trainers.config import FieldError, Range, build
 from trainers.errors import InputError
+
+_TOGETHER = [
+    *(("cost", "cost_per_gpu_hour"), ("cost_per_gpu_hour", "cost")),
+    *(("plateau_percent", "plateau_trials"), ("plateau_trials", "plateau_percent")),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """When a study is over: whichever comes first. 0 is no limit."""
+
+    trials: Annotated[int, Range(1, 1_000_000)]
+    hours: Annotated[float, Range(0, 100_000)] = 0.0
+    """By the clock."""
+    gpu_hours: Annotated[float, Range(0, 10**7)] = 0.0
+    """GPUs times the hours that trials occupied them, all trials together."""
+    cost: Annotated[float, Range(0, 10**9)] = 0.0
+    """Of the GPU-hours, in the currency of ``cost_per_gpu_hour``."""
+    cost_per_gpu_hour: Annotated[float, Range(0, 10**6)] = 0.0
+    plateau_percent: Annotated[float, Range(0, 100)] = 0.0
+    """The study is over when the hypervolume grew by less than this in the last ``plateau_trials``."""
+    plateau_trials: Annotated[int, Range(0, 1_000_000)] = 0
+
+    def __post_init__(self) -> None:
+        """Raises FieldError where only one of two limits that need each other is set."""
+        for one, other in _TOGETHER:
+            if (value := getattr(self, one)) and not getattr(self, other):
+                raise FieldError(one, value, f"only together with {other}")
 
 
 @dataclass(frozen=True)
@@ -17,7 +45,7 @@ class Spent:
     gpu_hours: float
 
     def ends(self, budget: Budget) -> str:
-        """Which of the limits is reached, in words; empty: none."""
+        """The first limit that is reached, in words; empty if none is."""
         cost = self.gpu_hours * budget.cost_per_gpu_hour
         limits = (
             (self.hours, budget.hours, "hours"),
@@ -31,20 +59,25 @@ class Spent:
 
 
 def plateau(volumes: Sequence[float], budget: Budget) -> str:
-    """That the hypervolume has not grown enough in the last completed trials, in words; empty: it has."""
+    """That the hypervolume grew too little in the last completed trials, in words; else empty.
+
+    ``volumes``: the hypervolume after each completed trial.
+    """
     window, percent = budget.plateau_trials, budget.plateau_percent
     if not window or len(volumes) <= window or not volumes[-1]:
         return ""
-    grown = 100 * (volumes[-1] - volumes[-1 - window]) / volumes[-1]
-    told = f"the hypervolume grew by {grown:.2g} % in the last {window} completed trials"
-    return f"{told}, less than {percent:g} %" if grown < percent else ""
+    growth = 100 * (volumes[-1] - volumes[-1 - window]) / volumes[-1]
+    if growth < percent:
+        text = f"the hypervolume grew by {growth:.2g} % in the last {window} completed trials"
+        return f"{text}, less than {percent:g} %"
+    return ""
 
 
 EXTENSIBLE = ("trials", "hours", "gpu_hours", "cost")
 
 
 def extended(budget: Budget, more: Mapping[str, float]) -> Budget:
-    """A budget with more of some limits; raises InputError for what has none, or would be too much."""
+    """A budget with some limits raised by ``more``; InputError for one that is not set or too large."""
     for name in more:
         if name != "trials" and not getattr(budget, name):
             limited = ", ".join(each for each in EXTENSIBLE if getattr(budget, each))
@@ -56,7 +89,7 @@ def extended(budget: Budget, more: Mapping[str, float]) -> Budget:
 
 
 def with_limits(budget: Budget, option: str, **limits: float) -> Budget:
-    """A budget with other limits; raises InputError that begins with the ``option`` that has set them."""
+    """A budget with other limits; its InputError begins with ``option``, the option that set them."""
     try:
         changed: Budget = build(Budget, asdict(budget) | limits)
     except InputError as error:
@@ -65,7 +98,7 @@ def with_limits(budget: Budget, option: str, **limits: float) -> Budget:
 
 
 def parse_extension(words: Sequence[str]) -> dict[str, float]:
-    """``trials=20 hours=2`` of the command line; raises InputError."""
+    """The limits in ``["trials=20", "hours=2"]`` of the command line; raises InputError."""
     more: dict[str, float] = {}
     for word in words:
         name, _, text = word.partition("=")

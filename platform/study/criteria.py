@@ -1,58 +1,96 @@
-"""By what a study is judged, fixed at its start and kept in its ``study.json``."""
+"""What a study is evaluated by, fixed at its start: reference point, bounds, trials of an earlier study."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from platform.pareto.front import Bound, Candidate, Front
-from platform.pareto.observations import rung
-from platform.study.observation import Observation
-from platform.study.study import Objective
+from platform.study.settings import Constraint, Objective
 from typing import Any
 
-Known = Mapping[str, Any]
-"""A finished trial of an earlier study: ``params`` and ``scores`` by refinement step count."""
+from trainers.report import Scores, scores_from_json, scores_to_json
+
+SLOWEST = 60.0
+"""Seconds per volume at which a translator no longer adds to the front."""
 
 
 @dataclass(frozen=True)
-class Terms:
-    """Reference point and bounds, and what was known before the first trial."""
+class Bound:
+    """An outcome constraint in numbers: ``metric`` must be at least ("min") or at most ("max") ``value``."""
+
+    metric: str
+    bound: str
+    value: float
+
+    def violation(self, values: Mapping[str, float]) -> float:
+        """By how much scores violate it, relative to its value unless that is 0; satisfied at 0 or below."""
+        sign = 1 if self.bound == "min" else -1
+        return sign * (self.value - values[self.metric]) / (abs(self.value) or 1.0)
+
+
+@dataclass(frozen=True)
+class EarlierTrial:
+    """A completed trial of an earlier study whose settings and scores are valid in this one."""
+
+    params: Mapping[str, Any]
+    scores: Scores
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"params": dict(self.params), "scores": scores_to_json(self.scores)}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "EarlierTrial":
+        """The trial that :meth:`to_json` gave."""
+        return cls(values["params"], scores_from_json(values["scores"]))
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """Reference point and bounds, and the trials of an earlier study."""
 
     reference_point: Mapping[str, float]
     bounds: tuple[Bound, ...] = ()
-    known: tuple[Known, ...] = ()
+    known: tuple[EarlierTrial, ...] = ()
     extended_at: int = 0
-    """Completed trials when the budget was extended: a plateau is looked for after them."""
+    """Completed trials when the budget was extended: only later ones count for a plateau."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        plain = {"bounds": [vars(bound) for bound in self.bounds], "known": [t.to_json() for t in self.known]}
+        return {**vars(self), **plain}
 
     @classmethod
-    def from_plain(cls, plain: Mapping[str, Any]) -> "Terms":
-        """What :meth:`plain` gave."""
+    def from_json(cls, values: Mapping[str, Any]) -> "Criteria":
+        """The criteria that :meth:`to_json` gave; other keys are ignored."""
         return cls(
-            plain["reference_point"],
-            tuple(Bound(**bound) for bound in plain["bounds"]),
-            tuple(plain["known"]),
-            plain["extended_at"],
+            values["reference_point"],
+            tuple(Bound(**bound) for bound in values["bounds"]),
+            tuple(EarlierTrial.from_json(trial) for trial in values["known"]),
+            values["extended_at"],
         )
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {**vars(self), "bounds": [vars(bound) for bound in self.bounds]}
 
-    def front(self, objectives: Sequence[Objective], candidates: Sequence[Candidate]) -> Front:
-        """The candidates judged."""
-        return Front(objectives, self.reference_point, candidates, self.bounds)
+def reference_point(baseline: Mapping[str, float], objectives: Sequence[Objective]) -> dict[str, float]:
+    """A fixed point worse than the untouched input, in each objective by half of its distance to the ideal.
 
-    def seen(self, objectives: Sequence[Objective]) -> list[Observation]:
-        """The known trials, as samplers take them."""
-        fronts = [
-            self.front(
-                objectives,
-                [
-                    Candidate(-1, int(count), scores, each["params"], "")
-                    for count, scores in each["scores"].items()
-                ],
-            )
-            for each in self.known
-        ]
-        return [
-            Observation(each["params"], "completed", (rung(front, 1.0),))
-            for each, front in zip(self.known, fronts, strict=True)
-        ]
+    The ideal is 0 for minimised objectives and 1 for MS-SSIM. PSNR has none: the point is 3 dB lower. The
+    untouched input takes no time: there the point is :data:`SLOWEST`.
+    """
+    return {o.name: _reference_value(o.name, baseline) for o in objectives}
+
+
+def _reference_value(name: str, baseline: Mapping[str, float]) -> float:
+    if name == "seconds_per_volume":
+        return SLOWEST
+    value = baseline[name]
+    if name.startswith("psnr"):
+        return value - 3.0
+    if name.startswith("ms_ssim"):
+        return value - 0.5 * (1 - value)
+    return value + 0.5 * abs(value)
+
+
+def bounds(constraints: Sequence[Constraint], baseline: Mapping[str, float]) -> tuple[Bound, ...]:
+    """The constraints in numbers; ``baseline`` holds the untouched input's values."""
+    return tuple(
+        Bound(c.metric, c.bound, float(baseline[c.metric] if c.value == "input" else c.value))
+        for c in constraints
+    )

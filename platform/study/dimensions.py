@@ -1,4 +1,7 @@
-"""The domains of a search space: what values a searched field may take, and on what conditions."""
+"""The dimensions of a search space: the values that a searched field may take, and on what conditions.
+
+Every dimension maps its values to [0, 1] and back: equal shares for a finite domain, else a scale.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,10 +10,10 @@ from decimal import Decimal
 from typing import Any
 
 When = Mapping[str, tuple[Any, ...]]
-"""Names of other dimensions, each with the values at which the condition holds."""
+"""A condition: names of other dimensions, each with the values at which it holds."""
 
 TOLERANCE = 1e-6
-"""Of a step, by which a value may miss it: others add floating-point steps."""
+"""Share of a step by which a value may miss it, as sums of floating-point steps do."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,7 @@ class _Dimension:
 
     @property
     def size(self) -> int | None:
-        """How many values there are; None for a continuum."""
+        """Number of values; None where they are continuous."""
         raise NotImplementedError
 
     def at(self, u: float) -> Any:
@@ -29,7 +32,7 @@ class _Dimension:
         raise NotImplementedError
 
     def unit(self, value: Any) -> float:
-        """The place of a value of the domain in [0, 1]: the middle of its share, where it has one."""
+        """Where in [0, 1] a value of the domain lies: in a finite domain, the middle of its share."""
         raise NotImplementedError
 
 
@@ -40,7 +43,7 @@ class _Interval(_Dimension):
 
     @property
     def size(self) -> int | None:
-        """None: a continuum."""
+        """None: the values are continuous."""
         return None
 
     def holds(self, value: Any) -> bool:
@@ -54,7 +57,7 @@ class _Interval(_Dimension):
 @dataclass(frozen=True)
 class _Stepped(_Interval):
     step: float | None = field(default=None, kw_only=True)
-    """Distance of the values, counted from ``low``; they end at or below ``high``. None: none."""
+    """Distance between values, from ``low`` up to at most ``high``; None for no steps."""
 
     def holds(self, value: Any) -> bool:
         """Whether a value of the field's type lies in the domain, on a step of it."""
@@ -73,19 +76,19 @@ class Uniform(_Stepped):
 
     @property
     def size(self) -> int | None:
-        """How many steps fit, in decimal arithmetic, ends included; None without steps."""
+        """Number of values in decimal arithmetic, ends included; None without steps."""
         if self.step is None:
             return None
-        return int((_exact(self.high) - _exact(self.low)) / _exact(self.step)) + 1
+        return int((_decimal(self.high) - _decimal(self.low)) / _decimal(self.step)) + 1
 
     def at(self, u: float) -> float:
-        """Linear; steps have equal shares."""
+        """Linear; with steps, equal shares."""
         if self.step is None or self.size is None:
             return self._clamped(self.low * (1 - u) + self.high * u)
-        return float(_exact(self.low) + _share(u, self.size) * _exact(self.step))
+        return float(_decimal(self.low) + _share(u, self.size) * _decimal(self.step))
 
     def unit(self, value: float) -> float:
-        """Linear; of a step, the middle of its share."""
+        """Linear; with steps, the middle of the value's share."""
         if self.step is None or self.size is None:
             return (value - self.low) / (self.high - self.low)
         return (round((value - self.low) / self.step) + 0.5) / self.size
@@ -118,7 +121,7 @@ class Int(_Stepped):
 
     @property
     def size(self) -> int:
-        """How many integers."""
+        """Number of integers."""
         return (self.high - self.low) // (self.step or 1) + 1
 
     def at(self, u: float) -> int:
@@ -161,7 +164,7 @@ class Choice(_Dimension):
 
     @property
     def size(self) -> int:
-        """How many values."""
+        """Number of values."""
         return len(self.values)
 
     def holds(self, value: Any) -> bool:
@@ -190,14 +193,20 @@ INTERVALS: dict[str, type[Uniform | Log | Int | IntLog]] = {
 }
 
 
+def extremes(dimension: Dimension) -> tuple[Any, Any]:
+    """The least and the greatest of a numeric field's values."""
+    values = dimension.values if isinstance(dimension, Choice) else (dimension.at(0.0), dimension.at(1.0))
+    return min(values), max(values)
+
+
 def exact(dimension: Dimension, value: Any) -> Any:
-    """A value of the domain, on its step to the last digit: others tolerate less than :data:`TOLERANCE`."""
+    """A value of the domain moved exactly onto its step: Optuna tolerates less than :data:`TOLERANCE`."""
     stepped = getattr(dimension, "step", None) is not None
     return dimension.at(dimension.unit(value)) if stepped else value
 
 
 def active(search: Sequence[Dimension], params: Mapping[str, Any]) -> tuple[Dimension, ...]:
-    """The dimensions that are searched where their parents have the values of ``params``."""
+    """The dimensions that are searched where the others have the values of ``params``."""
     found: list[Dimension] = []
     known: dict[str, Any] = {}
     for dimension in search:
@@ -209,17 +218,17 @@ def active(search: Sequence[Dimension], params: Mapping[str, Any]) -> tuple[Dime
 
 
 def is_active(dimension: Dimension, point: Mapping[str, Any]) -> bool:
-    """Whether the condition of a dimension holds at a point, which names active dimensions alone."""
+    """Whether a dimension's condition holds at a point, which has values of active dimensions only."""
     return all(parent in point and point[parent] in values for parent, values in dimension.when.items())
 
 
 def condition(dimension: Dimension) -> str:
-    """Where a dimension is searched, in words; empty: everywhere."""
+    """A dimension's condition in words; empty without one."""
     return " and ".join(f"{name} is {' or '.join(map(str, of))}" for name, of in dimension.when.items())
 
 
 def point_at(search: Sequence[Dimension], u: Sequence[float]) -> dict[str, Any]:
-    """The params at a point of the unit cube, a coordinate a dimension; inactive ones are left out."""
+    """The parameters at a point of the unit cube, one coordinate a dimension; without inactive dimensions."""
     point: dict[str, Any] = {}
     for dimension, x in zip(search, u, strict=True):
         if is_active(dimension, point):
@@ -228,10 +237,19 @@ def point_at(search: Sequence[Dimension], u: Sequence[float]) -> dict[str, Any]:
 
 
 def _share(u: float, count: int) -> int:
-    """In which of ``count`` equal shares of [0, 1] a place lies."""
+    """The index, of ``count`` equal shares of [0, 1], of the one that contains ``u``."""
     return min(int(u * count), count - 1)
 
 
-def _exact(value: float) -> Decimal:
-    """A number as it is written, so that .03 and five steps of .01 are .08."""
+def _decimal(value: float) -> Decimal:
+    """A number as it is written: .03 and five steps of .01 are exactly .08."""
     return Decimal(repr(float(value)))
+
+
+def dimension_from_json(plain: dict[str, Any]) -> Dimension:
+    """The dimension with these JSON values and its ``kind``, the name of its class."""
+    kind, lists = plain.pop("kind"), {"when": {key: tuple(values) for key, values in plain["when"].items()}}
+    if kind == Choice.__name__:
+        return Choice(**{**plain, **lists, "values": tuple(plain["values"])})
+    interval = next(each for each in INTERVALS.values() if each.__name__ == kind)
+    return interval(**{**plain, **lists})

@@ -1,9 +1,9 @@
-"""What a sampler is told: the space that it proposes in, and what came of its proposals so far."""
+"""What samplers and schedulers observe: the search space, and the trials with their results so far."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from platform.study.dimensions import Dimension
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 State = Literal["running", "paused", "completed", "failed"]
 Params = Mapping[str, Any]
@@ -11,62 +11,47 @@ Params = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """Where to search, and by what measure."""
+    """The dimensions to search, and what a sampler needs to know besides."""
 
     dimensions: tuple[Dimension, ...]
     reference: tuple[float, ...]
-    """The hypervolume's corner, every objective minimised."""
+    """The hypervolume's reference point, every objective minimised."""
     trials: int
-    """How many are to be proposed in all."""
+    """Number of trials that the study proposes in all."""
     seed: int
     refusal: Callable[[Params], str] = lambda params: ""
-    """Why a point cannot be trained; empty where it can."""
+    """Why a method's Config does not accept parameters; empty where it does."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """A trial's standing after a share of its training."""
+    """A trial's result after a share of its training."""
 
     share: float
     """In (0, 1]."""
     values: tuple[float, ...]
     """Objectives, minimised."""
     violations: tuple[float, ...] = ()
-    """By how much each outcome constraint is broken; kept at 0 or below."""
+    """By how much each outcome constraint is violated; satisfied at 0 or below."""
 
     @property
     def feasible(self) -> bool:
-        """Whether every outcome constraint is kept."""
+        """Whether every outcome constraint is satisfied."""
         return all(violation <= 0 for violation in self.violations)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """A trial as far as it has come."""
+    """A trial with its results so far."""
 
     params: Params
     state: State
     rungs: tuple[Rung, ...] = ()
     """In the order of their shares."""
     memory: Mapping[str, Any] = field(default_factory=dict)
-    """What the sampler noted when it proposed the point."""
+    """What the sampler stored with the proposal."""
 
     @property
     def last(self) -> Rung | None:
         """The newest rung."""
         return self.rungs[-1] if self.rungs else None
-
-
-@dataclass(frozen=True)
-class Point:
-    """A proposal: the active parameters, and what the sampler wants to be reminded of."""
-
-    params: Params
-    memory: Mapping[str, Any] = field(default_factory=dict)
-
-
-class Proposer(Protocol):
-    """A way of searching. The same observations give the same proposal."""
-
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
-        """A point that the space takes, of no fixed trial; None: there are no more."""

@@ -19,7 +19,7 @@ CHUNK = 64
 
 
 @dataclass(frozen=True)
-class Gauge:
+class HypervolumeImprovement:
     """Directions and normal draws with which improvements are measured, the same for all points compared."""
 
     corner: Values
@@ -37,7 +37,7 @@ class Gauge:
         rng: np.random.Generator,
         lines: int = DIRECTIONS,
         samples: int = SAMPLES,
-    ) -> "Gauge":
+    ) -> "HypervolumeImprovement":
         """Directions uniform on the positive sphere around the corner; ``samples`` is a power of two."""
         lengths = np.abs(rng.standard_normal((lines, len(corner))))
         lengths /= np.linalg.norm(lengths, axis=1, keepdims=True)

@@ -24,7 +24,7 @@ class Data:
     violations: Values
 
 
-class Learner:
+class TrialEncoder:
     """Parameters and training shares as inputs, rungs as outputs."""
 
     def __init__(self, space: SearchSpace) -> None:

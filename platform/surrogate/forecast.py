@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from platform.pareto.dominance import Values
 from platform.study.observation import Observation, SearchSpace
 from platform.surrogate import gaussian_process
-from platform.surrogate.encoding import Learner, fitted, predicted
+from platform.surrogate.encoding import TrialEncoder, fitted, predicted
 
 FEWEST = 4
 """Trials that must have completed before anything is forecast: with two the way to the end is guessed, and
@@ -18,7 +18,7 @@ class Forecaster:
 
     def __init__(self, space: SearchSpace, known: Sequence[Observation] = ()) -> None:
         """``known``: trials of an earlier study, that teach as well."""
-        self._learner, self._known = Learner(space), known
+        self._encoder, self._known = TrialEncoder(space), known
         self._fitted: list[gaussian_process.Process] = []
         self._rungs = 0
 
@@ -28,10 +28,10 @@ class Forecaster:
         teachers = [*self._known, *seen.values()]
         if not told or sum(o.state == "completed" for o in teachers) < FEWEST:
             return {}
-        data, rungs = self._learner.data(teachers), sum(len(o.rungs) for o in teachers)
+        data, rungs = self._encoder.data(teachers), sum(len(o.rungs) for o in teachers)
         if rungs > GROWTH * self._rungs:
             self._fitted, self._rungs = fitted(data.inputs, data.objectives), rungs
         pairs = zip(self._fitted, data.objectives.T, strict=True)
         now = [process.conditioned(data.inputs, column) for process, column in pairs]
-        means, _ = predicted(now, self._learner.ends(list(told.values())))
+        means, _ = predicted(now, self._encoder.ends(list(told.values())))
         return {number: mean[None] for number, mean in zip(told, means, strict=True)}

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from platform.storage.jsonl import Entry as Event
-from platform.storage.jsonl import Lines
+from platform.storage.jsonl import JsonLines
+from platform.storage.jsonl import JsonObject as Event
 
 from trainers.files import write_text
 
@@ -18,7 +18,7 @@ class Stretch:
     end: int
 
 
-class Journal(Lines):
+class Journal(JsonLines):
     """``journal.jsonl`` and ``journal.offset`` in ``folder``; one writer, one reader, any threads."""
 
     def __init__(self, folder: Path) -> None:

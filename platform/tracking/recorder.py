@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 log = logging.getLogger(__name__)
 
-Status = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
+RunStatus = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
 
 _CHUNK = 500
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
@@ -78,7 +78,7 @@ class Recorder:
         """A file, read when it is sent: it must still be there then."""
         self._append(number, path=str(path.resolve()), folder=folder)
 
-    def finish(self, number: int, status: Status, tags: Mapping[str, object]) -> None:
+    def finish(self, number: int, status: RunStatus, tags: Mapping[str, object]) -> None:
         """A trial has ended."""
         self._append(number, tags=_texts(tags), status=status)
 
@@ -95,7 +95,7 @@ class Recorder:
             log.warning("the MLflow run of trial %d cannot be looked up: %s", number, reason(error))
             return None
 
-    def close(self, status: Status | None, timeout: float) -> int:
+    def close(self, status: RunStatus | None, timeout: float) -> int:
         """End the study's run and send what is left; returns how many events remain after ``timeout`` s.
 
         Without a status the run stays as it is: something was added to a study that has ended.

@@ -4,10 +4,10 @@ import fcntl
 import logging
 import os
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from platform.storage.layout import require_writable_folder
 from typing import Any
 
 from trainers.errors import InputError
@@ -39,20 +39,25 @@ def prepare(uri: str, experiment: str, artifact_root: Path) -> str:
     an unwritable folder, a server that does not answer in about 5 s.
     """
     set_environment()
+    if require_known(uri) == "sqlite":
+        return _prepare_sqlite(uri, experiment, artifact_root.resolve())
+    with _quick_answers():
+        return _open_experiment(uri, experiment, None)
+
+
+def require_known(uri: str) -> str:
+    """The scheme of a store's URI; raises InputError for one that cannot be opened."""
     scheme = uri.partition(":")[0].lower()
     if scheme == "file":
         raise _refused(uri, "MLflow's file store is switched off since 3.17, use sqlite:///")
-    if scheme == "sqlite":
-        return _prepare_sqlite(uri, experiment, artifact_root.resolve())
-    if scheme in ("http", "https"):
-        with _quick_answers():
-            return _open_experiment(uri, experiment, None)
-    raise _refused(uri, f"unknown scheme {redact(scheme)!r}")
+    if scheme not in ("sqlite", "http", "https"):
+        raise _refused(uri, f"unknown scheme {redact(scheme)!r}")
+    return scheme
 
 
-def given(uri: str, begun: str) -> str | None:
-    """The ``--tracking`` that goes on with ``uri``; None: the study was begun with it, or it is secret."""
-    return uri if uri != begun and redact(uri) == uri else None
+def differing(uri: str, started: str) -> str | None:
+    """The ``--tracking`` to give again; None: the study was started with it, or it holds a secret."""
+    return uri if uri != started and redact(uri) == uri else None
 
 
 def redact(text: str) -> str:
@@ -102,8 +107,7 @@ def _is_sqlite(uri: str, database: Path) -> bool:
 
 def _require_writable(uri: str, folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
+        require_writable_folder(folder)
     except OSError as error:
         raise _refused(uri, f"cannot write in {folder}: {error.strerror}") from error
 

@@ -146,7 +146,7 @@ def missing() -> list[str]:
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """A dimension in Optuna's terms."""
+    """A dimension in Optuna's criteria."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if isinstance(dimension, Int):

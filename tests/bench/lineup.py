@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
-from platform.samplers.gp import Bayesian
-from platform.samplers.optuna_samplers import Evolutionary
-from platform.samplers.suggester import make_proposer
+from platform.samplers.gp import GaussianProcessSampler
+from platform.samplers.optuna_samplers import OptunaSampler
+from platform.samplers.suggester import make_sampler
 from platform.study.observation import SearchSpace
 
 from tests.bench import foreign
@@ -69,10 +69,10 @@ def _whatever_trials(make: foreign.Factory) -> Make:
 
 def chosen(problem: Problem, trials: int) -> str:
     """The contender that ``auto`` is here: where it is one of the others, its runs are theirs."""
-    proposer = make_proposer("auto", SearchSpace(problem.search, problem.reference, trials, 0))
-    if isinstance(proposer, Bayesian):
+    proposer = make_sampler("auto", SearchSpace(problem.search, problem.reference, trials, 0))
+    if isinstance(proposer, GaussianProcessSampler):
         return "ours gp"
-    return f"ours {proposer._kind}" if isinstance(proposer, Evolutionary) else AUTO
+    return f"ours {proposer._kind}" if isinstance(proposer, OptunaSampler) else AUTO
 
 
 @cache

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from platform.samplers.suggester import make_proposer
-from platform.schedulers.asha import Halving, Result
-from platform.study.observation import Observation, Params, Point, Proposer, Rung, SearchSpace, State
+from platform.samplers.suggester import make_sampler
+from platform.schedulers.asha import Halving
+from platform.study.observation import Observation, Params, Point, Rung, Sampler, SearchSpace, State
 from platform.surrogate.forecast import Forecaster
 from typing import Any
 
@@ -40,7 +40,7 @@ class Ours:
     """A proposer, and halving by the rungs themselves or by forecasts of the end of training."""
 
     def __init__(
-        self, problem: Problem, proposer: Proposer, halving: Halving, forecaster: Forecaster | None = None
+        self, problem: Problem, proposer: Sampler, halving: Halving, forecaster: Forecaster | None = None
     ) -> None:
         self.problem = problem
         self.seconds: list[float] = []
@@ -68,10 +68,10 @@ class Ours:
         if step == end:
             known.state = "completed"
             return "go"
-        self._halving.reported(trial, step, Result(values))
+        self._halving.reported(trial, step, RungResult(values))
         self._forecast()
-        if self._halving.goes_on(trial, step):
-            self._halving.went_on(trial, step)
+        if self._halving.continues(trial, step):
+            self._halving.continued(trial, step)
             return "go"
         known.state = "paused"
         return "pause"
@@ -84,7 +84,7 @@ class Ours:
         self._forecast()
         number = self._halving.next(paused)
         if number is not None:
-            self._halving.went_on(number, paused[number])
+            self._halving.continued(number, paused[number])
             self._trials[number].state = "running"
         return number
 
@@ -102,13 +102,13 @@ class Ours:
 
 def sampler(kind: str, problem: Problem, seed: int, trials: int) -> Ours:
     """Every trial is trained to its end."""
-    return Ours(problem, make_proposer(kind, _space(problem, seed, trials)), _halving(problem, trials, ()))
+    return Ours(problem, make_sampler(kind, _space(problem, seed, trials)), _halving(problem, trials, ()))
 
 
 def halved(kind: str, problem: Problem, seed: int, trials: int, forecast: bool = True) -> Ours:
     """With halving; ``kind`` "listed": of the common random configurations."""
     space = _space(problem, seed, trials)
-    proposer = Listed(problem, seed) if kind == "listed" else make_proposer(kind, space)
+    proposer = Listed(problem, seed) if kind == "listed" else make_sampler(kind, space)
     levels = tuple(problem.levels[:-1])
     return Ours(problem, proposer, _halving(problem, trials, levels), Forecaster(space) if forecast else None)
 

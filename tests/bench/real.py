@@ -19,7 +19,7 @@ from platform.storage.jsonl import read_lines
 from platform.storage.ledger import FILE as LEDGER
 from platform.storage.ledger import Trial, apply, of_status
 from platform.storage.saved_study import FILE, load_saved
-from platform.study.criteria import Terms
+from platform.study.criteria import Criteria
 
 import matplotlib
 
@@ -86,7 +86,7 @@ def write_space(space: Path, rule: str, seed: int, trials: int, out: Path) -> Pa
 def curve(folder: Path) -> Run:
     """A study's ledger as the simulator tells its runs, but for the clock: costs are steps of all trials."""
     study, saved = load_saved(folder)
-    terms, trials = Terms.from_plain(saved), dict[int, Trial]()
+    criteria, trials = Criteria.from_plain(saved), dict[int, Trial]()
     found = Run([], [], [], 0.0, 0, [], [])
     for entry, _ in read_lines(folder / LEDGER):
         if entry is not None:
@@ -94,7 +94,7 @@ def curve(folder: Path) -> Run:
             if entry["event"] == "ended":
                 done = candidates(of_status(trials, "completed"))
                 found.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
-                found.volumes.append(terms.front(study.objectives, done).hypervolume)
+                found.volumes.append(criteria.front(study.objectives, done).hypervolume)
     return replace(found, cost=max(found.costs, default=0.0), asked=len(trials))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from platform.pareto.dominance import hypervolume, nondominated
 from platform.pareto.front import reference_point
 from platform.study.dimensions import Dimension, Int, IntLog, Log, Uniform
-from platform.study.study import Objective
+from platform.study.settings import Objective
 from typing import Any
 
 import numpy as np

@@ -145,7 +145,7 @@ def ehvi(problem: Problem, **known: Any) -> TrialScheduler:
 
 
 def domain(dimension: Dimension) -> Any:
-    """A dimension in Syne Tune's terms."""
+    """A dimension in Syne Tune's criteria."""
     match dimension:
         case Choice():
             return config_space.choice(list(dimension.values))

@@ -5,7 +5,7 @@ from pathlib import Path
 from platform.spaces.loader import load_study
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import freeze
-from platform.study.criteria import Terms
+from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any
 
@@ -23,7 +23,7 @@ def report(step: int, fid: float) -> dict[str, Any]:
 
 def test_volume_of_completed_trials_by_steps_of_all(tmp_path: Path, smoke: Study) -> None:
     """What waits adds its steps but no volume, until it goes on to its end."""
-    freeze(tmp_path, smoke, Terms({"fid": 3.0, "ms_ssim": 0.5, "psnr": 10.0}), tracking="")
+    freeze(tmp_path, smoke, Criteria({"fid": 3.0, "ms_ssim": 0.5, "psnr": 10.0}), tracking="")
     ledger = Ledger(tmp_path)
     for number in (0, 1):
         ledger.proposed(number, {})
@@ -31,7 +31,7 @@ def test_volume_of_completed_trials_by_steps_of_all(tmp_path: Path, smoke: Study
     ledger.paused(0)
     ledger.reported(1, report(24, 2.0))
     ledger.ended(1, "completed")
-    ledger.went_on(0, 12)
+    ledger.continued(0, 12)
     ledger.reported(0, report(24, 1.0))
     ledger.ended(0, "completed")
     ledger.close()

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from platform.spaces.loader import load_study
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, IntLog, Log, Uniform
-from platform.study.study import Budget, Cohort, Objective, Resources, Study
+from platform.study.settings import CohortChoice, Objective, Resources
+from platform.study.study import Study
 from typing import Annotated, Any
 
 import numpy as np
@@ -40,7 +42,7 @@ budget: {trials: 4}
 
 @dataclass(frozen=True, kw_only=True)
 class ToyConfig:
-    """Refused where ``edge`` reaches ``limit``, as ASP's thresholds refuse some corners of their box."""
+    """Refused where ``edge`` reaches ``limit``: half of the space is infeasible, as some of ASP's is."""
 
     weight: Annotated[float, Range(0.01, 1000)] = 1.0
     edge: Annotated[float, Range(0, 1)] = 0.2
@@ -71,7 +73,7 @@ TOY = Study(
     ),
     fixed={},
     start=(),
-    cohort=Cohort("phantom", None),
+    cohort=CohortChoice("phantom", None),
     references={},
     resources=Resources(),
     budget=Budget(trials=6),
@@ -89,7 +91,7 @@ def toy() -> MakeStudy:
 
 @pytest.fixture
 def start_points() -> tuple[dict[str, Any], ...]:
-    """Three feasible points, in no order that a sorting could restore."""
+    """Three feasible points, not sorted by any field."""
     rows = [(3.0, 0.4, 7, 200, "batch"), (0.2, 0.1, 1, 4, "none"), (50.0, 0.3, 2, 17, "instance")]
     return tuple(dict(zip(("weight", "edge", "steps", "width", "norm"), row, strict=True)) for row in rows)
 
@@ -111,7 +113,7 @@ MakeTranslator = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
-    """``translator("cut", channels="t1", seed=1)``: an exported one of random weights, the same each time."""
+    """``translator("cut", channels="t1", seed=1)``: the folder of an export with fixed random weights."""
 
     def make(method: str = "unsb", channels: Any = "t1_t2_mean", seed: int = 0) -> Path:
         module, references = find_method(method), ReferenceConfig(channels=channels)
@@ -119,7 +121,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
         torch.manual_seed(0)
         networks = module.Method.translators(config, references)
         tensors = {f"{name}.{k}": v for name, n in networks.items() for k, v in n.state_dict().items()}
-        # So far from their initial values that a latent is seen in the output.
+        # Far enough from the initial values for the latent to change the output.
         tensors = {k: v + 0.1 * torch.randn_like(v) for k, v in tensors.items()}
         facts = {
             "method": method,

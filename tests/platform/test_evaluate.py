@@ -12,8 +12,9 @@ from platform.pareto.front import Candidate, Front
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger, locked
 from platform.storage.saved_study import freeze
-from platform.study.criteria import Terms
-from platform.study.study import Objective, Study
+from platform.study.criteria import Criteria
+from platform.study.settings import Objective
+from platform.study.study import Study
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_two_at_a_time_cannot_open_the_test_split(study: Study, tmp_path: Path) 
     storage = Storage.open(tmp_path)
     folder = storage.study(study.name)
     folder.mkdir(parents=True)
-    freeze(folder, study, Terms({"fid": 10.0, "psnr": 0.0}), tracking=storage.tracking)
+    freeze(folder, study, Criteria({"fid": 10.0, "psnr": 0.0}), tracking=storage.tracking)
     ledger = Ledger(folder)
     ledger.proposed(0, {})
     scores = {"1": {"fid": 1.0, "psnr": 5.0}}

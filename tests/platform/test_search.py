@@ -11,8 +11,9 @@ from platform.spaces.loader import load_study
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import freeze, load_saved
-from platform.study.criteria import Terms
-from platform.study.study import Constraint, Objective, Study
+from platform.study.criteria import Criteria
+from platform.study.settings import Constraint, Objective
+from platform.study.study import Study
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,7 +34,12 @@ def begin(study: Study, root: Path) -> Path:
     folder = Storage.open(root).study(study.name)
     folder.mkdir(parents=True)
     freeze(
-        folder, study, Terms({"fid": 0.1 + 0.2}), tracking="sqlite:////somewhere.db", cohort="a hash", slots=2
+        folder,
+        study,
+        Criteria({"fid": 0.1 + 0.2}),
+        tracking="sqlite:////somewhere.db",
+        cohort="a hash",
+        slots=2,
     )
     return folder
 
@@ -56,10 +62,10 @@ def test_a_study_begins_with_its_terms_in_numbers(smoke: Study, tmp_path: Path) 
     assert search.begin(study, storage, BASELINE, FACTS) == study
     found, saved = load_saved(storage.study("smoke"))
     assert found == study and {key: saved[key] for key in FACTS} == FACTS
-    terms = Terms.from_plain(saved)
-    assert terms.bounds == (Bound("psnr", "min", 20.25), Bound("fid", "max", 1.0))
-    assert terms.reference_point == pytest.approx({"fid": 3.0, "ms_ssim": 0.7, "psnr": 17.25})
-    assert (terms.known, terms.extended_at) == ((), 0)
+    criteria = Criteria.from_plain(saved)
+    assert criteria.bounds == (Bound("psnr", "min", 20.25), Bound("fid", "max", 1.0))
+    assert criteria.reference_point == pytest.approx({"fid": 3.0, "ms_ssim": 0.7, "psnr": 17.25})
+    assert (criteria.known, criteria.extended_at) == ((), 0)
 
 
 @pytest.mark.parametrize(
@@ -75,16 +81,16 @@ def test_what_the_cohort_cannot_measure_is_refused_before_anything_is_frozen(
 ) -> None:
     study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),)} | changes)
     with pytest.raises(InputError) as refused:
-        cost_estimate.require_measurable(study, cohort_of(pairs=0), split, study.judged)
+        cost_estimate.require_measurable(study, cohort_of(pairs=0), split, study.metrics)
     assert f"{told} {named} subjects" in str(refused.value)
     assert "allowed: fid, kid, piqe, rad_fid, seconds" in str(refused.value)
-    cost_estimate.require_measurable(study, cohort_of(pairs=3), split, study.judged)
+    cost_estimate.require_measurable(study, cohort_of(pairs=3), split, study.metrics)
     cost_estimate.require_measurable(study, cohort_of(pairs=0), split, {"fid": "objectives"})
     alone = replace(smoke, objectives=(Objective("psnr_t1", "maximize"),), references={"channels": "t2"})
     with pytest.raises(
         InputError, match="objectives: psnr_t1 is of a contrast that references: channels: t2"
     ):
-        cost_estimate.require_measurable(alone, cohort_of(pairs=3), split, alone.judged)
+        cost_estimate.require_measurable(alone, cohort_of(pairs=3), split, alone.metrics)
 
 
 def test_bounds_that_exclude_each_other_on_the_cohort_are_refused_before_anything_is_frozen(

@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from platform.orchestration import orchestrator as module
-from platform.orchestration.orchestrator import Conductor
+from platform.execution.trial_source import TrialPaths
+from platform.orchestration import listeners
+from platform.orchestration.listeners import SamplePictures, StudyRecorder
+from platform.orchestration.orchestrator import Orchestrator
+from platform.orchestration.progress import Progress
 from platform.samplers import suggester
-from platform.samplers.suggester import Sampler
+from platform.samplers.suggester import Suggester
 from platform.storage.layout import Storage
 from platform.storage.ledger import FILE, Ledger, Trial, read_trials
-from platform.study.criteria import Terms
+from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any
 
@@ -51,7 +54,7 @@ class AtOnce:
 def proposals_at_once(patch: pytest.MonkeyPatch) -> None:
     """No threads in samplers, no pictures of what was never trained."""
     patch.setattr(suggester, "ThreadPoolExecutor", AtOnce)
-    patch.setattr(module, "draw_samples", draw)
+    patch.setattr(listeners, "draw_samples", draw)
 
 
 def draw(trial: Trial, path: Path) -> Path:
@@ -92,7 +95,7 @@ class World:
 
     study: Study
     storage: Storage
-    terms: Terms = field(default_factory=lambda: Terms(REFERENCE))
+    criteria: Criteria = field(default_factory=lambda: Criteria(REFERENCE))
     slots: int = 2
     rungs: tuple[int, ...] = (12, 24)
     """Of every trial, beside the milestones that it is given."""
@@ -114,19 +117,22 @@ class World:
         """The ledger, line by line."""
         return [json.loads(line) for line in (self.folder / FILE).read_text().splitlines()]
 
-    def open(self) -> Conductor:
+    def open(self) -> Orchestrator:
         """A new driver."""
         ledger = Ledger(self.folder)
         try:
-            return self.conductor(ledger)
+            return self.orchestrator(ledger)
         except Killed:
             ledger.close()
             raise
 
-    def conductor(self, ledger: Ledger) -> Conductor:
+    def orchestrator(self, ledger: Ledger) -> Orchestrator:
+        """A new driver on a ledger."""
         recorder: Any = self.recorder
-        paths = Path("c"), Path("r")
-        return Conductor(self.study, self.storage, *paths, self.terms, recorder, ledger, self.slots)
+        progress = Progress(self.study, self.criteria, ledger)
+        followers = StudyRecorder(recorder, progress), SamplePictures(self.folder / "samples", recorder)
+        paths = TrialPaths(self.folder, Path("c"), Path("r"))
+        return Orchestrator(progress, paths, followers, self.slots)
 
     def report(self, number: int, step: int, config: Any) -> Report:
         scores, steps = self.scores(step, self.rungs[-1], config), self.rungs[-1]
@@ -145,37 +151,37 @@ class World:
                 self.published[number] = self.report(number, step, task.config)
                 yield self.published[number]
 
-    def drive(self, conductor: Conductor, order: random.Random | None = None) -> None:
+    def drive(self, orchestrator: Orchestrator, order: random.Random | None = None) -> None:
         """Run the study to its end, or to the driver's; trials report in turn, or in a random ``order``."""
         running: dict[int, Iterator[Report | None]] = {}
         try:
             while True:
-                while len(running) < self.slots and (found := conductor.next()):
+                while len(running) < self.slots and (found := orchestrator.next()):
                     assert found[0] not in running, "handed out twice at once"
                     running[found[0]] = self.work(*found)
-                assert conductor.running == running.keys()
-                over = conductor.over  # Tune asks whenever it is given nothing
+                assert orchestrator.running == running.keys()
+                over = orchestrator.over  # Tune asks whenever it is given nothing
                 if not running:
-                    assert over and conductor.next() is None
+                    assert over and orchestrator.next() is None
                     return
                 for number in [order.choice(list(running))] if order else list(running):
-                    if not self.advance(conductor, number, next(running[number])):
+                    if not self.advance(orchestrator, number, next(running[number])):
                         del running[number]
         finally:
-            conductor.ledger.close()
+            orchestrator.ledger.close()
 
     @staticmethod
-    def advance(conductor: Conductor, number: int, report: Report | None) -> bool:
+    def advance(orchestrator: Orchestrator, number: int, report: Report | None) -> bool:
         """Tell a report, or a death; whether the trial trains on."""
         if report is None:
-            conductor.ended(number, "failed", "its worker died 4 times")
+            orchestrator.ended(number, "failed", "its worker died 4 times")
             return False
-        return conductor.reported(number, report)
+        return orchestrator.reported(number, report)
 
     def outcome(self) -> dict[int, Any]:
         """What a study comes to, whenever it was told."""
         return {
-            n: (trial.params, trial.status, sorted(trial.reports), trial.passed)
+            n: (trial.params, trial.status, sorted(trial.reports), trial.continued_past)
             for n, trial in sorted(read_trials(self.folder).items())
         }
 
@@ -185,8 +191,8 @@ class Death:
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.left = -1
-        names = ("proposed", "started", "reported", "paused", "went_on", "ended")
-        for owner, name in [(Sampler, "take"), *((Ledger, name) for name in names)]:
+        names = ("proposed", "started", "reported", "paused", "continued", "ended")
+        for owner, name in [(Suggester, "take"), *((Ledger, name) for name in names)]:
             patch.setattr(owner, name, self._around(getattr(owner, name)))
         for name in ("trial", "metrics", "finish", "study_metrics"):
             patch.setattr(Recorder, name, self._around(self._recording(name)), raising=False)
@@ -232,4 +238,4 @@ def extended(world: World, **more: Any) -> World:
     """The same world, its study with another budget, extended now."""
     done = sum(trial.status == "completed" for trial in read_trials(world.folder).values())
     study = replace(world.study, budget=replace(world.study.budget, **more))
-    return replace(world, study=study, terms=replace(world.terms, extended_at=done))
+    return replace(world, study=study, criteria=replace(world.criteria, extended_at=done))

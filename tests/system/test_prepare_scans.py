@@ -6,7 +6,7 @@ from platform import prepare, search
 from platform.cohorts import build
 from platform.execution import tuner
 from platform.spaces.loader import load_study
-from platform.study.study import Cohort as CohortChoice
+from platform.study.settings import CohortChoice
 from typing import Any
 
 import pytest

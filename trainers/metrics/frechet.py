@@ -74,7 +74,7 @@ def resampled(
     distance: Callable[[Tensor], float],
     draws: Tensor,
 ) -> tuple[float, Tensor]:
-    """The distance of features [N, D], and its values [R] on ``draws`` [R, S] of subjects with all their rows.
+    """The distance of features [N, D], and its values [R] on ``draws`` [R, S] of whole subjects.
 
     ``subjects`` are rows (start, stop). A subject drawn twice raises both distances (fewer distinct rows,
     pairs of a row with its own copy), so the values are shifted to average to the distance. They remain too

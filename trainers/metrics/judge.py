@@ -7,7 +7,7 @@ then over subjects.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ class Judge:
         if not self.paired:
             return found
         truth = self.unit(self.truth)
-        for name, measure in (("psnr", paired.psnr), ("ms_ssim", self._similarity)):
+        for name, measure in self._fidelity.items():
             values = {
                 c: by_subject(measure(x, truth[c]), self.subjects).per_subject for c, x in images.items()
             }
@@ -164,8 +164,13 @@ class Judge:
         rows, frozen = output[self.balanced], self.references
         return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
 
-    def _similarity(self, x: Tensor, y: Tensor) -> Tensor:
-        return paired.ms_ssim(x, y, self.scales)
+    @property
+    def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
+        """Each score of ``names.FIDELITY``: outputs and 3 T slices [N, H, W] in [0, 1] to values [N]."""
+        return {
+            "psnr": paired.psnr,
+            "ms_ssim": partial(paired.ms_ssim, scales=self.scales),
+        }
 
     def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""

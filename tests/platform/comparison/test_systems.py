@@ -1,9 +1,9 @@
-"""What is compared on which terms: systems found, budgets read, differences refused."""
+"""What is compared on which criteria: systems found, budgets read, differences refused."""
 
 from pathlib import Path
 from platform.comparison import systems
 from platform.comparison.published_table import LABELS
-from platform.comparison.systems import Budget, Entrant, common_budget, find_entrants, require_common, terms
+from platform.comparison.systems import Budget, System, common_budget, criteria, find_entrants, require_common
 from platform.orchestration.cost_estimate import Machine
 
 import pytest
@@ -14,7 +14,7 @@ HERE = Machine(2, 0)
 SPACE = "extends: {}/base/phantom.yaml\nmethod: unsb\nsearch: {{tau_m: {{uniform: [0.05, 0.2]}}}}\n"
 
 
-def entrants(*names: str, profile: str | None = "smoke", source: str | None = None) -> list[Entrant]:
+def entrants(*names: str, profile: str | None = "smoke", source: str | None = None) -> list[System]:
     return find_entrants(names, profile, source, HERE, None)
 
 
@@ -108,5 +108,5 @@ def test_the_budget_defaults_to_the_spaces_own_steps(own: Path) -> None:
 
 def test_terms_do_not_depend_on_which_systems_take_part() -> None:
     budget = Budget(steps=4)
-    assert terms(entrants("cut"), budget) == terms(entrants("unsb", "cyclegan"), budget)
-    assert terms(entrants("cut"), budget) != terms(entrants("cut", profile="laptop"), budget)
+    assert criteria(entrants("cut"), budget) == criteria(entrants("unsb", "cyclegan"), budget)
+    assert criteria(entrants("cut"), budget) != criteria(entrants("cut", profile="laptop"), budget)

@@ -9,8 +9,9 @@ from platform.confirmation.ranking import plain
 from platform.confirmation.seed_report import markdown
 from platform.pareto.front import Bound
 from platform.pareto.selection import saved_front
-from platform.study.criteria import Terms
-from platform.study.study import Constraint, Study
+from platform.study.criteria import Criteria
+from platform.study.settings import Constraint
+from platform.study.study import Study
 
 import pytest
 
@@ -54,8 +55,8 @@ def test_tables_say_what_is_broken() -> None:
 def test_nothing_that_breaks_a_constraint_is_promoted(smoke: Study, tmp_path: Path) -> None:
     study = replace(smoke, objectives=OBJECTIVES)
     folder = begin(study, tmp_path, "completed", "completed")
-    terms = Terms(CORNER, (Bound("psnr", "max", 5.5),))
-    judged = saved_front(folder, study, terms.plain())
+    criteria = Criteria(CORNER, (Bound("psnr", "max", 5.5),))
+    judged = saved_front(folder, study, criteria.plain())
     best = promote.pick("best-psnr", judged, folder)
     assert (best.trial, best.values["psnr"]) == (0, 5.0), "trial 1 has 6, more than is allowed"
     with pytest.raises(InputError, match=r"'best-ms_ssim', but ms_ssim was not measured; allowed: of fid"):
@@ -73,7 +74,7 @@ def test_a_study_without_a_front_cannot_be_confirmed_evaluated_or_promoted(
     study = replace(smoke, objectives=OBJECTIVES, constraints=(Constraint("psnr", "min", 30.0),))
     folder = begin(study, tmp_path, "completed")
     saved = json.loads((folder / "study.json").read_text())
-    saved["bounds"] = Terms(CORNER, (Bound("psnr", "min", 30.0),)).plain()["bounds"]
+    saved["bounds"] = Criteria(CORNER, (Bound("psnr", "min", 30.0),)).plain()["bounds"]
     (folder / "study.json").write_text(json.dumps(saved))
     for command in (confirm, evaluate, promote):
         with pytest.raises(InputError, match=r"no completed trial of 'smoke' keeps .*psnr >= 30\); allowed"):

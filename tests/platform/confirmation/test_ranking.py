@@ -16,8 +16,9 @@ from platform.reporting.panels import Point
 from platform.stats.ranks import Score
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
-from platform.study.criteria import Terms
-from platform.study.study import Objective, Study
+from platform.study.criteria import Criteria
+from platform.study.settings import Objective
+from platform.study.study import Study
 from typing import Annotated, Any
 
 import numpy as np
@@ -303,7 +304,7 @@ def begin(study: Study, root: Path, *statuses: str) -> Path:
         "study": study.to_json(),
         "tracking": "sqlite:////nowhere.db",
         "cohort": "c",
-        **Terms(CORNER).plain(),
+        **Criteria(CORNER).plain(),
     }
     (folder / "study.json").write_text(json.dumps(kept))
     for number, status in enumerate(statuses):
@@ -335,14 +336,14 @@ def test_a_study_without_a_completed_trial_cannot_be_confirmed(smoke: Study, tmp
 def test_only_completed_trials_are_candidates(smoke: Study, tmp_path: Path) -> None:
     study = replace(smoke, objectives=OBJECTIVES)
     folder = begin(study, tmp_path, "diverged", "completed", "completed")
-    found = saved_front(folder, study, Terms(CORNER).plain())
+    found = saved_front(folder, study, Criteria(CORNER).plain())
     assert {(c.trial, c.steps) for c in found.candidates} == {(1, 1), (1, 2), (2, 1), (2, 2)}
 
 
 def test_promote_takes_the_first_of_the_confirmed_ranking(smoke: Study, tmp_path: Path) -> None:
     study = replace(smoke, objectives=OBJECTIVES)
     folder = begin(study, tmp_path, "completed", "completed")
-    judged = saved_front(folder, study, Terms(CORNER).plain())
+    judged = saved_front(folder, study, Criteria(CORNER).plain())
     with pytest.raises(InputError, match=r"'smoke' was never confirmed; allowed: it after"):
         promote.pick("confirmed", judged, folder)
     path = folder / promote.CONFIRMED

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 from platform.comparison.systems import find_entrants
-from platform.execution.fixed_trials import Entry, Roster, RosterView
+from platform.execution.fixed_trials import Entry, FixedTrials, RosterView
 from platform.orchestration.cost_estimate import Machine
 from platform.storage.ledger import Ledger
 from typing import Any
@@ -25,7 +25,7 @@ class Recorder:
         return lambda *arguments: self.told.append((name, *arguments))
 
 
-Open = Callable[..., Roster]
+Open = Callable[..., FixedTrials]
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def open_roster(tmp_path: Path) -> Any:
     """Opens the roster of the systems as a new process would."""
     ledgers: list[Ledger] = []
 
-    def start(*systems: str, seeds: int = 1, steps: int = 4) -> Roster:
+    def start(*systems: str, seeds: int = 1, steps: int = 4) -> FixedTrials:
         for ledger in ledgers:
             ledger.close()
         ledgers[:] = [Ledger(tmp_path)]
         found = find_entrants(systems, "smoke", None, Machine(2, 0), None)
         entries = [Entry(e, seed, e.config(seed, steps)) for seed in range(seeds) for e in found]
         recorder: Any = Recorder()
-        return Roster(entries, tmp_path, Path("c"), Path("r"), recorder, ledgers[0])
+        return FixedTrials(entries, tmp_path, Path("c"), Path("r"), recorder, ledgers[0])
 
     yield start
     for ledger in ledgers:
@@ -51,7 +51,7 @@ def report(step: int = 4, **scores: float) -> Report:
     return Report(step, 4, {1: SCORES[1] | scores}, {"D": 0.5}, 2.0, f"/c/{step}", 1.5)
 
 
-def drain(roster: Roster) -> list[int]:
+def drain(roster: FixedTrials) -> list[int]:
     numbers = []
     while (found := roster.next()) is not None:
         numbers.append(found[0])

@@ -1,8 +1,8 @@
 """Tune's scheduler: it does what the source says, and Tune may pickle it."""
 
 import pickle
-from platform.execution.tune_adapters import Proposals
-from platform.execution.tune_scheduler import RungScheduler
+from platform.execution.tune_adapters import TuneSearcher
+from platform.execution.tune_scheduler import TuneScheduler
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 
 
 class Heard:
-    """Proposals' place: answers by a trial's name, and remembers."""
+    """TuneSearcher' place: answers by a trial's name, and remembers."""
 
     def __init__(self, *going_on: str) -> None:
         self.going_on = going_on
@@ -29,14 +29,14 @@ def test_a_trial_goes_on_where_the_source_lets_it(name: str, decision: str) -> N
     heard: Any = Heard("good")
     result = {"report": "{}", "done": False}
     trial = SimpleNamespace(trial_id=name)
-    assert RungScheduler(heard).on_trial_result(None, trial, result) == decision
+    assert TuneScheduler(heard).on_trial_result(None, trial, result) == decision
     assert heard.told == [(name, result)]
 
 
 def test_nobody_is_ever_paused_in_tune() -> None:
     """Tune's own pauses would count against the trials that may run at a time."""
     heard: Any = Heard("good")
-    scheduler = RungScheduler(heard)
+    scheduler = TuneScheduler(heard)
     decisions = {
         scheduler.on_trial_result(None, SimpleNamespace(trial_id=name), {}) for name in ("good", "poor")
     }
@@ -45,7 +45,7 @@ def test_nobody_is_ever_paused_in_tune() -> None:
 
 def test_a_pickle_of_it_holds_no_source() -> None:
     source: Any = SimpleNamespace(secret="postgresql://me:hunter2@host", thread=lambda: None)
-    scheduler = RungScheduler(Proposals(source))
+    scheduler = TuneScheduler(TuneSearcher(source))
     copied = pickle.dumps(scheduler)
     assert b"hunter2" not in copied
     assert pickle.loads(copied)._proposals is None and scheduler._proposals is not None

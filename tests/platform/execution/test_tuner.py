@@ -8,11 +8,13 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from platform.execution import tuner
-from platform.execution.tune_adapters import Proposals
+from platform.execution.tune_adapters import TuneSearcher
 from platform.storage.layout import Storage
 from platform.storage.ledger import read_trials
+from platform.study.budget import Budget
 from platform.study.dimensions import Log, Uniform
-from platform.study.study import Budget, Resources, Scheduler, Study
+from platform.study.settings import Resources, Scheduler
+from platform.study.study import Study
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,7 +36,7 @@ from trainers.report import Report
 REPORT = Report(5, 10, {1: {"fid": 2.0}, 2: {"fid": 1.0}}, {"gan": 0.5}, 1.5, "/c/5")
 
 
-class Conductor:
+class Orchestrator:
     """Hands out one task and remembers what it is told."""
 
     def __init__(self, study: Study, folder: Path) -> None:
@@ -55,8 +57,8 @@ class Conductor:
 
 
 @pytest.fixture
-def conductor(smoke: Study, tmp_path: Path) -> Any:
-    return Conductor(smoke, tmp_path)
+def orchestrator(smoke: Study, tmp_path: Path) -> Any:
+    return Orchestrator(smoke, tmp_path)
 
 
 @pytest.fixture
@@ -82,9 +84,9 @@ def test_ray_does_not_keep_our_signal_handler(
     assert signal.getsignal(signal.SIGTERM) is handler
 
 
-def test_a_suggestion_is_the_task_with_its_share(conductor: Any) -> None:
-    task = conductor.tasks[0][1]
-    searcher = Proposals(conductor)
+def test_a_suggestion_is_the_task_with_its_share(orchestrator: Any) -> None:
+    task = orchestrator.tasks[0][1]
+    searcher = TuneSearcher(orchestrator)
     suggestion = searcher.suggest("tune-1")
     assert isinstance(suggestion, dict)
     assert trial.decode(suggestion["task"]) == task
@@ -94,20 +96,20 @@ def test_a_suggestion_is_the_task_with_its_share(conductor: Any) -> None:
         "cpus": 1,
     }
     assert searcher.suggest("tune-2") == Searcher.FINISHED
-    conductor.over = False  # what runs may let a paused trial go on
+    orchestrator.over = False  # what runs may let a paused trial go on
     assert searcher.suggest("tune-2") is None
 
 
-def test_results_reach_the_source_under_its_own_number(conductor: Any) -> None:
-    searcher = Proposals(conductor)
+def test_results_reach_the_source_under_its_own_number(orchestrator: Any) -> None:
+    searcher = TuneSearcher(orchestrator)
     searcher.suggest("tune-1")
     heard = {"report": json.dumps(asdict(REPORT)), "done": False}
     assert searcher.hear("tune-1", heard)
-    conductor.goes_on = False
+    orchestrator.goes_on = False
     assert not searcher.hear("tune-1", heard)
     assert not searcher.hear("tune-1", {"done": True}), "Tune's own word of an end"
     searcher.on_trial_complete("tune-1", {"diverged": "loss is nan", "done": True})
-    assert conductor.told == [
+    assert orchestrator.told == [
         ("reported", 7, REPORT),
         ("reported", 7, REPORT),
         ("ended", 7, "diverged", "loss is nan"),
@@ -115,23 +117,26 @@ def test_results_reach_the_source_under_its_own_number(conductor: Any) -> None:
     ]
 
 
-def test_a_dead_worker_is_told_with_the_last_line_of_its_traceback(conductor: Any) -> None:
+def test_a_dead_worker_is_told_with_the_last_line_of_its_traceback(orchestrator: Any) -> None:
     for name, content in (("tune-1", "Traceback\n  ...\nMemoryError: 3 GB\n"), ("tune-2", None)):
-        conductor.tasks, conductor.told = [(7, Conductor(conductor.study, conductor.folder).tasks[0][1])], []
-        searcher = Proposals(conductor)
+        orchestrator.tasks, orchestrator.told = (
+            [(7, Orchestrator(orchestrator.study, orchestrator.folder).tasks[0][1])],
+            [],
+        )
+        searcher = TuneSearcher(orchestrator)
         searcher.suggest(name)
         if content:
-            (conductor.folder / "tune" / f"trial_{name}_x").mkdir(parents=True)
-            (conductor.folder / "tune" / f"trial_{name}_x" / "error.txt").write_text(content)
+            (orchestrator.folder / "tune" / f"trial_{name}_x").mkdir(parents=True)
+            (orchestrator.folder / "tune" / f"trial_{name}_x" / "error.txt").write_text(content)
         searcher.on_trial_complete(name, error=True)
-        ((_, number, status, reason),) = conductor.told
+        ((_, number, status, reason),) = orchestrator.told
         assert (number, status) == (7, "failed")
         assert reason.startswith("MemoryError: 3 GB (" if content else "its worker died 4 times")
 
 
-def test_what_tune_pickles_holds_no_source(conductor: Any) -> None:
-    conductor.secret = lambda: "postgresql://me:hunter2@host"  # cannot be pickled, must not be tried
-    searcher = Proposals(conductor)
+def test_what_tune_pickles_holds_no_source(orchestrator: Any) -> None:
+    orchestrator.secret = lambda: "postgresql://me:hunter2@host"  # cannot be pickled, must not be tried
+    searcher = TuneSearcher(orchestrator)
     searcher.suggest("tune-1")
     assert b"hunter2" not in pickle.dumps(searcher)
 
@@ -162,13 +167,13 @@ class FakeTuner:
     ],
 )
 def test_a_wrong_input_comes_plain_and_a_bug_keeps_its_traceback(
-    conductor: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
+    orchestrator: Any, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
 ) -> None:
     monkeypatch.setattr(FakeTuner, "error", error, raising=False)
     monkeypatch.setattr(tuner.tune, "Tuner", FakeTuner)
     monkeypatch.setattr(tuner.ray, "cluster_resources", lambda: {"CPU": 2.0})
     with pytest.raises(raised) as told:
-        tuner.run(conductor, [])
+        tuner.run(orchestrator, [])
     assert (told.value is error) == (raised is InputError)
 
 
@@ -236,12 +241,12 @@ def test_a_pause_and_a_resumption_through_tune(
         budget=Budget(trials=10),
     )
     world = World(study, Storage.open(tmp_path))
-    conductor = world.open()
-    tuner.run(conductor, [])
-    conductor.ledger.close()
+    orchestrator = world.open()
+    tuner.run(orchestrator, [])
+    orchestrator.ledger.close()
     trials = read_trials(world.folder)
     assert len(trials) == 10 and {t.status for t in trials.values()} == {"completed", "paused"}
-    assert conductor.over and not conductor.running
+    assert orchestrator.over and not orchestrator.running
     reported = [(e["trial"], e["report"]["step"]) for e in world.entries if e["event"] == "reported"]
     repeated = {pair for pair in reported if reported.count(pair) == 2}
     assert repeated, "no paused trial went on"

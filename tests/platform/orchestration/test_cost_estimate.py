@@ -11,8 +11,10 @@ from platform.orchestration.cost_estimate import (
     concurrency,
     estimated_seconds,
 )
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice
-from platform.study.study import Budget, Resources, Study
+from platform.study.settings import Resources
+from platform.study.study import Study
 from typing import Any
 
 import pytest
@@ -118,18 +120,6 @@ def test_a_real_study_costs_in_proportion_to_its_batch(smoke: Study) -> None:
     larger = estimated_seconds(replace(smoke, fixed=smoke.fixed | {"batch_size": 8}), machine)
     assert 0 < once < 60
     assert 2 < larger / once < 6  # four times; the counted steps differ at random
-
-
-def test_trials_crop_as_their_teacher_did(smoke: Study) -> None:
-    cost_estimate.require_same_crop(smoke)
-    with pytest.raises(InputError, match="crop: 64 is not allowed; allowed: 32, the references' crop"):
-        cost_estimate.require_same_crop(replace(smoke, fixed=smoke.fixed | {"crop": 64}))
-    without = {key: value for key, value in smoke.fixed.items() if key != "crop"}
-    with pytest.raises(InputError, match="crop: 128 is not allowed; allowed: 32"):
-        cost_estimate.require_same_crop(replace(smoke, fixed=without))
-    searched = (*smoke.search, Choice("crop", (32, 64)))
-    with pytest.raises(InputError, match="crop: 32, 64 is not allowed; allowed: 32, the references' crop"):
-        cost_estimate.require_same_crop(replace(smoke, fixed=without, search=searched))
 
 
 def test_this_machine_has_cores() -> None:

@@ -2,7 +2,7 @@
 
 from platform.orchestration.foretold import foretold
 from platform.storage.ledger import Trial
-from platform.study.study import Objective
+from platform.study.settings import Objective
 from typing import Any
 
 FID, PSNR = Objective("fid", "minimize"), Objective("psnr", "maximize")

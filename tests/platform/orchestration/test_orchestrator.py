@@ -12,8 +12,9 @@ from platform.orchestration.report import closing_lines
 from platform.pareto.front import Front, candidates
 from platform.storage.layout import Storage
 from platform.storage.ledger import Trial, read_trials
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice
-from platform.study.study import Budget, Study
+from platform.study.study import Study
 from typing import Any
 
 import pytest
@@ -51,23 +52,23 @@ def require_whole(world: World) -> None:
 
 
 def test_trials_are_proposed_until_the_budget(world: World) -> None:
-    conductor = world.open()
-    world.drive(conductor)
-    assert conductor.over and conductor.next() is None and not conductor.running
-    assert conductor.handed_out == 3 and 0 < conductor.driver_seconds < 60
-    assert sorted(world.handed_out) == sorted(conductor.ledger.trials)
+    orchestrator = world.open()
+    world.drive(orchestrator)
+    assert orchestrator.over and orchestrator.next() is None and not orchestrator.running
+    assert orchestrator.handed_out == 3 and 0 < orchestrator.driver_seconds < 60
+    assert sorted(world.handed_out) == sorted(orchestrator.ledger.trials)
     require_whole(world)
 
 
 def test_a_task_is_the_proposal_with_what_the_study_fixes(world: World) -> None:
-    conductor = world.open()
-    found = conductor.next()
+    orchestrator = world.open()
+    found = orchestrator.next()
     assert found is not None
     number, task = found
-    assert task.config == world.study.point(conductor.ledger.trials[number].params)
+    assert task.config == world.study.point(orchestrator.ledger.trials[number].params)
     assert (task.method, task.cohort, task.references) == ("toy", Path("c"), Path("r"))
     assert task.folder == world.folder / "trials" / f"{number:05d}"
-    assert conductor.running == {number}
+    assert orchestrator.running == {number}
 
 
 def test_a_death_at_every_step(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,11 +120,11 @@ def test_a_trial_whose_last_report_was_heard_needs_no_worker_to_end(world: World
 
 
 def test_a_score_that_is_not_finite_ends_the_trial_and_not_the_study(world: World) -> None:
-    conductor = world.open()
-    number, _ = conductor.next() or pytest.fail("nothing was proposed")
-    assert conductor.reported(number, report(number, 5, 1.0))
-    assert not conductor.reported(number, report(number, STEPS, fid=float("nan")))
-    assert not conductor.reported(number, report(number, STEPS, 1.0))
+    orchestrator = world.open()
+    number, _ = orchestrator.next() or pytest.fail("nothing was proposed")
+    assert orchestrator.reported(number, report(number, 5, 1.0))
+    assert not orchestrator.reported(number, report(number, STEPS, fid=float("nan")))
+    assert not orchestrator.reported(number, report(number, STEPS, 1.0))
     trial = read_trials(world.folder)[number]
     assert (trial.status, trial.reason) == (
         "diverged",
@@ -131,47 +132,47 @@ def test_a_score_that_is_not_finite_ends_the_trial_and_not_the_study(world: Worl
     )
     assert list(trial.reports) == [5]
     assert [call[:2] for call in world.recorder.of("finish")] == [(number, "FAILED")]
-    assert conductor.front().members == [] and conductor.running == set()
+    assert orchestrator.front().members == [] and orchestrator.running == set()
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_bad_end_is_told_once_with_its_reason(world: World, status: Any) -> None:
-    conductor = world.open()
-    number, _ = conductor.next() or pytest.fail("nothing was proposed")
-    conductor.reported(number, report(number, 5, 1.0))
+    orchestrator = world.open()
+    number, _ = orchestrator.next() or pytest.fail("nothing was proposed")
+    orchestrator.reported(number, report(number, 5, 1.0))
     for _ in range(2):
-        conductor.ended(number, status, "out of memory")
-    conductor.ended(number, "failed", "something else")
+        orchestrator.ended(number, status, "out of memory")
+    orchestrator.ended(number, "failed", "something else")
     trial = read_trials(world.folder)[number]
     assert (trial.status, trial.reason) == (status, "out of memory")
     ((told, outcome, tags),) = world.recorder.of("finish")
     assert (told, outcome, tags["reason"], tags["status"]) == (number, "FAILED", "out of memory", status)
     assert tags["checkpoint"] == f"/checkpoints/{number}/5"
-    assert len(conductor.hypervolumes()) == 0
+    assert len(orchestrator.hypervolumes()) == 0
 
 
 def test_the_hypervolume_grows_with_each_completed_trial(world: World) -> None:
-    conductor = world.open()
+    orchestrator = world.open()
     order = []
     for fid in (8.0, 2.0, 5.0):
-        number, _ = conductor.next() or pytest.fail("nothing was proposed")
+        number, _ = orchestrator.next() or pytest.fail("nothing was proposed")
         order.append(number)
-        conductor.reported(number, report(number, STEPS, fid=fid))
+        orchestrator.reported(number, report(number, STEPS, fid=fid))
     # the better of 0.9 x (10 - fid) at one step; at two steps 0.45 x the same
-    assert conductor.hypervolumes() == pytest.approx([0.9 * 2, 0.9 * 8, 0.9 * 8])
+    assert orchestrator.hypervolumes() == pytest.approx([0.9 * 2, 0.9 * 8, 0.9 * 8])
     told = [(values["hypervolume"], step) for values, step in world.recorder.of("study_metrics")]
-    assert told == [(pytest.approx(v), step) for step, v in enumerate(conductor.hypervolumes(), 1)]
-    assert [c.trial for c in conductor.front().members] == [order[1]]
+    assert told == [(pytest.approx(v), step) for step, v in enumerate(orchestrator.hypervolumes(), 1)]
+    assert [c.trial for c in orchestrator.front().members] == [order[1]]
 
 
 def test_a_space_that_is_used_up_ends_the_study_and_that_is_said(world: World) -> None:
     """Two points are fewer than the budget's three trials."""
     world.study = replace(world.study, search=(Choice("norm", ("none", "batch")),), sampler="tpe")
-    conductor = world.open()
-    world.drive(conductor)
-    assert conductor.exhausted and len(conductor.ledger.trials) == 2
+    orchestrator = world.open()
+    world.drive(orchestrator)
+    assert orchestrator.exhausted and len(orchestrator.ledger.trials) == 2
     told = "every point of the space is known: the study ends after 2 of 3 trials"
-    assert told in closing_lines(conductor, None, world.folder).splitlines()
+    assert told in closing_lines(orchestrator, None, world.folder).splitlines()
 
 
 def test_metrics_are_flat_with_the_most_steps_under_plain_names() -> None:
@@ -185,12 +186,12 @@ def test_metrics_are_flat_with_the_most_steps_under_plain_names() -> None:
 
 
 def test_every_completed_trial_gets_its_picture_once(world: World) -> None:
-    conductor = world.open()
-    world.drive(conductor)
-    conductor.close()
+    orchestrator = world.open()
+    world.drive(orchestrator)
+    orchestrator.close()
     paths = [path for _, path in world.recorder.of("artifact")]
     assert sorted(path.name for path in paths) == [
-        f"trial-{n:05d}.png" for n in sorted(conductor.ledger.trials)
+        f"trial-{n:05d}.png" for n in sorted(orchestrator.ledger.trials)
     ]
     paths[0].unlink()  # as if its driver had died before drawing it
     again = world.open()
@@ -205,9 +206,9 @@ def test_a_picture_that_cannot_be_drawn_costs_a_warning(
         raise OSError("no such checkpoint")
 
     monkeypatch.setattr(module, "draw_samples", fail)
-    conductor = world.open()
+    orchestrator = world.open()
     with caplog.at_level(logging.WARNING):
-        world.drive(conductor)
-        conductor.close()
+        world.drive(orchestrator)
+        orchestrator.close()
     assert caplog.text.count("its samples cannot be drawn: no such checkpoint") >= 3
     require_whole(world)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from platform.cli import console
 from platform.orchestration import summary
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, Uniform
-from platform.study.study import Budget, Constraint, Scheduler, Study
+from platform.study.settings import Constraint, Scheduler
+from platform.study.study import Study
 from typing import Any
 
 import pytest

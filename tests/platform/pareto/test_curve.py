@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from platform.pareto.curve import Curve
 from platform.pareto.front import Candidate, Front, candidates
 from platform.storage.ledger import Trial
-from platform.study.study import Objective
+from platform.study.settings import Objective
 
 import numpy as np
 import pytest

@@ -3,8 +3,8 @@
 from platform.pareto.front import Bound, candidates_at
 from platform.pareto.observations import Judged, observation, result, rung
 from platform.storage.ledger import Status, Trial
-from platform.study.criteria import Terms
-from platform.study.study import Objective
+from platform.study.criteria import Criteria
+from platform.study.settings import Objective
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ REFERENCE = {"fid": 10.0, "ms_ssim": 0.0}
 
 
 def judged(*bounds: Bound) -> Judged:
-    return lambda found: Terms(REFERENCE, bounds).front(OBJECTIVES, found)
+    return lambda found: Criteria(REFERENCE, bounds).front(OBJECTIVES, found)
 
 
 def report(step: int, *rows: tuple[float, float]) -> dict[str, Any]:

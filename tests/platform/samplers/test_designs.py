@@ -34,7 +34,7 @@ def space(dimensions: tuple[Dimension, ...], seed: int = 0, **changes: Any) -> S
 
 
 def drawn(design: Sobol | Random | Grid, count: int) -> list[Params]:
-    """Proposals, each seen as running before the next."""
+    """TuneSearcher, each seen as running before the next."""
     seen: list[Observation] = []
     while len(seen) < count and (point := design.propose(seen)):
         seen.append(Observation(point.params, "running"))

@@ -1,13 +1,13 @@
-"""Learner and Bayesian search: inputs, proposals by the rules, early rungs, constraints, failures, gain."""
+"""TrialEncoder and GaussianProcessSampler search: inputs, proposals by the rules, early rungs, constraints, failures, gain."""
 
 from collections.abc import Callable, Sequence
 from platform.pareto.dominance import hypervolume
 from platform.samplers.designs import Sobol
-from platform.samplers.gp import Bayesian, Model, mutated
+from platform.samplers.gp import GaussianProcessSampler, Model, mutated
 from platform.study.dimensions import Choice, Dimension, Int, Log, Uniform, active
-from platform.study.observation import Observation, Params, Proposer, Rung, SearchSpace, State
+from platform.study.observation import Observation, Params, Rung, Sampler, SearchSpace, State
 from platform.surrogate import acquisition, gaussian_process
-from platform.surrogate.encoding import BEYOND, LARGEST, Learner, capped, drawn, fitted, predicted
+from platform.surrogate.encoding import BEYOND, LARGEST, TrialEncoder, capped, drawn, fitted, predicted
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def completed(params: Params, function: Function = bowls) -> Observation:
     return Observation(params, "completed", (Rung(1.0, function(params)),))
 
 
-def search(proposer: Proposer, count: int, function: Function) -> list[Observation]:
+def search(proposer: Sampler, count: int, function: Function) -> list[Observation]:
     """One at a time, every trial trained to its end."""
     seen: list[Observation] = []
     while len(seen) < count:
@@ -71,7 +71,7 @@ def front_distance(seen: Sequence[Observation]) -> np.ndarray[tuple[int], np.dty
 
 
 def test_inputs_are_share_one_hot_choices_and_unit_values_inactive_ones_in_the_middle() -> None:
-    learner = Learner(space(MIXED))
+    learner = TrialEncoder(space(MIXED))
     rows = learner.inputs(
         [
             ({"method": "unsb", "rate": 1e-4, "layers": 8, "tau": 0.15}, 1.0),
@@ -97,7 +97,7 @@ def test_data_are_all_rungs_and_a_failure_at_its_worst() -> None:
         Observation({"x": 0.3, "y": 0.4}, "failed"),
         Observation({"x": 0.5, "y": 0.6}, "running"),
     ]
-    data = Learner(space()).data(seen)
+    data = TrialEncoder(space()).data(seen)
     np.testing.assert_allclose(data.inputs[:, 1:], [[0.1, 0.2], [0.1, 0.2], [0.3, 0.4]])
     np.testing.assert_allclose(data.objectives, [[0.5, far], [0.2, 0.4], [1.0, far]])
     np.testing.assert_allclose(data.violations, [[-1.0], [2.0], [2.0]])
@@ -124,7 +124,7 @@ def test_where_nothing_is_better_than_the_corner_the_better_half_still_differs()
         Observation({"x": 0.1, "y": 0.1 * i}, "paused", (Rung(0.1, (v, 0.5)),)) for i, v in enumerate(values)
     ]
     ways = np.array([0.5, 0.0, 24.0, 1.0, 44.0])
-    found = Learner(space()).data(seen).objectives[:, 0]
+    found = TrialEncoder(space()).data(seen).objectives[:, 0]
     np.testing.assert_allclose(found, 2 + 2 * ways / (1 + ways / BEYOND))
 
 
@@ -134,7 +134,7 @@ def test_a_search_that_begins_beyond_the_corner_comes_within() -> None:
 
     counts = [
         sum(max(o.last.values) < 1 for o in search(kind(space(seed=seed)), 40, hidden) if o.last)
-        for kind in (Sobol, Bayesian)
+        for kind in (Sobol, GaussianProcessSampler)
         for seed in range(3)
     ]
     assert sum(counts[3:]) > 5 * max(1, sum(counts[:3])), counts
@@ -143,7 +143,7 @@ def test_a_search_that_begins_beyond_the_corner_comes_within() -> None:
 def test_only_the_newest_rungs_are_learned_from() -> None:
     rungs = tuple(Rung((k + 1) / 300, (0.5, k / 1000)) for k in range(300))
     seen = [Observation({"x": 0.1 * i, "y": 0.5}, "completed", rungs) for i in range(3)]
-    data = Learner(space()).data(seen)
+    data = TrialEncoder(space()).data(seen)
     assert data.inputs.shape == (LARGEST, 3)
     assert set(np.round(data.inputs[:, 1], 6)) == {0.0, 0.1, 0.2}
     assert data.inputs[:, 0].tolist().count(1.0) == 3, "ends of training, the oldest trial's too"
@@ -157,7 +157,7 @@ def test_one_bound_broken_by_far_does_not_drown_the_others() -> None:
         broken = 0.5 - params["x"] if params["x"] + params["y"] > 0.3 else 1e4
         seen.append(Observation(params, "completed", (Rung(1.0, bowls(params), (broken,)),)))
     assert max(o.rungs[0].violations[0] for o in seen) == 1e4
-    learner = Learner(space())
+    learner = TrialEncoder(space())
     data = learner.data(seen)
     new = [params for params in random_points(300, seed=1) if abs(params["x"] - 0.5) > 0.02]
     inputs = learner.inputs([(params, 1.0) for params in new])
@@ -169,7 +169,7 @@ def test_one_bound_broken_by_far_does_not_drown_the_others() -> None:
 def test_a_bound_that_all_break_by_far_is_approached(scale: float) -> None:
     """Kept near one point alone; elsewhere broken by up to twenty times its size."""
     seen: list[Observation] = []
-    proposer = Bayesian(space())
+    proposer = GaussianProcessSampler(space())
     while len(seen) < 24:
         point = proposer.propose(seen)
         assert point is not None
@@ -199,7 +199,7 @@ def test_where_feasibility_is_all_but_excluded_the_less_unlikely_point_is_worth_
         gaussian_process.condition(inputs, outputs[:, 0], kernel, 0.0, 1.0)
         for outputs in (inputs, 500 - 400 * inputs)
     )
-    gauge = acquisition.Gauge.draw(np.zeros(1), np.ones(1), np.random.default_rng(0))
+    gauge = acquisition.HypervolumeImprovement.draw(np.zeros(1), np.ones(1), np.random.default_rng(0))
     spots = np.array([[0.2], [0.5], [0.8]])
     worth = Model([good], [far], gauge).worth(spots, np.zeros(acquisition.DIRECTIONS))
     assert np.all(np.exp(worth) == 0) and worth[0] < worth[1] < worth[2]
@@ -207,7 +207,7 @@ def test_where_feasibility_is_all_but_excluded_the_less_unlikely_point_is_worth_
 
 @pytest.mark.parametrize("seed", range(2))
 def test_proposals_are_of_the_space_and_reach_its_best_branch(seed: int) -> None:
-    seen = search(Bayesian(space(MIXED, seed)), 36, mixed)
+    seen = search(GaussianProcessSampler(space(MIXED, seed)), 36, mixed)
     for o in seen:
         dimensions = active(MIXED, o.params)
         assert list(o.params) == [dimension.name for dimension in dimensions]
@@ -219,7 +219,7 @@ def test_proposals_are_of_the_space_and_reach_its_best_branch(seed: int) -> None
 def test_what_the_space_refuses_is_never_proposed(share: float) -> None:
     """Also where it takes a twentieth of the cube, far from the unconstrained front."""
     taken = space(refusal=lambda p: "" if p["x"] > 1 - share else "no")
-    seen = search(Bayesian(taken), 30, bowls)
+    seen = search(GaussianProcessSampler(taken), 30, bowls)
     assert all(o.params["x"] > 1 - share for o in seen)
     assert np.median(np.abs(plane(seen)[-10:, 1] - 0.6)) < 0.1
 
@@ -227,15 +227,18 @@ def test_what_the_space_refuses_is_never_proposed(share: float) -> None:
 def test_a_space_that_takes_nothing_has_no_proposal() -> None:
     seen = [completed(params) for params in random_points(12)]
     refused = space(refusal=lambda p: "no")
-    assert Bayesian(refused).propose([]) is None and Bayesian(refused).propose(seen) is None
+    assert (
+        GaussianProcessSampler(refused).propose([]) is None
+        and GaussianProcessSampler(refused).propose(seen) is None
+    )
 
 
 def test_the_same_observations_give_the_same_proposal() -> None:
-    seen = search(Bayesian(space()), 20, bowls)
+    seen = search(GaussianProcessSampler(space()), 20, bowls)
     for count in (0, 9, 10, 18, 19):
-        again = Bayesian(space()).propose(seen[:count])
+        again = GaussianProcessSampler(space()).propose(seen[:count])
         assert again is not None and again.params == seen[count].params
-        other = Bayesian(space(seed=1)).propose(seen[:count])
+        other = GaussianProcessSampler(space(seed=1)).propose(seen[:count])
         assert other is not None and other.params != again.params
 
 
@@ -243,7 +246,7 @@ def test_the_same_observations_give_the_same_proposal() -> None:
 def test_points_under_way_and_known_ones_are_avoided(state: State) -> None:
     """16 at once, no two alike, not all of one place: the front is .3 long, even points' median is .09."""
     seen = [completed(params) for params in random_points(15)]
-    proposer = Bayesian(space())
+    proposer = GaussianProcessSampler(space())
     for _ in range(16):
         point = proposer.propose(seen)
         assert point is not None
@@ -262,7 +265,7 @@ def test_a_discrete_space_is_not_proposed_twice_while_a_trial_runs() -> None:
         return 0.1 * abs(params["x"] - 3) + 0.05 * abs(params["y"] - 2), 0.1 * abs(params["y"] - 2) + 0.1
 
     seen = [completed({"x": x, "y": y}, value) for x in (0, 2, 4, 5) for y in (0, 1, 4)]
-    proposer = Bayesian(space(grid))
+    proposer = GaussianProcessSampler(space(grid))
     for _ in range(8):
         point = proposer.propose(seen)
         assert point is not None
@@ -274,7 +277,7 @@ def test_a_discrete_space_is_not_proposed_twice_while_a_trial_runs() -> None:
 def test_early_rungs_teach_before_anything_is_completed(state: State) -> None:
     """A tenth of the training tells everything; the values of the end were never seen."""
     seen: list[Observation] = []
-    proposer = Bayesian(space())
+    proposer = GaussianProcessSampler(space())
     while len(seen) < 30:
         point = proposer.propose(seen)
         assert point is not None
@@ -290,17 +293,17 @@ def test_where_everything_waits_or_has_failed_there_is_a_proposal() -> None:
         Observation(params, state, (Rung(0.1, bowls(params), (0.1,)),))
         for params, state in zip(random_points(15), states, strict=True)
     ]
-    point = Bayesian(space()).propose(seen)
+    point = GaussianProcessSampler(space()).propose(seen)
     assert point is not None and all(0 <= value <= 1 for value in point.params.values())
     failed = [Observation(params, "failed") for params in random_points(15)]
-    first = Bayesian(space()).propose(failed)
+    first = GaussianProcessSampler(space()).propose(failed)
     assert first is not None and first == Sobol(space()).propose(failed)
 
 
 def test_outcome_constraints_are_kept() -> None:
     """Wanted is x >= 0.35: it takes half of the front away."""
     seen: list[Observation] = []
-    proposer = Bayesian(space())
+    proposer = GaussianProcessSampler(space())
     while len(seen) < 36:
         point = proposer.propose(seen)
         assert point is not None
@@ -309,14 +312,14 @@ def test_outcome_constraints_are_kept() -> None:
     late = seen[14:]
     assert np.mean([o.last.feasible for o in late if o.last]) > 0.75
     assert np.median(front_distance(late)) < 0.06
-    free = search(Bayesian(space()), 36, bowls)
+    free = search(GaussianProcessSampler(space()), 36, bowls)
     assert np.mean(plane(free)[14:, 0] >= 0.35) < 0.65
 
 
 def test_failures_are_kept_away_from() -> None:
     """Everything with y > 0.5 fails, the whole front among it."""
     shares = []
-    for kind in (Sobol, Bayesian):
+    for kind in (Sobol, GaussianProcessSampler):
         seen: list[Observation] = []
         while len(seen) < 36:
             point = kind(space()).propose(seen)
@@ -337,7 +340,7 @@ def test_it_beats_sobol_clearly_on_a_smooth_problem_in_40_trials() -> None:
         return float(values[0] ** 2 + off), float((values[0] - 1) ** 2 + off)
 
     volumes = []
-    for kind in (Sobol, Bayesian):
+    for kind in (Sobol, GaussianProcessSampler):
         for seed in range(2):
             seen = search(kind(space(cube, seed)), 40, smooth)
             volumes.append(hypervolume(np.array([o.last.values for o in seen if o.last]), (1.0, 1.0)))

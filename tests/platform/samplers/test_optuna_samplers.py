@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from platform.pareto.dominance import hypervolume
-from platform.samplers.optuna_samplers import POPULATION, Evolutionary, distribution
+from platform.samplers.optuna_samplers import POPULATION, OptunaSampler, distribution
 from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log, Uniform, active
 from platform.study.observation import Observation, Params, Point, Rung, SearchSpace, State
 from typing import Any
@@ -39,7 +39,7 @@ def observed(point: Point, values: Sequence[float], state: State = "completed", 
     return Observation(point.params, state, (Rung(1.0, tuple(values), **rung),), point.memory)
 
 
-def search(sampler: Evolutionary, count: int) -> list[Observation]:
+def search(sampler: OptunaSampler, count: int) -> list[Observation]:
     seen: list[Observation] = []
     for _ in range(count):
         point = sampler.propose(seen)
@@ -51,7 +51,7 @@ def search(sampler: Evolutionary, count: int) -> list[Observation]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_proposals_hold_exactly_the_active_parameters_each_in_its_domain(kind: str) -> None:
     seen: list[Observation] = []
-    sampler = Evolutionary(space(DIMENSIONS), kind)
+    sampler = OptunaSampler(space(DIMENSIONS), kind)
     for index in range(45):
         point = sampler.propose(seen)
         assert point is not None
@@ -69,7 +69,7 @@ def test_proposals_hold_exactly_the_active_parameters_each_in_its_domain(kind: s
 def test_refused_corners_are_never_proposed(kind: str) -> None:
     """All but a twentieth of the plane, and the objectives' best points with it."""
     refused = space(refusal=lambda p: "" if p["x"] < 0.25 and p["y"] > 0.8 else "no")
-    for observation in search(Evolutionary(refused, kind), 30):
+    for observation in search(OptunaSampler(refused, kind), 30):
         assert observation.params["x"] < 0.25 and observation.params["y"] > 0.8
 
 
@@ -77,25 +77,25 @@ def test_refused_corners_are_never_proposed(kind: str) -> None:
 def test_where_one_point_in_a_thousand_is_taken_the_search_goes_on(kind: str) -> None:
     """What the sampler itself does not find, quasi-random points do."""
     rare = space(refusal=lambda p: "" if p["x"] < 0.02 and p["y"] > 0.95 else "no")
-    points = [observation.params for observation in search(Evolutionary(rare, kind), 8)]
+    points = [observation.params for observation in search(OptunaSampler(rare, kind), 8)]
     assert all(p["x"] < 0.02 and p["y"] > 0.95 for p in points)
     assert len({p["x"] for p in points}) == 8
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_space_that_takes_nothing_has_no_proposal(kind: str) -> None:
-    assert Evolutionary(space(refusal=lambda p: "no"), kind).propose([]) is None
+    assert OptunaSampler(space(refusal=lambda p: "no"), kind).propose([]) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_observations_give_the_same_proposal(kind: str) -> None:
-    seen = search(Evolutionary(space(), kind), 40)
+    seen = search(OptunaSampler(space(), kind), 40)
     for count in (0, 5, 25, 40):
-        pair = [Evolutionary(space(), kind).propose(seen[:count]) for _ in range(2)]
+        pair = [OptunaSampler(space(), kind).propose(seen[:count]) for _ in range(2)]
         assert pair[0] is not None and pair[0] == pair[1]
         if count < 40:  # and so does a search that was not interrupted
             assert pair[0].params == seen[count].params
-        assert Evolutionary(space(seed=1), kind).propose(seen[:count]) != pair[0]
+        assert OptunaSampler(space(seed=1), kind).propose(seen[:count]) != pair[0]
 
 
 HYPERCUBE = tuple(Uniform(f"x{i}", 0.0, 1.0) for i in range(6))
@@ -129,7 +129,7 @@ def test_it_finds_more_than_random_points_do_and_what_a_lasting_study_finds(kind
     for seed in range(2):
         values: list[tuple[float, ...]] = []
         seen: list[Observation] = []
-        sampler = Evolutionary(space(HYPERCUBE, seed=seed), kind)
+        sampler = OptunaSampler(space(HYPERCUBE, seed=seed), kind)
         for _ in range(80):
             point = sampler.propose(seen)
             assert point is not None
@@ -144,7 +144,7 @@ def test_it_finds_more_than_random_points_do_and_what_a_lasting_study_finds(kind
 
 
 def frozen(o: Observation, kind: str = "tpe") -> optuna.trial.FrozenTrial:
-    return Evolutionary(space(), kind)._frozen(o)
+    return OptunaSampler(space(), kind)._frozen(o)
 
 
 def test_optuna_is_told_states_and_values_of_complete_trials_alone() -> None:
@@ -181,7 +181,7 @@ def test_constraints_steer_proposals(kind: str) -> None:
         found = 0.0
         for seed in range(3):
             seen: list[Observation] = []
-            sampler = Evolutionary(space(seed=seed), kind)
+            sampler = OptunaSampler(space(seed=seed), kind)
             for _ in range(50):
                 point = sampler.propose(seen)
                 assert point is not None
@@ -194,7 +194,7 @@ def test_constraints_steer_proposals(kind: str) -> None:
 
 def test_nsgas_generations_survive_the_rebuild() -> None:
     """By the numbers Optuna notes with each trial; a study that lives on from first to last has the same."""
-    seen = search(Evolutionary(space(), "nsga3"), 4 * POPULATION)
+    seen = search(OptunaSampler(space(), "nsga3"), 4 * POPULATION)
     study = optuna.create_study(
         directions=["minimize"] * 2,
         sampler=optuna.samplers.NSGAIIISampler(seed=0, population_size=POPULATION),
@@ -210,7 +210,7 @@ def test_nsgas_generations_survive_the_rebuild() -> None:
 def test_nsgas_children_have_their_parents_values() -> None:
     """Crossover keeps coordinates near the parents': the front's, after some generations of selection."""
     for seed in range(3):
-        seen = search(Evolutionary(space(seed=seed), "nsga3"), 6 * POPULATION)
+        seen = search(OptunaSampler(space(seed=seed), "nsga3"), 6 * POPULATION)
         spread = [np.abs([o.params["y"] - 0.3 for o in part]).mean() for part in (seen[:16], seen[-16:])]
         assert spread[1] < 0.5 * spread[0]
 
@@ -218,15 +218,15 @@ def test_nsgas_children_have_their_parents_values() -> None:
 def test_start_points_are_of_nsgas_first_generation() -> None:
     """They have no memory; as good ones they are to become parents."""
     seen = [observed(Point({"x": k / 15, "y": 0.3}), objectives({"x": k / 15, "y": 0.3})) for k in range(16)]
-    point = Evolutionary(space(), "nsga3").propose(seen)
+    point = OptunaSampler(space(), "nsga3").propose(seen)
     assert point is not None and point.memory["NSGAIIISampler:generation"] == 1
-    offspring = [Evolutionary(space(seed=seed), "nsga3").propose(seen) for seed in range(20)]
+    offspring = [OptunaSampler(space(seed=seed), "nsga3").propose(seen) for seed in range(20)]
     assert np.mean([abs(p.params["y"] - 0.3) < 1e-9 for p in offspring if p]) > 0.4
 
 
 def test_memory_is_plain_json() -> None:
     for kind in KINDS:
-        for o in search(Evolutionary(space(), kind), 20):
+        for o in search(OptunaSampler(space(), kind), 20):
             assert all(isinstance(key, str) and isinstance(value, int) for key, value in o.memory.items())
 
 
@@ -235,12 +235,12 @@ def test_tpe_keeps_away_from_paused_and_running_trials(state: State) -> None:
     """From where it would have gone: fewer of its proposals come near, once others wait or run there."""
 
     def near(told: Sequence[Observation]) -> int:
-        points = [Evolutionary(space(seed=seed), "tpe").propose(told) for seed in range(100, 140)]
+        points = [OptunaSampler(space(seed=seed), "tpe").propose(told) for seed in range(100, 140)]
         cubes = np.array([list(point.params.values()) for point in points if point])
         return int((np.linalg.norm(cubes[:, None] - there[None], axis=2).min(1) < 0.03).sum())
 
-    seen = search(Evolutionary(space(), "tpe"), 30)
-    wanted = [Evolutionary(space(seed=seed), "tpe").propose(seen) for seed in range(30)]
+    seen = search(OptunaSampler(space(), "tpe"), 30)
+    wanted = [OptunaSampler(space(seed=seed), "tpe").propose(seen) for seed in range(30)]
     taken = [Observation(point.params, state) for point in wanted if point]
     there = np.array([list(o.params.values()) for o in taken])
     before, after = near(seen), near([*seen, *taken])

@@ -1,20 +1,21 @@
-"""Proposals: start points, infeasible corners, what is known; made ahead in a thread, anew after results."""
+"""TuneSearcher: start points, infeasible corners, what is known; made ahead in a thread, anew after results."""
 
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from platform.orchestration.orchestrator import Conductor
+from platform.orchestration.orchestrator import Orchestrator
 from platform.samplers import suggester
 from platform.samplers.designs import Grid, Random, Sobol
-from platform.samplers.gp import Bayesian
-from platform.samplers.optuna_samplers import Evolutionary
-from platform.samplers.suggester import MANY_TRIALS, Sampler, make_proposer, refusal, results
+from platform.samplers.gp import GaussianProcessSampler
+from platform.samplers.optuna_samplers import OptunaSampler
+from platform.samplers.suggester import MANY_TRIALS, Sampler, make_sampler, refusal, results
 from platform.spaces.sections import SAMPLERS
 from platform.storage.layout import Storage
+from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, Uniform
-from platform.study.observation import Observation, Point, Proposer, Rung, SearchSpace
-from platform.study.study import Budget, Study
+from platform.study.observation import Observation, Point, Rung, Sampler, SearchSpace
+from platform.study.study import Study
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def conflict(point: Point) -> Observation:
 
 
 def proposed(found: Sampler, count: int) -> list[Point]:
-    """Proposals, each with its result before the next."""
+    """TuneSearcher, each with its result before the next."""
     seen: dict[int, Observation] = {}
     points = []
     for number in range(count):
@@ -203,36 +204,36 @@ def test_a_grid_does_not_try_again_what_is_known(toy: MakeStudy) -> None:
 @pytest.mark.parametrize(
     ("kind", "trials", "numeric", "expected"),
     [
-        ("auto", MANY_TRIALS, 2, Bayesian),
-        ("auto", MANY_TRIALS + 1, 2, Evolutionary),
-        ("auto", 100, 0, Evolutionary),
-        ("auto", 100, 1, Bayesian),
-        ("tpe", 10, 2, Evolutionary),
-        ("nsga3", 10, 2, Evolutionary),
-        ("gp", 1000, 0, Bayesian),
+        ("auto", MANY_TRIALS, 2, GaussianProcessSampler),
+        ("auto", MANY_TRIALS + 1, 2, OptunaSampler),
+        ("auto", 100, 0, OptunaSampler),
+        ("auto", 100, 1, GaussianProcessSampler),
+        ("tpe", 10, 2, OptunaSampler),
+        ("nsga3", 10, 2, OptunaSampler),
+        ("gp", 1000, 0, GaussianProcessSampler),
         ("random", 10, 2, Random),
         ("sobol", 10, 2, Sobol),
         ("grid", 10, 0, Grid),
     ],
 )
 def test_auto_is_gp_for_few_mostly_numeric_trials(
-    kind: str, trials: int, numeric: int, expected: type[Proposer]
+    kind: str, trials: int, numeric: int, expected: type[Sampler]
 ) -> None:
     numbers = tuple(Uniform(f"x{i}", 0.0, 1.0) for i in range(numeric))
     space = SearchSpace((*numbers, Choice("c", (1, 2))), (1.0, 1.0), trials, 0)
-    assert type(make_proposer(kind, space)) is expected
+    assert type(make_sampler(kind, space)) is expected
 
 
 def test_every_sampler_of_a_space_can_be_made() -> None:
     space = SearchSpace((Choice("c", (1, 2)), Choice("d", (1, 2))), (1.0, 1.0), 10, 0)
-    assert all(make_proposer(kind, space).propose([]) is not None for kind in SAMPLERS)
+    assert all(make_sampler(kind, space).propose([]) is not None for kind in SAMPLERS)
 
 
 def test_known_trials_count_among_those_that_a_process_can_learn_from(toy: MakeStudy) -> None:
     study = toy(sampler="auto", budget=Budget(trials=MANY_TRIALS - 5))
     assert Sampler(study, REFERENCE, known(5)).space.trials == MANY_TRIALS
-    assert isinstance(Sampler(study, REFERENCE, known(5))._proposer, Bayesian)
-    assert isinstance(Sampler(study, REFERENCE, known(6))._proposer, Evolutionary)
+    assert isinstance(Sampler(study, REFERENCE, known(5))._proposer, GaussianProcessSampler)
+    assert isinstance(Sampler(study, REFERENCE, known(6))._proposer, OptunaSampler)
 
 
 def test_one_seed_gives_one_sequence(toy: MakeStudy) -> None:
@@ -275,13 +276,13 @@ class Slow:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Slow]:
     found = Slow()
-    monkeypatch.setattr(suggester, "make_proposer", lambda kind, space: found)
+    monkeypatch.setattr(suggester, "make_sampler", lambda kind, space: found)
     yield found
     found.let.set()
 
 
 @pytest.fixture
-def conductor(slow: Slow, toy: MakeStudy, start_points: Points, tmp_path: Path) -> Iterator[Conductor]:
+def orchestrator(slow: Slow, toy: MakeStudy, start_points: Points, tmp_path: Path) -> Iterator[Orchestrator]:
     """Of a study whose first two trials are start points, and begun."""
     world = World(toy(start=start_points[:2], budget=Budget(trials=9)), Storage.open(tmp_path))
     found = world.open()
@@ -292,20 +293,20 @@ def conductor(slow: Slow, toy: MakeStudy, start_points: Points, tmp_path: Path) 
     found.ledger.close()
 
 
-def asked(conductor: Conductor) -> Any:
-    """What the conductor hands out, asked as often as Tune would."""
+def asked(orchestrator: Orchestrator) -> Any:
+    """What the orchestrator hands out, asked as often as Tune would."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        if found := conductor.next():
+        if found := orchestrator.next():
             return found
         time.sleep(0.001)
     return pytest.fail("nothing was handed out")
 
 
-def told(conductor: Conductor, number: int, step: int) -> float:
+def told(orchestrator: Orchestrator, number: int, step: int) -> float:
     """Report a rung; returns the seconds that it took."""
     started = time.monotonic()
-    conductor.reported(number, World.report(WORLD, number, step, None))
+    orchestrator.reported(number, World.report(WORLD, number, step, None))
     return time.monotonic() - started
 
 
@@ -322,56 +323,56 @@ class _Scores:
 WORLD: Any = _Scores()
 
 
-def test_a_slow_proposal_keeps_nobody_waiting(conductor: Conductor, slow: Slow) -> None:
+def test_a_slow_proposal_keeps_nobody_waiting(orchestrator: Orchestrator, slow: Slow) -> None:
     started = time.monotonic()
-    assert conductor.next() is None and conductor.next() is None
-    assert not conductor.over
-    assert told(conductor, 0, 5) < 5 and told(conductor, 0, 10) < 5
-    assert conductor.ledger.trials[0].status == "completed"
-    assert conductor.next() is None and time.monotonic() - started < 10
+    assert orchestrator.next() is None and orchestrator.next() is None
+    assert not orchestrator.over
+    assert told(orchestrator, 0, 5) < 5 and told(orchestrator, 0, 10) < 5
+    assert orchestrator.ledger.trials[0].status == "completed"
+    assert orchestrator.next() is None and time.monotonic() - started < 10
     slow.let.set()
-    assert asked(conductor)[0] == 2
+    assert asked(orchestrator)[0] == 2
 
 
-def test_where_nothing_runs_a_proposal_is_waited_for(conductor: Conductor, slow: Slow) -> None:
+def test_where_nothing_runs_a_proposal_is_waited_for(orchestrator: Orchestrator, slow: Slow) -> None:
     for number in (0, 1):
-        told(conductor, number, 10)
+        told(orchestrator, number, 10)
     threading.Timer(0.3, slow.let.set).start()
     started = time.monotonic()
-    found = conductor.next()
+    found = orchestrator.next()
     assert found is not None and found[0] == 2 and time.monotonic() - started > 0.1
 
 
-def test_the_next_proposal_is_begun_when_one_is_taken(conductor: Conductor, slow: Slow) -> None:
+def test_the_next_proposal_is_begun_when_one_is_taken(orchestrator: Orchestrator, slow: Slow) -> None:
     deadline = time.monotonic() + 20
     while not slow.told and time.monotonic() < deadline:  # nobody has asked for it yet
         time.sleep(0.001)
     assert [[o.state for o in seen] for seen in slow.told] == [["running", "running"]]
 
 
-def test_a_quick_proposal_is_made_anew_after_results_but_once(conductor: Conductor, slow: Slow) -> None:
+def test_a_quick_proposal_is_made_anew_after_results_but_once(orchestrator: Orchestrator, slow: Slow) -> None:
     slow.let.set()
-    conductor.sampler.begin({}).result()
+    orchestrator.sampler.begin({}).result()
     assert len(slow.told) == 1
-    told(conductor, 0, 5)
-    seen = conductor.triage.observations(conductor.ledger.trials)
-    conductor.sampler.ready(seen)
-    conductor.sampler.begin(seen).result()
+    told(orchestrator, 0, 5)
+    seen = orchestrator.early_stopping.observations(orchestrator.ledger.trials)
+    orchestrator.sampler.ready(seen)
+    orchestrator.sampler.begin(seen).result()
     assert [[len(o.rungs) for o in one] for one in slow.told] == [[0, 0], [1, 0]]
-    told(conductor, 1, 5)  # results may come faster than proposals
-    assert conductor.next() is not None
-    point = conductor.ledger.trials[2].params
+    told(orchestrator, 1, 5)  # results may come faster than proposals
+    assert orchestrator.next() is not None
+    point = orchestrator.ledger.trials[2].params
     assert point["weight"] == 3.0 and len(slow.told) <= 3
 
 
 def test_a_slow_proposal_is_taken_although_results_have_come(
-    conductor: Conductor, slow: Slow, monkeypatch: pytest.MonkeyPatch
+    orchestrator: Orchestrator, slow: Slow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suggester, "PROMPT", 0.0)
     slow.let.set()
-    conductor.sampler.begin({}).result()
-    told(conductor, 0, 5)
-    found = conductor.next()
+    orchestrator.sampler.begin({}).result()
+    told(orchestrator, 0, 5)
+    found = orchestrator.next()
     assert found is not None and [o.state for o in slow.told[0]] == ["running", "running"]
     assert all(not o.rungs for o in slow.told[0])
 
@@ -393,8 +394,8 @@ def test_nothing_is_proposed_beyond_the_last_trial(
 ) -> None:
     slow.let.set()
     study = toy(start=start_points[:2], budget=Budget(trials=3))
-    conductor = World(study, Storage.open(tmp_path)).open()
+    orchestrator = World(study, Storage.open(tmp_path)).open()
     for _ in range(3):
-        asked(conductor)
-    conductor.close()
-    assert len(slow.told) == 1 and conductor.next() is None
+        asked(orchestrator)
+    orchestrator.close()
+    assert len(slow.told) == 1 and orchestrator.next() is None

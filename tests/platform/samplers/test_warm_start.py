@@ -13,10 +13,11 @@ from platform.spaces.loader import load_study
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import freeze, load_saved
-from platform.study.criteria import Terms
+from platform.study.criteria import Criteria
 from platform.study.dimensions import Choice, Int, Log, Uniform
 from platform.study.observation import Observation
-from platform.study.study import Constraint, Objective, Study
+from platform.study.settings import Constraint, Objective
+from platform.study.study import Study
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def earlier(smoke: Study, tmp_path: Path) -> Earlier:
         study = replace(smoke, name="first", **changes)
         folder = Storage.open(tmp_path / "runs").study("first")
         ledger = Ledger(folder)
-        freeze(folder, study, Terms(REFERENCE), tracking="sqlite:////db", cohort=COHORT, slots=1)
+        freeze(folder, study, Criteria(REFERENCE), tracking="sqlite:////db", cohort=COHORT, slots=1)
         for number, (params, row) in enumerate(zip(PARAMS, scores, strict=True)):
             ledger.proposed(number, {k: v for k, v in params.items() if k not in study.fixed})
             named = dict(zip(("fid", "ms_ssim", "psnr"), row, strict=False))
@@ -178,7 +179,7 @@ def test_a_study_without_finished_trials_teaches_nothing(earlier: Earlier, smoke
 
 def test_only_what_keeps_its_bounds_is_on_the_earlier_front(earlier: Earlier, smoke: Study) -> None:
     folder = earlier()
-    saved = Terms(REFERENCE, (Bound("ms_ssim", "min", 0.7),))
+    saved = Criteria(REFERENCE, (Bound("ms_ssim", "min", 0.7),))
     (folder / "study.json").unlink()
     freeze(folder, replace(smoke, name="first"), saved, tracking="", cohort=COHORT, slots=1)
     assert list(warm_start.read(folder, smoke, "another hash").points) == [PARAMS[1]]
@@ -205,23 +206,23 @@ def test_a_point_that_is_known_is_not_tried_first(earlier: Earlier, smoke: Study
 BASELINE = {"fid": 2.0, "ms_ssim": 0.8, "psnr": 20.0}
 
 
-def begun(study: Study, root: Path, cohort: str) -> tuple[Study, Terms, str]:
-    """The study as it begins, its terms, and what was printed."""
+def begun(study: Study, root: Path, cohort: str) -> tuple[Study, Criteria, str]:
+    """The study as it begins, its criteria, and what was printed."""
     storage = Storage.open(root)
     facts = {"tracking": "sqlite:////db", "cohort": cohort, "slots": 1}
     storage.study("second").mkdir(parents=True)
     with console.capture() as printed:
         search.begin(replace(study, name="second", warm="first"), storage, BASELINE, facts)
     found, saved = load_saved(storage.study("second"))
-    return found, Terms.from_plain(saved), printed.get()
+    return found, Criteria.from_plain(saved), printed.get()
 
 
 def test_known_trials_inform_the_sampler_and_are_told(earlier: Earlier, smoke: Study, tmp_path: Path) -> None:
     earlier()
-    study, terms, printed = begun(smoke, tmp_path / "runs", COHORT)
+    study, criteria, printed = begun(smoke, tmp_path / "runs", COHORT)
     assert "3 of 3 finished trials of 'first' are known" in printed
-    assert len(terms.known) == 3 and study.start == smoke.start
-    seen = terms.seen(study.objectives)
+    assert len(criteria.known) == 3 and study.start == smoke.start
+    seen = criteria.seen(study.objectives)
     assert [o.rungs[0].values for o in seen] == [(f, -s, -p) for f, s, p in SCORES]
     reference = [3.0, -0.7, -17.0]
     first = {0: Observation(smoke.start[0], "running")}
@@ -231,8 +232,8 @@ def test_known_trials_inform_the_sampler_and_are_told(earlier: Earlier, smoke: S
 
 def test_points_of_a_front_are_frozen_as_start_points(earlier: Earlier, smoke: Study, tmp_path: Path) -> None:
     earlier()
-    study, terms, printed = begun(smoke, tmp_path / "runs", "another hash")
-    assert terms.known == () and study.start == (*smoke.start, *PARAMS[:2])
+    study, criteria, printed = begun(smoke, tmp_path / "runs", "another hash")
+    assert criteria.known == () and study.start == (*smoke.start, *PARAMS[:2])
     assert "3 not: another cohort" in printed and "2 points of its front are tried first" in printed
 
 
@@ -240,7 +241,7 @@ def test_a_resumed_study_does_not_read_the_earlier_one_again(
     earlier: Earlier, smoke: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = earlier()
-    study, terms, _ = begun(smoke, tmp_path / "runs", COHORT)
+    study, criteria, _ = begun(smoke, tmp_path / "runs", COHORT)
     for path in (folder / "study.json", folder / "ledger.jsonl"):
         path.unlink()
     ran: list[Study] = []
@@ -249,7 +250,7 @@ def test_a_resumed_study_does_not_read_the_earlier_one_again(
     assert ran == [study]
     storage = Storage.open(tmp_path / "runs")
     ledger = Ledger(storage.study("second"))
-    assert Terms.from_plain(search.begun_as(storage.study("second"), study, ledger)) == terms
+    assert Criteria.from_plain(search.begun_as(storage.study("second"), study, ledger)) == criteria
     ledger.close()
 
 

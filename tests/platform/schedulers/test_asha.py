@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from dataclasses import replace
 from platform.pareto.dominance import hypervolume, nondominated_sort
-from platform.schedulers.asha import KEPT, PATIENCE, Halving, Result, expected_share, greedy, ranked, scaled
+from platform.schedulers.asha import KEPT, PATIENCE, Halving, expected_share, greedy, ranked, scaled
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def filled(values: Array, level: int = 1, **changes: Any) -> Halving:
     """One level, with a result of one candidate a trial."""
     found = halving(**changes)
     for trial, point in enumerate(values):
-        found.reported(trial, level, Result(point[None]))
+        found.reported(trial, level, RungResult(point[None]))
     return found
 
 
@@ -197,13 +197,13 @@ def test_a_bracket_passes_its_first_levels_without_waiting() -> None:
     found = halving(brackets=2)
     later = [trial for trial in range(100) if found.bracket(trial) == 1]
     for trial in range(100):
-        found.reported(trial, 1, Result(np.full((1, 2), float(trial))))  # each worse than all before
-        assert found.goes_on(trial, 1) or trial not in later
+        found.reported(trial, 1, RungResult(np.full((1, 2), float(trial))))  # each worse than all before
+        assert found.continues(trial, 1) or trial not in later
     trial = later[-1]
     for other in range(20):
-        found.reported(other, 3, Result(np.zeros((1, 2))))
-    found.reported(trial, 3, Result(np.full((1, 2), 99.0)))
-    assert not found.goes_on(trial, 3)
+        found.reported(other, 3, RungResult(np.zeros((1, 2))))
+    found.reported(trial, 3, RungResult(np.full((1, 2), 99.0)))
+    assert not found.continues(trial, 3)
 
 
 def test_a_step_belongs_to_the_highest_level_reached() -> None:
@@ -229,40 +229,40 @@ def test_of_many_the_best_go_on_and_the_worst_wait() -> None:
     ranks = nondominated_sort(values)
     waiting = sorted(set(range(80)) - set(kept))
     assert ranks[kept].max() <= ranks[waiting].min()
-    assert [trial for trial in range(80) if found.goes_on(trial, 1)] == sorted(kept)
+    assert [trial for trial in range(80) if found.continues(trial, 1)] == sorted(kept)
 
 
 def test_what_has_gone_on_counts_for_the_quota_and_is_no_survivor() -> None:
     found = filled(arc(80))
     first = found.survivors(1)
     for trial in first[:10]:
-        found.went_on(trial, 1)
+        found.continued(trial, 1)
     assert found.survivors(1) == first[10:]
     for trial in first[10:]:
-        found.went_on(trial, 1)
+        found.continued(trial, 1)
     assert found.survivors(1) == [] and found.next({n: 1 for n in range(80)}) is None
 
 
 def test_with_fewer_results_than_min_results_nobody_waits() -> None:
     found = halving(min_results=5)
     for trial in range(5):
-        found.reported(trial, 1, Result(np.full((1, 2), 1.0 + trial)))
-        assert found.goes_on(trial, 1) == (trial < 4)
+        found.reported(trial, 1, RungResult(np.full((1, 2), 1.0 + trial)))
+        assert found.continues(trial, 1) == (trial < 4)
         if trial < 4:
-            found.went_on(trial, 1)
+            found.continued(trial, 1)
 
 
 def test_the_highest_level_goes_first_and_there_its_best() -> None:
     found = filled(arc(60) + 0.1)
     for trial in range(60):
-        found.went_on(trial, 1)
+        found.continued(trial, 1)
         if trial < 30:
-            found.reported(trial, 3, Result((arc(60)[trial] * (1 + trial))[None]))
+            found.reported(trial, 3, RungResult((arc(60)[trial] * (1 + trial))[None]))
     paused = {trial: 3 if trial < 30 else 1 for trial in range(60)}
     assert found.next(paused) == found.survivors(3)[0] == 0
     late = halving()
     for trial in range(10):
-        late.reported(trial, 1, Result(np.full((1, 2), 1.0 + trial)))
+        late.reported(trial, 1, RungResult(np.full((1, 2), 1.0 + trial)))
     assert late.next({trial: 1 for trial in range(10)}) == 0
     assert late.next({}) is None and late.next({5: 1}) is None
 
@@ -281,7 +281,7 @@ def test_feasible_ones_first_then_the_least_broken() -> None:
     for trial in range(80):
         violation = 0.0 if trial >= 60 else 1.0 + trial
         found.reported(
-            trial, 1, Result(np.full((1, 2), 100.0 - trial if violation else 1000.0 + trial), violation)
+            trial, 1, RungResult(np.full((1, 2), 100.0 - trial if violation else 1000.0 + trial), violation)
         )
     kept = found.survivors(1)
     assert kept[:20] == list(range(60, 80))
@@ -292,10 +292,10 @@ def test_a_lost_trial_leaves_no_trace() -> None:
     values = np.random.default_rng(1).random((80, 2))
     with_it, without = filled(values), filled(values)
     for trial in (100, 101):
-        with_it.reported(trial, 1, Result(np.zeros((1, 2))))
-        with_it.went_on(trial, 1)
-        with_it.reported(trial, 3, Result(np.zeros((1, 2))))
-        with_it.lost(trial)
+        with_it.reported(trial, 1, RungResult(np.zeros((1, 2))))
+        with_it.continued(trial, 1)
+        with_it.reported(trial, 3, RungResult(np.zeros((1, 2))))
+        with_it.failed(trial)
     assert with_it.survivors(1) == without.survivors(1)
     assert with_it.survivors(3) == without.survivors(3) == []
 
@@ -305,23 +305,23 @@ def test_a_trial_that_skipped_a_level_takes_nobodys_place_there() -> None:
     values = np.random.default_rng(2).random((80, 2))
     plain, found = filled(values), filled(values)
     for trial in range(100, 160):
-        found.reported(trial, 9, Result(np.ones((1, 2))))
+        found.reported(trial, 9, RungResult(np.ones((1, 2))))
     assert found.survivors(1) == plain.survivors(1)
 
 
 def test_a_trial_heard_of_at_a_level_has_passed_those_below() -> None:
     """Whoever let it on, and whatever is still told of the lower level."""
     found = filled(np.random.default_rng(3).random((80, 2)))
-    found.reported(100, 3, Result(np.ones((1, 2))))
-    found.reported(100, 1, Result(np.zeros((1, 2))))
-    assert found.goes_on(100, 1) and 100 not in found.survivors(1)
+    found.reported(100, 3, RungResult(np.ones((1, 2))))
+    found.reported(100, 1, RungResult(np.zeros((1, 2))))
+    assert found.continues(100, 1) and 100 not in found.survivors(1)
 
 
 def test_400_trials_are_judged_in_a_fraction_of_a_second() -> None:
     rng = np.random.default_rng(0)
     found = Halving((1, 3, 9), 400, np.ones(3))
     for trial in range(400):
-        found.reported(trial, 1, Result(np.abs(rng.standard_normal((3, 3)))))
+        found.reported(trial, 1, RungResult(np.abs(rng.standard_normal((3, 3)))))
     start = time.process_time()
     found.survivors(1)
     assert time.process_time() - start < 3  # 0.05 on an idle core

@@ -32,7 +32,7 @@ class Trial:
 
     def result(self, step: int) -> Result:
         """Less transient, the longer it has trained."""
-        return Result(self.end + self.transient / np.sqrt(step), self.violation)
+        return RungResult(self.end + self.transient / np.sqrt(step), self.violation)
 
     def next_step(self) -> int:
         """Where it reports next: a level, or beyond a missed one, before the next."""
@@ -79,14 +79,14 @@ class Study:
             self.tell(halving, *self.history[index])
         for number, trial in self.trials.items():
             if trial.state == "failed":
-                halving.lost(number)
+                halving.failed(number)
         return halving
 
     def tell(self, halving: Halving, number: int, what: str, step: int) -> None:
         if what == "reported":
             halving.reported(number, step, self.trials[number].result(step))
         else:
-            halving.went_on(number, step)
+            halving.continued(number, step)
 
     def note(self, number: int, what: str, step: int) -> None:
         self.history.append((number, what, step))
@@ -147,7 +147,7 @@ class Study:
         before, trial.step = trial.step, trial.next_step()
         if trial.crashes_at is not None and trial.crashes_at <= trial.step:
             trial.state = "failed"
-            self.halving.lost(number)
+            self.halving.failed(number)
             self.history = [told for told in self.history if told[0] != number]
             return
         if trial.step == END:
@@ -156,7 +156,7 @@ class Study:
         self.note(number, "reported", trial.step)
         if self.late_news:
             self.told_again(number, before)
-        goes_on = self.before_a_decision().goes_on(number, trial.step)
+        goes_on = self.before_a_decision().continues(number, trial.step)
         self.decisions.append(("goes_on", number, goes_on))
         self.check(self, "on" if goes_on else "halt", number, trial.step)
         if goes_on:
@@ -168,7 +168,7 @@ class Study:
 
     def told_again(self, number: int, before: int) -> None:
         """An earlier rung and the newest."""
-        wrong = Result(np.full((1, 2), -9.0), 0.0)
+        wrong = RungResult(np.full((1, 2), -9.0), 0.0)
         for step in (before, self.trials[number].step):
             if step:
                 self.halving.reported(number, step, wrong)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from platform.execution.trial_source import plain
-from platform.orchestration.orchestrator import Conductor
+from platform.orchestration.orchestrator import Orchestrator
 from platform.pareto.front import Bound
-from platform.schedulers.early_stopping import Triage
+from platform.schedulers.early_stopping import EarlyStopping
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger, Status, Trial, fold, read_trials
-from platform.study.criteria import Terms
+from platform.study.budget import Budget
+from platform.study.criteria import Criteria
 from platform.study.dimensions import Log, Uniform
-from platform.study.study import Budget, Scheduler, Study
+from platform.study.settings import Scheduler
+from platform.study.study import Study
 from platform.surrogate import forecast
 from typing import Any
 
@@ -33,7 +35,7 @@ def make(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     proposals_at_once(monkeypatch)
     made = iter(range(1_000_000))
 
-    def world(trials: int = 9, slots: int = 2, terms: Terms | None = None, **changes: Any) -> World:
+    def world(trials: int = 9, slots: int = 2, criteria: Criteria | None = None, **changes: Any) -> World:
         defaults: dict[str, Any] = {
             "search": (Log("weight", 0.1, 100.0), Uniform("edge", 0.0, 1.0)),
             "fixed": {"steps": STEPS, "limit": 2.0},
@@ -42,7 +44,7 @@ def make(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         }
         study = toy(**defaults | changes)
         assert study.levels == LEVELS
-        return World(study, Storage.open(tmp_path / str(next(made))), terms or Terms(REFERENCE), slots)
+        return World(study, Storage.open(tmp_path / str(next(made))), criteria or Criteria(REFERENCE), slots)
 
     return world
 
@@ -50,21 +52,21 @@ def make(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
 Make = Callable[..., World]
 
 
-def triage_of(conductor: Conductor, trials: dict[int, Trial]) -> Triage:
+def triage_of(orchestrator: Orchestrator, trials: dict[int, Trial]) -> EarlyStopping:
     """As a driver would have it that has just read these trials."""
-    found = Triage(conductor.study, conductor.sampler.space, conductor.judged)
+    found = EarlyStopping(orchestrator.study, orchestrator.sampler.space, orchestrator.judged)
     found.restore(trials)
     return found
 
 
 def require_order(world: World) -> None:
     """No new proposal while a paused trial could go on, by what a fresh reader of the ledger decides."""
-    conductor, entries = world.open(), world.entries
+    orchestrator, entries = world.open(), world.entries
     for place, entry in enumerate(entries):
         if entry["event"] == "proposed":
             trials = fold(entries[:place])
-            assert triage_of(conductor, trials).resumable(trials) is None, place
-    conductor.ledger.close()
+            assert triage_of(orchestrator, trials).resumable(trials) is None, place
+    orchestrator.ledger.close()
 
 
 def require_sound(world: World) -> None:
@@ -133,43 +135,43 @@ def test_a_resumed_trial_goes_on_from_where_it_waited(make: Make) -> None:
         assert {e["trial"] for e in entries[place : place + 4]} == {entry["trial"]}
 
 
-def paused_one(conductor: Conductor, world: World) -> int:
+def paused_one(orchestrator: Orchestrator, world: World) -> int:
     """Drive until a trial waits."""
     while True:
-        number, task = conductor.next() or pytest.fail("no trial was ever paused")
+        number, task = orchestrator.next() or pytest.fail("no trial was ever paused")
         for report in world.work(number, task):
-            if report and not conductor.reported(number, report) and not report.done:
+            if report and not orchestrator.reported(number, report) and not report.done:
                 return number
 
 
 def test_what_comes_after_a_pause_is_ignored(make: Make) -> None:
     world = make()
-    conductor = world.open()
-    number = paused_one(conductor, world)
+    orchestrator = world.open()
+    number = paused_one(orchestrator, world)
     before, last = world.entries, world.published[number]
-    late = world.report(number, 24, conductor.study.point(conductor.ledger.trials[number].params))
-    assert not conductor.reported(number, last) and not conductor.reported(number, late)
-    conductor.ended(number, "failed", "its worker was told to stop")
-    assert world.entries == before and conductor.ledger.trials[number].status == "paused"
-    assert number not in conductor.running
+    late = world.report(number, 24, orchestrator.study.point(orchestrator.ledger.trials[number].params))
+    assert not orchestrator.reported(number, last) and not orchestrator.reported(number, late)
+    orchestrator.ended(number, "failed", "its worker was told to stop")
+    assert world.entries == before and orchestrator.ledger.trials[number].status == "paused"
+    assert number not in orchestrator.running
 
 
 def test_a_pause_is_told_to_mlflow_and_for_good_at_the_end(make: Make) -> None:
     world = make()
-    conductor = world.open()
-    number = paused_one(conductor, world)
+    orchestrator = world.open()
+    number = paused_one(orchestrator, world)
     step = world.published[number].step
     ((_, status, tags),) = [call for call in world.recorder.of("finish") if call[0] == number]
     reason = f"waits at step {step} of 24: others did better there"
     assert (status, tags) == ("SCHEDULED", {"status": "paused", "reason": reason})
-    conductor.close()
+    orchestrator.close()
     last = [call for call in world.recorder.of("finish") if call[0] == number][-1]
     assert last == (number, "KILLED", {"status": "stopped", "reason": reason})
 
 
-def handed_out(conductor: Conductor, world: World, count: int) -> dict[int, Iterator[Report | None]]:
+def handed_out(orchestrator: Orchestrator, world: World, count: int) -> dict[int, Iterator[Report | None]]:
     """As many trials, all begun."""
-    found = [conductor.next() or pytest.fail("too few trials") for _ in range(count)]
+    found = [orchestrator.next() or pytest.fail("too few trials") for _ in range(count)]
     return {number: world.work(number, task) for number, task in found}
 
 
@@ -178,9 +180,9 @@ def first(work: Iterator[Report | None]) -> Report:
     return next(work) or pytest.fail("it died")
 
 
-def settled(conductor: Conductor, on: list[int]) -> list[int]:
+def settled(orchestrator: Orchestrator, on: list[int]) -> list[int]:
     """Those that train on, with the paused ones whose turn it is meanwhile."""
-    while found := conductor.next():
+    while found := orchestrator.next():
         on.append(found[0])
     return on
 
@@ -188,14 +190,14 @@ def settled(conductor: Conductor, on: list[int]) -> list[int]:
 def test_a_crash_frees_its_place(make: Make) -> None:
     """All that went on beyond the first level die: their places go to those that waited."""
     world = make(trials=16, slots=16)
-    conductor = world.open()
-    trials = handed_out(conductor, world, 16)
-    on = settled(conductor, [n for n in trials if conductor.reported(n, first(trials[n]))])
+    orchestrator = world.open()
+    trials = handed_out(orchestrator, world, 16)
+    on = settled(orchestrator, [n for n in trials if orchestrator.reported(n, first(trials[n]))])
     waiting = set(trials) - set(on)
-    assert 2 < len(on) < 14 and not conductor.over
+    assert 2 < len(on) < 14 and not orchestrator.over
     for number in on:
-        conductor.ended(number, "failed", "out of memory")
-    found = conductor.next()
+        orchestrator.ended(number, "failed", "out of memory")
+    found = orchestrator.next()
     assert found is not None and found[0] in waiting
 
 
@@ -211,12 +213,12 @@ def test_a_study_whose_trials_crash_comes_to_its_end(make: Make, slots: int) -> 
 
 def test_rungs_in_another_order_are_taken(make: Make) -> None:
     world = make(trials=1, slots=1)
-    conductor = world.open()
-    number, task = conductor.next() or pytest.fail()
+    orchestrator = world.open()
+    number, task = orchestrator.next() or pytest.fail()
     for step in (9, 3, 12, 9, 24):  # the first level was missed, then came late
-        on = conductor.reported(number, world.report(number, step, task.config))
+        on = orchestrator.reported(number, world.report(number, step, task.config))
         assert on == (step < 24)
-    trial = conductor.ledger.trials[number]
+    trial = orchestrator.ledger.trials[number]
     assert (trial.status, sorted(trial.reports), trial.passed) == ("completed", [3, 9, 12, 24], 9)
 
 
@@ -231,18 +233,18 @@ def broken_where_good(step: int, steps: int, config: Any) -> Scores:
 
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_the_infeasible_go_on_after_the_feasible_and_are_on_no_front(make: Make, deterministic: bool) -> None:
-    terms = Terms(REFERENCE, (Bound("psnr", "min", 19.0),))
-    world = make(trials=24, slots=24, terms=terms, deterministic=deterministic)
+    criteria = Criteria(REFERENCE, (Bound("psnr", "min", 19.0),))
+    world = make(trials=24, slots=24, criteria=criteria, deterministic=deterministic)
     world.scores = broken_where_good
-    conductor = world.open()
-    world.drive(conductor, random.Random(0))
+    orchestrator = world.open()
+    world.drive(orchestrator, random.Random(0))
     require_sound(world)
     trials = read_trials(world.folder)
     good = {n for n, trial in trials.items() if trial.params["weight"] >= 10**0.5}
     assert 6 < len(good) < 18
     completed = {n for n, trial in trials.items() if trial.status == "completed"}
-    assert completed and conductor.front().members
-    assert {c.trial for c in conductor.front().members} <= good
+    assert completed and orchestrator.front().members
+    assert {c.trial for c in orchestrator.front().members} <= good
     if deterministic:  # all have waited together: none that is broken goes on before the last that is not
         order = [e["trial"] for e in world.entries if e["event"] == "went_on" and e["step"] == 3]
         assert order and set(order[: len(good)]) == good & set(order)
@@ -250,18 +252,18 @@ def test_the_infeasible_go_on_after_the_feasible_and_are_on_no_front(make: Make,
 
 
 def test_who_breaks_the_bound_least_goes_on_where_all_do(make: Make) -> None:
-    terms = Terms(REFERENCE, (Bound("psnr", "min", 30.0),))
-    world = make(trials=12, slots=12, terms=terms, deterministic=True)
+    criteria = Criteria(REFERENCE, (Bound("psnr", "min", 30.0),))
+    world = make(trials=12, slots=12, criteria=criteria, deterministic=True)
     world.scores = lambda step, steps, config: {
         1: {"fid": config.weight, "ms_ssim": 0.5, "psnr": config.weight / 4}
     }
-    conductor = world.open()
-    world.drive(conductor)
+    orchestrator = world.open()
+    world.drive(orchestrator)
     trials = read_trials(world.folder)
     order = [e["trial"] for e in world.entries if e["event"] == "went_on" and e["step"] == 3]
     best = sorted(trials, key=lambda n: -trials[n].params["weight"])
     assert order == best[: len(order)] and order
-    assert conductor.front().members == [] and conductor.front().hypervolume == 0
+    assert orchestrator.front().members == [] and orchestrator.front().hypervolume == 0
 
 
 def test_a_death_at_every_step_changes_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,14 +315,14 @@ def test_a_rung_that_was_heard_is_answered_by_the_next_driver(make: Make) -> Non
     """Killed between a report and the decision: nobody is given a worker to hear that it has to wait."""
     world = make(trials=12, slots=12)
     world.scores = lambda step, steps, config: {1: {"fid": config.weight, "ms_ssim": 0.5}}
-    conductor = world.open()
-    trials = handed_out(conductor, world, 12)
+    orchestrator = world.open()
+    trials = handed_out(orchestrator, world, 12)
     reports = {n: first(work) for n, work in trials.items()}
-    order = sorted(trials, key=lambda n: conductor.ledger.trials[n].params["weight"])
-    decided = [conductor.reported(n, reports[n]) for n in order[:-1]]
+    order = sorted(trials, key=lambda n: orchestrator.ledger.trials[n].params["weight"])
+    decided = [orchestrator.reported(n, reports[n]) for n in order[:-1]]
     assert False in decided
-    conductor.ledger.reported(order[-1], plain(reports[order[-1]]))
-    conductor.ledger.close()
+    orchestrator.ledger.reported(order[-1], plain(reports[order[-1]]))
+    orchestrator.ledger.close()
     again = world.open()
     assert again.ledger.trials[order[-1]].status == "paused"
 
@@ -404,39 +406,39 @@ def test_a_deterministic_forecast_follows_from_the_trials_alone(
 ) -> None:
     """Not from length scales fitted to what an earlier driver knew, or knew first."""
     world = make(trials=24, slots=3, deterministic=True)
-    conductor = world.open()
-    triage, compared = conductor.triage, []
+    orchestrator = world.open()
+    early_stopping, compared = orchestrator.early_stopping, []
 
     def foresee(trials: dict[int, Trial]) -> None:
-        Triage._foresee(triage, trials)
-        fresh = forecast.Forecaster(conductor.sampler.space).ends(triage.observations(trials))
+        EarlyStopping._foresee(early_stopping, trials)
+        fresh = forecast.Forecaster(orchestrator.sampler.space).ends(early_stopping.observations(trials))
         assert {n: ends.tolist() for n, ends in fresh.items()} == {
-            n: ends.tolist() for n, ends in triage._halving.forecasts.items()
+            n: ends.tolist() for n, ends in early_stopping._halving.forecasts.items()
         }
         compared.append(len(fresh))
 
-    monkeypatch.setattr(triage, "_foresee", foresee)
-    world.drive(conductor, random.Random(0))
+    monkeypatch.setattr(early_stopping, "_foresee", foresee)
+    world.drive(orchestrator, random.Random(0))
     assert sum(count > 0 for count in compared) > 5
 
 
 def test_a_wave_is_dealt_once_all_have_come_back(make: Make) -> None:
     world = make(trials=9, slots=3, deterministic=True)
-    conductor = world.open()
-    wave = [conductor.next() for _ in range(3)]
-    assert all(wave) and conductor.next() is None and not conductor.over
+    orchestrator = world.open()
+    wave = [orchestrator.next() for _ in range(3)]
+    assert all(wave) and orchestrator.next() is None and not orchestrator.over
     for n, (number, task) in enumerate(found for found in wave if found):
-        assert not conductor.reported(number, first(world.work(number, task)))
-        assert (conductor.next() is None) == (n < 2)
+        assert not orchestrator.reported(number, first(world.work(number, task)))
+        assert (orchestrator.next() is None) == (n < 2)
 
 
 def test_brackets_pass_their_first_levels_without_waiting(make: Make) -> None:
     for deterministic in (False, True):
         scheduler = Scheduler(name="asha", grace=3, min_results=2, brackets=2)
         world = make(trials=20, slots=4, scheduler=scheduler, deterministic=deterministic)
-        conductor = world.open()
-        world.drive(conductor, random.Random(1))
-        free = [n for n in range(20) if conductor.triage._halving.bracket(n) == 1]
+        orchestrator = world.open()
+        world.drive(orchestrator, random.Random(1))
+        free = [n for n in range(20) if orchestrator.early_stopping._halving.bracket(n) == 1]
         trials = read_trials(world.folder)
         assert 2 < len(free) < 10
         assert all(9 in trials[n].reports for n in free)
@@ -456,14 +458,14 @@ def test_who_ends_at_a_level_takes_nobodys_place_there(make: Make, monkeypatch: 
         return Trial(number, {"weight": 1.0, "edge": 0.5}, status, reports={9: report})
 
     def resumed(trials: dict[int, Trial]) -> list[int]:
-        triage, order = triage_of(conductor, trials), []
-        while (number := triage.resumable(trials)) is not None:
-            triage.went_on(number, 9)
+        early_stopping, order = triage_of(orchestrator, trials), []
+        while (number := early_stopping.resumable(trials)) is not None:
+            early_stopping.continued(number, 9)
             trials[number].status = "open"
             order.append(number)
         return order
 
-    conductor = make(trials=24).open()
+    orchestrator = make(trials=24).open()
     waiting = {n: trial(n, 5 + n / 10, STEPS) for n in range(12)}
     ended = {n: trial(n, 1 + n / 10, 9) for n in range(12, 24)}
     alone = resumed({n: replace(each) for n, each in waiting.items()})
@@ -475,40 +477,40 @@ def test_known_trials_of_an_earlier_study_do_not_count_as_this_ones(make: Make) 
     """A level keeps its share of the trials that are to come here."""
     one = {"params": {"weight": 1.0, "edge": 0.1}, "scores": {"1": {"fid": 5.0, "ms_ssim": 0.5}}}
     known = (one,) * 50
-    world = make(trials=9, terms=Terms(REFERENCE, known=known))
-    conductor = world.open()
-    assert conductor.sampler.space.trials == 59 and conductor.triage._halving.trials == 9
+    world = make(trials=9, criteria=Criteria(REFERENCE, known=known))
+    orchestrator = world.open()
+    assert orchestrator.sampler.space.trials == 59 and orchestrator.early_stopping._halving.trials == 9
 
 
 def test_the_same_question_is_answered_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     world = make(trials=12, slots=12)
-    conductor = world.open()
-    trials = handed_out(conductor, world, 12)
+    orchestrator = world.open()
+    trials = handed_out(orchestrator, world, 12)
     for n, work in trials.items():
-        conductor.reported(n, first(work))
-    settled(conductor, [])
-    conductor.ended(min(conductor.running), "failed")
+        orchestrator.reported(n, first(work))
+    settled(orchestrator, [])
+    orchestrator.ended(min(orchestrator.running), "failed")
     asked: list[Any] = []
-    answer = conductor.triage._halving.next
+    answer = orchestrator.early_stopping._halving.next
     monkeypatch.setattr(
-        conductor.triage._halving, "next", lambda paused: asked.append(paused) or answer(paused)
+        orchestrator.early_stopping._halving, "next", lambda paused: asked.append(paused) or answer(paused)
     )
     for _ in range(5):
-        conductor.next()
+        orchestrator.next()
     assert len(asked) == 1
 
 
 def test_observations_are_the_trials_as_they_stand(make: Make) -> None:
     world = make(trials=6, slots=2)
     world.crashes = {(1, 9)}
-    conductor = world.open()
-    world.drive(conductor)
-    seen = conductor.triage.observations(conductor.ledger.trials)
+    orchestrator = world.open()
+    world.drive(orchestrator)
+    seen = orchestrator.early_stopping.observations(orchestrator.ledger.trials)
     states = {"completed": "completed", "paused": "paused", "failed": "failed"}
-    for number, trial in conductor.ledger.trials.items():
+    for number, trial in orchestrator.ledger.trials.items():
         assert seen[number].state == states[trial.status] and seen[number].params == trial.params
         shares = {s / STEPS for s in trial.reports if s in LEVELS or s == max(trial.reports)}
         assert {rung.share for rung in seen[number].rungs} == shares
     again = world.open()
-    assert again.triage.observations(read_trials(world.folder)) == seen
+    assert again.early_stopping.observations(read_trials(world.folder)) == seen
     Ledger.close(again.ledger)

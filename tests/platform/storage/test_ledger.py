@@ -1,23 +1,24 @@
-"""The study's memory: folding, replacing, torn ends, one driver at a time, time spent."""
+"""The ledger: trials after all entries, incomplete last lines, one driver at a time, occupied time."""
 
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
-from platform.storage.ledger import FILE, Ledger, Trial, fold, read_trials, spent
+from platform.storage.ledger import FILE, Ledger, Occupancy, Trial, fold, read_trials, seconds_of_sessions
 from typing import Any
 
 import pytest
 
 from trainers.errors import InputError
+from trainers.report import Report
 
 ROOT = Path(__file__).parents[3]
 
 OPEN = """
-import os, signal, sys
+import os, signal, sys, time
 from pathlib import Path
-from platform.ledger import Ledger
+from platform.storage.ledger import Ledger
 
 ledger = Ledger(Path(sys.argv[1]))
 """
@@ -28,22 +29,31 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger(tmp_path)
 
 
-def report(step: int, fid: float = 1.0, seconds: float = 2.0) -> dict[str, Any]:
-    return {"step": step, "seconds": seconds, "scores": {"1": {"fid": fid}, "2": {"fid": fid / 2}}}
+def report(step: int, fid: float = 1.0, seconds: float = 2.0) -> Report:
+    return Report(step, 24, {1: {"fid": fid}, 2: {"fid": fid / 2}}, {"gan": 0.25}, seconds, f"/c/{step}", 1.5)
 
 
-def elsewhere(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", program, str(folder)]
+def run(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The program in another process that has opened the ledger as ``ledger``."""
+    command = [sys.executable, "-c", OPEN + program, str(folder)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
-def write(folder: Path, *entries: dict[str, Any]) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / FILE).write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+def entry(event: str, trial: int, when: float, session: str = "100.000", **values: Any) -> dict[str, Any]:
+    return {"event": event, "trial": trial, "time": when, "session": session, **values}
 
 
-def test_a_study_folds_into_its_trials(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.proposed(0, {"lr": 0.1})
+def proposal(trial: int, when: float, session: str = "100.000") -> dict[str, Any]:
+    return entry("proposed", trial, when, session, params={})
+
+
+def write(folder: Path, *entries: dict[str, Any]) -> Path:
+    (folder / FILE).write_text("".join(json.dumps(each) + "\n" for each in entries))
+    return folder / FILE
+
+
+def test_trials_follow_from_the_entries_for_this_driver_and_the_next(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.proposed(0, {"lr": 1e-4, "norm": None, "big": 2**40})
     ledger.reported(0, report(10, 5.0))
     ledger.proposed(2, {"lr": 0.2})
     ledger.reported(0, report(20, 4.0, seconds=3.0))
@@ -52,76 +62,79 @@ def test_a_study_folds_into_its_trials(ledger: Ledger, tmp_path: Path) -> None:
     ledger.ended(2, "diverged", "loss is nan")
     first, second, third = (ledger.trials[n] for n in (0, 1, 2))
     assert first.scores == {1: {"fid": 4.0}, 2: {"fid": 2.0}} and first.seconds == 5.0
-    assert (first.status, first.params, first.last) == (
-        "completed",
-        {"lr": 0.1},
-        report(20, 4.0, seconds=3.0),
-    )
+    assert (first.status, first.last) == ("completed", report(20, 4.0, seconds=3.0))
+    assert first.params == {"lr": 1e-4, "norm": None, "big": 2**40}
     assert second == Trial(1, {"lr": 0.3})
     assert (second.scores, second.last, second.seconds) == ({}, None, 0)
     assert (third.status, third.reason) == ("diverged", "loss is nan")
     assert abs(third.ended_at - time.time()) < 60
     assert [t.number for t in ledger.of_status("completed", "open")] == [0, 1]
-    assert read_trials(tmp_path) == ledger.trials
-
-
-def test_a_trial_waits_goes_on_and_waits_again(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.proposed(0, {"lr": 0.1}, {"generation": [1, 2]})
-    ledger.reported(0, report(3))
-    ledger.paused(0, "others did better")
-    assert ledger.trials[0].reason == "others did better"
-    assert [trial.number for trial in ledger.of_status("paused")] == [0] and ledger.trials[0].passed == 0
-    assert ledger.trials[0].ended_at == 0
-    ledger.went_on(0, 3)
-    assert (ledger.trials[0].status, ledger.trials[0].passed, ledger.trials[0].reason) == ("open", 3, "")
-    ledger.reported(0, report(9))
-    ledger.went_on(0, 9)
-    ledger.reported(0, report(12))
-    ledger.paused(0)
-    trial = read_trials(tmp_path)[0]
-    assert trial == ledger.trials[0]
-    assert (trial.status, trial.passed, list(trial.reports)) == ("paused", 9, [3, 9, 12])
-    assert trial.memory == {"generation": [1, 2]}
-
-
-def test_what_was_written_last_is_known_to_the_next_driver(ledger: Ledger, tmp_path: Path) -> None:
-    assert ledger.newest == {}
-    ledger.proposed(0, {})
-    ledger.paused(0)
-    assert ledger.newest == {}, "it is the earlier driver's"
-    ledger.close()
-    again = Ledger(tmp_path)
-    assert (again.newest["event"], again.newest["trial"]) == ("paused", 0)
-    again.close()
-
-
-def test_reopening_tells_the_same(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.proposed(0, {"lr": 1e-4, "norm": None, "big": 2**40})
-    ledger.reported(0, report(3))
+    assert read_trials(tmp_path) == ledger.trials and ledger.newest == {}
     ledger.close()
     again = Ledger(tmp_path)
     assert again.trials == ledger.trials
-    again.ended(0, "failed", "worker died")
-    assert read_trials(tmp_path)[0].reason == "worker died"
+    assert (again.newest["event"], again.newest["trial"]) == ("ended", 2), "of an earlier driver"
+    again.ended(1, "failed", "worker died")
+    assert read_trials(tmp_path)[1].reason == "worker died"
 
 
-def test_a_rung_reported_twice_replaces_itself(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_saved_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """The names of events and keys in the file of a study that an earlier version started."""
+    scores = {"1": {"fid": 2.0}, "2": {"fid": 1.0}}
+    saved = {"step": 3, "steps": 24, "scores": scores, "losses": {"gan": 0.5}, "seconds": 2.5}
+    saved |= {"checkpoint": "/c/3", "training_seconds": 2.0}
+    entries = [
+        entry("proposed", 7, 101.0, params={"a": 1}, memory={"generation": [1, 2]}),
+        entry("started", 7, 102.0),
+        entry("reported", 7, 103.0, report=saved),
+        entry("paused", 7, 104.0, reason="others did better"),
+        entry("went_on", 7, 105.0, step=3),
+        entry("ended", 7, 106.0, status="failed", reason="worker died"),
+    ]
+    reports = {3: Report(3, 24, {1: {"fid": 2.0}, 2: {"fid": 1.0}}, {"gan": 0.5}, 2.5, "/c/3", 2.0)}
+    trial = Trial(7, {"a": 1}, "failed", "worker died", 106.0, 3, {"generation": [1, 2]}, reports)
+    assert fold(entries) == {7: trial} and fold([]) == {}
+    write(tmp_path, *entries)
+    ledger = Ledger(tmp_path)
+    ledger.proposed(0, {"a": 1}, {"generation": [1, 2]})
+    ledger.started(0)
+    ledger.reported(0, reports[3])
+    ledger.paused(0, "others did better")
+    ledger.continued(0, 3)
+    ledger.ended(0, "failed", "worker died")
+    lines = [json.loads(line) for line in (tmp_path / FILE).read_text().splitlines()]
+    for old, new in zip(lines[:6], lines[6:], strict=True):
+        assert new == {**old, "trial": 0, "time": new["time"], "session": new["session"]}
+
+
+def test_a_trial_pauses_continues_and_pauses_again(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.proposed(0, {"lr": 0.1}, {"generation": [1, 2]})
+    trial = ledger.trials[0]
+    ledger.reported(0, report(3))
+    ledger.paused(0, "others did better")
+    assert [each.number for each in ledger.of_status("paused")] == [0]
+    assert (trial.reason, trial.continued_past, trial.ended_at) == ("others did better", 0, 0)
+    ledger.continued(0, 3)
+    assert (trial.status, trial.continued_past, trial.reason) == ("open", 3, "")
+    ledger.reported(0, report(9))
+    ledger.continued(0, 9)
+    ledger.reported(0, report(12))
+    ledger.paused(0)
+    assert (trial.status, trial.continued_past, list(trial.reports)) == ("paused", 9, [3, 9, 12])
+    assert trial.memory == {"generation": [1, 2]} and read_trials(tmp_path)[0] == trial
+
+
+def test_a_second_report_of_a_step_replaces_the_first(ledger: Ledger, tmp_path: Path) -> None:
+    """And a late report of an earlier step is not the newest."""
     ledger.proposed(0, {})
-    for fid, seconds in ((9.0, 100.0), (7.0, 2.0)):
-        ledger.reported(0, report(10, fid, seconds))
+    for step, fid, seconds in ((20, 9.0, 100.0), (20, 7.0, 2.0), (10, 8.0, 1.0)):
+        ledger.reported(0, report(step, fid, seconds))
     for trials in (ledger.trials, read_trials(tmp_path)):
-        assert list(trials[0].reports) == [10]
-        assert trials[0].scores[1] == {"fid": 7.0} and trials[0].seconds == 2.0
+        assert list(trials[0].reports) == [20, 10]
+        assert trials[0].scores[1] == {"fid": 7.0} and trials[0].seconds == 3.0
 
 
-def test_an_older_rung_heard_late_is_not_the_newest(ledger: Ledger) -> None:
-    ledger.proposed(0, {})
-    ledger.reported(0, report(20, 1.0))
-    ledger.reported(0, report(10, 9.0))
-    assert ledger.trials[0].scores[1] == {"fid": 1.0}
-
-
-def test_a_torn_last_line_is_as_if_never_written(ledger: Ledger, tmp_path: Path) -> None:
+def test_an_incomplete_last_line_is_as_if_never_written(ledger: Ledger, tmp_path: Path) -> None:
     ledger.proposed(0, {})
     ledger.proposed(1, {})
     ledger.close()
@@ -137,96 +150,108 @@ def test_a_torn_last_line_is_as_if_never_written(ledger: Ledger, tmp_path: Path)
     assert read_trials(tmp_path)[1].params == {"second": True}
 
 
-def test_a_spoilt_proposal_costs_its_trial_and_no_other(tmp_path: Path) -> None:
-    event = {"time": 5.0, "session": "1.0"}
-    write(
-        tmp_path,
-        {"event": "proposed", "trial": 0, "params": {}, **event},
-        {"event": "reported", "trial": 0, "report": report(1), **event},
-        {"event": "proposed", "trial": 1, "params": {}, **event},
-        {"event": "ended", "trial": 0, "status": "completed", "reason": "", **event},
-    )
-    path = tmp_path / FILE
+def test_an_unreadable_proposal_costs_its_trial_and_no_other(tmp_path: Path) -> None:
+    rung = entry("reported", 0, 5.0, report=report(1).to_json())
+    ended = entry("ended", 0, 5.0, status="completed", reason="")
+    path = write(tmp_path, proposal(0, 5.0), rung, proposal(1, 5.0), ended)
     path.write_bytes(b"\x00" + path.read_bytes()[1:])
-    assert list(read_trials(tmp_path)) == [1]
-    ledger = Ledger(tmp_path)
-    assert list(ledger.trials) == [1]
+    assert list(read_trials(tmp_path)) == [1] == list(Ledger(tmp_path).trials)
 
 
-def test_a_second_driver_is_refused_while_the_first_lives(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_second_driver_is_refused_while_the_first_runs(ledger: Ledger, tmp_path: Path) -> None:
     ledger.proposed(0, {})
     before = (tmp_path / FILE).read_bytes()
-    refused = elsewhere(OPEN, tmp_path)
-    told = refused.stderr.strip().splitlines()[-1]
-    assert told == (
-        f"trainers.errors.InputError: {tmp_path}: another process works on it; allowed: one at a time"
-    )
-    assert (tmp_path / FILE).read_bytes() == before
+    message = f"{tmp_path}: another process works on it; allowed: one at a time"
+    refused = run("", tmp_path).stderr.strip().splitlines()[-1]
+    assert refused == f"trainers.errors.InputError: {message}"
     with pytest.raises(InputError, match="another process works on it"):
         Ledger(tmp_path)
+    assert (tmp_path / FILE).read_bytes() == before
     ledger.close()
-    assert elsewhere(OPEN + "print(len(ledger.trials))", tmp_path).stdout == "1\n"
-    Ledger(tmp_path).close()
+    assert run("print(len(ledger.trials))", tmp_path).stdout == "1\n"
 
 
 def test_a_killed_driver_leaves_no_lock(tmp_path: Path) -> None:
-    killed = elsewhere(OPEN + "ledger.proposed(0, {})\nos.kill(os.getpid(), signal.SIGKILL)", tmp_path)
+    killed = run("ledger.proposed(0, {})\nos.kill(os.getpid(), signal.SIGKILL)", tmp_path)
     assert killed.returncode == -9
-    ledger = Ledger(tmp_path)
-    assert list(ledger.trials) == [0]
-    ledger.close()
+    assert list(Ledger(tmp_path).trials) == [0]
 
 
 def test_trials_can_be_read_while_a_driver_writes(tmp_path: Path) -> None:
     program = OPEN + (
-        "import time\n"
         "print('ready', flush=True)\n"
-        "for n in range(2000):\n"
-        "    time.sleep(0.0005)\n"  # a study's pace is slower still: the reader must see it grow
+        "for n in range(300):\n"
+        "    time.sleep(0.001)\n"  # slowly, so that the reader sees it grow
         "    ledger.proposed(n, {'pad': 'x' * 500})\n"
         "    ledger.ended(n, 'completed')\n"
     )
-    seen = []
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as driver:
+    counts = []
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as driver:
         assert driver.stdout is not None and driver.stdout.readline() == "ready\n"
         while driver.poll() is None:
-            seen.append(len(read_trials(tmp_path)))
+            counts.append(len(read_trials(tmp_path)))
     assert driver.returncode == 0
-    assert seen == sorted(seen) and len(set(seen)) > 2
-    assert len(read_trials(tmp_path)) == 2000
+    assert counts == sorted(counts) and len(set(counts)) > 2
+    assert len(read_trials(tmp_path)) == 300
 
 
-def test_time_is_summed_over_drivers_without_the_pauses_between() -> None:
-    def entry(session: str, when: float) -> dict[str, Any]:
-        return {"event": "proposed", "trial": 0, "params": {}, "session": session, "time": when}
-
-    entries = [entry("100.0", 103.0), entry("100.0", 110.5), entry("900.25", 901.0), entry("900.25", 930.25)]
-    assert spent(entries) == pytest.approx(10.5 + 30)
-    assert spent([]) == 0
-
-
-def test_elapsed_starts_from_what_earlier_drivers_spent(tmp_path: Path) -> None:
-    stamped = {"event": "proposed", "params": {}}
-    write(
-        tmp_path,
-        {**stamped, "trial": 0, "session": "50.000", "time": 57.5},
-        {**stamped, "trial": 1, "session": "90.000", "time": 92.0},
-    )
+def test_the_time_of_earlier_drivers_is_summed_without_the_pauses_between(tmp_path: Path) -> None:
+    entries = [proposal(0, 103.0), proposal(1, 110.5), proposal(2, 901.0, "900.25")]
+    assert seconds_of_sessions(entries) == pytest.approx(10.5 + 0.75) and seconds_of_sessions([]) == 0
+    write(tmp_path, *entries)
     ledger = Ledger(tmp_path)
-    assert ledger.elapsed == pytest.approx(9.5)
+    assert ledger.elapsed == pytest.approx(11.25)
     time.sleep(0.05)
-    ledger.proposed(2, {})
+    ledger.proposed(3, {})
     ledger.close()
-    again = Ledger(tmp_path)
-    assert 9.5 + 0.04 < again.elapsed < 9.5 + 20
-    again.close()
+    assert 11.25 + 0.04 < Ledger(tmp_path).elapsed < 11.25 + 20
 
 
-def test_fold_takes_entries_in_order() -> None:
-    ended = {"event": "ended", "trial": 7, "status": "failed", "reason": "x", "time": 3.0}
-    assert fold([{"event": "proposed", "trial": 7, "params": {"a": 1}}, ended]) == {
-        7: Trial(7, {"a": 1}, "failed", "x", 3.0)
-    }
-    assert fold([]) == {}
+# Occupancy, in sums by hand
+
+
+def occupancy(*entries: dict[str, Any]) -> Occupancy:
+    occupied = Occupancy()
+    for each in entries:
+        occupied.add(each)
+    return occupied
+
+
+def test_a_place_is_occupied_from_the_start_to_the_end_of_a_trial_whatever_the_end() -> None:
+    started = [entry("started", 0, 101.0), entry("started", 1, 102.0), entry("reported", 0, 105.0)]
+    ended = [entry("ended", 1, 105.5), entry("ended", 0, 108.0)]  # the second without any report
+    assert Occupancy().seconds(1e9) == 0
+    assert occupancy(proposal(0, 101.0)).seconds(111.0) == 0, "it waits for a place"
+    assert occupancy(proposal(0, 90.0), started[0]).seconds(111.0) == 10
+    finished = occupancy(*started, *ended)
+    assert finished.seconds(108.0) == finished.seconds(1e9) == 7 + 3.5
+
+
+def test_a_paused_trial_occupies_nothing() -> None:
+    paused = [entry("started", 0, 101.0), entry("reported", 0, 104.0), entry("paused", 0, 104.5)]
+    assert occupancy(*paused).seconds(1e9) == 3.5
+    resumed = [*paused, entry("went_on", 0, 110.0), entry("started", 0, 111.0), entry("reported", 0, 112.0)]
+    assert occupancy(*resumed).seconds(113.0) == 3.5 + 2
+    continued = [*resumed, entry("went_on", 0, 112.0)]  # beyond a rung, without a pause
+    assert occupancy(*continued, entry("ended", 0, 115.0)).seconds(1e9) == 3.5 + 4
+
+
+def test_between_drivers_nothing_is_occupied() -> None:
+    first = [entry("started", 0, 101.0), entry("started", 1, 102.0), entry("ended", 1, 103.0)]
+    occupied = occupancy(*first)
+    for session in ("200.000", "300.000", "500.000"):  # two drivers that wrote nothing
+        occupied.start_session(session)
+        assert occupied.seconds(float(session) + 1) == (103 - 101) + 1, "to the last entry of the first"
+    second = [entry("started", 0, 505.0, "500.000"), entry("ended", 0, 506.5, "500.000")]
+    for each in second:
+        occupied.add(each)
+    assert occupied.seconds(1e9) == occupancy(*first, *second).seconds(1e9) == 3 + 1.5
+
+
+def test_a_clock_that_was_set_back_gives_no_time_back() -> None:
+    first = entry("started", 0, 150.0), entry("reported", 0, 160.0), entry("started", 1, 120.0)
+    occupied = occupancy(*first)
+    assert occupied.seconds(130.0) == 0
+    occupied.add(entry("ended", 0, 130.0))
+    assert occupied.seconds(130.0) == 10

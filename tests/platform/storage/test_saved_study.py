@@ -1,16 +1,26 @@
-"""``study.json``: written once, whole or not at all; another budget is the one thing that changes it."""
+"""``study.json``: written once, whole or not at all; only an extended budget changes it."""
 
 import json
 from dataclasses import replace
 from pathlib import Path
-from platform.pareto.front import Bound
-from platform.storage.saved_study import FILE, extend, freeze, load_saved
-from platform.study.criteria import Terms
-from platform.study.study import Constraint, Scheduler, Study
+from platform.storage.saved_study import (
+    FILE,
+    SavedStudy,
+    StartFacts,
+    is_saved,
+    load_saved,
+    save_extended,
+    save_new,
+)
+from platform.study.criteria import Bound, Criteria, EarlierTrial
+from platform.study.settings import Constraint, Scheduler
+from platform.study.study import Study
 
 import pytest
 
-TERMS = Terms({"fid": 0.1 + 0.2}, (Bound("psnr", "min", 20.25),), ({"params": {"a": 1}, "scores": {}},))
+KNOWN = EarlierTrial({"a": 1}, {1: {"fid": 0.1 + 0.2}})
+CRITERIA = Criteria({"fid": 0.1 + 0.2}, (Bound("psnr", "min", 20.25),), (KNOWN,))
+FACTS = StartFacts("sqlite:////db", "a hash", 3)
 
 
 @pytest.fixture
@@ -20,38 +30,40 @@ def study(smoke: Study) -> Study:
     return replace(smoke, constraints=constraints, scheduler=scheduler, warm="earlier", deterministic=True)
 
 
-def test_a_study_is_read_as_it_was_frozen(study: Study, tmp_path: Path) -> None:
-    assert freeze(tmp_path, study, TERMS, tracking="sqlite:////db", cohort="a hash", slots=3) == TERMS
-    found, saved = load_saved(tmp_path)
-    assert found == study and Terms.from_plain(saved) == TERMS
-    assert (saved["tracking"], saved["cohort"], saved["slots"]) == ("sqlite:////db", "a hash", 3)
-    assert [path.name for path in tmp_path.glob("*.json*")] == [FILE]
-
-
-def test_it_is_frozen_once(study: Study, tmp_path: Path) -> None:
-    """The input's value, to which a constraint was bound, and all that was known stay as they were."""
-    freeze(tmp_path, study, TERMS, cohort="a hash")
+def test_a_study_is_saved_once_and_read_as_it_was_saved(study: Study, tmp_path: Path) -> None:
+    """Also the untouched input's value in a bound and the known trials stay as they were."""
+    assert not is_saved(tmp_path)
+    saved = SavedStudy(tmp_path, study, CRITERIA, FACTS)
+    assert save_new(tmp_path, study, CRITERIA, FACTS) == saved == load_saved(tmp_path)
+    assert is_saved(tmp_path) and [path.name for path in tmp_path.glob("*.json*")] == [FILE]
     before = (tmp_path / FILE).read_bytes()
-    other = replace(study, seed=99)
-    again = freeze(tmp_path, other, Terms({"fid": 9.0}, (Bound("psnr", "min", 1.0),)), cohort="another")
-    assert again == TERMS and (tmp_path / FILE).read_bytes() == before
+    other = Criteria({"fid": 9.0}, (Bound("psnr", "min", 1.0),))
+    assert save_new(tmp_path, replace(study, seed=99), other, replace(FACTS, cohort="another")) == saved
+    assert (tmp_path / FILE).read_bytes() == before
 
 
-def test_more_budget_changes_nothing_else(study: Study, tmp_path: Path) -> None:
-    freeze(tmp_path, study, TERMS, tracking="sqlite:////db", cohort="a hash", slots=3)
-    longer = replace(study, budget=replace(study.budget, trials=99))
-    extend(tmp_path, longer, extended_at=4)
-    found, saved = load_saved(tmp_path)
-    assert found == longer and Terms.from_plain(saved) == replace(TERMS, extended_at=4)
-    assert (saved["tracking"], saved["cohort"], saved["slots"]) == ("sqlite:////db", "a hash", 3)
+def test_the_keys_of_the_file(study: Study, tmp_path: Path) -> None:
+    """Those that studies of earlier versions have."""
+    save_new(tmp_path, study, CRITERIA, FACTS)
+    assert json.loads((tmp_path / FILE).read_text()) == {
+        "study": study.to_json(),
+        **{"tracking": "sqlite:////db", "cohort": "a hash", "slots": 3},
+        "reference_point": {"fid": 0.1 + 0.2},
+        "bounds": [{"metric": "psnr", "bound": "min", "value": 20.25}],
+        "known": [{"params": {"a": 1}, "scores": {"1": {"fid": 0.1 + 0.2}}}],
+        "extended_at": 0,
+    }
 
 
-def test_a_failed_extension_leaves_the_study_whole(
+def test_an_extension_changes_the_budget_alone(
     study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    freeze(tmp_path, study, TERMS, cohort="a hash")
-    monkeypatch.setattr(Path, "replace", lambda *paths: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        extend(tmp_path, replace(study, seed=7), 4)
-    assert json.loads((tmp_path / FILE).read_text())["extended_at"] == 0
-    assert load_saved(tmp_path)[0] == study
+    save_new(tmp_path, study, CRITERIA, FACTS)
+    longer = replace(study, budget=replace(study.budget, trials=99))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *paths: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            save_extended(tmp_path, longer, 4)
+    assert load_saved(tmp_path) == SavedStudy(tmp_path, study, CRITERIA, FACTS), "whole after a failure"
+    extended = SavedStudy(tmp_path, longer, replace(CRITERIA, extended_at=4), FACTS)
+    assert save_extended(tmp_path, longer, 4) == extended == load_saved(tmp_path)

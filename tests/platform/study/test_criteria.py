@@ -1,55 +1,53 @@
-"""By what a study is judged: kept as JSON, applied to fronts, and to what was known before."""
+"""Criteria: the reference point and bounds in numbers, and what is kept as JSON."""
 
 import json
-from platform.pareto.front import Bound, Candidate
-from platform.study.criteria import Terms
-from platform.study.study import Objective
-from typing import Any
+from platform.study.criteria import SLOWEST, Bound, Criteria, EarlierTrial, bounds, reference_point
+from platform.study.settings import Constraint, Objective
 
 import pytest
 
-OBJECTIVES = (Objective("fid", "minimize"), Objective("ms_ssim", "maximize"))
 REFERENCE = {"fid": 10.0, "ms_ssim": 0.1 + 0.2}
-BOUNDS = (Bound("psnr", "min", 20.0), Bound("fid", "max", 4.0))
+AT_LEAST, AT_MOST = Bound("psnr", "min", 20.0), Bound("fid", "max", 4.0)
+KNOWN = (EarlierTrial({"lr": 0.1}, {1: {"fid": 2.0, "psnr": 21.0}, 2: {"fid": 1.0, "psnr": 19.0}}),)
 
 
-def known(lr: float, **scores: tuple[float, float, float]) -> dict[str, Any]:
-    """``a=(fid, ms_ssim, psnr)``, a letter a refinement step count."""
-    names = ("fid", "ms_ssim", "psnr")
-    by_count = {str(n): dict(zip(names, row, strict=True)) for n, row in enumerate(scores.values(), 1)}
-    return {"params": {"lr": lr}, "scores": by_count}
+@pytest.mark.parametrize(
+    "criteria", [Criteria(REFERENCE), Criteria(REFERENCE, (AT_LEAST, AT_MOST), KNOWN, extended_at=7)]
+)
+def test_criteria_are_the_same_after_json_beside_other_keys(criteria: Criteria) -> None:
+    assert Criteria.from_json(json.loads(json.dumps({**criteria.to_json(), "study": "..."}))) == criteria
 
 
-KNOWN = (known(0.1, a=(2.0, 0.5, 21.0), b=(1.0, 0.4, 19.0)), known(0.2, a=(8.0, 0.9, 10.0)))
+@pytest.mark.parametrize(
+    ("bound", "value", "violation"),
+    [
+        *[(AT_LEAST, 15.0, 0.25), (AT_LEAST, 25.0, -0.25), (AT_LEAST, 20.0, 0.0)],
+        *[(AT_MOST, 5.0, 0.25), (AT_MOST, 1.0, -0.75), (AT_MOST, 4.0, 0.0)],
+        *[(Bound("kid", "max", -0.5), -0.25, 0.5), (Bound("kid", "max", -0.5), -1.0, -1.0)],
+        (Bound("kid", "max", 0.0), 0.003, 0.003),
+    ],
+)
+def test_a_violation_is_relative_to_the_bounds_value(bound: Bound, value: float, violation: float) -> None:
+    assert bound.violation({bound.metric: value}) == pytest.approx(violation, abs=1e-15)
 
 
-@pytest.mark.parametrize("terms", [Terms(REFERENCE), Terms(REFERENCE, BOUNDS, KNOWN, 7)])
-def test_they_are_the_same_after_json(terms: Terms) -> None:
-    assert Terms.from_plain(json.loads(json.dumps({**terms.plain(), "study": "..."}))) == terms
+def test_a_bound_at_the_input_has_the_untouched_inputs_value() -> None:
+    constraints = Constraint("psnr", "min", "input"), Constraint("fid", "max", 0.5)
+    expected = Bound("psnr", "min", 20.25), Bound("fid", "max", 0.5)
+    assert bounds(constraints, {"psnr": 20.25, "fid": 2.0}) == expected
 
 
-def test_a_front_is_judged_by_reference_and_bounds() -> None:
-    candidate = Candidate(3, 1, {"fid": 3.0, "ms_ssim": 0.8, "psnr": 19.0}, {}, "")
-    assert Terms(REFERENCE).front(OBJECTIVES, [candidate]).hypervolume == pytest.approx(7 * 0.5)
-    assert Terms(REFERENCE, BOUNDS).front(OBJECTIVES, [candidate]).hypervolume == 0
-    assert Terms(REFERENCE, BOUNDS).front(OBJECTIVES, [candidate]).members == []
-
-
-def test_known_trials_are_completed_ones_at_the_end_of_their_training() -> None:
-    first, second = Terms(REFERENCE, BOUNDS, KNOWN).seen(OBJECTIVES)
-    assert (first.params, first.state, second.params) == ({"lr": 0.1}, "completed", {"lr": 0.2})
-    (rung,), (broken,) = first.rungs, second.rungs
-    # of the first, one step: two steps dominate more, but break a bound
-    assert (rung.share, rung.values) == (1.0, (2.0, -0.5)) and rung.feasible
-    assert rung.violations == pytest.approx((-0.05, -0.5))
-    assert broken.violations == pytest.approx((0.5, 1.0)) and not broken.feasible
-
-
-def test_without_bounds_a_known_trial_stands_for_what_dominates_most() -> None:
-    (first, _) = Terms(REFERENCE, (), KNOWN).seen(OBJECTIVES)
-    assert first.rungs[0].values == (2.0, -0.5)  # (10 - 2) x 0.2 against (10 - 1) x 0.1
-    assert first.rungs[0].violations == ()
-
-
-def test_nothing_is_known_by_default() -> None:
-    assert Terms(REFERENCE).seen(OBJECTIVES) == [] and Terms(REFERENCE).extended_at == 0
+def test_the_reference_point_is_worse_than_the_untouched_input() -> None:
+    expected = {  # the input's value, the reference's
+        **{"fid": (0.4, 0.6), "kid": (-0.2, -0.1), "piqe": (40.0, 60.0)},
+        **{"ms_ssim": (0.6, 0.4), "ms_ssim_t1": (0.8, 0.7), "psnr": (20.0, 17.0), "psnr_t2": (7.0, 4.0)},
+    }
+    better = {name: "maximize" if name[:2] in ("ms", "ps") else "minimize" for name in expected}
+    objectives = [Objective(name, direction) for name, direction in better.items()]
+    baseline = {name: value for name, (value, _) in expected.items()}
+    point = reference_point(baseline, [*objectives, Objective("seconds_per_volume", "minimize")])
+    assert point.pop("seconds_per_volume") == SLOWEST
+    assert point == pytest.approx({name: value for name, (_, value) in expected.items()})
+    for name, value in point.items():
+        assert (value > baseline[name]) == (better[name] == "minimize")
+    assert reference_point(baseline, objectives[:1]) == {"fid": pytest.approx(0.6)}

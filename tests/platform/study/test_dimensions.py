@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from dataclasses import FrozenInstanceError, replace
 from decimal import Decimal
+from itertools import accumulate, product
 from platform.study.dimensions import (
     Choice,
     Dimension,
@@ -22,64 +23,45 @@ import numpy as np
 import pytest
 from scipy import stats
 
-FINITE: list[tuple[Dimension, list[Any]]] = [
-    (Int("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]),
-    (Int("x", -3, 3), [-3, -2, -1, 0, 1, 2, 3]),
-    (Int("x", 1, 9, step=2), [1, 3, 5, 7, 9]),
-    (Int("x", 1, 8, step=2), [1, 3, 5, 7]),
-    (Int("x", 0, 10, step=10), [0, 10]),
-    (Int("x", 0, 10, step=6), [0, 6]),
+FINITE: list[tuple[Dimension, list[Any]]] = [  # also .1 to .4: .1 + 2 * .1 is not .3 in binary
+    *[(Int("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]), (Int("x", -3, 3), [-3, -2, -1, 0, 1, 2, 3])],
+    *[(Int("x", 1, 9, step=2), [1, 3, 5, 7, 9]), (Int("x", 1, 8, step=2), [1, 3, 5, 7])],
+    *[(Int("x", 0, 10, step=10), [0, 10]), (Int("x", 0, 10, step=6), [0, 6])],
     (Uniform("x", 0.0, 1.0, step=0.25), [0.0, 0.25, 0.5, 0.75, 1.0]),
     (Uniform("x", 0.0, 1.0, step=0.4), [0.0, 0.4, 0.8]),
-    (Uniform("x", 0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4]),  # .1 + 2 * .1 is not .3 in binary
+    (Uniform("x", 0.1, 0.4, step=0.1), [0.1, 0.2, 0.3, 0.4]),
     (Uniform("x", -1.0, 1e-3, step=0.5), [-1.0, -0.5, 0.0]),
     (Uniform("x", 0.03, 0.2, step=0.01), [float(Decimal(k) / 100) for k in range(3, 21)]),
     (Uniform("x", 1e-7, 1e-6, step=1e-7), [float(Decimal(k) * Decimal("1e-7")) for k in range(1, 11)]),
-    (Choice("x", ("a", "b", "c")), ["a", "b", "c"]),
-    (Choice("x", (False, True)), [False, True]),
+    *[(Choice("x", ("a", "b", "c")), ["a", "b", "c"]), (Choice("x", (False, True)), [False, True])],
     (Choice("x", (10.0, 0.1)), [10.0, 0.1]),
 ]
-SHARED = FINITE  # every value has an equal share of [0, 1]
 LOGS: list[tuple[Dimension, list[Any]]] = [
-    (IntLog("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]),
-    (IntLog("x", 3, 300), list(range(3, 301))),
+    *[(IntLog("x", 1, 8), [1, 2, 3, 4, 5, 6, 7, 8]), (IntLog("x", 3, 300), list(range(3, 301)))],
 ]
 CONTINUA: list[Dimension] = [
-    Uniform("x", 0.03, 0.2),
-    Uniform("x", -5.0, 7.0),
-    Uniform("x", 1e12, 1e12 + 1),
-    Log("x", 0.1, 100.0),
-    Log("x", 1e-300, 1e300),
-    Log("x", 3.0, 3.0000001),
+    *[Uniform("x", 0.03, 0.2), Uniform("x", -5.0, 7.0), Uniform("x", 1e12, 1e12 + 1), Log("x", 0.1, 100.0)],
+    *[Log("x", 1e-300, 1e300), Log("x", 3.0, 3.0000001)],
 ]
 
 
 @pytest.mark.parametrize(("dimension", "values"), FINITE + LOGS)
-def test_finite_domains_hold_exactly_their_values(dimension: Dimension, values: list[Any]) -> None:
+def test_finite_domains_have_their_values_and_at_inverts_unit(dimension: Any, values: list[Any]) -> None:
     assert dimension.size == len(values)
-    seen = [dimension.at(u) for u in np.linspace(0, 1, 20_001)]
-    assert list(dict.fromkeys(seen)) == values
-    assert {type(value) for value in seen} == {type(value) for value in values}
-    assert all(dimension.holds(value) for value in values)
+    observed = [dimension.at(u) for u in np.linspace(0, 1, 4001)]
+    assert list(dict.fromkeys(observed)) == values
+    assert {type(value) for value in observed} == {type(value) for value in values}
+    assert all(dimension.holds(value) and 0 < dimension.unit(value) < 1 for value in values)
+    assert [dimension.at(dimension.unit(value)) for value in values] == values
 
 
-@pytest.mark.parametrize(("dimension", "values"), SHARED)
-def test_shares_are_equal(dimension: Dimension, values: list[Any]) -> None:
+@pytest.mark.parametrize(("dimension", "values"), FINITE)
+def test_shares_are_equal_and_the_unit_is_their_middle(dimension: Any, values: list[Any]) -> None:
     """Of equidistant places in the middle of cells, 240 to a value, each value has its 240."""
     count = 240 * len(values)
     assert Counter(dimension.at((k + 0.5) / count) for k in range(count)) == dict.fromkeys(values, 240)
-
-
-@pytest.mark.parametrize(("dimension", "values"), SHARED)
-def test_the_unit_of_a_shared_value_is_the_middle_of_its_share(dimension: Any, values: list[Any]) -> None:
     for k, value in enumerate(values):
         assert dimension.unit(value) == pytest.approx((k + 0.5) / len(values), abs=1e-12)
-
-
-@pytest.mark.parametrize(("dimension", "values"), FINITE + LOGS)
-def test_at_inverts_unit(dimension: Any, values: list[Any]) -> None:
-    assert [dimension.at(dimension.unit(value)) for value in values] == values
-    assert all(0 < dimension.unit(value) < 1 for value in values)
 
 
 @pytest.mark.parametrize(("dimension", "values"), FINITE)
@@ -89,6 +71,20 @@ def test_a_value_that_misses_its_step_a_little_is_put_on_it(dimension: Any, valu
     if isinstance(dimension, Uniform) and dimension.step:
         near = [value + 5e-7 * dimension.step for value in values]
         assert all(map(dimension.holds, near)) and [exact(dimension, value) for value in near] == values
+
+
+@pytest.mark.parametrize(
+    ("dimension", "outside"),
+    [
+        (Int("x", 2, 4), [1, 5, -3]),
+        (Log("x", 0.1, 1.0), [0.0999, 1.001, -1.0]),
+        (Choice("x", ("a", "b")), ["c", "", "A"]),
+        (Uniform("x", 0.03, 0.2, step=0.01), [0.035, 0.02, 0.21, 0.0301]),
+        (Int("x", 1, 8, step=3), [-2, 0, 2, 3, 5, 6, 8, 10]),
+    ],
+)
+def test_domains_hold_nothing_else(dimension: Dimension, outside: list[Any]) -> None:
+    assert not any(dimension.holds(value) for value in outside)
 
 
 @pytest.mark.parametrize("dimension", CONTINUA)
@@ -112,32 +108,28 @@ def test_a_logarithm_is_uniform_in_the_exponent() -> None:
 def test_integers_have_the_shares_of_a_logarithmic_scale() -> None:
     dimension = IntLog("x", 2, 33)
     u = np.random.default_rng(1).random(20_000)
-    seen = Counter(dimension.at(x) for x in u)
+    counts = Counter(dimension.at(x) for x in u)
     width = math.log(33.5 / 1.5)
     expected = [len(u) * math.log((n + 0.5) / (n - 0.5)) / width for n in range(2, 34)]
-    assert stats.chisquare([seen[n] for n in range(2, 34)], expected).pvalue > 0.01
+    assert stats.chisquare([counts[n] for n in range(2, 34)], expected).pvalue > 0.01
     ends = [math.log((n + 0.5) / 1.5) / width for n in range(2, 33)]
     assert [dimension.at(end - 1e-9) for end in ends] == list(range(2, 33))
     assert [dimension.at(end + 1e-9) for end in ends] == list(range(3, 34))
 
 
-def test_a_step_holds_its_values_alone_however_they_were_added_up() -> None:
+def test_a_steps_values_may_be_sums_of_floating_point_steps() -> None:
     dimension = Uniform("x", 0.03, 0.2, step=0.01)
-    value, added = 0.03, []
-    for _ in range(18):
-        added.append(value)
-        value += 0.01
-    assert all(dimension.holds(each) for each in added) and added[7] != 0.1
-    assert [dimension.holds(x) for x in (0.035, 0.02, 0.21, 0.0301)] == [False] * 4
-    assert [dimension.at(dimension.unit(x)) for x in added] == [k / 100 for k in range(3, 21)]
-    odd = Int("x", 1, 8, step=3)
-    assert [x for x in range(-2, 12) if odd.holds(x)] == [1, 4, 7]
+    sums = list(accumulate([0.03, *[0.01] * 17]))
+    assert all(dimension.holds(each) for each in sums) and sums[7] != 0.1
+    assert [dimension.at(dimension.unit(x)) for x in sums] == [k / 100 for k in range(3, 21)]
 
 
-def test_what_stands_beside_a_step_is_told() -> None:
+def test_domains_and_conditions_in_words() -> None:
     assert str(Uniform("x", 0.0, 1.0, step=0.25)) == "[0.0, 1.0] in steps of 0.25"
     assert str(Int("x", 1, 9, step=2)) == "[1, 9] in steps of 2"
     assert str(Int("x", 1, 9)) == "[1, 9]" and str(Choice("x", (1, 2))) == "1, 2"
+    assert condition(SEARCH[3]) == "form is image or legacy and blocks is 1 or 2"
+    assert condition(SEARCH[0]) == ""
 
 
 SEARCH: tuple[Dimension, ...] = (
@@ -171,17 +163,14 @@ def test_an_inactive_parent_deactivates_its_children_whatever_its_value() -> Non
         Choice("c", (False, True), when={"b": (True,)}),
         Int("d", 1, 2, when={"c": (True,)}),
     )
-    for a in (False, True):
-        for b in (False, True):
-            for c in (False, True):
-                expected = ["a", "b", "c", "d"][: 1 + a + (a and b) + (a and b and c)]
-                assert names({"a": a, "b": b, "c": c, "d": 1}, chain) == expected
+    for a, b, c in product((False, True), repeat=3):
+        expected = ["a", "b", "c", "d"][: 1 + a + (a and b) + (a and b and c)]
+        assert names({"a": a, "b": b, "c": c, "d": 1}, chain) == expected
 
 
 def test_a_point_of_the_cube_has_exactly_its_active_dimensions() -> None:
-    rng = np.random.default_rng(2)
     kinds = set()
-    for row in rng.random((500, len(SEARCH))):
+    for row in np.random.default_rng(2).random((500, len(SEARCH))):
         point = point_at(SEARCH, row)
         assert list(point) == names(point)
         by_name = {dimension.name: (dimension, u) for dimension, u in zip(SEARCH, row, strict=True)}
@@ -195,16 +184,8 @@ def test_a_point_of_the_cube_has_exactly_its_active_dimensions() -> None:
         ("method", "form", "blocks", "weight"),
         ("method", "form", "blocks", "rate"),
     }
-
-
-def test_a_point_has_a_coordinate_for_every_dimension() -> None:
     with pytest.raises(ValueError, match="shorter"):
         point_at(SEARCH, [0.5] * 5)
-
-
-def test_conditions_in_words() -> None:
-    assert condition(SEARCH[3]) == "form is image or legacy and blocks is 1 or 2"
-    assert condition(SEARCH[0]) == ""
 
 
 def test_dimensions_are_values() -> None:

@@ -1,7 +1,7 @@
 """Improvement by scalarisations against exact hypervolumes, closed forms and Monte Carlo."""
 
 from platform.pareto import dominance
-from platform.surrogate.acquisition import Gauge
+from platform.surrogate.acquisition import HypervolumeImprovement
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,10 @@ from scipy.stats import norm
 Array = np.ndarray[Any, Any]
 
 
-def gauge(objectives: int, lines: int, samples: int = 2, seed: int = 0) -> Gauge:
+def gauge(objectives: int, lines: int, samples: int = 2, seed: int = 0) -> HypervolumeImprovement:
     """Of the unit cube: ideal 0, corner 1."""
     rng = np.random.default_rng(seed)
-    return Gauge.draw(np.zeros(objectives), np.ones(objectives), rng, lines, samples)
+    return HypervolumeImprovement.draw(np.zeros(objectives), np.ones(objectives), rng, lines, samples)
 
 
 @pytest.mark.parametrize("objectives", [1, 2, 3, 4])
@@ -37,7 +37,9 @@ def test_one_objective_has_no_monte_carlo_error() -> None:
 
 def test_a_box_has_its_volume() -> None:
     """A single point's, in units of the box from ideal to corner."""
-    measured = Gauge.draw(np.array([0.0, 100.0]), np.array([1.0, 300.0]), np.random.default_rng(0), 40_000, 2)
+    measured = HypervolumeImprovement.draw(
+        np.array([0.0, 100.0]), np.array([1.0, 300.0]), np.random.default_rng(0), 40_000, 2
+    )
     best = measured.scalarised(np.array([0.5, 150.0]))
     assert measured.volume(best) == pytest.approx(0.5 * 0.75, rel=0.02)
 
@@ -89,7 +91,7 @@ def test_nothing_depends_on_units_nor_on_what_else_is_compared() -> None:
     unit, zero = np.array([1e-3, 50.0, 1e4]), np.array([0.0, -7.0, 2e4])
     means, deviations, front = rng.random((700, 3)), 0.2 * rng.random((700, 3)), rng.random((5, 3))
     plain = gauge(3, 64, 16, seed=3)
-    other = Gauge.draw(zero, zero + unit, np.random.default_rng(3), 64, 16)
+    other = HypervolumeImprovement.draw(zero, zero + unit, np.random.default_rng(3), 64, 16)
     found = plain.expected_improvement(means, deviations, plain.scalarised(front).max(0))
     best = other.scalarised(front * unit + zero).max(0)
     scaled = other.expected_improvement(means * unit + zero, deviations * unit, best)
@@ -102,7 +104,7 @@ def test_nothing_depends_on_units_nor_on_what_else_is_compared() -> None:
 
 
 def test_an_ideal_beyond_the_corner_is_no_division_by_zero() -> None:
-    measured = Gauge.draw(np.array([2.0, 0.0]), np.ones(2), np.random.default_rng(0), 16, 2)
+    measured = HypervolumeImprovement.draw(np.array([2.0, 0.0]), np.ones(2), np.random.default_rng(0), 16, 2)
     found = measured.scalarised(np.array([[3.0, 0.5], [0.5, 0.5]]))
     assert np.all(np.isfinite(found)) and np.all(found[0] == 0) and np.all(found[1] > 0)
 
@@ -112,7 +114,7 @@ def test_few_lines_and_draws_rank_points_as_many_do() -> None:
     rng = np.random.default_rng(0)
     means, deviations, front = rng.random((60, 3)) * 0.8, 0.1 * rng.random((60, 3)), rng.random((8, 3))
     rankings = []
-    for measured in (Gauge.draw(np.zeros(3), np.ones(3), rng), gauge(3, 1500, 64)):
+    for measured in (HypervolumeImprovement.draw(np.zeros(3), np.ones(3), rng), gauge(3, 1500, 64)):
         found = measured.expected_improvement(means, deviations, measured.scalarised(front).max(0))
         rankings.append(found)
     assert np.corrcoef(rankings[0], rankings[1])[0, 1] > 0.97

@@ -1,0 +1,121 @@
+"""A comparison from the requested systems to its report."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.comparison.report import report_comparison
+from platform.comparison.systems import System, TrainingBudget, common_budget, conditions, find_systems
+from platform.execution import cluster
+from platform.execution.fixed_trials import FixedTrials, trained
+from platform.execution.machine import Machine, require_fit
+from platform.execution.trial_source import TrialPaths
+from platform.reporting.console import console
+from platform.storage.layout import Storage
+from platform.storage.ledger import Ledger
+from platform.tracking import store
+from platform.tracking.provenance import environment
+from platform.tracking.recorder import Recorder
+from typing import Any
+
+from trainers.cost import seconds_per_step
+from trainers.data.store import Cohort
+from trainers.errors import InputError
+from trainers.files import write_text
+from trainers.loop import Task
+from trainers.references.store import References
+
+FILE = "comparison.json"
+
+
+@dataclass(frozen=True)
+class ComparisonRequest:
+    """What the command line asks of a comparison."""
+
+    systems: tuple[str, ...]
+    profile: str | None
+    source: str | None
+    """Of the cohort."""
+    budget: str | None
+    seeds: int
+
+
+def run_comparison(
+    request: ComparisonRequest,
+    name: str,
+    storage: Storage,
+    tracking_uri: str,
+    address: str | None,
+    extended: bool,
+) -> None:
+    """Prepare what is missing, train what is not trained yet, evaluate, write tables and pictures."""
+    folder, machine = storage.comparison(name), Machine.here()
+    saved = read_saved(folder)
+    names = [*saved.get("systems", []), *request.systems]
+    profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
+    systems = find_systems(names, profile, source, machine, address)
+    budget = common_budget(systems, request.budget or saved.get("budget"))
+    study = systems[0].study
+    if not address:
+        require_fit(study, machine)
+    seeds = max(request.seeds, saved.get("seeds", 1))
+    fixed = conditions(systems, budget)
+    require_same(name, saved, fixed)
+    saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds}
+    write_saved(folder, saved)
+    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    ledger = Ledger(folder)
+    cluster.start_ray(address, study.resources)
+    cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.get("cohort_hash"))
+    reference_path = prepare_references(study, cohort_path, storage.root, console)
+    # Opened here, so that damaged ones are refused before hours are spent:
+    cohort, references = Cohort.open(cohort_path), References.open(reference_path)
+    write_saved(folder, {**saved, "cohort_hash": cohort.hash})
+    paths = TrialPaths(folder, cohort_path, reference_path)
+    steps = step_counts(systems, budget, paths)
+    recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)
+    facts = environment(*(system.study for system in systems))
+    facts |= {"cohort": cohort.hash, "references": references.hash}
+    recorder.study({"budget": str(budget), "seeds": seeds}, facts)
+    trainings = [system.training(seed, steps[system.name]) for seed in range(seeds) for system in systems]
+    trials = FixedTrials(trainings, study.resources, paths, recorder, ledger)
+    with trained(trials, "to resume, start the same command again"):
+        report_comparison(trials, study.objectives, cohort, references, extended, console)
+
+
+def read_saved(folder: Path) -> dict[str, Any]:
+    """The conditions, systems and seeds of a comparison that was started; empty for a new one."""
+    path = folder / FILE
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def write_saved(folder: Path, values: Mapping[str, Any]) -> None:
+    """Save them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / FILE, json.dumps(values, indent=1))
+
+
+def require_same(name: str, saved: Mapping[str, Any], fixed: Mapping[str, str]) -> None:
+    """Raises InputError where a comparison was started under other conditions."""
+    for key, value in fixed.items():
+        if saved.get(key, value) != value:
+            allowed = f"allowed: {saved[key]}, as it was started, or another --name"
+            raise InputError(f"--name: comparison {name!r}: {key} {value} is not allowed; {allowed}")
+
+
+def step_counts(systems: Sequence[System], budget: TrainingBudget, paths: TrialPaths) -> dict[str, int]:
+    """Optimiser steps of each system: the budget's, or as many as fit in its time, measured once and kept."""
+    if budget.steps:
+        return {system.name: budget.steps for system in systems}
+    path = paths.folder / "steps.json"
+    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    new = [system for system in systems if system.name not in known]
+    places = paths.cohort, paths.references, paths.folder
+    tasks = [Task(system.method, system.config(0, 1000), *places) for system in new]
+    with console.status("timing each system's training step"):
+        paces = list(cluster.ray_map(seconds_per_step, tasks, gpus=systems[0].study.resources.gpus))
+    for system, pace in zip(new, paces, strict=True):
+        known[system.name] = max(1, round(budget.seconds / pace))
+    write_text(path, json.dumps(known))
+    return known

@@ -1,0 +1,93 @@
+"""Which candidate ``--pick`` names, and what a confirmation has published of the candidates."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from platform.pareto.front import Candidate, Front
+from typing import Any
+
+from trainers.errors import InputError
+
+PICKS = ("knee", "confirmed", "best-fid", "best-psnr", "best-ms_ssim")
+CONFIRMED = Path("confirm", "report", "confirm.json")
+"""What a confirmation publishes in a study's folder."""
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """What the last finished confirmation has published; without any finalists, there was none."""
+
+    finalists: tuple[dict[str, Any], ...] = ()
+    """By rank, as :meth:`platform.confirmation.ranking.Finalist.to_json` has them."""
+    seeds: int = 0
+    """New seeds of each."""
+
+    @classmethod
+    def read(cls, folder: Path) -> "Confirmation":
+        """Of a study's folder."""
+        path = folder / CONFIRMED
+        if not path.exists():
+            return cls()
+        values = json.loads(path.read_text())
+        return cls(tuple(values["finalists"]), int(values["seeds"]))
+
+
+def pick(option: str, front: Front, folder: Path) -> Candidate:
+    """The candidate that ``--pick`` names; raises InputError where there is none."""
+    if option == "knee":
+        assert front.knee is not None  # a front without members was refused
+        return front.knee
+    if option == "confirmed":
+        return _confirmed(front, folder)
+    return _best(option, front) if option in PICKS else _of_trial(option, front)
+
+
+def _confirmed(front: Front, folder: Path) -> Candidate:
+    """The first of the confirmation's ranking, by the training of the search."""
+    ranked = Confirmation.read(folder).finalists
+    if not ranked:
+        hint = f"allowed: after python -m platform.confirm {folder.name}"
+        raise InputError(f"--pick: 'confirmed', but {folder.name!r} was never confirmed; {hint}")
+    if ranked[0].get("broken"):
+        reason = f"every finalist of {folder.name!r} violates a constraint with its new seeds"
+        hint = "allowed: knee, a trial, or confirmed after a confirmation with a larger --top"
+        raise InputError(f"--pick: 'confirmed', but {reason}; {hint}")
+    best = ranked[0]["trial"], ranked[0]["steps"]
+    return next(c for c in front.candidates if c.key == best)
+
+
+def _best(option: str, front: Front) -> Candidate:
+    """The best feasible candidate in one metric."""
+    metric = option.removeprefix("best-")
+    feasible = [c for c, ok in zip(front.candidates, front.feasible, strict=True) if ok]
+    if metric not in feasible[0].values:
+        measured = ", ".join(sorted(feasible[0].values))
+        raise InputError(f"--pick: {option!r}, but {metric} was not measured; allowed: of {measured}")
+    return (min if metric == "fid" else max)(feasible, key=lambda c: c.values[metric])
+
+
+def _of_trial(option: str, front: Front) -> Candidate:
+    """``TRIAL/STEPS``, or of ``TRIAL`` the last member of the front, else its most refinement steps."""
+    number, _, steps = option.partition("/")
+    found = [c for c in front.candidates if str(c.trial) == number and steps in ("", str(c.steps))]
+    if not found:
+        trials = ", ".join(str(n) for n in sorted({c.trial for c in front.candidates}))
+        allowed = f"{', '.join(PICKS)}, or a completed trial ({trials}) or TRIAL/STEPS"
+        raise InputError(f"--pick: {option!r} is not allowed; allowed: {allowed}")
+    members = [c for c in found if c in front.members]
+    return (members or found)[-1]
+
+
+def confirmed_tags(folder: Path, chosen: Candidate) -> dict[str, str]:
+    """Tags with a candidate's confirmed means and intervals; empty if it was not confirmed."""
+    tags = {}
+    for finalist in Confirmation.read(folder).finalists:
+        if (finalist["trial"], finalist["steps"]) != chosen.key:
+            continue
+        for name, value in finalist["values"].items():
+            bounds = [end for end in (value["low"], value["high"]) if end is not None]
+            interval = f" [{', '.join(f'{end:.6g}' for end in bounds)}]" if bounds else ""
+            tags[f"confirmed.{name}"] = f"{value['estimate']:.6g}{interval}"
+        tags["confirmed.seeds"] = ", ".join(map(str, finalist["seeds"]))
+        tags["confirmed.p_nondominated"] = f"{finalist['nondominated']:.3f}"
+    return tags

@@ -1,0 +1,202 @@
+"""A confirmation: retrain the front's best candidates with new seeds, rank and report them.
+
+Everything lies in ``<study>/confirm`` with a ledger of its own: more seeds or a larger ``top`` only add.
+Candidates are ranked on validation subjects; the test split is not opened.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.confirmation import seed_report
+from platform.confirmation.picks import CONFIRMED
+from platform.confirmation.ranking import Finalist, Scoring, SeedKey, flat, measured, optimism, rank, single
+from platform.confirmation.retraining import FOLDER, Retrainings, results, trainings
+from platform.execution import cluster
+from platform.execution.evaluation_tasks import evaluate_all
+from platform.execution.fixed_trials import FixedTrials, trained
+from platform.execution.session import FLUSH_SECONDS, report_unsent
+from platform.execution.trial_source import TrialPaths
+from platform.pareto.front import CandidateKey, Front
+from platform.pareto.selection import choose, saved_front
+from platform.reporting.console import console
+from platform.reporting.panels import plotted
+from platform.storage.layout import Storage
+from platform.storage.ledger import Ledger
+from platform.storage.saved_study import SavedStudy, load_saved
+from platform.study.study import Study
+from platform.tracking import store
+from platform.tracking.provenance import environment
+from platform.tracking.recorder import Recorder
+
+from trainers import weights
+from trainers.data.store import Cohort
+from trainers.evaluate import Evaluation
+from trainers.files import write_text
+from trainers.references.store import References
+
+REQUEST_FILE = "finalists.json"
+UNTOUCHED = "input"
+
+
+@dataclass(frozen=True)
+class ConfirmationRequest:
+    """The candidates, and the new seeds of each."""
+
+    keys: tuple[CandidateKey, ...] = ()
+    seeds: int = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> "ConfirmationRequest":
+        """All that was requested so far for the study in ``folder``."""
+        path = folder / FOLDER / REQUEST_FILE
+        if not path.exists():
+            return cls()
+        values = json.loads(path.read_text())
+        return cls(tuple((int(trial), int(steps)) for trial, steps in values["candidates"]), values["seeds"])
+
+    def write(self, folder: Path) -> None:
+        """Save it for the study in ``folder``."""
+        values = {"candidates": self.keys, "seeds": self.seeds}
+        write_text(folder / FOLDER / REQUEST_FILE, json.dumps(values))
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """Where the MLflow run of a study is found."""
+
+    uri: str
+    experiment: str
+    study: str
+
+    def record(
+        self, values: Mapping[str, float], step: int, files: Sequence[Path], place: str, folder: Path
+    ) -> None:
+        """Add values, and files under ``place``; what MLflow does not accept waits in ``folder``."""
+        recorder = Recorder(self.uri, self.experiment, self.study, folder)
+        recorder.study_metrics(values, step)
+        for file in files:
+            recorder.study_artifact(file, place)
+        report_unsent(recorder.close(None, FLUSH_SECONDS), folder)
+
+
+def run_confirmation(
+    storage: Storage, name: str, tracking_uri: str, top: int, seeds: int, address: str | None, hint: str
+) -> None:
+    """Retrain, rank, report; on a Ray that runs already, else one that is started here or joined.
+
+    ``hint``: how to resume after an interruption.
+    """
+    saved = load_saved(storage.existing(name))
+    study, folder, front = saved.study, saved.folder, saved_front(saved)
+    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    ledger = Ledger(folder / FOLDER)
+    earlier = ConfirmationRequest.read(folder)
+    keys = tuple(choose(front, top, earlier.keys))
+    request = ConfirmationRequest(keys, max(seeds, earlier.seeds))
+    request.write(folder)
+    cohort, references = prepare(saved, storage, address)
+    recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
+    recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
+    requested = trainings(study, front, keys, request.seeds)
+    paths = TrialPaths(folder / FOLDER, cohort, references)
+    trials = FixedTrials(requested, study.resources, paths, recorder, ledger)
+    with trained(trials, hint):
+        retrainings = results(folder, study, front, keys, request.seeds)
+        report_confirmation(
+            saved, front, request, retrainings, trials, StudyRun(tracking_uri, experiment, name)
+        )
+
+
+def prepare(saved: SavedStudy, storage: Storage, address: str | None) -> tuple[Path, Path]:
+    """The study's own cohort and references on a running Ray; damaged ones are refused right away."""
+    study = saved.study
+    cluster.ensure_ray(address, study.resources)
+    cohort = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort)
+    references = prepare_references(study, cohort, storage.root, console)
+    Cohort.open(cohort), References.open(references)
+    return cohort, references
+
+
+def evaluations(
+    keys: Sequence[CandidateKey],
+    retrainings: Retrainings,
+    places: tuple[Path, Path],
+    folder: Path,
+    split: str,
+) -> dict[SeedKey | str, Evaluation]:
+    """Every finished training at the requested step counts, and the untouched input, on one split.
+
+    ``places``: cohort and references. The results are kept in ``folder``.
+    """
+    tasks: dict[SeedKey | str, Evaluation] = {
+        UNTOUCHED: Evaluation("input", 1, *places, folder / UNTOUCHED, split)
+    }
+    for checkpoint in retrainings.checkpoints:
+        for steps in (steps for trial, steps in keys if trial == checkpoint.trial):
+            results_folder = folder / f"trial-{checkpoint.trial:05d}-seed-{checkpoint.seed}-steps-{steps}"
+            key = checkpoint.trial, checkpoint.seed, steps
+            tasks[key] = Evaluation(checkpoint.path, steps, *places, results_folder, split)
+    return tasks
+
+
+def scored(
+    study: Study,
+    keys: Sequence[CandidateKey],
+    retrainings: Retrainings,
+    tasks: Mapping[SeedKey | str, Evaluation],
+) -> Scoring:
+    """What the evaluations published."""
+    scores = {
+        key: measured(weights.verify(task.folder)) for key, task in tasks.items() if isinstance(key, tuple)
+    }
+    return Scoring(study.objectives, keys, retrainings, scores)
+
+
+def report_confirmation(
+    saved: SavedStudy,
+    front: Front,
+    request: ConfirmationRequest,
+    retrainings: Retrainings,
+    trials: FixedTrials,
+    run: StudyRun,
+) -> None:
+    """Rank on validation, write the report, record it in the study's own run, print it."""
+    study, folder, paths = saved.study, trials.folder, trials.paths
+    places = paths.cohort, paths.references
+    tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val")
+    evaluate_all({str(key): task for key, task in tasks.items()}, trials.resources.gpus, console)
+    finalists = rank(scored(study, request.keys, retrainings, tasks), front)
+    untouched = single(weights.verify(tasks[UNTOUCHED].folder), study.objectives)
+    report = saved.folder / CONFIRMED.parent
+    report.mkdir(exist_ok=True)
+    summary = {"finalists": [f.to_json() for f in finalists], "seeds": request.seeds}
+    summary |= {"reference_point": dict(front.reference)}
+    summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(retrainings.failed)}
+    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, untouched))
+    write_text(saved.folder / CONFIRMED, json.dumps(summary, indent=1))
+    baseline = {name: interval.estimate for name, interval in untouched.items()}
+    pictures = seed_report.figure(
+        finalists, study.objectives, plotted(front), baseline, report / CONFIRMED.stem
+    )
+    files = [report / "table.md", saved.folder / CONFIRMED, *pictures]
+    # Grows with whatever is added, so that MLflow shows the newest:
+    count = len(tasks) + sum(retrainings.diverged.values())
+    for file in files:
+        trials.recorder.study_artifact(file, "report")
+    trials.recorder.study_metrics(metrics(finalists), count)
+    run.record(metrics(finalists), count, files, "confirm", folder / "study")
+    console.print(seed_report.terminal(finalists, study.objectives, untouched))
+    console.print(seed_report.closing(finalists, study.objectives, retrainings, report), markup=False)
+
+
+def metrics(finalists: Sequence[Finalist]) -> dict[str, float]:
+    """``confirm/3_2/fid`` with ``_low`` and ``_high``, ``p_nondominated`` and ``rank`` of each finalist."""
+    values: dict[str, float] = {}
+    for finalist in finalists:
+        place = f"{finalist.trial}_{finalist.steps}"
+        values |= flat(place, finalist.values)
+        values |= {f"{place}/p_nondominated": finalist.nondominated, f"{place}/rank": finalist.rank}
+        values |= {f"{place}/searched_{name}": value for name, value in finalist.searched.items()}
+    return {f"confirm/{name}": value for name, value in values.items()}

@@ -1,0 +1,41 @@
+"""What trials can be placed on, and how many fit at a time."""
+
+import os
+from dataclasses import dataclass
+from platform.study.settings import Resources
+from platform.study.study import Study
+
+from trainers.errors import InputError
+
+
+@dataclass(frozen=True)
+class Machine:
+    """CPU cores and GPUs of a machine, or of a whole cluster."""
+
+    cpus: int
+    gpus: int
+
+    @classmethod
+    def here(cls) -> "Machine":
+        """What this process may use."""
+        import torch  # late: it takes a second
+
+        return cls(len(os.sched_getaffinity(0)), torch.cuda.device_count())
+
+
+def require_fit(study: Study, machine: Machine) -> None:
+    """Raises InputError where one trial needs more than the whole machine has."""
+    needed = study.resources
+    for name, amount, available in (("cpus", needed.cpus, machine.cpus), ("gpus", needed.gpus, machine.gpus)):
+        if amount > available:
+            reason = f"{amount:g} is more than there are; allowed: at most {available}"
+            raise InputError(f"{study.path}: resources: {name}: {reason}")
+
+
+def concurrency(resources: Resources, machine: Machine) -> int:
+    """Trials at a time on a machine: as many as set, at most as many as fit."""
+    fit = machine.cpus / resources.cpus
+    if resources.gpus:
+        fit = min(fit, machine.gpus / resources.gpus)
+    most = max(1, int(fit + 1e-9))
+    return min(most, resources.concurrent) if resources.concurrent else most

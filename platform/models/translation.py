@@ -1,0 +1,186 @@
+"""Translating the scans of one visit, and writing everything that belongs to the result.
+
+Brains are found and T2 is registered to T1 unless that was done before. Every output lies on the grid of its
+own input.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from platform.models.scan_inputs import Job
+from platform.reporting import figures
+from platform.reporting.console import console
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainers.cohorts.folder import LOW, tesla
+from trainers.cohorts.preprocessing import nifti, registration, skullstrip
+from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, read, with_path
+from trainers.cohorts.preprocessing.nifti import Scan
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.preprocessing.skullstrip import BrainMask
+from trainers.cohorts.preprocessing.slicing import normalise
+from trainers.cohorts.scans.visit_preparation import versions
+from trainers.data import channels
+from trainers.data.arrays import Array
+from trainers.errors import InputError
+from trainers.export import Translator
+from trainers.files import write_text
+from trainers.inference import Enhanced, enhance
+from trainers.metrics.paired import psnr
+
+FACTS = ("method", "steps", "trial_key", "cohort", "normalisation")
+"""What a translated scan's sidecar holds of the model."""
+USE = "research only: synthetic, not for diagnosis"
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """How every visit is translated."""
+
+    model: str
+    """As the user named it."""
+    version: str
+    brain_mask: BrainMask = "auto"
+    draws: int = 1
+    """Latents; with several, the spread over them is written too."""
+    references: Mapping[str, Path] = field(default_factory=dict)
+    """Paired 3 T scans by contrast, for the PSNR."""
+    from_bids: bool = False
+
+
+def translate_visit(settings: TranslationSettings, job: Job, translator: Translator) -> None:
+    """Translate one visit and write everything of it; raises InputError for scans that cannot be."""
+    started = time.perf_counter()
+    contrasts = channels.contrasts(translator.channels)
+    visit = next(iter(job.sources.values()))
+    require_contrasts(settings, job, visit, contrasts)
+    scans = read({c: job.paths[c] for c in contrasts})
+    mask = None if job.mask is None else nifti.read(job.mask)
+    examination = examine(scans, settings.brain_mask, mask)
+    warnings = [*examination.warnings, *strong_fields({c: job.paths[c] for c in contrasts})]
+    for line in warnings:
+        console.print(f"warning: {visit}: {line}")
+    enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
+    facts: dict[str, Any] = {
+        "model": settings.model,
+        "version": settings.version,
+        "use": USE,
+        "intensity": "0 to 1, as the 3 T training scans' own percentiles",
+        **{key: translator.facts[key] for key in FACTS},
+        "draws": settings.draws,
+        "preprocessing": examination.facts(),
+        "software": versions(),
+        "warnings": warnings,
+    }
+    job.output.mkdir(parents=True, exist_ok=True)
+    for contrast in contrasts:
+        scores = {}
+        if contrast in settings.references:
+            scores = compare(enhanced, contrast, examination, settings.references[contrast])
+        facts["seconds"] = round(time.perf_counter() - started, 2)
+        write(job, contrast, scans[contrast], enhanced, {**facts, "psnr_db": scores})
+    rows = [row for c in contrasts for row in planes(c, scans[c], enhanced)]
+    name = "_".join(job.stems[c] for c in contrasts)
+    console.print(figures.sample_figure(rows, job.output / f"{name}_before_after.png", f"For {USE}"))
+
+
+def require_contrasts(
+    settings: TranslationSettings, job: Job, visit: Path, contrasts: tuple[str, ...]
+) -> None:
+    """Raises InputError where a visit lacks a contrast that the model translates."""
+    if missing := [c for c in contrasts if c not in job.paths]:
+        option = f"--{missing[0].lower()}: is missing"
+        lacks = f"{visit}: has no {missing[0]}" if settings.from_bids else option
+        takes = f"and this model translates {' and '.join(contrasts)}; allowed: a scan of each"
+        raise InputError(f"{lacks}, {takes}")
+
+
+def strong_fields(paths: Mapping[str, Path]) -> list[str]:
+    """A line for every scan whose sidecar has another field strength than about 64 mT."""
+    strengths = {contrast: tesla(path) for contrast, path in paths.items()}
+    return [
+        f"{contrast}: its sidecar says {strength:g} tesla, the model was trained on about 0.064"
+        for contrast, strength in strengths.items()
+        if strength is not None and not LOW[0] <= strength <= LOW[1]
+    ]
+
+
+def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]) -> None:
+    """A contrast's volume, its map of uncertainty, its sidecar; one line of them."""
+    stem = job.stems[contrast]
+    path = job.output / f"{stem}_desc-enhanced.nii.gz"
+    nifti.write(path, enhanced.volumes[contrast], scan)
+    # Two slices have no shift to compare: what is not a number is null, as JSON knows no NaN.
+    figures = {k: v if np.isfinite(v) else None for k, v in enhanced.consistency[contrast].items()}
+    change = figures["through_plane_change"]
+    line = "" if change is None else f", through-plane change {change:.2f} of the input's"
+    if spread := spread_of(enhanced, contrast):
+        nifti.write(job.output / f"{stem}_desc-uncertainty.nii.gz", enhanced.spread[contrast], scan)
+        line += f", spread over latents {spread:.4f}"
+    elif contrast in enhanced.spread:
+        line += ", no uncertainty: the model draws nothing"
+    sidecar = {**facts, "source": str(job.sources[contrast]), "consistency": figures}
+    write_text(job.output / f"{stem}_desc-enhanced.json", json.dumps(sidecar, indent=1))
+    line += "".join(f", PSNR {name} {value:.2f} dB" for name, value in facts["psnr_db"].items())
+    console.print(f"{path}{line}")
+
+
+def spread_of(enhanced: Enhanced, contrast: str) -> float:
+    """Mean spread over the latents inside the brain; 0 where a model draws nothing, or none was asked for."""
+    if contrast not in enhanced.spread:
+        return 0.0
+    return float(enhanced.spread[contrast][enhanced.brain[contrast]].mean())
+
+
+def compare(enhanced: Enhanced, contrast: str, examination: Examination, reference: Path) -> dict[str, float]:
+    """PSNR (dB) of the output and of the untouched input against the paired 3 T, on the input's grid.
+
+    The reference is normalised by its own percentiles; all are black outside the scan's brain.
+    """
+    brain = enhanced.brain[contrast]
+    scan = Image(enhanced.untouched[contrast], examination.scans[contrast].ras_affine)
+    truth = np.where(brain, laid_onto(scan, nifti.read(reference)), 0)
+    found = {"output": enhanced.volumes[contrast], "untouched input": enhanced.untouched[contrast]}
+    return {name: float(psnr(_image(values), _image(truth))) for name, values in found.items()}
+
+
+def laid_onto(scan: Image, reference: Scan) -> Array:
+    """A 3 T scan, normalised to [0, 1] by its own brain, at the voxels of a normalised 64 mT brain.
+
+    A brain-extracted reference is taken as registered by its affine; else it is registered here, rigidly.
+    """
+    image = image_of(reference)
+    stripped = with_path(reference.path, skullstrip.strip, image)
+    unit = Image((with_path(reference.path, normalise, image.values, stripped.mask) + 1) / 2, image.affine)
+    if stripped.method == "given":
+        return registration.resample(unit, scan, np.eye(4), order=1)
+    matrix = registration.register(scan, unit, "Rigid", registration.schedule_for(scan))
+    return registration.resample(unit, scan, matrix, order=1)
+
+
+def planes(contrast: str, scan: Scan, enhanced: Enhanced) -> list[dict[str, Array]]:
+    """An axial and a coronal plane before and after, anterior or superior up, pixels square."""
+    shown = {"input": enhanced.untouched[contrast], "output": enhanced.volumes[contrast]}
+    brain = enhanced.brain[contrast]
+    most = {axis: int(brain.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in (2, 1)}
+    return [
+        {f"{contrast} {name}": square(volume, scan, axis, at) for name, volume in shown.items()}
+        for axis, at in most.items()
+    ]
+
+
+def square(volume: Array, scan: Scan, axis: int, at: int) -> Array:
+    """The plane ``at`` across ``axis``, repeated until its pixels are about square."""
+    plane = np.take(volume, at, axis).T[::-1]
+    across, up = (scan.spacing[i] for i in range(3) if i != axis)
+    taller = np.repeat(plane, max(1, round(up / across)), axis=0)
+    return np.repeat(taller, max(1, round(across / up)), axis=1)
+
+
+def _image(values: Array) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).reshape(1, len(values), -1)

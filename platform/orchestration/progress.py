@@ -1,0 +1,55 @@
+"""How far a study has come: its front, hypervolume, time and cost, all from its ledger."""
+
+import time
+from collections.abc import Sequence
+from platform.pareto.front import Candidate, Front, HypervolumeCurve, candidates
+from platform.storage.ledger import Ledger
+from platform.study.budget import Spent
+from platform.study.criteria import Criteria
+from platform.study.study import Study
+
+
+class Progress:
+    """What listeners, screen and report read of a running study."""
+
+    def __init__(self, study: Study, criteria: Criteria, ledger: Ledger) -> None:
+        self.study, self.criteria, self.ledger = study, criteria, ledger
+        self.driver_seconds = 0.0
+        """Spent on proposing and recording, all trials together."""
+        self.started = 0
+        """Trials that this driver has started."""
+        self.exhausted = False
+        """Whether every point of the space has been tried."""
+        self.ending = ""
+        """The limit that ends the study before its trials do, in words; empty: none so far."""
+        self._since = time.monotonic()
+        self._curve = HypervolumeCurve(self.make_front)
+
+    def make_front(self, found: Sequence[Candidate]) -> Front:
+        """Candidates by the study's criteria."""
+        return Front.of(self.criteria, self.study.objectives, found)
+
+    def front(self) -> Front:
+        """The front of the completed trials."""
+        return self.make_front(candidates(self.ledger.of_status("completed")))
+
+    def hypervolumes(self) -> list[float]:
+        """Hypervolume after each completed trial, in the order of completion.
+
+        That order differs when a deterministic study is repeated: there it is that of their numbers.
+        """
+        completed = self.ledger.of_status("completed")
+        if not self.study.deterministic:
+            completed.sort(key=lambda trial: trial.ended_at)
+        return self._curve.volumes(completed)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent on the study, all its drivers together."""
+        return self.ledger.elapsed + time.monotonic() - self._since
+
+    @property
+    def spent(self) -> Spent:
+        """What the study has used up."""
+        occupied = self.ledger.occupancy.seconds(time.time())
+        return Spent(self.elapsed / 3600, occupied * self.study.resources.gpus / 3600)
