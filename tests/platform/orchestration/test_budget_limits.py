@@ -225,7 +225,7 @@ def test_more_hours_resume_where_the_study_stopped(make: Make, clock: Clock) -> 
     again = longer.open()
     assert not again.over and again.ending == ""
     longer.drive(again)
-    assert longer.handed_out[:4] == [0, 1, 0, 1]  # those that only the budget stopped, before the new one
+    assert longer.starts[:4] == [0, 1, 0, 1]  # those that only the budget stopped, before the new one
     assert {trial.status for trial in read_trials(world.folder).values()} == {"completed"}
     assert set(longer.trained.values()) == {1}
 
