@@ -28,7 +28,7 @@ lint: .venv/test.done
 	$(BIN)/lint-imports
 
 bench: .venv/test.done
-	PYTHONPATH=. $(BIN)/python tests/trainers/methods/bench_inr.py
+	PYTHONPATH=. $(BIN)/python tests/bench/inr.py
 
 # The search against others on a simulated clock; hours for all of it (ARGS="--quick": a minute), goes on where it was.
 bench-search: .venv/bench.done

@@ -1,4 +1,4 @@
-"""A visit through a translator and back: identities in closed form, spreads against seeds drawn by hand."""
+"""Translation of a visit: identities in closed form, deviations against single seeds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +8,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from tests.trainers.cohorts.geometry import ORIENTATIONS
 from trainers.cohorts.preprocessing import nifti
 from trainers.cohorts.preprocessing.examination import Examination, examine
 from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.cohorts.preprocessing.skullstrip import Stripped
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.inference import enhance
@@ -23,14 +24,13 @@ from trainers.methods.unsb import Config, Method
 from trainers.metrics.judge import clamp_and_mask
 from trainers.references.config import ReferenceConfig
 
-Array = NDArray[Any]
 SHAPE = (30, 34, 9)
 AFFINE = np.array([[2.0, 0, 0, -31], [0, 2, 0, -40], [0, 0, 8, 5], [0, 0, 0, 1]])
 """2 mm in plane, as the working grid: nothing is interpolated."""
 
 
 class Identity(Translator):
-    """Gives its source back, and notes what it was given."""
+    """Returns its source and records its inputs."""
 
     given: ClassVar[list[tuple[Tensor, Tensor, int]]] = []
 
@@ -41,14 +41,13 @@ class Identity(Translator):
 
 def facts(channels: str = "t1_t2_mean", seed: int = 0) -> dict[str, Any]:
     config = {"generator_width": 4, "generator_blocks": 1, "latent": 8, "seed": seed}
-    references = {"channels": channels}
+    grid = {"shape": [48, 40], "spacing": 2.0}
     return {
         "method": "unsb",
         "config": config,
         "steps": 2,
-        "reference_config": references,
-        "shape": [48, 40],
-        "spacing": 2.0,
+        "reference_config": {"channels": channels},
+        **grid,
     }
 
 
@@ -58,7 +57,7 @@ def identity(channels: str = "t1_t2_mean") -> Translator:
 
 
 def drawing(seed: int) -> Translator:
-    """An untrained UNSB, its weights so large that a latent is seen."""
+    """An untrained UNSB, its weights so large that the latent has an effect."""
     torch.manual_seed(0)
     networks = Method.translators(Config(**facts()["config"]), ReferenceConfig())
     for parameter in (p for network in networks.values() for p in network.parameters()):
@@ -87,7 +86,7 @@ def unit(values: Array) -> Array:
     return np.where(brain(), np.clip((values - low) / (high - low), 0, 1), 0)
 
 
-def test_through_the_identity_a_scan_comes_back_normalised() -> None:
+def test_the_identity_returns_the_normalised_scan_and_flicker_raises_the_measures() -> None:
     pair = {"T1": scan(1), "T2": scan(2)}
     found = enhance(identity(), visit(**pair))
     assert found.volumes.keys() == {"T1", "T2"} and not found.spread
@@ -98,8 +97,19 @@ def test_through_the_identity_a_scan_comes_back_normalised() -> None:
         np.testing.assert_array_equal(found.brain[contrast], brain())
         assert found.consistency[contrast] == pytest.approx({"through_plane_change": 1, "slice_shift": 1})
 
+    class Flickering(Identity):
+        def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
+            sign = torch.tensor([(-1.0) ** i for i in range(len(source))])
+            return clamp_and_mask(0.5 * source + 0.3 * sign[:, None, None, None], mask)
 
-def test_slices_go_in_anterior_first_from_below_with_both_contrasts_and_their_mean() -> None:
+    smooth = scan(1)
+    smooth.values[:] = smooth.values[:, :, :1] + np.linspace(0, 5, SHAPE[2])
+    found = enhance(Flickering(facts("t1"), {}, torch.device("cpu")), visit(T1=smooth))
+    assert found.consistency["T1"]["through_plane_change"] > 3
+    assert found.consistency["T1"]["slice_shift"] > 3
+
+
+def test_slices_are_given_anterior_first_from_inferior_with_both_contrasts_and_their_mean() -> None:
     pair = {"T1": scan(1), "T2": scan(2)}
     enhance(identity(), visit(**pair))
     ((source, mask, draw),) = Identity.given
@@ -117,7 +127,7 @@ def test_slices_go_in_anterior_first_from_below_with_both_contrasts_and_their_me
     assert not mask.sum() - mask[window].sum() and source[:, 0][~mask].max() == -1
 
 
-def test_a_contrast_on_another_grid_is_fetched_and_brought_home() -> None:
+def test_a_contrast_on_another_grid_is_returned_on_its_grid() -> None:
     """T2's points are T1's moved by three voxels and mirrored in the file: a lossless registration."""
     turned = np.diag([-1.0, 1, 1, 1])
     turned[0, 3] = SHAPE[0] - 1
@@ -133,9 +143,9 @@ def test_a_contrast_on_another_grid_is_fetched_and_brought_home() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32"])
-@pytest.mark.parametrize("code", ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"])
+@pytest.mark.parametrize("code", ORIENTATIONS)
 @pytest.mark.parametrize("zoom", [1.0, 0.8])
-def test_there_and_back_a_file_keeps_its_grid_and_its_intensities(
+def test_a_file_keeps_its_grid_and_its_intensities(
     code: str, dtype: str, zoom: float, tmp_path: Path
 ) -> None:
     """Exactly at 2 mm in plane, as the working grid; at 1.6 mm within interpolation error."""
@@ -158,18 +168,18 @@ def test_there_and_back_a_file_keeps_its_grid_and_its_intensities(
 
 @pytest.mark.parametrize("shift", [0.0, 0.7])
 def test_slices_of_one_intensity_keep_it_up_to_their_rim(shift: float) -> None:
-    """At 1.6 mm, and for T2 with its points between those of T1: no black of beyond comes in."""
-    affine, aside = AFFINE @ np.diag([0.8, 0.8, 1, 1]), np.eye(4)
-    aside[:2, 3] = shift
+    """At 1.6 mm, and for T2 with its points between those of T1: the background is not mixed in."""
+    affine, offset = AFFINE @ np.diag([0.8, 0.8, 1, 1]), np.eye(4)
+    offset[:2, 3] = shift
     level = np.tile([10.0, 20.0, 30.0], SHAPE[2])[: SHAPE[2]]
     flat = replace(scan(1, affine), values=np.broadcast_to(level, SHAPE).astype(np.float32))
-    other = replace(flat, affine=aside @ affine)
+    other = replace(flat, affine=offset @ affine)
     found = enhance(identity(), visit(T1=flat, T2=other))
     for contrast in ("T1", "T2"):
         inside = found.brain[contrast]
         assert inside.sum() > 0.9 * brain().sum()
         expected = np.broadcast_to((level - 10) / 20, SHAPE)
-        least = 5e-3 if shift else 1e-4  # splines ring where the scan itself ends
+        least = 5e-3 if shift else 1e-4  # splines ring at the end of the scan
         np.testing.assert_allclose(found.volumes[contrast][inside], expected[inside], atol=least)
 
 
@@ -180,7 +190,7 @@ def test_one_contrast_is_enough_for_a_model_of_one(channels: str, contrast: str)
     np.testing.assert_allclose(found.volumes[contrast], unit(scan(1).values), atol=1e-5)
 
 
-def test_the_spread_is_the_deviation_over_seeds_drawn_by_hand() -> None:
+def test_the_deviation_over_draws_is_that_of_seeds_alone_and_slices_share_a_latent() -> None:
     examination = visit(T1=scan(1), T2=scan(2))
     found = enhance(drawing(seed=5), examination, draws=3)
     alone = [enhance(drawing(seed=5 + k), examination) for k in range(3)]
@@ -190,42 +200,21 @@ def test_the_spread_is_the_deviation_over_seeds_drawn_by_hand() -> None:
         np.testing.assert_allclose(spread, volumes.std(0), atol=1e-6)
         assert spread[brain()].mean() > 1e-3 and spread.min() == 0 and not spread[~brain()].any()
         np.testing.assert_array_equal(found.volumes[contrast], volumes[0])
-
-
-def test_the_spread_of_equidistant_draws_is_in_closed_form() -> None:
+    # Equidistant draws have a closed form.
     found = enhance(identity("t1"), visit(T1=scan(1)), draws=3)
     assert [draw for *_, draw in Identity.given] == [0, 1, 2]
     grey = brain() & (unit(scan(1).values) < 0.98)  # nothing is clipped
     np.testing.assert_allclose(found.spread["T1"][grey], 0.005 * np.sqrt(2 / 3), rtol=1e-3)
-
-
-def test_neighbouring_slices_share_a_latent() -> None:
-    """Equal slices stay equal: what varies from slice to slice comes from the scan alone."""
+    # Equal slices stay equal: all variation between slices is from the scan.
     source = torch.rand(1, 3, 48, 40).repeat(5, 1, 1, 1) * 2 - 1
     translated = drawing(seed=0).slices(source, torch.ones(5, 48, 40, dtype=torch.bool))
     assert torch.allclose(translated, translated[:1].expand_as(translated), atol=1e-5)
 
 
-def test_flicker_raises_the_consistency_figures() -> None:
-    class Flickering(Identity):
-        def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
-            sign = torch.tensor([(-1.0) ** i for i in range(len(source))])
-            return clamp_and_mask(0.5 * source + 0.3 * sign[:, None, None, None], mask)
-
-    smooth = scan(1)
-    smooth.values[:] = smooth.values[:, :, :1] + np.linspace(0, 5, SHAPE[2])
-    found = enhance(Flickering(facts("t1"), {}, torch.device("cpu")), visit(T1=smooth))
-    assert found.consistency["T1"]["through_plane_change"] > 3
-    assert found.consistency["T1"]["slice_shift"] > 3
-
-
-def test_a_brain_larger_than_the_grid_is_refused() -> None:
+def test_a_brain_larger_than_the_grid_and_an_empty_mask_are_errors() -> None:
     wide = AFFINE @ np.diag([3, 1, 1, 1])
     with pytest.raises(InputError, match=r"its brain is .* mm in plane; allowed: at most 96 x 80"):
         enhance(identity("t1"), visit(T1=scan(1, wide)))
-
-
-def test_an_empty_mask_is_refused() -> None:
     empty = replace(visit(T1=scan(1)), stripped=Stripped(np.zeros(SHAPE, bool), "given", {}))
     with pytest.raises(InputError, match="mask is empty"):
         enhance(identity("t1"), empty)

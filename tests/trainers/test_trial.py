@@ -16,13 +16,18 @@ from trainers.references.config import ReferenceConfig
 from trainers.report import Report
 
 
-def test_tasks_and_reports_as_text_are_restored() -> None:
+def test_tasks_and_reports_as_text_are_restored_and_a_steps_operations_double_with_the_batch() -> None:
     folders = (Path("/a/cohort"), Path("/a/references"), Path("/a/trial"))
     for milestones in ((), (3, 9, 27)):
         task = Task("unsb", Config(lambda_SB=0.1, crop=64), *folders, milestones)
         assert trial.decode(trial.encode(task)) == task
     report = Report(5, 10, {1: {"fid": 0.1}, 2: {"fid": float("inf")}}, {"D": 0.25}, 1.5, "/a/step-000000005")
     assert trial.decode_report(json.dumps(asdict(report))) == report
+    references = ReferenceConfig(crop=32, teacher_widths=(16, 16), teacher_layers=1, teacher_attention=False)
+    shape: dict[str, Any] = {"generator_width": 8, "generator_blocks": 1, "discriminator_width": 8}
+    configs = (Config(batch_size=n, refinement_steps=1, crop=32, **shape) for n in (2, 4))
+    two, four = (step_flops("unsb", config, references) for config in configs)
+    assert four / two == pytest.approx(2, rel=1e-6)
 
 
 def test_a_tune_trial_reports_at_its_milestones_and_takes_another_task(tiny: Any, tmp_path: Path) -> None:
@@ -47,11 +52,3 @@ def test_results_of_a_task_end_with_the_last_rung(tiny: Any, tmp_path: Path) -> 
     (again,) = trial.results(task)  # a finished task only repeats its last report
     assert again["done"]
     assert trial.decode_report(again["report"]) == trial.decode_report(results[-1]["report"])
-
-
-def test_operations_of_a_step_double_with_the_batch() -> None:
-    references = ReferenceConfig(crop=32, teacher_widths=(16, 16), teacher_layers=1, teacher_attention=False)
-    shape: dict[str, Any] = {"generator_width": 8, "generator_blocks": 1, "discriminator_width": 8}
-    configs = (Config(batch_size=n, refinement_steps=1, crop=32, **shape) for n in (2, 4))
-    two, four = (step_flops("unsb", config, references) for config in configs)
-    assert four / two == pytest.approx(2, rel=1e-6)

@@ -18,6 +18,6 @@ METRICS = {
 
 
 def score_names(contrasts: Sequence[str], paired: bool) -> tuple[str, ...]:
-    """The scores of outputs with these contrasts; ``paired``: whether the subjects were scanned at 3 T too."""
+    """The scores of outputs with these contrasts; ``paired``: whether subjects were scanned at 3 T too."""
     compared = [name for kind in FIDELITY for name in (kind, *(f"{kind}_{c.lower()}" for c in contrasts))]
     return (*REALISM, *(compared if paired else ()))

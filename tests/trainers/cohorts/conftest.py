@@ -74,7 +74,7 @@ class Site:
         return {row["id"]: row["reason"] for row in rows if row["reason"]}
 
     def answer(self, **answers: str) -> None:
-        """Answers in the table of exclusions; ``_`` stands for ``-`` after ``sub``."""
+        """Answers in the table of exclusions; ``_`` is ``-`` after ``sub``."""
         lines = [f"{name.replace('sub_', 'sub-')},{answer}" for name, answer in answers.items()]
         self.workspace.exclusions.parent.mkdir(parents=True, exist_ok=True)
         self.workspace.exclusions.write_text("\n".join(["visit,exclude", *lines]) + "\n")

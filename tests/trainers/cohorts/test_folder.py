@@ -102,17 +102,7 @@ def test_a_mask_belongs_to_its_t1(mask: str, tmp_path: Path) -> None:
     assert masks == {"sub-01_64mT": Path(mask).name, "sub-01_3T": None, "sub-02_64mT": None}
 
 
-def test_splits_of_participants(tmp_path: Path) -> None:
-    lay(tmp_path, *(f"sub-0{i}/anat/sub-0{i}_acq-64mT_T{k}w.nii.gz" for i in range(1, 5) for k in (1, 2)))
-    rows = ("participant_id age split", "sub-01 30 test", "sub-02 40 n/a", "sub-03 50 ", "sub-09 1 val")
-    (tmp_path / "participants.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
-    assert [visit.split for visit in visits(tmp_path)] == ["test", "", "", ""]
-    (tmp_path / "participants.tsv").write_text("name\tsplit\nsub-01\ttest\n")
-    with pytest.raises(InputError, match=r"participants.tsv: a split has no participant_id"):
-        visits(tmp_path)
-
-
-def test_a_table_gives_all_properties(tmp_path: Path) -> None:
+def test_tables_give_all_properties_and_participants_their_splits(tmp_path: Path) -> None:
     path = table(
         tmp_path,
         "\ufeffsubject,domain,contrast,path,split,session",
@@ -126,6 +116,14 @@ def test_a_table_gives_all_properties(tmp_path: Path) -> None:
     files = (tmp_path / "a/t1.nii.gz", tmp_path / "t2.nii", tmp_path / "a/brain.nii.gz")
     assert anna == Visit("anna", "1", "64mT", *files, "val")
     assert bert == Visit("bert", "", "3T", tmp_path / "b.nii.gz", None, None, "train")
+    root = tmp_path / "bids"
+    lay(root, *(f"sub-0{i}/anat/sub-0{i}_acq-64mT_T{k}w.nii.gz" for i in range(1, 5) for k in (1, 2)))
+    rows = ("participant_id age split", "sub-01 30 test", "sub-02 40 n/a", "sub-03 50 ", "sub-09 1 val")
+    (root / "participants.tsv").write_text("\n".join(rows).replace(" ", "\t") + "\n")
+    assert [visit.split for visit in visits(root)] == ["test", "", "", ""]
+    (root / "participants.tsv").write_text("name\tsplit\nsub-01\ttest\n")
+    with pytest.raises(InputError, match=r"participants.tsv: a split has no participant_id"):
+        visits(root)
 
 
 HEAD = "subject,domain,contrast,path"

@@ -17,17 +17,14 @@ from trainers.data.grid import GRIDS
 from trainers.data.store import CONTRASTS, DOMAINS, MASK, Cohort
 from trainers.errors import InputError
 
-CONFIG = phantom.PhantomConfig(train=2, val=2, test=1)
+CONFIG = phantom.PhantomConfig(train=3, val=2, test=2)
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("phantom")
-
-
-@pytest.fixture(scope="module")
-def cohort(root: Path) -> Cohort:
-    return Cohort.open(phantom.prepare(CONFIG, root))
+def cohort(tiny: Any) -> Cohort:
+    """The session's cohort, which has these settings."""
+    opened: Cohort = tiny.cohort
+    return opened
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +141,7 @@ def test_a_subject_depends_on_its_id_and_seed_alone_not_on_the_order_of_work(
 
 
 def test_settings_are_typed_bounded_and_part_of_the_hash() -> None:
-    changes: list[dict[str, Any]] = [{}, {"size": "1mm"}, {"train": 3}, {"val": 3}, {"test": 2}]
+    changes: list[dict[str, Any]] = [{}, {"size": "1mm"}, {"train": 4}, {"val": 3}, {"test": 3}]
     changes += [{"seed": 1}, {"dtype": "float32"}]
     assert len({phantom.cohort_hash(replace(CONFIG, **change)) for change in changes}) == len(changes)
     assert build_config(phantom.PhantomConfig, {"train": 3}) == phantom.PhantomConfig(train=3)
@@ -155,13 +152,13 @@ def test_settings_are_typed_bounded_and_part_of_the_hash() -> None:
 
 
 def test_a_stored_cohort_has_disjoint_subjects_normalised_slices_and_a_manifest_and_is_reused(
-    cohort: Cohort, root: Path
+    cohort: Cohort, tiny: Any
 ) -> None:
     train, val, test = (cohort.split(name) for name in ("train", "val", "test"))
     groups = [{s.id for s in train.subjects(domain)} for domain in DOMAINS]
     groups += [{s.id for s in split.subjects("3T")} for split in (val, test)]
-    assert [len(group) for group in groups] == [2, 2, 2, 1]
-    assert len(set.union(*groups)) == 7
+    assert [len(group) for group in groups] == [3, 3, 2, 2]
+    assert len(set.union(*groups)) == 10
     for split in (val, test):
         assert split.subjects("64mT") == split.subjects("3T")
     assert cohort.shape == (112, 96) and cohort.spacing == 2.0
@@ -183,8 +180,8 @@ def test_a_stored_cohort_has_disjoint_subjects_normalised_slices_and_a_manifest_
     def idle(fn: object, items: object) -> Iterable[Any]:
         raise AssertionError("no work was to be done")
 
-    assert phantom.prepare(CONFIG, root, idle) == cohort.path
-    assert cohort.path == root / "cohorts" / phantom.cohort_hash(CONFIG)[:16]
+    assert phantom.prepare(CONFIG, tiny.root, idle) == cohort.path
+    assert cohort.path == tiny.root / "cohorts" / phantom.cohort_hash(CONFIG)[:16]
 
 
 def test_paired_rows_show_the_same_slice_of_the_same_subject(cohort: Cohort) -> None:
@@ -211,5 +208,5 @@ def test_native_volumes_are_stripped_and_placed(cohort: Cohort) -> None:
     np.testing.assert_allclose(centres, np.tile(centres[0], (4, 1)), atol=1.0)
     alone = phantom.native_volumes(CONFIG, "train-3T-0001")
     assert set(alone) == {("3T", "T1"), ("3T", "T2")}
-    with pytest.raises(InputError, match="'test-0001' is not in this cohort"):
-        phantom.native_volumes(CONFIG, "test-0001")
+    with pytest.raises(InputError, match="'test-0002' is not in this cohort"):
+        phantom.native_volumes(CONFIG, "test-0002")

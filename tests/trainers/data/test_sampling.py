@@ -28,7 +28,9 @@ def rows_of(slices: Slices, domain: str, crop: torch.Tensor) -> set[int]:
     return found
 
 
-def test_level_pairs_are_crops_at_one_relative_height(slices: Slices) -> None:
+def test_level_pairs_are_crops_at_one_relative_height_and_overlap_more_than_random_ones(
+    slices: Slices,
+) -> None:
     batch = slices.batch(4, 7, pairing="level")
     low, high = relative_heights(slices.split, "64mT"), relative_heights(slices.split, "3T")
     for source, target in zip(batch.source[:, 0], batch.target[:, 0], strict=True):
@@ -37,8 +39,6 @@ def test_level_pairs_are_crops_at_one_relative_height(slices: Slices) -> None:
         assert below and above
         assert min(abs(float(a - b)) for a in above for b in below) < 0.1
 
-
-def test_level_pairs_overlap_more_than_random_ones(slices: Slices) -> None:
     def overlap(**pairing: Any) -> float:
         batches = [slices.batch(8, n, **pairing) for n in range(12)]
         both = torch.cat([b.source_mask & b.target_mask for b in batches]).float().mean()

@@ -89,7 +89,7 @@ def test_truncated_files_wrong_headers_pickles_and_unknown_splits_are_errors(pat
         Cohort.open(path).split("training")
 
 
-def test_a_flipped_bit_is_found_by_verify(path: Path) -> None:
+def test_flipped_bits_are_found_and_other_splits_open_without_the_test_split(path: Path) -> None:
     Cohort.open(path).verify()
     file = path / "test" / "3T_mask.npy"
     data = bytearray(file.read_bytes())
@@ -99,9 +99,6 @@ def test_a_flipped_bit_is_found_by_verify(path: Path) -> None:
     cohort.verify("train", "val")
     with pytest.raises(InputError, match=r"test/3T_mask\.npy: does not match its sha256; delete"):
         cohort.verify()
-
-
-def test_other_splits_open_without_the_test_split(path: Path) -> None:
     (path / "test").rename(path / "hidden")
     cohort = Cohort.open(path)
     assert len(cohort.split("train").slices("3T", "T1")) == 4

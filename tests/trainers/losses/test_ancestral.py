@@ -38,14 +38,11 @@ def test_ddpm_step_is_the_gaussian_posterior() -> None:
     assert ancestral_std(NOISY, CLEANER) == pytest.approx(precision**-0.5)
 
 
-def test_the_last_step_is_the_prediction() -> None:
+def test_levels_descend_to_the_clean_image_and_the_last_step_is_the_prediction() -> None:
     clean = torch.rand(3, dtype=torch.float64)
     x = torch.randn(3, dtype=torch.float64)
     for eta, noise in ((0.0, None), (1.0, torch.randn(3, dtype=torch.float64))):
         assert torch.allclose(reverse_step(x, clean, NOISY, (1.0, 0.0), eta, noise), clean)
-
-
-def test_levels_descend_from_the_start_to_the_clean_image() -> None:
     alpha, sigma = schedule()
     path = levels(alpha, sigma, 400, 100)
     assert len(path) == 5 and path[-1] == (1.0, 0.0)

@@ -30,28 +30,20 @@ TABLE: dict[int, tuple[list[float], list[float], list[float]]] = {  # METHOD.md 
 }
 
 
-@pytest.mark.parametrize("steps", TABLE)
-def test_grid_fractions_and_deviations_are_those_of_the_table(steps: int) -> None:
-    times, fractions, deviations = TABLE[steps]
-    grid = bridge.time_grid(steps)
-    np.testing.assert_allclose(grid, times, atol=5.1e-5)
-    for i in range(steps):
-        assert bridge.bridge_fraction(grid, i) == pytest.approx(fractions[i], abs=5.1e-5)
-        assert bridge.bridge_std(grid, i, TAU) == pytest.approx(deviations[i], abs=5.1e-5)
-
-
 @pytest.mark.parametrize("steps", range(1, 9))
-def test_the_bridge_starts_at_0_ends_at_1_and_lands_without_noise(steps: int) -> None:
+def test_grids_are_those_of_the_table_and_end_without_noise(steps: int) -> None:
     grid = bridge.time_grid(steps)
+    if steps in TABLE:
+        times, fractions, deviations = TABLE[steps]
+        np.testing.assert_allclose(grid, times, atol=5.1e-5)
+        for i in range(steps):
+            assert bridge.bridge_fraction(grid, i) == pytest.approx(fractions[i], abs=5.1e-5)
+            assert bridge.bridge_std(grid, i, TAU) == pytest.approx(deviations[i], abs=5.1e-5)
     assert len(grid) == steps + 1 and grid[0] == 0 and grid[-1] == pytest.approx(1, abs=1e-15)
     assert all(a < b for a, b in pairwise(grid))
     assert bridge.bridge_std(grid, steps - 1, 1.0) == pytest.approx(0, abs=1e-7)
     x, xhat, noise = torch.randn(3, 4, dtype=torch.float64).unbind(0)
     np.testing.assert_allclose(bridge.bridge_step(x, xhat, grid, steps - 1, noise, TAU), xhat, atol=1e-7)
-    for i in range(steps):  # the variance in the form of the official code
-        delta, left = grid[i + 1] - grid[i], 1 - grid[i]
-        expected = TAU * delta * (1 - delta / left)
-        assert bridge.bridge_std(grid, i, TAU) ** 2 == pytest.approx(expected, abs=1e-15)
 
 
 @pytest.mark.parametrize("steps", [2, 5, 8])
@@ -119,25 +111,6 @@ def test_the_log_density_ratio_gives_the_mutual_information_and_with_itself_the_
     own = energy.diagonal().repeat_interleave(counts)
     cross = energy.flatten().repeat_interleave(torch.outer(counts, counts).flatten())
     assert float(bridge.entropy(own, cross)) == pytest.approx(1.75 * math.log(2), rel=1e-6)
-
-
-def test_descent_on_the_energy_loss_finds_the_log_density_ratio_with_its_constant() -> None:
-    ratio, information = _log_ratio()
-    table = torch.ones(3, 3, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS(
-        [table], max_iter=200, line_search_fn="strong_wolfe", tolerance_change=1e-12
-    )
-
-    def closure() -> float:
-        optimizer.zero_grad()
-        loss = bridge.energy_loss(*_samples(table))
-        torch.autograd.backward(loss)
-        return float(loss.detach())
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    found, present = table.detach(), COUNTS > 0
-    np.testing.assert_allclose(found[present], ratio[present], atol=5e-3)
-    assert float(bridge.energy_loss(*_samples(found))) == pytest.approx(-information, abs=1e-4)
 
 
 def test_transport_cost_bridge_loss_and_a_single_step_by_hand() -> None:

@@ -26,12 +26,12 @@ def _everywhere(images: Tensor) -> Tensor:
 
 def test_without_background_losses_are_the_published_ones(encoder: ResidualEncoder) -> None:
     """Sums of outer products over pixels, their mean squared difference over C H W (METHOD.md section 4)."""
-    output, source, look = (_image(1, seed) for seed in (1, 2, 3))
-    goal = style.fit_target(
-        encoder, source, _everywhere(source), style.grams(encoder, look, _everywhere(look))
+    output, source, styled = (_image(1, seed) for seed in (1, 2, 3))
+    target = style.fit_target(
+        encoder, source, _everywhere(source), style.grams(encoder, styled, _everywhere(styled))
     )
-    found = style.losses(encoder, output, goal)
-    content, matrices, triple = 0.0, 0.0, [output, source, look]
+    found = style.losses(encoder, output, target)
+    content, matrices, triple = 0.0, 0.0, [output, source, styled]
     for stage in encoder.stages:
         triple = [stage(x) for x in triple]
         _, channels, height, width = triple[0].shape
@@ -57,13 +57,13 @@ def test_a_slice_in_its_own_style_costs_nothing_and_no_slice_influences_another(
 ) -> None:
     image = _image()
     mask = _everywhere(image)
-    goal = style.fit_target(encoder, image, mask, style.grams(encoder, image, mask))
-    for loss in style.losses(encoder, image, goal):
+    target = style.fit_target(encoder, image, mask, style.grams(encoder, image, mask))
+    for loss in style.losses(encoder, image, target):
         torch.testing.assert_close(loss, torch.zeros(2, dtype=torch.float64))
     output, source = _image(3).requires_grad_(), _image(3, 2)
     mask = _everywhere(source)
-    goal = style.fit_target(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))
-    for loss in style.losses(encoder, output, goal):
+    target = style.fit_target(encoder, source, mask, style.grams(encoder, _image(3, 3), mask))
+    for loss in style.losses(encoder, output, target):
         (gradient,) = torch.autograd.grad(loss[1], output, retain_graph=True)
         assert float(gradient[1].abs().sum()) > 0
         assert float(gradient[[0, 2]].abs().sum()) == 0

@@ -1,6 +1,6 @@
-"""What every system promises: each space of search_spaces, by its own method in its smoke profile."""
+"""The contract of every system: each space of search_spaces, by its method in its smoke profile."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from platform.spaces.loader import FOLDER, load_study
 from typing import Any
@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers import checkpoint
+from trainers import checkpoint, cost
 from trainers.config import canonical, field_types
-from trainers.cost import step_flops
 from trainers.data.sampling import Slices, example_subject
 from trainers.loop import Loop, Task
 from trainers.methods.base import Context, TrialConfig, find_method, method_names, translate_rows
@@ -64,14 +63,6 @@ def assert_equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
     assert [key for key in first if not torch.equal(first[key], second[key])] == []
 
 
-def test_two_rungs_give_finite_losses_and_scores(name: str, start: Callable[..., Loop]) -> None:
-    reports = list(start(name).reports())
-    assert [r.step for r in reports] == [2, 4]
-    for report in reports:
-        values = [*report.losses.values(), *(v for scores in report.scores.values() for v in scores.values())]
-        assert torch.tensor(values).isfinite().all(), report
-
-
 def test_every_parameter_of_every_trained_network_receives_a_gradient(name: str, tiny: Any) -> None:
     config = small(name)
     torch.manual_seed(0)
@@ -80,111 +71,77 @@ def test_every_parameter_of_every_trained_network_receives_a_gradient(name: str,
         references.config, references.teacher, references.domain, example_subject(tiny.cohort, layout)
     )
     method = find_method(method_of(name)).Method(config, context)
-    grown: dict[int, float] = {}
+    totals: dict[int, float] = {}
 
     def minimise(names: Sequence[str], loss: Tensor) -> None:
         parameters = [p for n in names for p in method.networks[n].parameters()]
         for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-            grown[id(parameter)] = grown.get(id(parameter), 0.0) + float(gradient.abs().sum())
+            totals[id(parameter)] = totals.get(id(parameter), 0.0) + float(gradient.abs().sum())
             parameter.data.sub_(1e-3 * gradient.sign())
 
     slices = Slices.of(tiny.cohort, layout, config.crop)
     for step in range(8):
         batch = slices.batch(config.batch_size, 0, step, pairing=method.pairing)
         method.step(batch, config.steps - 1, minimise)
-    still = [
+    without = [
         f"{n}.{key}"
         for n, network in method.networks.items()
         for key, parameter in network.named_parameters()
-        if not grown.get(id(parameter))
+        if not totals.get(id(parameter))
     ]
-    assert still == []
+    assert without == []
 
 
-def test_checkpoint_round_trip_is_exact(name: str, start: Callable[..., Loop]) -> None:
-    loop = start(name)
-    next(loop.reports())
-    again = start(name)
-    assert again.step == loop.step == 2
-    assert_equal(state(again), state(loop))
-
-
-def test_resumed_equals_uninterrupted_bit_for_bit(name: str, start: Callable[..., Loop]) -> None:
-    whole, broken = start(name, "whole"), start(name, "broken")
+def test_checkpoints_are_exact_resumed_bit_for_bit_verified_and_of_their_own_trial(
+    name: str, start: Callable[..., Loop]
+) -> None:
+    whole, first = start(name, "whole"), start(name)
     reports = list(whole.reports())
-    next(broken.reports())
-    resumed = start(name, "broken")
+    assert [report.step for report in reports] == [2, 4]
+    for report in reports:
+        values = [*report.losses.values(), *(v for scores in report.scores.values() for v in scores.values())]
+        assert torch.tensor(values).isfinite().all(), report
+    next(first.reports())
+    resumed = start(name)
+    assert resumed.step == first.step == 2 and start(name, seed=1).step == 0
+    assert_equal(state(resumed), state(first))
     repeated = list(resumed.reports())
+    assert [report.step for report in repeated] == [2, 4]
     assert_equal(state(resumed), state(whole))
-    assert [r.step for r in repeated] == [2, 4]
     assert outcome(repeated[-1]) == outcome(reports[-1])
-
-
-def outcome(report: Report) -> Any:
-    """A report without its clock."""
-    timeless = {
-        n: {k: v for k, v in s.items() if k != "seconds_per_volume"} for n, s in report.scores.items()
-    }
-    return report.step, timeless, dict(report.losses)
-
-
-def test_damaged_checkpoint_falls_back_to_the_one_before(name: str, start: Callable[..., Loop]) -> None:
-    loop = start(name)
-    list(loop.reports())
-    newest = checkpoint.folder_of(loop.task.folder, 4) / "networks.safetensors"
+    newest = checkpoint.folder_of(resumed.task.folder, 4) / "networks.safetensors"
     content = bytearray(newest.read_bytes())
     content[-3] ^= 1
     newest.write_bytes(content)
     assert start(name).step == 2
 
 
-def test_checkpoint_of_another_trial_is_not_taken(name: str, start: Callable[..., Loop]) -> None:
-    next(start(name).reports())
-    assert start(name, seed=1).step == 0
+def outcome(report: Report) -> Any:
+    """A report without its clock."""
+    clock = "seconds_per_volume"
+    scores = {n: {k: v for k, v in s.items() if k != clock} for n, s in report.scores.items()}
+    return report.step, scores, dict(report.losses)
 
 
-def test_translation_keeps_shape_and_is_deterministic(
+def test_translation_is_deterministic_slice_by_slice_and_by_refinement_step(
     name: str, start: Callable[..., Loop], tiny: Any
 ) -> None:
     method = start(name).method
-    rows = tiny.judge.source[:3]
-    first, second = (translate_rows(method, method.averaged, method.config, rows, seed=5) for _ in range(2))
-    assert len(first) >= 1
-    for a, b in zip(first, second, strict=True):
-        assert a.shape == tiny.judge.source[:3].shape
-        assert torch.equal(a, b)
+
+    def translated(count: int, steps: int | None = None) -> list[Tensor]:
+        rows = tiny.judge.source[:count]
+        return translate_rows(method, method.averaged, method.config, rows, seed=5, steps=steps)
+
+    first, again, (one_step,), alone = translated(4), translated(4), translated(4, 1), translated(1)
+    assert len(first) >= 1 and torch.equal(one_step, first[0])
+    for a, b in zip(first, again, strict=True):
+        assert a.shape == tiny.judge.source[:4].shape and torch.equal(a, b)
+    assert torch.allclose(first[-1][0], alone[-1][0], atol=1e-5)
 
 
-def test_fewer_refinement_steps_are_the_first_of_all(
-    name: str, start: Callable[..., Loop], tiny: Any
+def test_exported_networks_are_those_averaged_and_micro_batches_step_once(
+    name: str, start: Callable[..., Loop]
 ) -> None:
-    method, rows = start(name).method, tiny.judge.source[:2]
-    everything = translate_rows(method, method.averaged, method.config, rows, seed=5)
-    (first,) = translate_rows(method, method.averaged, method.config, rows, seed=5, steps=1)
-    assert torch.equal(first, everything[0])
-
-
-def test_translation_of_a_slice_does_not_depend_on_its_neighbours(
-    name: str, start: Callable[..., Loop], tiny: Any
-) -> None:
-    method = start(name).method
-    together, alone = (
-        translate_rows(method, method.averaged, method.config, tiny.judge.source[:n], seed=5)[-1][0]
-        for n in (4, 1)
-    )
-    assert torch.allclose(together, alone, atol=1e-5)
-
-
-def test_accumulated_micro_batches_step_once(name: str, start: Callable[..., Loop]) -> None:
-    loop = start(name, accumulate=2, steps=1, rungs=1)
-    list(loop.reports())
-    counts = {
-        float(s["step"]) for o in loop.method.optimizers.values() for s in o.state_dict()["state"].values()
-    }
-    assert counts == {1.0}
-
-
-def test_exported_networks_are_those_that_were_averaged(name: str, start: Callable[..., Loop]) -> None:
     """An export is rebuilt from settings alone: the same names, keys and shapes."""
     loop = start(name)
     rebuilt = find_method(method_of(name)).Method.translators(loop.config, loop.judge.references.config)
@@ -193,12 +150,22 @@ def test_exported_networks_are_those_that_were_averaged(name: str, start: Callab
         for networks in (rebuilt, loop.method.averaged)
     ]
     assert shapes[0] == shapes[1]
+    accumulated = start(name, "accumulated", accumulate=2, steps=1, rungs=1)
+    list(accumulated.reports())
+    states = [s for o in accumulated.method.optimizers.values() for s in o.state_dict()["state"].values()]
+    assert {float(s["step"]) for s in states} == {1.0}
 
 
-def test_the_cost_of_a_step_is_counted_on_shapes_alone(name: str, tiny: Any) -> None:
-    method, references = method_of(name), tiny.references.config
-    once, twice = (step_flops(method, small(name, batch_size=n), references) for n in (2, 4))
-    assert 0 < once < twice
+def test_the_cost_of_a_step_is_counted_on_shapes_alone(
+    name: str, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cost, "COUNTED_STEPS", 1)  # of the same refinement step
+    counts = []
+    for size in (2, 4):
+        torch.manual_seed(0)
+        config = small(name, batch_size=size)
+        counts.append(cost.step_flops(method_of(name), config, tiny.references.config))
+    assert 0 < counts[0] < counts[1]
 
 
 def test_the_space_names_its_methods_fields_in_every_profile(name: str) -> None:
@@ -211,3 +178,28 @@ def test_the_space_names_its_methods_fields_in_every_profile(name: str) -> None:
 
 def test_every_method_has_a_space_of_its_own_name() -> None:
     assert [method_of(name) for name in method_names()] == method_names()
+
+
+class Lazy:
+    """Yields source * 1, * 2, * 3, and records each step."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def translate(self, networks: Any, config: Any, source: Tensor, seed: int) -> Iterator[Tensor]:
+        for step in (1, 2, 3):
+            self.steps.append((len(source), step))
+            yield source * step + seed
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(None, 3), (1, 1), (2, 2), (9, 3)])
+def test_rows_are_translated_in_chunks_and_no_further_than_requested(
+    steps: int | None, expected: int
+) -> None:
+    source = torch.rand(5, 3, 8, 8)
+    method: Any = Lazy()
+    outputs = translate_rows(method, {}, None, source, seed=7, steps=steps, chunk=2)
+    assert len(outputs) == expected
+    for step, output in enumerate(outputs, 1):
+        assert torch.equal(output, source * step + 7)
+    assert method.steps == [(n, step) for n in (2, 2, 1) for step in range(1, expected + 1)]

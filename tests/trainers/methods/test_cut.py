@@ -42,7 +42,7 @@ def flags(*values: bool) -> Tensor:
     return torch.tensor(values)
 
 
-def test_the_spaces_first_trials_are_cut_and_fastcut_as_published() -> None:
+def test_the_published_settings_and_five_layers_are_used() -> None:
     study = load_study(FOLDER / "cut.yaml")
     published, fast = (study.point(point) for point in study.start)
     for config, expected in ((published, (1, 1, True, False, 0.5)), (fast, (1, 10, False, True, 0.75))):
@@ -51,9 +51,6 @@ def test_the_spaces_first_trials_are_cut_and_fastcut_as_published() -> None:
         assert (config.lr, config.nce_patches) == (2e-4, 256)
         assert (config.generator_width, config.generator_blocks) == (64, 9)
     assert published == Config()
-
-
-def test_five_layers_are_compared_and_the_heads_fit_them() -> None:
     trial = method(generator_blocks=9)
     maps = trial.generator.maps(images(1), 9)
     chosen = [maps[i] for i in trial.layers]

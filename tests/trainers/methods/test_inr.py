@@ -1,31 +1,20 @@
-"""Fitting many slices at once equals fitting each; rendering at any resolution; what training hands on."""
+"""Fitting many slices at once equals fitting each; rendering at any resolution; the training step."""
 
-import runpy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from tests.bench.inr import measure
 from trainers.data.batch import Batch
 from trainers.data.sampling import example_subject
 from trainers.losses import style
+from trainers.methods import inr
 from trainers.methods.base import Context
-from trainers.methods.inr import (
-    Config,
-    Fit,
-    Method,
-    StyleBank,
-    brain_mask,
-    fit_slices,
-    image,
-    objective,
-    pixel_grid,
-    render,
-)
+from trainers.methods.inr import Config, Fit, Method, brain_mask, render
 from trainers.networks.encoder import ResidualEncoder
 from trainers.networks.siren import Siren
 
@@ -61,8 +50,7 @@ def _unfitted(config: Config, source: Tensor, centre: Tensor | None = None) -> F
 def test_at_once_and_one_by_one_end_at_the_same_losses(double: None) -> None:
     """The other side is the benchmark's plain loop: own networks, own Adam, the whole grid."""
     torch.manual_seed(0)
-    bench = runpy.run_path(str(Path(__file__).with_name("bench_inr.py")))
-    measured = bench["measure"](slices=3, size=32, width=8, iterations=8, slices_at_once=2)
+    measured = measure(slices=3, size=32, width=8, iterations=8, slices_at_once=2)
     assert measured.worst < 1e-8
 
 
@@ -90,42 +78,40 @@ def test_background_is_black_and_the_brain_is_the_networks(double: None, form: A
     torch.testing.assert_close(output, expected)
 
 
-def test_a_crop_in_its_place_is_a_part_of_the_slice(double: None) -> None:
+def test_a_crop_is_rendered_as_part_of_the_slice_and_a_slice_without_brain_stays_black(double: None) -> None:
     """Coordinates count pixels: cropping and rendering commute."""
     source = _slices(2)
     whole = render(_unfitted(SMALL, source), 32, 32)
     centre = torch.tensor([[4 + 8 - 16, 14 + 8 - 16]]).expand(2, -1) / SMALL.unit
     part = render(_unfitted(SMALL, source[:, :, 4:20, 14:30], centre), 16, 16)
     torch.testing.assert_close(part, whole[:, :, 4:20, 14:30])
-
-
-def test_a_slice_without_brain_stays_black(double: None) -> None:
     black = torch.full((1, 3, 32, 32), -1.0)
     assert torch.equal(render(_unfitted(SMALL, black), 32, 32), black)
 
 
 def test_fitting_lowers_every_slices_loss() -> None:
     torch.manual_seed(0)
-    source, look, encoder = _slices(3), _slices(3), ResidualEncoder(8).requires_grad_(False)
-    goal = style.fit_target(encoder, source, brain_mask(source), style.grams(encoder, look, brain_mask(look)))
+    source, styled, encoder = _slices(3), _slices(3), ResidualEncoder(8).requires_grad_(False)
+    goal = style.fit_target(
+        encoder, source, brain_mask(source), style.grams(encoder, styled, brain_mask(styled))
+    )
     config = replace(SMALL, fit_lr=1e-3)
     before, after = (
-        fit_slices(_siren(config), encoder, goal, torch.zeros(3, 2), config, n)[1] for n in (1, 40)
+        inr.fit_slices(_siren(config), encoder, goal, torch.zeros(3, 2), config, n)[1] for n in (1, 40)
     )
     assert (after < 0.9 * before).all()
 
 
 def test_the_bank_finds_a_level_whatever_its_contrast() -> None:
     torch.manual_seed(0)
-    example_subject = torch.nn.functional.interpolate(torch.randn(9, 3, 6, 6), (40, 48), mode="bilinear")
-    bank, encoder = StyleBank(5, 8), ResidualEncoder(8)
-    bank.fill(example_subject, encoder)
-    chosen = bank.nearest(0.4 * example_subject[[0, 2, 4, 6, 8]] + 5)
+    subject = torch.nn.functional.interpolate(torch.randn(9, 3, 6, 6), (40, 48), mode="bilinear")
+    bank, encoder = inr.StyleBank(5, 8), ResidualEncoder(8)
+    bank.fill(subject, encoder)
+    chosen = bank.nearest(0.4 * subject[[0, 2, 4, 6, 8]] + 5)
     assert chosen.tolist() == [0, 1, 2, 3, 4]
     everywhere = torch.ones(1, 40, 48, dtype=torch.bool)
-    for found, expected in zip(
-        bank(example_subject[6:7]), style.grams(encoder, example_subject[6:7], everywhere), strict=True
-    ):
+    expected_grams = style.grams(encoder, subject[6:7], everywhere)
+    for found, expected in zip(bank(subject[6:7]), expected_grams, strict=True):
         torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-5)
 
 
@@ -136,20 +122,20 @@ def test_training_follows_the_gradient_at_the_fitted_weights(tiny: Any) -> None:
     context = Context(references.config, references.teacher, references.domain, slices)
     torch.manual_seed(0)
     method, source, target = Method(config, context), _slices(2), _slices(2)
-    handed: list[Tensor] = []
+    followed: list[Tensor] = []
 
     def minimise(names: Sequence[str], loss: Tensor) -> None:
         parameters = [p for name in names for p in method.networks[name].parameters()]
-        handed.extend(torch.autograd.grad(loss, parameters))
+        followed.extend(torch.autograd.grad(loss, parameters))
 
     method.step(Batch(source, brain_mask(source), target, brain_mask(target)), 0, minimise)
     encoder = references.domain
     assert isinstance(encoder, ResidualEncoder)
-    look = style.grams(encoder, target, brain_mask(target))
-    goal = style.fit_target(encoder, source, brain_mask(source), look)
-    at = pixel_grid(source, torch.zeros(2, 2), (32, 32), config.unit)
-    output = image(method.siren.stack(2), at, config)
-    loss = objective(output, goal, encoder, config).mean()
+    styled = style.grams(encoder, target, brain_mask(target))
+    goal = style.fit_target(encoder, source, brain_mask(source), styled)
+    at = inr.pixel_grid(source, torch.zeros(2, 2), (32, 32), config.unit)
+    output = inr.image(method.siren.stack(2), at, config)
+    loss = inr.objective(output, goal, encoder, config).mean()
     expected = torch.autograd.grad(loss, list(method.siren.parameters()))
-    for got, want in zip(handed, expected, strict=True):
+    for got, want in zip(followed, expected, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-5)

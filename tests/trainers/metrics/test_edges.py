@@ -30,10 +30,6 @@ def share(image: Tensor, reference: Tensor, region: Tensor = EVERYWHERE, spacing
     return float(unsupported({"T1": image}, {"T1": reference}, region, spacing))
 
 
-def blurred(image: Tensor, sigma: float) -> Tensor:
-    return torch.from_numpy(gaussian_filter(image.numpy(), (0, sigma, sigma)))
-
-
 def test_a_step_is_one_line_above_the_threshold_and_no_edge_below() -> None:
     """On a ramp that sets the robust deviation; the ramp itself, a small gradient everywhere, is no edge."""
     ramp = torch.linspace(0, 1, 96, dtype=torch.float64).expand(1, 96, 96)
@@ -55,13 +51,18 @@ def test_a_step_is_one_line_above_the_threshold_and_no_edge_below() -> None:
     assert len(over) > 3 and all(over)
 
 
-def test_lines_are_where_cannys_are() -> None:
+def test_lines_are_where_cannys_are_and_smoothing_is_scipys_inside() -> None:
     image = head()
     ours, _ = edges(image, EVERYWHERE, 2.0)
     theirs = canny(image[0].numpy(), sigma=0.75, low_threshold=0.1, high_threshold=0.1)  # type: ignore[no-untyped-call]
     for a, b in ((ours[0].numpy(), theirs), (theirs, ours[0].numpy())):
         assert a.sum() > 250
         assert distance_transform_edt(~b)[a].max() <= 1.5
+    image, region = head(), disc(50, 45, 30)
+    expected = gaussian_filter(image.numpy(), (0, 1.3, 1.3), mode="nearest", radius=(0, 4, 4))
+    assert np.allclose(smooth_inside(image, EVERYWHERE, 1.3).numpy(), expected, atol=1e-12)
+    flat = smooth_inside(0.4 * region.double(), region, 1.3)
+    assert torch.allclose(flat, 0.4 * region.double())
 
 
 def test_gain_offset_polarity_and_the_border_of_the_brain_make_no_edge() -> None:
@@ -76,28 +77,24 @@ def test_gain_offset_polarity_and_the_border_of_the_brain_make_no_edge() -> None
     assert np.isnan(share(0.3 * region, head(), region))
 
 
-def test_smoothing_is_scipys_inside_and_keeps_a_constant_to_the_rim() -> None:
-    image, region = head(), disc(50, 45, 30)
-    expected = gaussian_filter(image.numpy(), (0, 1.3, 1.3), mode="nearest", radius=(0, 4, 4))
-    assert np.allclose(smooth_inside(image, EVERYWHERE, 1.3).numpy(), expected, atol=1e-12)
-    flat = smooth_inside(0.4 * region.double(), region, 1.3)
-    assert torch.allclose(flat, 0.4 * region.double())
-
-
-@pytest.mark.parametrize("sigma", [0, 0.5, 1, 1.5])
-def test_a_blurred_reference_makes_no_unsupported_edge(sigma: float) -> None:
-    image = blurred(head(), sigma)
-    assert edges(image, EVERYWHERE, 2.0)[0].sum() > 20
-    assert share(image, head()) == 0
-
-
-def test_an_inserted_disc_is_what_is_unsupported() -> None:
+def test_an_inserted_disc_is_unsupported_blur_is_not_and_contrasts_and_slices_are_pooled() -> None:
     image = torch.where(disc(44, 76, 5), 1.0, head())
     lines, _ = edges(image, EVERYWHERE, 2.0)
     rim = lines & disc(44, 76, 8)
     assert rim.sum() > 20
     assert share(image, head()) == pytest.approx(float(rim.sum() / lines.sum()))
     assert share(head(), image) < 0.01
+    for sigma in (0, 0.5, 1, 1.5):  # blurring makes no unsupported edge
+        smooth = torch.from_numpy(gaussian_filter(head().numpy(), (0, sigma, sigma)))
+        assert edges(smooth, EVERYWHERE, 2.0)[0].sum() > 20 and share(smooth, head()) == 0
+    a, b = head(), torch.where(disc(44, 76, 5), 1.0, head())
+    lines = {name: int(edges(image, EVERYWHERE, 2.0)[0].sum()) for name, image in (("a", a), ("b", b))}
+    extra = share(b, a) * lines["b"]
+    both = unsupported({"T1": a, "T2": b}, {"T1": a, "T2": a}, EVERYWHERE, 2.0)
+    assert float(both) == pytest.approx(extra / (lines["a"] + lines["b"]))
+    two = EVERYWHERE.expand(2, -1, -1)
+    doubled = unsupported({"T1": torch.cat([b, b])}, {"T1": torch.cat([a, a])}, two, 2.0)
+    assert float(doubled) == pytest.approx(share(b, a))
 
 
 @pytest.mark.parametrize(
@@ -110,14 +107,3 @@ def test_the_tolerance_is_in_millimetres_from_the_reference_s_slope(
     ramp = torch.linspace(0, 0.5, 96, dtype=torch.float64).expand(1, 96, 96)
     steps = [ramp + 0.9 * (torch.arange(96) >= at)[:, None] for at in (80, 80 + moved)]
     assert share(steps[1], steps[0], spacing=spacing) == expected
-
-
-def test_contrasts_and_slices_are_pooled_by_their_edges() -> None:
-    a, b = head(), torch.where(disc(44, 76, 5), 1.0, head())
-    lines = {name: int(edges(image, EVERYWHERE, 2.0)[0].sum()) for name, image in (("a", a), ("b", b))}
-    extra = share(b, a) * lines["b"]
-    both = unsupported({"T1": a, "T2": b}, {"T1": a, "T2": a}, EVERYWHERE, 2.0)
-    assert float(both) == pytest.approx(extra / (lines["a"] + lines["b"]))
-    two = EVERYWHERE.expand(2, -1, -1)
-    doubled = unsupported({"T1": torch.cat([b, b])}, {"T1": torch.cat([a, a])}, two, 2.0)
-    assert float(doubled) == pytest.approx(share(b, a))

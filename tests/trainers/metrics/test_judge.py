@@ -1,4 +1,4 @@
-"""Validation: which numbers come out for outputs whose scores are known."""
+"""Validation of outputs whose scores are known."""
 
 import os
 from pathlib import Path

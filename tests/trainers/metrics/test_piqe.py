@@ -54,20 +54,16 @@ def test_random_crops_and_noise_equal_pypiqe_to_a_millionth() -> None:
         assert score(crop) == pytest.approx(pypiqe(crop)[0], abs=1e-6)
 
 
-def test_a_batch_is_its_slices() -> None:
+def test_a_batch_is_its_slices_and_uniform_images_score_100() -> None:
     camera = torch.from_numpy(picture("camera") / 255.0)
     batch = torch.stack([camera[i : i + 112, 2 * i : 2 * i + 96] * (1 - i / 400) for i in range(0, 200, 40)])
     masks = torch.rand(batch.shape) < 0.9995
     assert torch.equal(piqe(batch), torch.cat([piqe(image[None]) for image in batch]))
     singly = torch.cat([piqe(batch[i : i + 1], masks[i : i + 1]) for i in range(len(batch))])
     assert torch.allclose(piqe(batch, masks), singly, equal_nan=True)
-
-
-@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
-def test_a_uniform_image_scores_100(value: float) -> None:
-    images = torch.full((2, 48, 50), value)
-    assert piqe(images).tolist() == [100, 100]
-    assert piqe(images, torch.ones(2, 48, 50, dtype=torch.bool)).tolist() == [100, 100]
+    uniform = torch.tensor([0.0, 0.5, 1.0])[:, None, None].expand(3, 48, 50)
+    for scores in (piqe(uniform), piqe(uniform, torch.ones(3, 48, 50, dtype=torch.bool))):
+        assert scores.tolist() == [100, 100, 100]
 
 
 def brain(height: int, width: int) -> tuple[Tensor, Tensor]:

@@ -66,19 +66,16 @@ def test_dice_and_surface_distance_pool_slices_as_monai_does_side_by_side() -> N
     assert float(dice(a, b)) == pytest.approx(float(compute_dice(x, y)), abs=1e-6)
 
 
-@pytest.mark.parametrize("side", [2, 10, 20])
-def test_a_square_moved_by_a_pixel(side: int) -> None:
-    """All but one column overlaps; of the surfaces top and bottom but for a pixel, and no side."""
-    a, b = square(side, left=9), square(side, left=10)
-    assert float(dice(a, b)) == 1 - 1 / side
-    assert float(normalised_surface_distance(a, b, 1.0)) == 1
-    assert float(normalised_surface_distance(a, b, 0.9)) == 0.5
-
-
-def test_classes_are_scored_separately_and_an_absent_class_has_no_score() -> None:
+def test_moved_squares_have_closed_forms_and_classes_are_scored_separately() -> None:
     empty = torch.zeros(1, 40, 40, dtype=torch.bool)
     a = torch.stack([square(10, 9), square(10, 9), empty], 1)
     b = torch.stack([square(10, 10), empty, empty], 1)
     for scores, first in ((dice(a, b), 0.9), (normalised_surface_distance(a, b, 0.9), 0.5)):
         assert scores[:2].tolist() == pytest.approx([first, 0])
         assert bool(scores[2].isnan())
+    # All but one column overlaps; of the surfaces top and bottom but for a pixel, and no side.
+    for side in (2, 10, 20):
+        a, b = square(side, left=9), square(side, left=10)
+        assert float(dice(a, b)) == 1 - 1 / side
+        assert float(normalised_surface_distance(a, b, 1.0)) == 1
+        assert float(normalised_surface_distance(a, b, 0.9)) == 0.5

@@ -32,14 +32,7 @@ def test_the_schedule_is_the_linear_variance_preserving_one_of_method_md() -> No
     assert float(alpha[980]) == pytest.approx(0.0077, abs=5e-5)
 
 
-@pytest.mark.parametrize("attention", [False, True])
-def test_the_forward_pass_is_diffusers_own(attention: bool) -> None:
-    network, (x, t) = _denoiser(attention=attention), _inputs()
-    with torch.no_grad():
-        assert torch.equal(network(x, t), network.unet(x, t).sample)
-
-
-def test_a_patch_of_two_folds_four_pixels_into_channels() -> None:
+def test_the_forward_pass_is_diffusers_own_and_a_patch_of_two_folds_pixels_into_channels() -> None:
     network, (x, t) = _denoiser(patch=2), _inputs()
     assert network.unet.config.in_channels == 12
     folded = torch.stack([x[:, c, i::2, j::2] for c in range(3) for i in range(2) for j in range(2)], 1)
@@ -50,6 +43,10 @@ def test_a_patch_of_two_folds_four_pixels_into_channels() -> None:
             for j in range(2):
                 unfolded[:, :, i::2, j::2] = out[:, :, i, j]
         assert torch.equal(network(x, t), unfolded)
+    for attention in (False, True):
+        network, (x, t) = _denoiser(attention=attention), _inputs()
+        with torch.no_grad():
+            assert torch.equal(network(x, t), network.unet(x, t).sample)
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -108,15 +105,7 @@ def test_time_and_step_have_an_effect_at_all_widths(widths: tuple[int, ...]) -> 
     assert min(float(by_time.std()), float(by_step.std())) > 0.03 * float(v.std())
 
 
-@pytest.mark.parametrize(("patch", "crop"), [(1, 32), (1, 64), (2, 32), (2, 96), (1, 80), (1, 16)])
-def test_the_classifier_gives_one_logit_an_image(patch: int, crop: int) -> None:
-    critic, (x, t) = _denoiser(patch).critic(2, crop), _inputs(crop)
-    with torch.no_grad():
-        bottleneck = critic.encode(x, t, torch.zeros(3, dtype=torch.long))[0]
-        assert critic.classify(bottleneck).shape == (3,)
-
-
-def test_the_classifier_head_halves_to_four_pixels_then_to_one() -> None:
+def test_the_classifier_halves_to_four_pixels_and_gives_one_logit_an_image() -> None:
     head = classifier_head(8, 16)
     sizes = []
     h = torch.randn(2, 8, 16, 16)
@@ -125,3 +114,8 @@ def test_the_classifier_head_halves_to_four_pixels_then_to_one() -> None:
         if isinstance(layer, torch.nn.Conv2d):
             sizes.append(h.shape[-1])
     assert sizes == [8, 4, 1, 1] and h.shape == (2, 1, 1, 1)
+    for patch, crop in ((1, 32), (1, 64), (2, 32), (2, 96), (1, 80), (1, 16)):
+        critic, (x, t) = _denoiser(patch).critic(2, crop), _inputs(crop)
+        with torch.no_grad():
+            bottleneck = critic.encode(x, t, torch.zeros(3, dtype=torch.long))[0]
+            assert critic.classify(bottleneck).shape == (3,)

@@ -11,7 +11,7 @@ from trainers.networks.image_pool import ImagePool
 
 
 def numbered(numbers: Sequence[int]) -> Tensor:
-    """Images [B, 1, 2, 2] that are told apart by their constant value."""
+    """Images [B, 1, 2, 2] identified by their constant value."""
     return torch.tensor(numbers, dtype=torch.float32)[:, None, None, None].expand(-1, 1, 2, 2).clone()
 
 
@@ -26,7 +26,7 @@ def full(size: int) -> ImagePool:
     return pool
 
 
-def test_until_it_is_full_and_at_size_zero_it_returns_its_input() -> None:
+def test_it_returns_its_input_until_full_and_no_image_is_lost_or_doubled() -> None:
     pool = ImagePool(5, 1, 2)
     for first in (0, 2):
         assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
@@ -37,9 +37,6 @@ def test_until_it_is_full_and_at_size_zero_it_returns_its_input() -> None:
     pool = ImagePool(0, 1, 2)
     for first in range(0, 40, 2):
         assert numbers_of(pool(numbered([first, first + 1]))) == [first, first + 1]
-
-
-def test_no_image_is_lost_or_doubled() -> None:
     torch.manual_seed(0)
     pool, size = full(7), 7
     returned: list[int] = []
@@ -49,7 +46,7 @@ def test_no_image_is_lost_or_doubled() -> None:
     assert int(pool.count) == size
 
 
-def test_half_come_from_the_pool_from_every_slot_alike_after_twice_its_size() -> None:
+def test_half_come_from_the_pool_from_every_slot_alike() -> None:
     torch.manual_seed(0)
     size, draws = 10, 2000
     pool = full(size)
@@ -64,16 +61,6 @@ def test_half_come_from_the_pool_from_every_slot_alike_after_twice_its_size() ->
     assert abs(swaps - draws / 2) < 4 * math.sqrt(draws / 4)
     chi_squared = float(((slots - swaps / size).square() / (swaps / size)).sum())
     assert chi_squared < 27.9  # 0.999 quantile, nine degrees of freedom
-    # Replaced with probability 1 / (2 size) an image: a geometric waiting time of mean 2 size.
-    torch.manual_seed(0)
-    size, images = 8, 3000
-    pool, waits = full(size), []
-    for number in range(size, size + images):
-        out = numbers_of(pool(numbered([number])))[0]
-        waits += [number - out] if out != number else []
-    mean = sum(waits) / len(waits)
-    deviation = 2 * size / math.sqrt(len(waits))
-    assert abs(mean - 2 * size) < 4 * deviation
 
 
 def test_its_draws_follow_the_global_seed_and_its_state() -> None:

@@ -14,7 +14,7 @@ from trainers.networks.radimagenet import RadImageNet
 
 @pytest.fixture(scope="module")
 def network() -> RadImageNet:
-    """With batch norms that have seen data."""
+    """With batch norms as after training."""
     torch.manual_seed(0)
     network = RadImageNet()
     for layer in network.modules():
@@ -29,14 +29,6 @@ def network() -> RadImageNet:
 
 def _state(network: RadImageNet) -> dict[str, Tensor]:
     return {key: value.clone() for key, value in network.state_dict().items()}
-
-
-def test_it_counts_23_508_032_parameters_in_torchvisions_names(network: RadImageNet) -> None:
-    assert sum(p.numel() for p in network.parameters()) == 23_508_032
-    names = set(network.state_dict())
-    assert len(names) == 318  # torchvision's 320 less fc.weight and fc.bias
-    assert {"conv1.weight", "bn1.running_var", "layer1.0.downsample.0.weight", "layer4.2.bn3.bias"} <= names
-    assert "layer3.5.conv2.weight" in names and "layer3.6.conv2.weight" not in names
 
 
 def test_features_are_those_of_monais_resnet_at_224_pixels(network: RadImageNet) -> None:
@@ -60,7 +52,7 @@ def test_features_are_those_of_monais_resnet_at_224_pixels(network: RadImageNet)
         np.testing.assert_allclose(network(small), network(large), rtol=1e-4, atol=1e-5)
 
 
-def test_loading_gives_the_frozen_network_without_its_classification_layer(
+def test_loading_gives_the_frozen_network_of_torchvisions_names_without_its_last_layer(
     network: RadImageNet, tmp_path: Path
 ) -> None:
     surplus = {"fc.weight": torch.zeros(165, 2048), "fc.bias": torch.zeros(165)}
@@ -69,6 +61,11 @@ def test_loading_gives_the_frozen_network_without_its_classification_layer(
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
     for key, value in network.state_dict().items():
         assert torch.equal(loaded.state_dict()[key], value), key
+    assert sum(p.numel() for p in network.parameters()) == 23_508_032
+    names = set(network.state_dict())
+    assert len(names) == 318  # torchvision's 320 less fc.weight and fc.bias
+    assert {"conv1.weight", "bn1.running_var", "layer1.0.downsample.0.weight", "layer4.2.bn3.bias"} <= names
+    assert "layer3.5.conv2.weight" in names and "layer3.6.conv2.weight" not in names
 
 
 @pytest.mark.parametrize("fault", ["missing", "folder", "text", "truncated", "lacking", "surplus", "shape"])

@@ -31,7 +31,7 @@ def _network(seed: int = 0) -> Siren:
     return Siren(width=12, blocks=2, w0=20.0).double()
 
 
-def test_networks_alone_and_together_are_their_formula_and_of_the_published_size() -> None:
+def test_networks_are_their_formula_with_separate_gradients_and_the_published_initial_weights() -> None:
     network, points = _network(), torch.rand(50, 2, dtype=torch.float64) * 2 - 1
     np.testing.assert_allclose(network(points).detach().numpy(), _numpy(network, points), atol=1e-12)
     networks = [_network(seed) for seed in range(3)]
@@ -43,24 +43,18 @@ def test_networks_alone_and_together_are_their_formula_and_of_the_published_size
     # METHOD.md section 4: 527,361 with one channel.
     network = Siren(width=256, blocks=4, channels=1)
     assert sum(p.numel() for p in network.parameters()) == 527_361
-
-
-@pytest.mark.parametrize("w0", [10.0, 30.0])
-def test_initial_weights_are_uniform_within_the_published_bounds(w0: float) -> None:
-    torch.manual_seed(0)
-    network = Siren(width=256, blocks=1, w0=w0)
-    bounds = [0.5, *[np.sqrt(6 / 256) / w0] * 3]
-    for layer, bound in zip(network.layers, bounds, strict=True):
-        assert isinstance(layer, nn.Linear)
-        weight = layer.weight.detach()
-        assert 0.98 * bound < float(weight.abs().max()) <= bound
-        assert float(weight.std()) == pytest.approx(bound / np.sqrt(3), rel=0.06)
-
-
-def test_the_gradient_of_one_network_reaches_no_other() -> None:
     weights = [p.detach().clone().requires_grad_() for p in _network().stack(3)]
     points = torch.rand(3, 2, 40, dtype=torch.float64)
     gradients = torch.autograd.grad(evaluate(weights, points, 20.0)[1].square().sum(), weights)
     for gradient in gradients:
         assert float(gradient[1].abs().sum()) > 0
         assert float(gradient[[0, 2]].abs().sum()) == 0
+    for w0 in (10.0, 30.0):
+        torch.manual_seed(0)
+        network = Siren(width=256, blocks=1, w0=w0)
+        bounds = [0.5, *[np.sqrt(6 / 256) / w0] * 3]
+        for layer, bound in zip(network.layers, bounds, strict=True):
+            assert isinstance(layer, nn.Linear)
+            weight = layer.weight.detach()
+            assert 0.98 * bound < float(weight.abs().max()) <= bound
+            assert float(weight.std()) == pytest.approx(bound / np.sqrt(3), rel=0.06)

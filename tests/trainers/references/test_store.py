@@ -1,4 +1,4 @@
-"""The frozen references: what they learn, how they are cached, who may not see what."""
+"""The frozen references: training, storage, and the subjects they are trained on."""
 
 import shutil
 from pathlib import Path
@@ -17,7 +17,7 @@ from trainers.references.config import ReferenceConfig
 from trainers.references.teacher import cosine, denoising_loss, train_teacher
 
 
-def test_contrastive_loss_against_a_double_loop() -> None:
+def test_contrastive_loss_against_a_double_loop_and_the_cosine_schedule() -> None:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn(5, 8, generator=generator), torch.randn(5, 8, generator=generator)
     views = F.normalize(torch.cat((a, b)), dim=1).double()
@@ -27,6 +27,10 @@ def test_contrastive_loss_against_a_double_loop() -> None:
         others = [np.exp(float(views[i] @ views[j]) / 0.2) for j in range(10) if j != i]
         total -= np.log(np.exp(float(views[i] @ views[partner]) / 0.2) / sum(others))
     assert float(encoders.contrastive(a, b)) == pytest.approx(total / 10, rel=1e-5)
+    values = [cosine(step, 1000) for step in range(1000)]
+    assert values[0] == pytest.approx(1 / 100)
+    assert max(values) == pytest.approx(1.0)
+    assert values[-1] < 1e-4
 
 
 def test_augmentation_keeps_background_and_intensities_and_four_quarter_turns_are_the_identity() -> None:
@@ -43,13 +47,6 @@ def test_augmentation_keeps_background_and_intensities_and_four_quarter_turns_ar
         turned = encoders.square_rotation(turned, 1)
     assert torch.equal(turned, x)
     assert torch.equal(encoders.square_rotation(x, 2), x.flip((1, 2)))
-
-
-def test_cosine_schedule_warms_up_and_ends_at_zero() -> None:
-    values = [cosine(step, 1000) for step in range(1000)]
-    assert values[0] == pytest.approx(1 / 100)
-    assert max(values) == pytest.approx(1.0)
-    assert values[-1] < 1e-4
 
 
 def test_teacher_learns_a_constant_image() -> None:

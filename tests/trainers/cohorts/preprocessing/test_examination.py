@@ -1,4 +1,4 @@
-"""A visit's scans understood: brain, contrasts laid upon each other, and what a person should look at."""
+"""Examination of a visit's scans: brain, registration of contrasts, and warnings."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_a_displaced_t2_and_one_with_a_distant_header_are_registered_to_t1(
     inside = found.mask & (values > 0)
     assert np.corrcoef(found.volumes["T2"][inside], values[inside])[0, 1] > 0.93
     assert found.facts()["similarity_t2_t1"] > 0.9 * examine(scans, "auto").facts()["similarity_t2_t1"]
-    # T2 lies 60 mm away by its header: the brains still meet.
+    # T2 is 60 mm away by its header; the brains are still aligned.
     values, affine = pair["T2"]
     far = np.eye(4)
     far[:3, 3] = (60, -20, 10)
@@ -85,16 +85,13 @@ def test_one_contrast_and_any_orientation_are_examined_and_facts_are_json(
     assert {"brain_mask", "brain_ml", "warnings", "to_scan"} <= set(facts)
 
 
-def test_a_given_mask_is_the_brain(scans: Scans, tmp_path: Path) -> None:
+def test_a_given_mask_is_the_brain_and_swapped_contrasts_raise_warnings(scans: Scans, tmp_path: Path) -> None:
     brain = scans["T1"].values > 0
     brain[:30] = False
     mask = scan(tmp_path / "mask.nii", brain, scans["T1"].affine)
     found = examine(scans, "auto", mask)
     np.testing.assert_array_equal(found.mask, brain)
     assert found.facts()["brain_ml"] == pytest.approx(brain.sum() * 3.2 * 3.2 * 10 / 1000, abs=0.1)
-
-
-def test_swapped_contrasts_and_a_piece_of_brain_raise_warnings(scans: Scans, tmp_path: Path) -> None:
     first, second = examine({"T1": scans["T2"], "T2": scans["T1"]}, "auto").warnings
     assert first.startswith("T1: said to be T1w but looks like T2")
     assert second.startswith("T2: said to be T2w")

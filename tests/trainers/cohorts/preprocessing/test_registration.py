@@ -1,4 +1,4 @@
-"""Known displacements come back; resampling and mutual information against their closed forms."""
+"""Known displacements are recovered; resampling and mutual information against their closed forms."""
 
 import tempfile
 from functools import cache
@@ -75,7 +75,7 @@ def brain(field: Field, contrast: Contrast) -> Image:
 
 
 def aligned(field: Field, move: Array) -> tuple[Array, float]:
-    """T2 moved by ``move`` and laid onto T1 as the platform does it: the matrix, and its mean error (mm)."""
+    """T2 moved by ``move`` and registered to T1 as by the platform: the matrix, and its mean error (mm)."""
     t1, t2 = brain(field, "T1"), moved(brain(field, "T2"), move)
     region = dilate(t1.values > 0, t1.spacing)
     found = register(t1, t2, "Rigid", schedule_for(t1), region, best_start(t1, t2, region))

@@ -1,4 +1,4 @@
-"""Skull stripping on simulated heads whose brain is known, on real heads, and with stand-ins for tools."""
+"""Skull stripping on simulated heads whose brain is known, on real heads, and with fake tools."""
 
 import sys
 from functools import cache
@@ -197,8 +197,8 @@ def test_field_of_view_volume_edge_cut_and_slice_direction_are_checked() -> None
         assert any("slices that are not axial" in line for line in lines) == warned
 
 
-def test_refinement_moves_a_surface_to_the_edge_and_keeps_the_volume() -> None:
-    """A ball's mask shifted by 3 mm comes back: the mean shift is 0, so that only the shape changes."""
+def test_refinement_keeps_the_volume_and_a_given_mask_is_kept() -> None:
+    """A shifted ball's mask is corrected: the mean shift is 0, so that only the shape changes."""
     image = ball(60).astype(float)
     off = np.sqrt(
         ((np.indices((90, 90, 90)) - np.array([46.0, 44.5, 44.5])[:, None, None, None]) ** 2).sum(0)
@@ -206,10 +206,17 @@ def test_refinement_moves_a_surface_to_the_edge_and_keeps_the_volume() -> None:
     moved = refine(image, 60 - 2 * off)
     assert dice(moved > 0, ball(60)) > dice(off < 30, ball(60)) + 0.02
     assert (moved > 0).sum() == pytest.approx((off < 30).sum(), rel=0.02)
+    mask = ball(70)
+    scan = Image(np.random.default_rng(0).random(mask.shape), np.diag([2.0, 2, 2, 1]))
+    found = strip(scan, given=mask)
+    assert found.method == "given" and (found.mask == mask).all()
+    assert found.facts["brain_ml"] == pytest.approx(4 / 3 * np.pi * 70**3 / 1000, rel=0.01)
+    with pytest.raises(InputError, match="constant"):
+        strip(Image(np.ones((9, 9, 9)), np.eye(4)))
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, command: str, body: str) -> None:
-    """A stand-in for a tool, alone on PATH."""
+    """A fake tool, alone on PATH."""
     program = folder / command
     program.write_text(f"#!{sys.executable}\nimport sys, shutil\narguments = sys.argv[1:]\n{body}\n")
     program.chmod(0o755)
@@ -247,13 +254,3 @@ def test_a_tool_that_fails_or_is_missing_is_a_one_line_error(
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="hd-bet is not installed"):
         strip(cube(), "hd-bet")
-
-
-def test_a_given_mask_is_kept_and_a_constant_scan_is_an_error() -> None:
-    mask = ball(70)
-    scan = Image(np.random.default_rng(0).random(mask.shape), np.diag([2.0, 2, 2, 1]))
-    found = strip(scan, given=mask)
-    assert found.method == "given" and (found.mask == mask).all()
-    assert found.facts["brain_ml"] == pytest.approx(4 / 3 * np.pi * 70**3 / 1000, rel=0.01)
-    with pytest.raises(InputError, match="constant"):
-        strip(Image(np.ones((9, 9, 9)), np.eye(4)))

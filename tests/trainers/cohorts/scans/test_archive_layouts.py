@@ -76,7 +76,7 @@ def test_other_files_are_ignored(name: str) -> None:
     assert not zenodo.wanted(name)
 
 
-def test_sessions_are_visits_with_their_best_scans_and_descriptions_are_unpacked(tmp_path: Path) -> None:
+def test_sessions_are_visits_in_order_with_their_best_scans(tmp_path: Path) -> None:
     assert zenodo.wanted(f"{TOP}/dataset_description.json") and zenodo.wanted(f"{TOP}/participants.tsv")
     assert not zenodo.wanted(f"__MACOSX/{TOP}/._participants.tsv")
     second = LOW.replace("ses-01", "ses-02")
@@ -103,15 +103,13 @@ def test_sessions_are_visits_with_their_best_scans_and_descriptions_are_unpacked
     for visit in zenodo.visits(tmp_path):
         domains.setdefault(visit.subject, set()).add(visit.domain)
     assert domains == {"sub-0011": {"64mT", "3T"}, "sub-0012": {"64mT"}}
+    root = tmp_path / "ordered"
+    lay(root, *(f"{LOW.replace('0011', subject)}_T1w.nii.gz" for subject in ("0030", "0002", "0011")))
+    (root / f"{HIGH}_acq-highres_T1w.nii.gz").mkdir(parents=True)
+    assert [visit.subject for visit in zenodo.visits(root)] == ["sub-0002", "sub-0011", "sub-0030"]
 
 
-def test_visits_are_in_order_and_folders_are_no_scans(tmp_path: Path) -> None:
-    lay(tmp_path, *(f"{LOW.replace('0011', subject)}_T1w.nii.gz" for subject in ("0030", "0002", "0011")))
-    (tmp_path / f"{HIGH}_acq-highres_T1w.nii.gz").mkdir(parents=True)
-    assert [visit.subject for visit in zenodo.visits(tmp_path)] == ["sub-0002", "sub-0011", "sub-0030"]
-
-
-def test_ixi_keeps_hammersmith_only(tmp_path: Path) -> None:
+def test_of_ixi_complete_visits_to_hammersmith_are_taken(tmp_path: Path) -> None:
     t1, t2 = "IXI-T1/IXI012-HH-1211-T1.nii.gz", "IXI-T2/IXI012-HH-1211-T2.nii.gz"
     lay(tmp_path, t1, t2, "IXI013-HH-1212-T1.nii.gz", "sub/ixi014_hh_1236_t2.nii")
     others = ("IXI002-Guys-0828-T1", "IXI035-IOP-0873-T1", "._IXI015-HH-1258-T1")
@@ -122,16 +120,10 @@ def test_ixi_keeps_hammersmith_only(tmp_path: Path) -> None:
         Visit("IXI013", "", "3T", tmp_path / "IXI013-HH-1212-T1.nii.gz", None),
         Visit("IXI014", "", "3T", None, tmp_path / "sub/ixi014_hh_1236_t2.nii"),
     ]
-
-
-def test_of_several_visits_to_hammersmith_a_complete_one_is_taken(tmp_path: Path) -> None:
     scans = ("0100-T1", "0100-T2", "0200-T1", "0200-T2", "0300-T1")
-    lay(tmp_path, *(f"IXI012-HH-{scan}.nii.gz" for scan in scans))
-    [visit] = ixi.visits(tmp_path)
-    assert [visit.t1, visit.t2] == [tmp_path / f"IXI012-HH-0200-T{i}.nii.gz" for i in (1, 2)]
-
-
-def test_which_members_of_ixi_are_unpacked() -> None:
+    lay(tmp_path / "several", *(f"IXI012-HH-{scan}.nii.gz" for scan in scans))
+    [visit] = ixi.visits(tmp_path / "several")
+    assert [visit.t1, visit.t2] == [tmp_path / f"several/IXI012-HH-0200-T{i}.nii.gz" for i in (1, 2)]
     assert all(map(ixi.wanted, ("IXI012-HH-1211-T1.nii.gz", "folder/IXI012-HH-1211-T2.nii.gz")))
     others = ("IXI012-Guys-1211-T2.nii.gz", "IXI012-HH-1211-PD.nii.gz", "IXI012-HH-1211-T1.nii.gz/evil")
     assert not any(map(ixi.wanted, others))

@@ -32,13 +32,18 @@ def middle(panel: Array) -> tuple[float, float]:
     return float(rows.mean() / panel.shape[0]), float(columns.mean() / panel.shape[1])
 
 
-def test_anterior_and_superior_are_up_and_left_is_left() -> None:
+def test_anterior_and_superior_are_up_left_is_left_and_without_brain_there_is_no_outline() -> None:
     values, mask = scene()
     axial, coronal, sagittal = panels(picture(values, mask, SPACING))
     # x 8:24 of 40, y 25:50 of 60 and z 8:16 of 20, each from the other end where it runs upwards
     assert middle(axial) == pytest.approx((1 - 37.5 / 60, 16 / 40), abs=0.02)
     assert middle(coronal) == pytest.approx((1 - 12 / 20, 16 / 40), abs=0.02)
     assert middle(sagittal) == pytest.approx((1 - 12 / 20, 37.5 / 60), abs=0.02)
+    values, mask = scene()
+    found = picture(values, np.zeros_like(mask), SPACING)
+    assert not (found == RED).all(-1).any() and np.ptp(found) == 255
+    constant = picture(np.ones(mask.shape), mask, SPACING)
+    assert constant[(constant != RED).any(-1)].max() == 0
 
 
 def test_the_outline_is_the_edge_of_the_mask() -> None:
@@ -55,14 +60,6 @@ def test_the_outline_is_the_edge_of_the_mask() -> None:
         assert (columns.min() / width, (columns.max() + 1) / width) == pytest.approx((left, right), abs=0.02)
         box = 2 * (np.ptp(rows) + 1 + np.ptp(columns) + 1) - 4
         assert box - 4 <= red.sum() <= box  # an edge of one pixel, with or without its corners
-
-
-def test_without_a_brain_there_is_a_picture_without_an_outline() -> None:
-    values, mask = scene()
-    found = picture(values, np.zeros_like(mask), SPACING)
-    assert not (found == RED).all(-1).any() and np.ptp(found) == 255
-    constant = picture(np.ones(mask.shape), mask, SPACING)
-    assert constant[(constant != RED).any(-1)].max() == 0
 
 
 def test_histograms_are_shares_of_the_brains_intensities() -> None:

@@ -1,4 +1,4 @@
-"""Splits hold together what belongs to one volunteer, whoever else comes or goes."""
+"""Splits are by volunteer and stable when others are added or removed."""
 
 from collections import defaultdict
 from collections.abc import Sequence

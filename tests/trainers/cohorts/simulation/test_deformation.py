@@ -12,16 +12,10 @@ def centred(shape: tuple[int, ...]) -> torch.Tensor:
     return deformation.identity(torch.zeros(3, *shape)) - middle
 
 
-def test_no_velocity_is_no_displacement() -> None:
+def test_constant_and_linear_velocities_have_closed_form_displacements() -> None:
     assert not deformation.exponential(torch.zeros(3, *SHAPE)).any()
-
-
-def test_a_constant_velocity_is_a_translation() -> None:
     velocity = torch.tensor([1.5, -2.0, 0.25]).view(3, 1, 1, 1).expand(3, *SHAPE)
     torch.testing.assert_close(deformation.exponential(velocity), velocity.contiguous())
-
-
-def test_a_linear_velocity_is_the_exponential_of_its_matrix() -> None:
     rates = torch.tensor([-0.3, -0.1, -0.2]).view(3, 1, 1, 1)  # inwards: no sample leaves the grid
     x = centred(SHAPE)
     expected = (torch.exp(rates) - 1) * x
@@ -43,14 +37,10 @@ def test_the_flow_of_minus_the_velocity_is_the_inverse() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_subjects_are_diffeomorphic_to_the_template(seed: int) -> None:
     coordinates = deformation.random_coordinates(np.random.default_rng(seed), (98, 116, 94), 2.0)
-    determinant = deformation.jacobian_determinant(coordinates)
+    derivatives = torch.stack(torch.gradient(coordinates, dim=(1, 2, 3)), dim=-1)
+    determinant = torch.det(derivatives[:, 1:-1, 1:-1, 1:-1].permute(1, 2, 3, 0, 4))
     assert determinant.min() > 0.1
     assert determinant.std() > 0.05  # it does deform
-
-
-def test_the_jacobian_of_a_scaling_is_the_cube_of_its_factor() -> None:
-    determinant = deformation.jacobian_determinant(1.1 * centred(SHAPE))
-    torch.testing.assert_close(determinant, torch.full_like(determinant, 1.331), atol=1e-4, rtol=0)
 
 
 def test_affine_changes_keep_within_their_bounds() -> None:
@@ -66,13 +56,10 @@ def test_affine_changes_keep_within_their_bounds() -> None:
     assert 5 < angles.max() < 6 * np.sqrt(3) + 0.5
 
 
-def test_enlarging_keeps_the_displacement_in_mm() -> None:
+def test_enlarging_keeps_the_displacement_in_mm_and_sampling_is_linear() -> None:
     coarse = 0.1 * centred((12, 14, 11))
     fine = deformation.enlarge(coarse, (23, 27, 21))
     torch.testing.assert_close(fine, 0.1 * centred((23, 27, 21)), atol=1e-5, rtol=0)
-
-
-def test_sampling_is_linear_interpolation() -> None:
     ramp = centred(SHAPE)[:1]
     at = torch.tensor([3.25, 4.5, 5.75]).view(3, 1, 1, 1)
     assert deformation.sample(ramp, at).item() == pytest.approx(3.25 - 11.5, abs=1e-4)
