@@ -1,4 +1,4 @@
-"""A study run without Ray: trainings that cost nothing, reports in a chosen order, drivers that are killed."""
+"""A study run without Ray: trainings that cost nothing, reports in a chosen order, drivers killed."""
 
 import json
 import random
