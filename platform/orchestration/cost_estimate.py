@@ -2,8 +2,7 @@
 
 import math
 from platform.execution.machine import Machine, concurrency
-from platform.schedulers.asha import expected_share
-from platform.schedulers.early_stopping import halving_of
+from platform.schedulers.factory import make_scheduler
 from platform.study.settings import Resources
 from platform.study.study import Study
 
@@ -47,7 +46,7 @@ def estimate(study: Study, machine: Machine, retrainings: int = 0) -> str:
 
 def trained_share(study: Study) -> float:
     """Expected share of the trials' full training that takes place under the scheduler."""
-    return expected_share(halving_of(study, ()), max(study.steps))
+    return make_scheduler(study, ()).expected_share(max(study.steps))
 
 
 def rate(resources: Resources) -> float:

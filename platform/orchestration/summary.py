@@ -55,10 +55,12 @@ def _schedule(study: Study) -> str:
     rungs = ", ".join(map(str, study.levels))
     if not rungs:
         return f"{chosen.name}, without rungs: trials are too short"
-    share = f"{100 * chosen.reduction**-KEPT:.0f} % of a rung's trials continue"
-    brackets = f"{chosen.brackets} bracket{'s' * (chosen.brackets > 1)}"
-    least = f"nothing ends before {chosen.least_results} results"
-    return f"{chosen.name}, {share}, {brackets}, {least}; rungs at {rungs} of {max(study.steps)} steps"
+    parts: list[str] = [chosen.name]
+    if chosen.name == "asha":
+        parts.append(f"{100 * chosen.reduction**-KEPT:.0f} % of a rung's trials continue")
+        parts.append(f"{chosen.brackets} bracket{'s' * (chosen.brackets > 1)}")
+    parts.append(f"nothing ends before {chosen.least_results} results")
+    return f"{', '.join(parts)}; rungs at {rungs} of {max(study.steps)} steps"
 
 
 def _limits(budget: Budget) -> Iterator[str]:

@@ -12,7 +12,7 @@ MANY_TRIALS = 400
 
 
 def make_sampler(name: str, space: SearchSpace) -> Sampler:
-    """A sampler by its name in ``spaces.sections.SAMPLERS``; ``auto`` chooses by the benchmark's results.
+    """A sampler by its name in ``study.settings.SAMPLERS``; ``auto`` chooses by the benchmark's results.
 
     These are for Gaussian processes up to :data:`MANY_TRIALS` trials of a space that is at least half
     numeric, else for TPE.

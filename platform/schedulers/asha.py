@@ -4,14 +4,11 @@ Levels are optimiser steps, each ``reduction`` times the one before. At a level 
 among the survivors of all results so far: the best non-dominated ranks, and of equal ranks those that add
 most hypervolume to the ones chosen before them, which spreads them over the front (Schmucker et al. 2021 use
 an epsilon-net there). A trial whose end of training is forecast is ranked by the forecast.
-
-All decisions follow from the results and from which trials continued: there is no other state to lose.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from platform.pareto.dominance import Values
+from collections.abc import Sequence
 from platform.pareto.observations import RungResult
+from platform.schedulers.base import RungScheduler
 from platform.schedulers.ranking import ranked
 
 import numpy as np
@@ -24,72 +21,11 @@ PATIENCE = 80
 """Trials after which a level keeps its whole share; less before, as few results are not reliable."""
 
 
-@dataclass
-class Halving:
-    """Which trials continue."""
+class Halving(RungScheduler):
+    """Of a level's trials the best 1 / reduction^:data:`KEPT` continue.
 
-    levels: tuple[int, ...]
-    """Steps at which trials wait, ascending, all before the end of training."""
-    trials: int
-    """How many trials are expected in all."""
-    reference: Values
-    """The study's reference point [m], minimised."""
-    reduction: int = 3
-    brackets: int = 1
-    """Trials of bracket b pass the first b levels without waiting."""
-    min_results: int = 3
-    """At a level with fewer results every trial continues."""
-    results: dict[int, dict[int, RungResult]] = field(default_factory=dict)
-    """By level, by trial."""
-    passed: dict[int, set[int]] = field(default_factory=dict)
-    """By level, the trials that continued beyond it."""
-    forecasts: Mapping[int, Values] = field(default_factory=dict)
-    """Points [k, m] that trials are expected to reach at the end of their training."""
-
-    def level_at(self, step: int) -> int | None:
-        """The highest level that a trial at this step has reached."""
-        return max((level for level in self.levels if level <= step), default=None)
-
-    def reported(self, trial: int, step: int, result: RungResult) -> None:
-        """Add a result to the highest level reached; the first result of a trial at a level stays."""
-        level = self.level_at(step)
-        if level is not None:
-            if not self.passes_freely(trial, level):
-                self.results.setdefault(level, {}).setdefault(trial, result)
-            for below in self.levels[: self.levels.index(level)]:
-                self.passed.setdefault(below, set()).add(trial)
-
-    def continued(self, trial: int, step: int) -> None:
-        """A trial trains beyond its step."""
-        for level in self.levels:
-            if level <= step:
-                self.passed.setdefault(level, set()).add(trial)
-
-    def failed(self, trial: int) -> None:
-        """Remove a failed trial: no other is compared with it, and it occupies no place."""
-        for level in self.levels:
-            self.results.get(level, {}).pop(trial, None)
-            self.passed.get(level, set()).discard(trial)
-
-    def continues(self, trial: int, step: int) -> bool:
-        """Whether a trial that has reported at this step is to train on now."""
-        level = self.level_at(step)
-        if level is None or trial in self.passed.get(level, ()):
-            return True
-        return self.passes_freely(trial, level) or trial in self.survivors(level)
-
-    def passes_freely(self, trial: int, level: int) -> bool:
-        """Whether a trial's bracket lets it pass a level without waiting, out of competition there."""
-        return self.levels.index(level) < self.bracket(trial)
-
-    def next_to_resume(self, paused: Mapping[int, int]) -> int | None:
-        """Of paused trials, with their steps, the one to resume: of the highest level, its best first."""
-        for level in reversed(self.levels):
-            waiting = {trial for trial, step in paused.items() if self.level_at(step) == level}
-            for trial in self.survivors(level) if waiting else ():
-                if trial in waiting:
-                    return trial
-        return None
+    Trials of bracket b pass the first b levels without waiting.
+    """
 
     def survivors(self, level: int) -> list[int]:
         """The trials that may continue by a level's results and have not continued yet, best first."""
@@ -102,6 +38,10 @@ class Halving:
             return []
         chosen = self._best([self._by_forecast(trial, results[trial]) for trial in trials], trials, keep)
         return [trial for trial in chosen if trial not in passed][: keep - len(passed)]
+
+    def passes_freely(self, trial: int, level: int) -> bool:
+        """Whether a trial's bracket lets it pass a level without waiting, out of competition there."""
+        return self.levels.index(level) < self.bracket(trial)
 
     def quota(self, level: int, count: int) -> int:
         """How many of ``count`` trials at a level continue in all; at least one."""
@@ -119,6 +59,21 @@ class Halving:
         places = (trials * 0.6180339887498949) % 1 * sum(weights)
         return np.asarray(np.searchsorted(np.cumsum(weights), places, side="right"))
 
+    def expected_share(self, steps: int) -> float:
+        """Share of all training that will be done, if all trials start at once and none ends by itself."""
+        brackets = self.brackets_of(np.arange(self.trials))
+        joining: list[int] = np.bincount(brackets, minlength=1 + len(self.levels)).tolist()
+        trained, before, competing = 0, 0, 0
+        for place, level in enumerate(self.levels):
+            free = sum(joining[place + 1 :])
+            competing += joining[place]
+            trained += (competing + free) * (level - before)
+            before = level
+            if competing >= self.min_results:
+                competing = self.quota(level, competing)
+        free = sum(joining[len(self.levels) :])
+        return (trained + (competing + free) * (steps - before)) / (self.trials * steps)
+
     def _by_forecast(self, trial: int, result: RungResult) -> RungResult:
         return RungResult(self.forecasts[trial], result.violation) if trial in self.forecasts else result
 
@@ -128,19 +83,3 @@ class Halving:
         rest = sorted(set(range(len(results))) - set(feasible), key=lambda i: (results[i].violation, i))
         chosen = ranked([results[i].points for i in feasible], keep, self.reference, bool(self.forecasts))
         return [names[i] for i in [*(feasible[j] for j in chosen), *rest][:keep]]
-
-
-def expected_share(halving: Halving, steps: int) -> float:
-    """Share of all training that will be done, if all trials start at once and none ends by itself."""
-    brackets = halving.brackets_of(np.arange(halving.trials))
-    joining: list[int] = np.bincount(brackets, minlength=1 + len(halving.levels)).tolist()
-    trained, before, competing = 0, 0, 0
-    for place, level in enumerate(halving.levels):
-        free = sum(joining[place + 1 :])
-        competing += joining[place]
-        trained += (competing + free) * (level - before)
-        before = level
-        if competing >= halving.min_results:
-            competing = halving.quota(level, competing)
-    free = sum(joining[len(halving.levels) :])
-    return (trained + (competing + free) * (steps - before)) / (halving.trials * steps)

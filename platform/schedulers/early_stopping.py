@@ -1,24 +1,13 @@
-"""Which trials of a study train on and which wait: successive halving over the ledger's trials."""
+"""Which trials of a study train on and which wait: the scheduler over the ledger's trials."""
 
 from collections.abc import Mapping, Sequence
 from platform.pareto.front import MakeFront
 from platform.pareto.observations import observation, rung_result
-from platform.schedulers.asha import Halving
+from platform.schedulers.factory import make_scheduler
 from platform.storage.ledger import ENDED, Trial
 from platform.study.observation import Observation, SearchSpace
 from platform.study.study import Study
 from platform.surrogate.forecast import Forecaster
-
-import numpy as np
-
-
-def halving_of(study: Study, reference: Sequence[float]) -> Halving:
-    """A study's halving before its first trial; ``reference`` [m] is minimised."""
-    settings, corner = study.scheduler, np.array(reference)
-    return Halving(
-        *(study.levels, study.budget.trials, corner),
-        *(settings.reduction, settings.brackets, settings.least_results),
-    )
 
 
 class EarlyStopping:
@@ -34,7 +23,7 @@ class EarlyStopping:
         self._observed: dict[int, tuple[tuple[str, int], Observation]] = {}
         self._rungs, self._failures = 0, 0
         self._resumable: tuple[tuple[int, int, int], int | None] = (-1, -1, -1), None
-        self._halving = halving_of(study, space.reference)
+        self._scheduler = make_scheduler(study, space.reference)
 
     def restore(self, trials: Mapping[int, Trial]) -> None:
         """Take in the reports and decisions of earlier drivers."""
@@ -43,7 +32,7 @@ class EarlyStopping:
             for step in sorted(trial.reports):
                 self.reported(trial, step)
             if trial.continued_past:
-                self._halving.continued(number, trial.continued_past)
+                self._scheduler.continued(number, trial.continued_past)
             self.ended(trial)
 
     def observations(self, trials: Mapping[int, Trial]) -> dict[int, Observation]:
@@ -57,15 +46,15 @@ class EarlyStopping:
     def reported(self, trial: Trial, step: int) -> None:
         """A trial has reported; at its end it no longer competes with those that train on."""
         if not trial.reports[step].done:
-            self._halving.reported(trial.number, step, rung_result(trial, step, self._make_front))
+            self._scheduler.reported(trial.number, step, rung_result(trial, step, self._make_front))
 
     def undecided(self, trial: Trial, step: int) -> bool:
         """Whether a trial may have to wait at a step, until the scheduler lets it continue."""
-        halving = self._halving
+        scheduler = self._scheduler
         return (
             step in self.levels
             and step > trial.continued_past
-            and not halving.passes_freely(trial.number, step)
+            and not scheduler.passes_freely(trial.number, step)
         )
 
     def continues(self, trial: Trial, step: int, trials: Mapping[int, Trial]) -> bool:
@@ -73,7 +62,7 @@ class EarlyStopping:
         if not self.undecided(trial, step) or self._study.deterministic:
             return not self.undecided(trial, step)
         self._update_forecasts(trials)
-        return self._halving.continues(trial.number, step)
+        return self._scheduler.continues(trial.number, step)
 
     def resumable(self, trials: Mapping[int, Trial]) -> int | None:
         """The paused trial to resume now, if any: one that only the budget has stopped before others."""
@@ -84,17 +73,17 @@ class EarlyStopping:
             self._resumable = key, next(free, None)
             if paused and self._resumable[1] is None:
                 self._update_forecasts(trials)
-                self._resumable = key, self._halving.next_to_resume(paused)
+                self._resumable = key, self._scheduler.next_to_resume(paused)
         return self._resumable[1]
 
     def continued(self, number: int, step: int) -> None:
         """A trial trains beyond its step."""
-        self._halving.continued(number, step)
+        self._scheduler.continued(number, step)
 
     def ended(self, trial: Trial) -> None:
         """A trial has ended; others are not compared with one that failed."""
         if trial.status in ENDED and trial.status != "completed":
-            self._halving.failed(trial.number)
+            self._scheduler.failed(trial.number)
             self._failures += 1
 
     def _update_forecasts(self, trials: Mapping[int, Trial]) -> None:
@@ -104,4 +93,4 @@ class EarlyStopping:
             self._rungs = rungs
             if self._study.deterministic:
                 self._forecaster = Forecaster(self._space, self._known)
-            self._halving.forecasts = self._forecaster.ends(self.observations(trials))
+            self._scheduler.forecasts = self._forecaster.ends(self.observations(trials))

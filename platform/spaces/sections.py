@@ -7,14 +7,21 @@ from platform.spaces.strict_yaml import Document, Where, shown
 from platform.spaces.typed_document import find_class, instance, known_key, located, mapping, unknown, values
 from platform.study.budget import Budget
 from platform.study.config_classes import Classes, check_all, union
-from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
-from typing import Any
+from platform.study.settings import (
+    SAMPLERS,
+    CohortChoice,
+    Constraint,
+    Objective,
+    Resources,
+    Scheduler,
+    SchedulerName,
+)
+from typing import Any, get_args
 
 from trainers.config import build, field_types
 from trainers.metrics.names import METRICS
 
-SAMPLERS = ("auto", "tpe", "nsga3", "gp", "sobol", "random", "grid")
-SCHEDULERS = ("none", "asha")
+SCHEDULERS = get_args(SchedulerName)
 MAX_OBJECTIVES = 4
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAMES = "1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"

@@ -32,11 +32,16 @@ DEFAULT_RUNGS = 3
 """Rungs below a trial's end where the space sets no grace."""
 
 
+SAMPLERS = ("auto", "tpe", "nsga3", "gp", "sobol", "random", "grid")
+"""The names of samplers, the default first."""
+SchedulerName = Literal["none", "asha"]
+
+
 @dataclass(frozen=True)
 class Scheduler:
     """Whether and how poor trials end early. Steps are the trial's own optimiser steps."""
 
-    name: Literal["none", "asha"] = "none"
+    name: SchedulerName = "none"
     grace: Annotated[int, Range(0, 10**8)] = 0
     """Steps of the first rung; 0: the default."""
     reduction: Annotated[int, Range(2, 16)] = 3

@@ -1,4 +1,4 @@
-"""A study run without Ray: trainings that cost nothing, reports in a chosen order, drivers killed."""
+"""A study run without Ray: trainings that cost nothing, reports in a chosen order, killed drivers."""
 
 import json
 import random

@@ -4,9 +4,9 @@ from platform.samplers.designs import Grid, Random, Sobol
 from platform.samplers.factory import MANY_TRIALS, make_sampler
 from platform.samplers.gp import GaussianProcessSampler
 from platform.samplers.optuna_samplers import OptunaSampler
-from platform.spaces.sections import SAMPLERS
 from platform.study.dimensions import Choice, Uniform
 from platform.study.observation import SearchSpace
+from platform.study.settings import SAMPLERS
 
 import pytest
 

@@ -13,11 +13,11 @@ from platform.samplers.factory import MANY_TRIALS
 from platform.samplers.gp import GaussianProcessSampler
 from platform.samplers.optuna_samplers import OptunaSampler
 from platform.samplers.suggester import Suggester, count_results
-from platform.spaces.sections import SAMPLERS
 from platform.storage.layout import Storage
 from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, Uniform
 from platform.study.observation import Observation, Rung, SearchSpace
+from platform.study.settings import SAMPLERS
 from platform.study.study import Study
 from typing import Any
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from platform.pareto.dominance import nondominated_sort
 from platform.pareto.observations import RungResult
-from platform.schedulers.asha import KEPT, PATIENCE, Halving, expected_share
+from platform.schedulers.asha import KEPT, PATIENCE, Halving
 from typing import Any
 
 import numpy as np
@@ -83,7 +83,7 @@ def test_the_expected_share_follows_from_the_quotas(
     made: Halving, quotas: dict[int, tuple[int, int]], steps: int
 ) -> None:
     assert {level: (count, made.quota(level, count)) for level, (count, _) in quotas.items()} == quotas
-    assert expected_share(made, 27) == pytest.approx(steps / (made.trials * 27))
+    assert made.expected_share(27) == pytest.approx(steps / (made.trials * 27))
 
 
 @pytest.mark.parametrize(("brackets", "reduction"), [(1, 3), (2, 3), (3, 3), (2, 4)])

@@ -377,7 +377,7 @@ def test_a_deterministic_forecast_follows_from_the_trials_alone(
     def update(trials: dict[int, Trial]) -> None:
         EarlyStopping._update_forecasts(early_stopping, trials)
         fresh = forecast.Forecaster(orchestrator.suggester.space).ends(early_stopping.observations(trials))
-        forecasts = early_stopping._halving.forecasts
+        forecasts = early_stopping._scheduler.forecasts
         assert {n: v.tolist() for n, v in fresh.items()} == {n: v.tolist() for n, v in forecasts.items()}
         compared.append(len(fresh))
 
@@ -404,7 +404,7 @@ def test_brackets_pass_their_first_levels_without_waiting(make: Make, determinis
     world = make(trials=20, slots=4, scheduler=TWO_BRACKETS, deterministic=deterministic)
     orchestrator = world.open()
     world.drive(orchestrator, random.Random(1))
-    free = {n for n in range(20) if orchestrator.early_stopping._halving.bracket(n) == 1}
+    free = {n for n in range(20) if orchestrator.early_stopping._scheduler.bracket(n) == 1}
     trials = read_trials(world.folder)
     assert 2 < len(free) < 10 and all(9 in trials[n].reports for n in free)
     assert any(max(trials[n].reports) == 3 for n in trials.keys() - free)
@@ -440,7 +440,7 @@ def test_known_trials_of_an_earlier_study_do_not_compete(make: Make) -> None:
     known = (EarlierTrial({"weight": 1.0, "edge": 0.1}, {1: {"fid": 5.0, "ms_ssim": 0.5}}),) * 50
     orchestrator = make(trials=9, criteria=Criteria(REFERENCE, known=known)).open()
     assert orchestrator.suggester.space.trials == 59
-    assert orchestrator.early_stopping._halving.trials == 9
+    assert orchestrator.early_stopping._scheduler.trials == 9
 
 
 def test_the_trial_to_resume_is_computed_once_while_nothing_changes(
@@ -454,7 +454,7 @@ def test_the_trial_to_resume_is_computed_once_while_nothing_changes(
         pass
     orchestrator.ended(min(orchestrator.running), "failed")
     requests: list[Any] = []
-    halving = orchestrator.early_stopping._halving
+    halving = orchestrator.early_stopping._scheduler
     answer = halving.next_to_resume
     monkeypatch.setattr(halving, "next_to_resume", lambda paused: requests.append(paused) or answer(paused))
     for _ in range(5):

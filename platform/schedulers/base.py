@@ -1,0 +1,85 @@
+"""What a scheduler is: results at rungs in, which trials continue out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from platform.pareto.dominance import Values
+from platform.pareto.observations import RungResult
+
+
+@dataclass
+class RungScheduler(ABC):
+    """Trials wait at levels until they are among the survivors there.
+
+    All decisions follow from the results and from which trials continued: there is no other state to lose.
+    """
+
+    levels: tuple[int, ...]
+    """Steps at which trials wait, ascending, all before the end of training."""
+    trials: int
+    """How many trials are expected in all."""
+    reference: Values
+    """The study's reference point [m], minimised."""
+    reduction: int = 3
+    brackets: int = 1
+    min_results: int = 3
+    """At a level with fewer results every trial continues."""
+    results: dict[int, dict[int, RungResult]] = field(default_factory=dict)
+    """By level, by trial."""
+    passed: dict[int, set[int]] = field(default_factory=dict)
+    """By level, the trials that continued beyond it."""
+    forecasts: Mapping[int, Values] = field(default_factory=dict)
+    """Points [k, m] that trials are expected to reach at the end of their training."""
+
+    @abstractmethod
+    def survivors(self, level: int) -> list[int]:
+        """The trials that may continue by a level's results and have not continued yet, best first."""
+
+    def level_at(self, step: int) -> int | None:
+        """The highest level that a trial at this step has reached."""
+        return max((level for level in self.levels if level <= step), default=None)
+
+    def reported(self, trial: int, step: int, result: RungResult) -> None:
+        """Add a result to the highest level reached; the first result of a trial at a level stays."""
+        level = self.level_at(step)
+        if level is not None:
+            if not self.passes_freely(trial, level):
+                self.results.setdefault(level, {}).setdefault(trial, result)
+            for below in self.levels[: self.levels.index(level)]:
+                self.passed.setdefault(below, set()).add(trial)
+
+    def continued(self, trial: int, step: int) -> None:
+        """A trial trains beyond its step."""
+        for level in self.levels:
+            if level <= step:
+                self.passed.setdefault(level, set()).add(trial)
+
+    def failed(self, trial: int) -> None:
+        """Remove a failed trial: no other is compared with it, and it occupies no place."""
+        for level in self.levels:
+            self.results.get(level, {}).pop(trial, None)
+            self.passed.get(level, set()).discard(trial)
+
+    def continues(self, trial: int, step: int) -> bool:
+        """Whether a trial that has reported at this step is to train on now."""
+        level = self.level_at(step)
+        if level is None or trial in self.passed.get(level, ()):
+            return True
+        return self.passes_freely(trial, level) or trial in self.survivors(level)
+
+    def passes_freely(self, trial: int, level: int) -> bool:
+        """Whether a trial passes a level without waiting, out of competition there; by default none does."""
+        return False
+
+    def next_to_resume(self, paused: Mapping[int, int]) -> int | None:
+        """Of paused trials, with their steps, the one to resume: of the highest level, its best first."""
+        for level in reversed(self.levels):
+            waiting = {trial for trial, step in paused.items() if self.level_at(step) == level}
+            for trial in self.survivors(level) if waiting else ():
+                if trial in waiting:
+                    return trial
+        return None
+
+    def expected_share(self, steps: int) -> float:
+        """Share of all training to ``steps`` that is expected to be done; 1 by default."""
+        return 1.0
