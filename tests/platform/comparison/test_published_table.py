@@ -2,7 +2,8 @@
 
 import re
 from pathlib import Path
-from platform.comparison.published_table import LABELS, PAIRED, TABLE, UNPAIRED, correlations
+from platform.comparison.published_table import PAIRED, TABLE, UNPAIRED, correlations
+from platform.comparison.systems import LABELS
 from platform.stats.scores import SystemResult
 from typing import Any
 
