@@ -1,8 +1,14 @@
 """What is compared under which conditions: systems found, budgets read, differences refused."""
 
 from pathlib import Path
-from platform.comparison.published_table import LABELS
-from platform.comparison.systems import System, TrainingBudget, common_budget, conditions, find_systems
+from platform.comparison.systems import (
+    LABELS,
+    System,
+    TrainingBudget,
+    common_budget,
+    conditions,
+    find_systems,
+)
 from platform.execution.machine import Machine
 from platform.spaces.loader import FOLDER
 

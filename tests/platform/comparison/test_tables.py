@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from platform.comparison import tables
-from platform.comparison.published_table import LABELS, PAIRED, TABLE, UNPAIRED
+from platform.comparison.published_table import PAIRED, TABLE, UNPAIRED
+from platform.comparison.systems import LABELS
 from platform.stats.scores import Score, SystemResult
 from typing import Any
 
