@@ -106,7 +106,7 @@ class World:
     recorder: Recorder = field(default_factory=Recorder)
     published: dict[int, Report] = field(default_factory=dict)
     trained: Counter[tuple[int, int]] = field(default_factory=Counter)
-    handed_out: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -140,7 +140,7 @@ class World:
 
     def work(self, number: int, task: Task) -> Iterator[Report | None]:
         """A trial as the loop runs it: its newest report again, then each rung; None: its worker dies."""
-        self.handed_out.append(number)
+        self.starts.append(number)
         if number in self.published:
             yield self.published[number]
         for step in sorted({*self.rungs, *task.milestones}):

@@ -5,19 +5,17 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from platform.cohorts.archives import ARCHIVES, Archive, acquire
 from platform.cohorts.http_client import RetryPolicy
-from threading import Thread
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from tests.platform.cohorts.conftest import Site
 from trainers.cohorts.scans import ixi, zenodo
 from trainers.errors import InputError
 
@@ -39,169 +37,159 @@ IXI = {
 }
 
 
-@dataclass(frozen=True)
-class Site:
-    """A server of ``folder``, its requests, and the data file that names it."""
-
-    folder: Path
-    url: str
-    requests: list[str]
-    archives: Path
+def md5(content: bytes) -> str:
+    return hashlib.md5(content).hexdigest()
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Remembers its requests."""
-
-    def __init__(self, requests: list[str], *rest: Any, **more: Any) -> None:
-        self.requests = requests
-        super().__init__(*rest, **more)
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
-        self.requests.append(self.path)
-        super().do_GET()
-
-
-def md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes()).hexdigest()
-
-
-def make_archives(folder: Path) -> None:
-    with zipfile.ZipFile(folder / "scans.zip", "w") as archive:
-        for name, content in ZENODO.items():
+def zipped(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
             archive.writestr(name, content)
-    for contrast, files in IXI.items():
-        with tarfile.open(folder / f"IXI-{contrast}.tar", "w") as tar:
-            for name, content in files.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
-def record(folder: Path, url: str) -> dict[str, Any]:
-    """A record of Zenodo's API, without what is not read."""
-    scans = folder / "scans.zip"
-    self = {"links": {"self": f"{url}/scans.zip"}}
-    about = {"key": "scans.zip", "size": scans.stat().st_size, "checksum": f"md5:{md5(scans)}"}
-    readme = {"key": "README.pdf", "size": 5, "checksum": "md5:0", "links": {"self": f"{url}/README.pdf"}}
-    return {"id": 15374449, "files": [readme, about | self]}
+def tarred(members: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
 
 
-def entries(folder: Path, url: str) -> dict[str, Any]:
-    """archives.json, its addresses replaced."""
-    values: dict[str, Any] = json.loads(ARCHIVES.read_text())
-    values["zenodo"]["record"] = f"{url}/record.json"
-    for file in values["ixi"]["files"]:
-        path = folder / file["name"]
-        file |= {"url": f"{url}/{path.name}", "checksum": md5(path), "size": path.stat().st_size}
-    return values
+@dataclass(frozen=True)
+class Publisher:
+    """A server with both archives, and a root to which they are fetched."""
+
+    site: Site
+    folder: Path
+
+    def publish_scans(self, members: Mapping[str, bytes]) -> None:
+        """With a record as of Zenodo's API, without what is not read."""
+        scans = self.site.files["scans.zip"] = zipped(members)
+        links = [{"links": {"self": self.site.url(name)}} for name in ("README.pdf", "scans.zip")]
+        readme = {"key": "README.pdf", "size": 5, "checksum": "md5:0"} | links[0]
+        archive = {"key": "scans.zip", "size": len(scans), "checksum": f"md5:{md5(scans)}"} | links[1]
+        self.publish_record(json.dumps({"id": 15374449, "files": [readme, archive]}))
+
+    def publish_record(self, text: str) -> None:
+        self.site.files["record.json"] = text.encode()
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "root"
+
+    @property
+    def requests(self) -> list[str]:
+        return [path for path, _ in self.site.requests]
+
+    def acquire(self, source: str, root: str = "root") -> Path:
+        return acquire(source, self.folder / root, QUIET, self.folder / "archives.json", QUICK)
+
+    def refusal(self, source: str, root: str = "root") -> str:
+        with pytest.raises(InputError) as error:
+            self.acquire(source, root)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    def put_by_hand(self, *names: str) -> None:
+        self.root.mkdir()
+        for name in names:
+            (self.root / name).write_bytes(self.site.files[name])
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    folder, requests = tmp_path / "site", list[str]()
-    folder.mkdir()
-    make_archives(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, requests, directory=str(folder)))
-    url = f"http://127.0.0.1:{server.server_address[1]}"
-    (folder / "record.json").write_text(json.dumps(record(folder, url)))
-    (tmp_path / "archives.json").write_text(json.dumps(entries(folder, url)))
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield Site(folder, url, requests, tmp_path / "archives.json")
-    server.shutdown()
-    server.server_close()
-
-
-def fails(source: Any, root: Path, site: Site) -> str:
-    with pytest.raises(InputError) as error:
-        acquire(source, root, QUIET, site.archives, QUICK)
-    assert "\n" not in str(error.value)
-    return str(error.value)
+def publisher(site: Site, tmp_path: Path) -> Publisher:
+    publisher = Publisher(site, tmp_path)
+    publisher.publish_scans(ZENODO)
+    entries: dict[str, Any] = json.loads(ARCHIVES.read_text())
+    entries["zenodo"]["record"] = site.url("record.json")
+    for file in entries["ixi"]["files"]:
+        name = file["name"]
+        archive = site.files[name] = tarred(IXI[name[4:6]])
+        file |= {"url": site.url(name), "checksum": md5(archive), "size": len(archive)}
+    (tmp_path / "archives.json").write_text(json.dumps(entries))
+    return publisher
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_zenodo_is_fetched_verified_and_unpacked(site: Site, tmp_path: Path) -> None:
-    root = tmp_path / "root"
-    folder = acquire("zenodo", root, QUIET, site.archives, QUICK)
+def test_zenodo_is_fetched_verified_and_unpacked(publisher: Publisher) -> None:
+    root, folder = publisher.root, publisher.acquire("zenodo")
     assert folder == root / "zenodo"
     assert contents(folder) == {n: c for n, c in ZENODO.items() if c != b"not wanted"}
-    assert site.requests == ["/record.json", "/scans.zip"]
+    assert publisher.requests == ["/record.json", "/scans.zip"]
     names = ["scans.zip", "zenodo", "zenodo.json", "zenodo.record.json"]
     assert sorted(p.name for p in root.iterdir()) == names
     marker = json.loads((root / "zenodo.json").read_text())
-    assert marker["archives"] == {"scans.zip": f"md5:{md5(site.folder / 'scans.zip')}"}
+    assert marker["archives"] == {"scans.zip": f"md5:{md5(publisher.site.files['scans.zip'])}"}
     low, high = sorted(zenodo.visits(folder), key=lambda visit: visit.domain, reverse=True)
-    assert low.t1 is not None and low.t1.read_bytes() == b"low T1"
-    assert low.t2 is not None and low.t2.read_bytes() == b"low T2"
-    assert high.t1 is not None and high.t1.read_bytes() == b"high T1" and high.t2 is None
+    scans = [path and path.read_bytes() for path in (low.t1, low.t2, high.t1, high.t2)]
+    assert scans == [b"low T1", b"low T2", b"high T1", None]
 
 
-def test_ixi_is_fetched_and_only_hammersmith_unpacked(site: Site, tmp_path: Path) -> None:
-    folder = acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK)
+def test_ixi_is_fetched_and_only_hammersmith_unpacked(publisher: Publisher) -> None:
+    folder = publisher.acquire("ixi")
     assert contents(folder) == {"IXI012-HH-1211-T1.nii.gz": b"1", "IXI012-HH-1211-T2.nii.gz": b"2"}
-    assert sorted(site.requests) == ["/IXI-T1.tar", "/IXI-T2.tar"]
+    assert sorted(publisher.requests) == ["/IXI-T1.tar", "/IXI-T2.tar"]
     assert [visit.subject for visit in ixi.visits(folder)] == ["IXI012"]
 
 
 @pytest.mark.parametrize("source", ["zenodo", "ixi"])
-def test_a_folder_that_was_unpacked_or_made_by_hand_is_used(source: Any, site: Site, tmp_path: Path) -> None:
-    first = acquire(source, tmp_path / "root", QUIET, site.archives, QUICK)
-    site.requests.clear()
-    for archive in (tmp_path / "root").glob("*.[zt]*"):
+def test_a_folder_that_was_unpacked_or_made_by_hand_is_used(source: str, publisher: Publisher) -> None:
+    first = publisher.acquire(source)
+    publisher.site.requests.clear()
+    for archive in publisher.root.glob("*.[zt]*"):
         archive.unlink()
-    assert acquire(source, tmp_path / "root", QUIET, site.archives, QUICK) == first
-    by_hand = tmp_path / "other" / source
+    assert publisher.acquire(source) == first
+    by_hand = publisher.folder / "other" / source
     by_hand.mkdir(parents=True)
-    assert acquire(source, tmp_path / "other", QUIET, site.archives, QUICK) == by_hand
-    assert site.requests == []
+    assert publisher.acquire(source, "other") == by_hand and publisher.requests == []
 
 
-def copy_by_hand(root: Path, site: Site, *names: str) -> None:
-    root.mkdir()
-    for name in names:
-        (root / name).write_bytes((site.folder / name).read_bytes())
+def test_archives_and_records_put_there_by_hand_need_no_network(publisher: Publisher) -> None:
+    publisher.put_by_hand("IXI-T1.tar", "IXI-T2.tar", "scans.zip", "record.json")
+    (publisher.root / "record.json").rename(publisher.root / "zenodo.record.json")
+    assert len(contents(publisher.acquire("ixi"))) == 2
+    assert len(contents(publisher.acquire("zenodo"))) == 5
+    assert publisher.requests == []
 
 
-def test_archives_and_records_put_there_by_hand_need_no_network(site: Site, tmp_path: Path) -> None:
-    copy_by_hand(tmp_path / "root", site, "IXI-T1.tar", "IXI-T2.tar", "scans.zip", "record.json")
-    (tmp_path / "root" / "record.json").rename(tmp_path / "root" / "zenodo.record.json")
-    assert len(contents(acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK))) == 2
-    assert len(contents(acquire("zenodo", tmp_path / "root", QUIET, site.archives, QUICK))) == 5
-    assert site.requests == []
-
-
-def test_an_archive_put_there_by_hand_must_have_its_checksum(site: Site, tmp_path: Path) -> None:
-    copy_by_hand(tmp_path / "root", site, "IXI-T2.tar")
-    (tmp_path / "root" / "IXI-T1.tar").write_bytes(b"cut off")
-    message = fails("ixi", tmp_path / "root", site)
-    assert f"{tmp_path / 'root' / 'IXI-T1.tar'}: md5" in message and "delete it" in message
-    assert site.requests == []
+def test_an_archive_put_there_by_hand_must_have_its_checksum(publisher: Publisher) -> None:
+    publisher.put_by_hand("IXI-T2.tar")
+    (publisher.root / "IXI-T1.tar").write_bytes(b"cut off")
+    message = publisher.refusal("ixi")
+    assert f"{publisher.root / 'IXI-T1.tar'}: md5" in message and "delete it" in message
+    assert publisher.requests == []
 
 
 @pytest.mark.parametrize("source", ["zenodo", "ixi"])
-def test_without_a_network_it_is_said_how_to_do_it_by_hand(source: Any, site: Site, tmp_path: Path) -> None:
-    site.archives.write_text(site.archives.read_text().replace(site.url, "http://127.0.0.1:9"))
-    message = fails(source, tmp_path / "root", site)
+def test_without_a_network_the_message_says_how_to_do_it_by_hand(source: str, publisher: Publisher) -> None:
+    file = publisher.folder / "archives.json"
+    file.write_text(file.read_text().replace(publisher.site.url(""), "http://127.0.0.1:9/"))
+    message = publisher.refusal(source)
     page = json.loads(ARCHIVES.read_text())[source]["page"]
-    assert "cannot be reached" in message and page in message and str(tmp_path / "root" / source) in message
+    assert "cannot be reached" in message and page in message and str(publisher.root / source) in message
 
 
-def test_a_wrong_checksum_at_the_publisher_leaves_no_archive(site: Site, tmp_path: Path) -> None:
-    (site.folder / "IXI-T1.tar").write_bytes(b"x" * (site.folder / "IXI-T1.tar").stat().st_size)
-    assert "twice" in fails("ixi", tmp_path / "root", site)
-    assert not (tmp_path / "root" / "ixi").exists() and not (tmp_path / "root" / "IXI-T1.tar").exists()
+def test_a_wrong_checksum_at_the_publisher_leaves_no_archive(publisher: Publisher) -> None:
+    files = publisher.site.files
+    files["IXI-T1.tar"] = b"x" * len(files["IXI-T1.tar"])
+    assert "twice" in publisher.refusal("ixi")
+    assert not (publisher.root / "ixi").exists() and not (publisher.root / "IXI-T1.tar").exists()
 
 
-def test_a_malicious_archive_with_the_right_checksum_is_not_unpacked(site: Site, tmp_path: Path) -> None:
-    with zipfile.ZipFile(site.folder / "scans.zip", "a") as archive:
-        archive.writestr("../../evil", b"evil")
-    (site.folder / "record.json").write_text(json.dumps(record(site.folder, site.url)))
-    assert "leads out of the folder" in fails("zenodo", tmp_path / "root", site)
-    assert sorted(p.name for p in (tmp_path / "root").iterdir()) == ["scans.zip", "zenodo.record.json"]
+def test_a_malicious_archive_with_the_right_checksum_is_not_unpacked(publisher: Publisher) -> None:
+    publisher.publish_scans({**ZENODO, "../../evil": b"evil"})
+    assert "leads out of the folder" in publisher.refusal("zenodo")
+    assert sorted(p.name for p in publisher.root.iterdir()) == ["scans.zip", "zenodo.record.json"]
+
+
+FILE = '{{"files": [{{"key": "{}", "size": 1, "checksum": "md5:0", "links": {{"self": "{}"}}}}]}}'
 
 
 @pytest.mark.parametrize(
@@ -211,34 +199,28 @@ def test_a_malicious_archive_with_the_right_checksum_is_not_unpacked(site: Site,
         ("[]", "is no Zenodo record"),
         ('{"files": [{"key": "a.zip"}]}', "is no Zenodo record"),
         ('{"files": []}', "lists no archive"),
-        (
-            '{"files": [{"key": "../a.zip", "size": 1, "checksum": "md5:0", "links": {"self": "http://h/a"}}]}',
-            "allowed: a plain file name",
-        ),
-        (
-            '{"files": [{"key": "a.zip", "size": 1, "checksum": "md5:0", "links": {"self": "file:///a.zip"}}]}',
-            "allowed: http",
-        ),
+        (FILE.format("../a.zip", "http://h/a"), "allowed: a plain file name"),
+        (FILE.format("a.zip", "file:///a.zip"), "allowed: http"),
     ],
 )
-def test_a_wrong_record_is_refused_and_not_saved(text: str, reason: str, site: Site, tmp_path: Path) -> None:
-    (site.folder / "record.json").write_text(text)
-    assert reason in fails("zenodo", tmp_path / "root", site)
-    assert list((tmp_path / "root").iterdir()) == []
+def test_a_wrong_record_is_refused_and_not_saved(text: str, reason: str, publisher: Publisher) -> None:
+    publisher.publish_record(text)
+    assert reason in publisher.refusal("zenodo")
+    assert list(publisher.root.iterdir()) == []
 
 
-def test_a_folder_of_other_archives_or_below_a_file_is_refused(site: Site, tmp_path: Path) -> None:
-    acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK)
-    marker = tmp_path / "root" / "ixi.json"
+def test_a_folder_of_other_archives_or_below_a_file_is_refused(publisher: Publisher) -> None:
+    publisher.acquire("ixi")
+    marker = publisher.root / "ixi.json"
     marker.write_text(marker.read_text().replace("md5:", "md5:0"))
-    assert "names other archives" in fails("ixi", tmp_path / "root", site)
+    assert "names other archives" in publisher.refusal("ixi")
     marker.unlink()
-    assert acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK).name == "ixi"
-    (tmp_path / "file").touch()
-    assert str(tmp_path / "file" / "root") in fails("ixi", tmp_path / "file" / "root", site)
+    assert publisher.acquire("ixi").name == "ixi"
+    (publisher.folder / "file").touch()
+    assert str(publisher.folder / "file/root") in publisher.refusal("ixi", "file/root")
 
 
-def test_the_data_file_is_that_of_the_notes() -> None:
+def test_the_data_file_names_the_published_archives() -> None:
     ours = Archive.read("ixi", ARCHIVES)
     assert {file.name: file.checksum for file in ours.files} == {
         "IXI-T1.tar": "34901a0593b41dd19c1a1f746eac2d58",

@@ -58,6 +58,15 @@ def header(name: bytes, size: bytes, kind: bytes = b"0") -> bytes:
     return bytes(block)
 
 
+def octal(size: int) -> bytes:
+    return b"%011o" % size
+
+
+def sized(size: bytes, kind: bytes = b"0") -> Build:
+    """A tar of one header with this size field."""
+    return written(header(b"a", size, kind) + bytes(1024))
+
+
 def written(data: bytes) -> Build:
     return lambda path: path.write_bytes(data)
 
@@ -78,13 +87,13 @@ def central(count: int, stated: int, wide: bool = False) -> bytes:
     return directory + end
 
 
-def patched_zip(path: Path, offset: int, value: bytes) -> None:
-    """A zip of one member with bytes of its central directory's entry replaced."""
+def patched_zip(path: Path, offset: int, value: bytes, length: int | None = None) -> None:
+    """A zip of one member with bytes of its central directory's entry replaced, cut to a length."""
     zip_of(path, [("a", b"x" * 100)])
     data = bytearray(path.read_bytes())
     place = data.rindex(b"PK\1\2") + offset
     data[place : place + len(value)] = value
-    path.write_bytes(data)
+    path.write_bytes(data[:length])
 
 
 def overlapping(path: Path) -> None:
@@ -95,11 +104,6 @@ def overlapping(path: Path) -> None:
     directory = data[start:end] * 200
     tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 200, 200, len(directory), start, 0)
     path.write_bytes(data[:start] + directory + tail)
-
-
-def cut_zip(path: Path) -> None:
-    zip_of(path, [("a", b"1" * 500)])
-    os.truncate(path, 60)
 
 
 NAMES = {
@@ -169,49 +173,38 @@ def bad_kinds() -> Iterator[tuple[str, Build, str]]:
 
 
 def bad_sizes() -> Iterator[tuple[str, Build, str]]:
-    yield "tar_many", lambda path: path.write_bytes(many(10_001)), "more than 10000 members"
+    yield "tar_many", written(many(10_001)), "more than 10000 members"
     # A million members each, as gzip streams may follow one another.
     yield "gz_million", lambda path: path.write_bytes(gzip.compress(many(10_000)) * 100), "more than 10000"
     yield "gz_million_extended", gzipped(header(b"p", b"0", b"x") * 10_000, 100), "more than 10000 members"
-    yield "gz_bomb", gzipped(header(b"a", b"%011o" % (1 << 29)) + bytes(1 << 20)), "expands to 536871424"
+    yield "gz_bomb", gzipped(header(b"a", octal(1 << 29)) + bytes(1 << 20)), "expands to 536871424"
     yield "gz_bomb_of_many", lambda path: path.write_bytes(gzip.compress(many(40, 1 << 20))), "expands to"
-    yield (
-        "tar_huge_member",
-        written(header(b"a", b"%011o" % (1 << 31)) + bytes(1024)),
-        "holds 2147483648 bytes",
-    )
-    yield "tar_base_256", written(header(b"a", b"\x80" + b"\xff" * 11) + bytes(1024)), "bytes; allowed"
-    yield "tar_all_ones", written(header(b"a", b"\xff" * 12) + bytes(1024)), "bytes; allowed"
-    yield "tar_negative", written(header(b"a", b"-0000001000") + bytes(1024)), "negative size"
-    yield (
-        "tar_huge_extended",
-        written(header(b"a", b"%011o" % (1 << 30), b"x") + bytes(1024)),
-        "extended header",
-    )
-    yield (
-        "tar_huge_long_name",
-        written(header(b"a", b"%011o" % (1 << 30), b"L") + bytes(1024)),
-        "extended header",
-    )
+    yield "tar_huge_member", sized(octal(1 << 31)), "holds 2147483648 bytes"
+    yield "tar_base_256", sized(b"\x80" + b"\xff" * 11), "bytes; allowed"
+    yield "tar_all_ones", sized(b"\xff" * 12), "bytes; allowed"
+    yield "tar_negative", sized(b"-0000001000"), "negative size"
+    yield "tar_huge_extended", sized(octal(1 << 30), b"x"), "extended header"
+    yield "tar_huge_long_name", sized(octal(1 << 30), b"L"), "extended header"
     yield "zip_bomb", partial(zip_of, members=[("a", bytes(1 << 25))]), "expands to 33554432"
     yield "zip_overlapping", overlapping, "expands to 209715200"
-    yield (
-        "zip_million",
-        written(b"PK\3\4" + central(1_000_000, 1_000_000, wide=True)),
-        "holds 1000000 members",
-    )
+    million = b"PK\3\4" + central(1_000_000, 1_000_000, wide=True)
+    yield "zip_million", written(million), "holds 1000000 members"
     yield "zip_million_hidden", written(b"PK\3\4" + central(1_000_000, 1)), "more than 10000 members"
     yield "zip_huge_member", partial(patched_zip, offset=24, value=struct.pack("<L", 1 << 31)), "expands to"
 
 
 def bad_damage() -> Iterator[tuple[str, Build, str]]:
-    yield "tar_pax_negative", written(pax(b"12 size=-99\n") + GOOD), "negative size"
-    yield "tar_pax_without_end", written(pax(b"0 path=a\n") + GOOD), "damaged extended header"
-    yield "tar_pax_too_long", written(pax(b"99 path=a\n") + GOOD), "damaged extended header"
-    yield "tar_pax_sparse", written(pax(b"22 GNU.sparse.major=1\n") + GOOD), "sparse"
-    yield "tar_pax_for_all", written(pax(b"10 path=a\n", b"g") + GOOD + bytes(1024)), "the same name or size"
+    for label, records, kind, why in (
+        ("negative", b"12 size=-99\n", b"x", "negative size"),
+        ("without_end", b"0 path=a\n", b"x", "damaged extended header"),
+        ("too_long", b"99 path=a\n", b"x", "damaged extended header"),
+        ("sparse", b"22 GNU.sparse.major=1\n", b"x", "sparse"),
+        ("for_all", b"10 path=a\n", b"g", "the same name or size"),
+    ):
+        extended = header(b"p", octal(len(records)), kind) + records.ljust(512, b"\0")
+        yield f"tar_pax_{label}", written(extended + GOOD + bytes(1024)), why
     yield "tar_not_utf8", written(header(b"\xff\xfe", b"0") + bytes(1024)), "damaged (Unicode"
-    yield "tar_cut_in_data", written(header(b"a", b"%011o" % 5000) + bytes(100)), "damaged (EOFError)"
+    yield "tar_cut_in_data", written(header(b"a", octal(5000)) + bytes(100)), "damaged (EOFError)"
     yield "tar_cut_in_header", written(GOOD + GOOD[:100]), "damaged (EOFError)"
     yield "tar_without_end", written(GOOD), "damaged (EOFError)"
     yield "tar_sum", written(GOOD[:10] + b"b" + GOOD[11:] + bytes(1024)), "checksum"
@@ -220,17 +213,16 @@ def bad_damage() -> Iterator[tuple[str, Build, str]]:
     yield "gz_no_tar", gzipped(b"hello" * 1000), "or no tar"
     yield "garbage", written(b"hello" * 1000), "or no tar"
     yield "nothing", written(b""), "or no tar"
-    yield "zip_encrypted", partial(patched_zip, offset=8, value=b"\1\0"), "is encrypted"
-    yield "zip_method", partial(patched_zip, offset=10, value=b"\x0c\0"), "packed by method 12"
-    yield "zip_longer", partial(patched_zip, offset=24, value=struct.pack("<L", 50)), "damaged (BadZipFile)"
-    yield "zip_shorter", partial(patched_zip, offset=24, value=struct.pack("<L", 150)), "damaged (EOFError)"
-    yield "zip_sum", partial(patched_zip, offset=16, value=bytes(4)), "damaged (BadZipFile)"
-    yield "zip_nul", partial(patched_zip, offset=46, value=b"\0"), "control characters"
-    yield "zip_cut", cut_zip, "damaged (BadZipFile)"
-
-
-def pax(records: bytes, kind: bytes = b"x") -> bytes:
-    return header(b"p", b"%011o" % len(records), kind) + records.ljust(512, b"\0")
+    for label, offset, value, why in (
+        ("encrypted", 8, b"\1\0", "is encrypted"),
+        ("method", 10, b"\x0c\0", "packed by method 12"),
+        ("longer", 24, struct.pack("<L", 50), "damaged (BadZipFile)"),
+        ("shorter", 24, struct.pack("<L", 150), "damaged (EOFError)"),
+        ("sum", 16, bytes(4), "damaged (BadZipFile)"),
+        ("nul", 46, b"\0", "control characters"),
+    ):
+        yield f"zip_{label}", partial(patched_zip, offset=offset, value=value), why
+    yield "zip_cut", partial(patched_zip, offset=0, value=b"", length=60), "damaged (BadZipFile)"
 
 
 BAD = {

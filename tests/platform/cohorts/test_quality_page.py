@@ -59,9 +59,8 @@ def test_an_excluded_visit_stays_so_and_keeps_its_reason() -> None:
     cards = [card(f"v{i}", similarity_t2_t1=1.2 + i / 1000) for i in range(6)]
     excluded = Card("bad", "val", "64mT", "excluded", ("flagged",), {"similarity_t2_t1": 1.0}, {}, {}, {})
     found = marked([*cards, excluded])[-1]
-    assert (
-        found.status == "excluded" and found.notes[0] == "flagged" and "T2 to T1 (NMI) 1, " in found.notes[1]
-    )
+    assert (found.status, found.notes[0]) == ("excluded", "flagged")
+    assert "T2 to T1 (NMI) 1, " in found.notes[1]
 
 
 def test_dots_lie_between_the_least_and_the_greatest() -> None:
@@ -151,9 +150,16 @@ def workspace(tmp_path: Path) -> Workspace:
     return place
 
 
-def test_the_page_shows_every_visit_and_every_picture_and_runs_nothing(workspace: Workspace) -> None:
+@pytest.fixture
+def page(workspace: Workspace) -> Page:
+    """The page of the workspace."""
     write_page(workspace)
-    page = Page((workspace.folder / "quality.html").read_text())
+    return Page((workspace.folder / "quality.html").read_text())
+
+
+def test_the_page_shows_every_visit_and_every_picture_and_runs_nothing(
+    workspace: Workspace, page: Page
+) -> None:
     assert page.all("script") == [] and EVIL + "_64mT" in page.words
     assert not [attrs for _, attrs in page.tags for key in attrs if key.startswith("on")]
     articles = page.all("article")
@@ -172,9 +178,7 @@ def test_the_page_shows_every_visit_and_every_picture_and_runs_nothing(workspace
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in links)
 
 
-def test_every_dot_leads_to_its_visit(workspace: Workspace) -> None:
-    write_page(workspace)
-    page = Page((workspace.folder / "quality.html").read_text())
+def test_every_dot_is_a_link_to_its_visit(page: Page) -> None:
     anchors = {f"#{a['id']}" for a in page.all("article")}
     dots = [str(a["href"]) for a in page.all("a")]
     assert len(dots) == 7 + 7 + 2 and set(dots) <= anchors
@@ -193,9 +197,7 @@ def test_visits_to_check_and_excluded_ones_are_printed(workspace: Workspace) -> 
     assert last == f"6 of 9 visits prepared; look at {page}, edit {workspace.exclusions} and run again"
 
 
-def test_pictures_on_the_page_are_those_that_were_prepared(workspace: Workspace) -> None:
-    write_page(workspace)
-    page = Page((workspace.folder / "quality.html").read_text())
+def test_pictures_on_the_page_are_those_that_were_prepared(workspace: Workspace, page: Page) -> None:
     source = str(next(i["src"] for i in page.all("img") if i["alt"] == "sub-a_64mT T1"))
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), float)
     stored = weights.read_tensors(workspace.visits / "sub-a_64mT", "look")["picture T1"].numpy()

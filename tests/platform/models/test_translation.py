@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from platform import translate
 from platform.models.translation import aligned, compare, planes, spread_of, square
@@ -24,7 +25,7 @@ from trainers.errors import InputError
 from trainers.inference import Enhanced
 
 Array = NDArray[Any]
-Run = Callable[..., str]
+Run = Callable[..., "Result"]
 Volumes = dict[tuple[str, str], Image]
 Scans = dict[str, Path]
 
@@ -42,13 +43,35 @@ def scans(phantom: Volumes, tmp_path: Path) -> Scans:
     return {c: save(tmp_path / f"in/{c}.nii.gz", *low(phantom, c)) for c in ("T1", "T2")}
 
 
-@pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``run(model, "--t1", path, ...)`` into ``tmp_path / "out"``; returns what it printed."""
+@dataclass(frozen=True)
+class Result:
+    """What a translation printed and wrote."""
 
-    def call(model: Path, *words: object) -> str:
-        translate.main([str(word) for word in (model, "-o", tmp_path / "out", *words)])
-        return capsys.readouterr().out
+    model: Path
+    printed: str
+    folder: Path
+
+    def volume(self, stem: str, kind: str = "enhanced") -> Any:
+        return nib.load(self.folder / f"{stem}_desc-{kind}.nii.gz")
+
+    def sidecar(self, stem: str) -> Any:
+        text = (self.folder / f"{stem}_desc-enhanced.json").read_text()
+        return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+
+@pytest.fixture
+def run(translator: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``run("cut t1", "--t1", path, ...)``: by a model of a method, or also of some channels."""
+
+    def call(model: str, *words: object) -> Result:
+        method, *channels = model.split()
+        options = {"channels": channels[0]} if channels else {}
+        path = translator(method, **options)
+        translate.main([str(word) for word in (path, "-o", tmp_path / "out", *words)])
+        return Result(path, capsys.readouterr().out, tmp_path / "out")
 
     return call
 
@@ -65,53 +88,32 @@ def save(path: Path, values: Array, affine: Array) -> Path:
     return path
 
 
-def output(folder: Path, stem: str, kind: str = "enhanced") -> Any:
-    return nib.load(folder / "out" / f"{stem}_desc-{kind}.nii.gz")
-
-
-def sidecar(folder: Path, stem: str) -> Any:
-    text = (folder / "out" / f"{stem}_desc-enhanced.json").read_text()
-    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
-
-
-def names(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "out").iterdir()}
-
-
 def pair(scans: Scans) -> tuple[object, ...]:
     return "--t1", scans["T1"], "--t2", scans["T2"]
 
 
-def test_a_pair_is_translated_on_its_grid_with_all_facts(
-    translator: Any, scans: Scans, run: Run, tmp_path: Path
-) -> None:
-    model = translator()
-    printed = run(model, *pair(scans))
+def test_a_pair_is_translated_on_its_grid_with_all_facts(scans: Scans, run: Run) -> None:
+    result = run("unsb", *pair(scans))
     brain = binary_fill_holes(nib.load(scans["T1"]).get_fdata())
     for contrast in ("T1", "T2"):
-        source, made = nib.load(scans[contrast]), output(tmp_path, contrast)
+        source, made = nib.load(scans[contrast]), result.volume(contrast)
         assert made.shape == source.shape and made.get_data_dtype() == np.float32
         np.testing.assert_array_equal(made.affine, source.affine)
         values = made.get_fdata()
         assert values.min() == 0 and values.max() <= 1 and values[brain].std() > 0.05
         assert not values[~brain].any()
-        facts = sidecar(tmp_path, contrast)
-        assert (
-            facts.items()
-            >= {
-                **{"model": str(model), "source": str(scans[contrast]), "warnings": [], "psnr_db": {}},
-                **{"method": "unsb", "steps": 2, "trial_key": "a trial", "cohort": "a cohort"},
-                "normalisation": "by percentiles",
-            }.items()
-        )
+        facts = result.sidecar(contrast)
+        expected = {"model": str(result.model), "source": str(scans[contrast]), "warnings": [], "psnr_db": {}}
+        expected |= {"method": "unsb", "steps": 2, "trial_key": "a trial", "cohort": "a cohort"}
+        assert facts.items() >= {**expected, "normalisation": "by percentiles"}.items()
         assert facts["version"].startswith("sha256 ") and facts["use"].startswith("research only")
         assert facts["preprocessing"]["brain_mask"] == "given" and 0 < facts["seconds"] < 100
         assert facts["consistency"].keys() == {"through_plane_change", "slice_shift"}
-        assert f"{contrast}_desc-enhanced.nii.gz, through-plane change" in printed
-    assert (tmp_path / "out/T1_T2_before_after.png").stat().st_size > 10_000
-    assert "warning" not in printed
+        assert f"{contrast}_desc-enhanced.nii.gz, through-plane change" in result.printed
+    assert (result.folder / "T1_T2_before_after.png").stat().st_size > 10_000
+    assert "warning" not in result.printed
     files = {f"{c}_desc-enhanced{ending}" for c in ("T1", "T2") for ending in (".nii.gz", ".json")}
-    assert names(tmp_path) == files | {"T1_T2_before_after.png"}
+    assert result.names() == files | {"T1_T2_before_after.png"}
 
 
 def moved(image: Image, how: str) -> Image:
@@ -140,22 +142,21 @@ def shifted(affine: Array) -> Array:
 @pytest.fixture(scope="module")
 def unmoved(translator: Any, phantom: Volumes, tmp_path_factory: pytest.TempPathFactory) -> Array:
     """The translated T2 of a pair on one grid."""
-    folder = tmp_path_factory.mktemp("unmoved")
+    model, folder = translator("cut"), tmp_path_factory.mktemp("unmoved")
     scans = {c: save(folder / f"{c}.nii.gz", *low(phantom, c)) for c in ("T1", "T2")}
-    words = (translator("cut"), "-o", folder / "out", *pair(scans))
-    translate.main([str(word) for word in words])
-    volume: Array = output(folder, "T2").get_fdata()
+    translate.main([str(word) for word in (model, "-o", folder / "out", *pair(scans))])
+    volume: Array = Result(model, "", folder / "out").volume("T2").get_fdata()
     return volume
 
 
 @pytest.mark.parametrize("how", ["shifted", "LAS", "PIL", "finer"])
 def test_a_second_contrast_is_translated_on_its_own_grid(
-    how: str, translator: Any, phantom: Volumes, scans: Scans, unmoved: Array, run: Run, tmp_path: Path
+    how: str, phantom: Volumes, scans: Scans, unmoved: Array, run: Run, tmp_path: Path
 ) -> None:
     other = moved(phantom["64mT", "T2"], how)
     path = save(tmp_path / "in/other.nii.gz", other.values, other.affine)
-    run(translator("cut"), "--t1", scans["T1"], "--t2", path)
-    made = output(tmp_path, "other")
+    result = run("cut", "--t1", scans["T1"], "--t2", path)
+    made = result.volume("other")
     assert made.shape == other.values.shape
     np.testing.assert_array_equal(made.affine, nib.load(path).affine)
     assert nib.aff2axcodes(made.affine) == nib.aff2axcodes(other.affine)
@@ -188,139 +189,124 @@ def test_a_reference_with_its_skull_is_stripped_and_registered(
     assert np.corrcoef(wrong.ravel(), expected.ravel())[0, 1] < 0.9
 
 
-@pytest.mark.parametrize(("contrast", "other"), [("T1", "T2"), ("T2", "T1")])
-def test_a_model_of_one_contrast_needs_that_scan_alone(
-    contrast: str, other: str, translator: Any, scans: Scans, run: Run, tmp_path: Path
+@pytest.mark.parametrize(
+    ("channels", "given", "missing", "takes"),
+    [("t1", "T1", "T1", "T1"), ("t2", "T2", "T2", "T2"), ("t1_t2_mean", None, "T2", "T1 and T2")],
+)
+def test_a_model_needs_a_scan_of_each_of_its_contrasts_alone(
+    channels: str, given: str | None, missing: str, takes: str, scans: Scans, run: Run
 ) -> None:
-    model = translator("cut", channels=contrast.lower())
-    run(model, f"--{contrast.lower()}", scans[contrast])
-    assert output(tmp_path, contrast).shape == nib.load(scans[contrast]).shape
+    model = f"cut {channels}"
+    if given:
+        result = run(model, f"--{given.lower()}", scans[given])
+        assert result.volume(given).shape == nib.load(scans[given]).shape
+    other = {"T1": "T2", "T2": "T1"}[missing]
     with pytest.raises(InputError) as error:
         run(model, f"--{other.lower()}", scans[other])
-    missing = f"is missing, and this model translates {contrast}; allowed: a scan of each"
-    assert str(error.value) == f"--{contrast.lower()}: {missing}"
+    line = f"is missing, and this model translates {takes}; allowed: a scan of each"
+    assert str(error.value) == f"--{missing.lower()}: {line}"
 
 
-def test_a_model_of_two_contrasts_needs_both(translator: Any, scans: Scans, run: Run) -> None:
-    with pytest.raises(InputError) as error:
-        run(translator(), "--t1", scans["T1"])
-    missing = "is missing, and this model translates T1 and T2; allowed: a scan of each"
-    assert str(error.value) == f"--t2: {missing}"
-
-
-def test_a_scan_that_the_model_does_not_use_is_not_read(
-    translator: Any, scans: Scans, run: Run, tmp_path: Path
-) -> None:
+def test_a_scan_that_the_model_does_not_use_is_not_read(scans: Scans, run: Run) -> None:
     scans["T2"].write_bytes(b"not even a scan")
     scans["T2"].with_name("T2.json").write_text(json.dumps({"MagneticFieldStrength": 3}))
-    printed = run(translator("cut", channels="t1"), *pair(scans))
-    assert names(tmp_path) == {"T1_desc-enhanced.nii.gz", "T1_desc-enhanced.json", "T1_before_after.png"}
-    assert "warning" not in printed and sidecar(tmp_path, "T1")["warnings"] == []
+    result = run("cut t1", *pair(scans))
+    assert result.names() == {"T1_desc-enhanced.nii.gz", "T1_desc-enhanced.json", "T1_before_after.png"}
+    assert "warning" not in result.printed and result.sidecar("T1")["warnings"] == []
 
 
-def test_a_given_mask_is_the_brain(
-    translator: Any, phantom: Volumes, scans: Scans, run: Run, tmp_path: Path
-) -> None:
+def test_a_given_mask_is_the_brain(phantom: Volumes, scans: Scans, run: Run, tmp_path: Path) -> None:
     values, affine = low(phantom, "T1")
     brain = values != 0
     brain[31:] = False
     mask = save(tmp_path / "in/mask.nii.gz", brain, affine)
     for choice in ((), ("--brain-mask", "given")):
-        run(translator("cut"), *pair(scans), "--mask", mask, *choice)
+        result = run("cut", *pair(scans), "--mask", mask, *choice)
         for contrast in ("T1", "T2"):
-            volume = output(tmp_path, contrast).get_fdata()
+            volume = result.volume(contrast).get_fdata()
             assert not volume[~brain].any() and volume[brain].std() > 0.05
-        assert sidecar(tmp_path, "T1")["preprocessing"]["brain_mask"] == "given"
+        assert result.sidecar("T1")["preprocessing"]["brain_mask"] == "given"
     affine = affine.copy()
     affine[0, 3] += 0.5
     mask = save(tmp_path / "in/mask.nii.gz", values != 0, affine)
     with pytest.raises(InputError) as error:
-        run(translator("cut"), *pair(scans), "--mask", mask)
+        run("cut", *pair(scans), "--mask", mask)
     assert str(error.value) == f"{mask}: its grid differs from that of {scans['T1']}; allowed: the scan's own"
 
 
 def test_a_brain_larger_than_the_models_slices_is_one_line(
-    translator: Any, phantom: Volumes, run: Run, tmp_path: Path
+    phantom: Volumes, run: Run, tmp_path: Path
 ) -> None:
     values, affine = low(phantom, "T1")
     path = save(tmp_path / "in/giant.nii.gz", values, affine @ np.diag([1.5, 1.5, 1, 1]))
     with pytest.raises(InputError, match=r"^.*giant\.nii\.gz: its brain is .* mm in plane; allowed: at most"):
-        run(translator("cut", channels="t1"), "--t1", path, "--brain-mask", "given")
+        run("cut t1", "--t1", path, "--brain-mask", "given")
 
 
 @pytest.mark.parametrize("n", [2, 3])
 def test_measures_that_few_slices_do_not_have_are_null(
-    n: int, translator: Any, phantom: Volumes, run: Run, tmp_path: Path
+    n: int, phantom: Volumes, run: Run, tmp_path: Path
 ) -> None:
     values, affine = low(phantom, "T1")
     path = save(tmp_path / "in/few.nii.gz", values[:, :, 9 : 9 + n], affine)
-    printed = run(translator("cut", channels="t1"), "--t1", path, "--brain-mask", "given")
-    measures = sidecar(tmp_path, "few")["consistency"]
+    result = run("cut t1", "--t1", path, "--brain-mask", "given")
+    measures = result.sidecar("few")["consistency"]
     assert (measures["slice_shift"] is None) == (n == 2) and measures["through_plane_change"] > 0
-    assert "nan" not in printed
+    assert "nan" not in result.printed
 
 
-def test_swapped_contrasts_are_a_warning(translator: Any, scans: Scans, run: Run, tmp_path: Path) -> None:
-    printed = run(translator("cut"), "--t1", scans["T2"], "--t2", scans["T1"])
+def test_swapped_contrasts_are_a_warning(scans: Scans, run: Run) -> None:
+    result = run("cut", "--t1", scans["T2"], "--t2", scans["T1"])
     for contrast, stem in (("T1", "T2"), ("T2", "T1")):
         line = f"{contrast}: said to be {contrast}w but looks like {stem}"
-        assert f"warning: {scans['T2']}: {line}" in printed
-        assert any(warning.startswith(line) for warning in sidecar(tmp_path, stem)["warnings"])
+        assert f"warning: {scans['T2']}: {line}" in result.printed
+        assert any(warning.startswith(line) for warning in result.sidecar(stem)["warnings"])
 
 
-def test_a_scan_without_a_brain_is_a_warning(translator: Any, run: Run, tmp_path: Path) -> None:
+def test_a_scan_without_a_brain_is_a_warning(run: Run, tmp_path: Path) -> None:
     noise, affine = np.random.default_rng(0).random((40, 40, 20)), np.diag([3.2, 3.2, 6, 1])
     path = save(tmp_path / "in/noise.nii.gz", noise, affine)
     small = np.zeros(noise.shape)
     small[10:30, 10:30, 5:15] = 1
     mask = save(tmp_path / "in/mask.nii.gz", small, affine)
-    printed = run(translator("cut", channels="t1"), "--t1", path, "--mask", mask)
+    result = run("cut t1", "--t1", path, "--mask", mask)
     line = "T1: no brain found: its mask holds 246 ml, a brain 900 to 2100"
-    assert f"warning: {path}: {line}" in printed and line in sidecar(tmp_path, "noise")["warnings"]
+    assert f"warning: {path}: {line}" in result.printed and line in result.sidecar("noise")["warnings"]
 
 
 @pytest.mark.parametrize("strength", [3, 0.064])
-def test_another_field_strength_is_a_warning(
-    strength: float, translator: Any, scans: Scans, run: Run, tmp_path: Path
-) -> None:
+def test_another_field_strength_is_a_warning(strength: float, scans: Scans, run: Run) -> None:
     scans["T2"].with_name("T2.json").write_text(json.dumps({"MagneticFieldStrength": strength}))
-    printed = run(translator("cut"), *pair(scans))
+    result = run("cut", *pair(scans))
     line = "T2: its sidecar says 3 tesla, the model was trained on about 0.064"
-    assert sidecar(tmp_path, "T1")["warnings"] == [line] * (strength == 3)
-    assert (line in printed) == (strength == 3)
+    assert result.sidecar("T1")["warnings"] == [line] * (strength == 3)
+    assert (line in result.printed) == (strength == 3)
 
 
-def test_a_map_of_uncertainty_is_written_beside_each_scan(
-    translator: Any, scans: Scans, run: Run, tmp_path: Path
-) -> None:
-    printed = run(translator(), *pair(scans), "--uncertainty", 3)
+def test_a_map_of_uncertainty_is_written_beside_each_scan(scans: Scans, run: Run) -> None:
+    result = run("unsb", *pair(scans), "--uncertainty", 3)
     for contrast in ("T1", "T2"):
-        source, spread = nib.load(scans[contrast]), output(tmp_path, contrast, "uncertainty")
+        source, spread = nib.load(scans[contrast]), result.volume(contrast, "uncertainty")
         np.testing.assert_array_equal(spread.affine, source.affine)
-        values, inside = spread.get_fdata(), output(tmp_path, contrast).get_fdata() > 0
+        values, inside = spread.get_fdata(), result.volume(contrast).get_fdata() > 0
         assert values.min() == 0 and values.max() < 0.5 and values[inside].mean() > 1e-4
         assert not values[~binary_fill_holes(nib.load(scans["T1"]).get_fdata())].any()
-    assert "spread over latents 0." in printed
-    first = output(tmp_path, "T1").get_fdata()
-    run(translator(), *pair(scans))
-    np.testing.assert_array_equal(output(tmp_path, "T1").get_fdata(), first)
+    assert "spread over latents 0." in result.printed
+    first = result.volume("T1").get_fdata()
+    np.testing.assert_array_equal(run("unsb", *pair(scans)).volume("T1").get_fdata(), first)
 
 
-def test_a_model_without_latents_has_no_uncertainty(
-    translator: Any, scans: Scans, run: Run, tmp_path: Path
-) -> None:
-    printed = run(translator("cut"), *pair(scans), "--uncertainty", 2)
-    assert printed.count("no uncertainty: the model draws nothing") == 2
-    assert not list((tmp_path / "out").glob("*uncertainty*"))
+def test_a_model_without_latents_has_no_uncertainty(scans: Scans, run: Run) -> None:
+    result = run("cut", *pair(scans), "--uncertainty", 2)
+    assert result.printed.count("no uncertainty: the model draws nothing") == 2
+    assert not [name for name in result.names() if "uncertainty" in name]
 
 
-def test_outputs_take_the_names_of_scans_whatever_they_are(
-    translator: Any, scans: Scans, run: Run, tmp_path: Path
-) -> None:
+def test_outputs_take_the_names_of_scans_whatever_they_are(scans: Scans, run: Run, tmp_path: Path) -> None:
     odd = scans["T1"].rename(tmp_path / "in/enhanced_[x].nii.gz_old.nii.gz")
-    run(translator("unsb", channels="t1"), "--t1", odd, "--uncertainty", 2)
+    result = run("unsb t1", "--t1", odd, "--uncertainty", 2)
     endings = ("desc-enhanced.nii.gz", "desc-uncertainty.nii.gz", "desc-enhanced.json", "before_after.png")
-    assert names(tmp_path) == {f"enhanced_[x].nii.gz_old_{ending}" for ending in endings}
+    assert result.names() == {f"enhanced_[x].nii.gz_old_{ending}" for ending in endings}
 
 
 def test_a_bids_folder_is_translated_into_a_tree_like_it(
@@ -345,19 +331,19 @@ def test_a_bids_folder_is_translated_into_a_tree_like_it(
 
 
 def test_a_dicom_series_is_translated_under_the_name_of_its_folder(
-    translator: Any, phantom: Volumes, series: Any, run: Run, tmp_path: Path
+    phantom: Volumes, series: Any, run: Run, tmp_path: Path
 ) -> None:
     image = phantom["64mT", "T1"]
     stored = np.rint(1000 * image.values / image.values.max())[::-1, ::-1].transpose(2, 1, 0)  # LPS
     folder = series(tmp_path / "brain", stored, spacing=(3.2, 3.2, 10.0), field=3.0)
-    printed = run(translator("cut", channels="t1"), "--t1", folder)
-    made = nib.as_closest_canonical(output(tmp_path, "brain"))
+    result = run("cut t1", "--t1", folder)
+    made = nib.as_closest_canonical(result.volume("brain"))
     assert made.shape == image.values.shape and made.header.get_zooms() == pytest.approx((3.2, 3.2, 10))
     assert not made.get_fdata()[~binary_fill_holes(image.values)].any()
-    facts = sidecar(tmp_path, "brain")
+    facts = result.sidecar("brain")
     assert facts["source"] == str(folder)
     assert facts["warnings"] == ["T1: its sidecar says 3 tesla, the model was trained on about 0.064"]
-    assert f"warning: {folder}: T1: its sidecar" in printed
+    assert f"warning: {folder}: T1: its sidecar" in result.printed
 
 
 SHAPE = (18, 20, 16)

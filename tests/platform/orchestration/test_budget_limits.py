@@ -235,5 +235,5 @@ def test_more_trials_of_a_finished_study(make: Make) -> None:
     world.drive(world.open())
     longer = extended(world, trials=5)
     longer.drive(longer.open())
-    assert world.handed_out == [0, 1, 2, 3, 4]
+    assert world.starts == [0, 1, 2, 3, 4]
     assert {trial.status for trial in read_trials(world.folder).values()} == {"completed"}

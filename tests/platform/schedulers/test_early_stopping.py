@@ -103,7 +103,7 @@ def test_some_trials_wait_and_some_continue(make: Make, slots: int, seed: int, c
         assert counts["failed"] >= 6 and counts["completed"] >= 2, counts
         return
     assert counts["paused"] >= 6 and counts["completed"] >= 3, counts
-    assert len(set(world.handed_out)) < len(world.handed_out), "some paused trials were resumed"
+    assert len(set(world.starts)) < len(world.starts), "some paused trials were resumed"
     # of equal ``edge`` the lower ``weight`` is better in both objectives at every step
     best = min(trial.params["weight"] for trial in trials if trial.status == "completed")
     assert best <= sorted(trial.params["weight"] for trial in trials)[4]
@@ -114,7 +114,7 @@ def test_paused_trials_come_before_new_ones(make: Make, no_forecasts: None, slot
     """Before each proposal a new reader of the ledger would resume no trial."""
     world = make(trials=20, slots=slots)
     world.drive(world.open(), random.Random(slots))
-    assert len(set(world.handed_out)) < len(world.handed_out)
+    assert len(set(world.starts)) < len(world.starts)
     orchestrator, entries = world.open(), world.entries
     for place, entry in enumerate(entries):
         if entry["event"] == "proposed":

@@ -9,37 +9,44 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from platform.tracking import store
 from platform.tracking.recorder import Recorder
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
-Start: TypeAlias = Callable[..., Recorder]
+
+@dataclass(frozen=True)
+class Store:
+    """An experiment of an MLflow store, and the folder of a study that is recorded there."""
+
+    uri: str
+    experiment: str
+    folder: Path
+
+    def recorder(self, where: str = "") -> Recorder:
+        return Recorder(where or self.uri, self.experiment, "asp", self.folder)
+
+    def runs(self) -> dict[str, Any]:
+        """The runs of the experiment by name; a duplicate name fails."""
+        runs = MlflowClient(self.uri).search_runs([self.experiment])
+        assert max(Counter(run.info.run_name for run in runs).values(), default=1) == 1
+        return {run.info.run_name: run for run in runs}
+
+    def history(self, name: str, key: str) -> list[tuple[int, float]]:
+        """Steps and values of a run's metric."""
+        history = MlflowClient(self.uri).get_metric_history(self.runs()[name].info.run_id, key)
+        return [(metric.step, metric.value) for metric in history]
 
 
 @pytest.fixture
-def experiment(uri: str, tmp_path: Path) -> str:
-    return store.prepare(uri, tmp_path.name, tmp_path / "artifacts of runs")
-
-
-@pytest.fixture
-def start(uri: str, experiment: str, tmp_path: Path) -> Start:
-    return lambda where=uri: Recorder(where, experiment, "asp", tmp_path / "study")
-
-
-def runs(uri: str, experiment: str) -> dict[str, Any]:
-    """The runs of the experiment by name; a duplicate name fails."""
-    found = MlflowClient(uri).search_runs([experiment])
-    assert max(Counter(run.info.run_name for run in found).values(), default=1) == 1
-    return {run.info.run_name: run for run in found}
-
-
-def history(uri: str, run: Any, key: str) -> list[tuple[int, float]]:
-    return [(m.step, m.value) for m in MlflowClient(uri).get_metric_history(run.info.run_id, key)]
+def mlflow(uri: str, tmp_path: Path) -> Store:
+    """An experiment of its own in the sqlite store."""
+    experiment = store.prepare(uri, tmp_path.name, tmp_path / "artifacts of runs")
+    return Store(uri, experiment, tmp_path / "study")
 
 
 def record(recorder: Recorder, trials: int = 2) -> None:
@@ -52,52 +59,31 @@ def record(recorder: Recorder, trials: int = 2) -> None:
     recorder.study_metrics({"hypervolume": 0.5}, trials)
 
 
-def test_a_study_is_one_parent_with_its_trials_as_children(
-    uri: str, experiment: str, start: Start, tmp_path: Path
-) -> None:
+def test_a_study_is_one_parent_with_its_trials_as_children(mlflow: Store, tmp_path: Path) -> None:
     picture = tmp_path / "front.png"
     picture.write_bytes(b"picture")
-    recorder = start()
+    recorder = mlflow.recorder()
     record(recorder)
     recorder.study_artifact(picture, "figures")
     recorder.trial(1, {}, {"rung": 3, "mlflow.runName": "renamed"})
     recorder.finish(1, "FINISHED", {})
     assert recorder.close("FINISHED", 30) == 0
-    found = runs(uri, experiment)
+    found = mlflow.runs()
     assert set(found) == {"asp", "trial 0", "renamed"}
     parent, child = found["asp"], found["renamed"]
-    children = MlflowClient(uri).search_runs(
-        [experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
-    )
-    assert {run.info.run_name for run in children} == {"trial 0", "renamed"}
+    assert {run.data.tags.get("mlflow.parentRunId") for run in found.values()} == {None, parent.info.run_id}
+    assert "mlflow.parentRunId" not in parent.data.tags
     assert child.data.params == {"lr": "0.1", "channels": "64"}
     assert child.data.tags.items() >= {"key": "abc", "outcome": "complete", "rung": "3"}.items()
-    assert history(uri, child, "fid") == [(100, 39.0), (200, 29.0)]
-    assert history(uri, parent, "hypervolume") == [(2, 0.5)]
+    assert mlflow.history("renamed", "fid") == [(100, 39.0), (200, 29.0)]
+    assert mlflow.history("asp", "hypervolume") == [(2, 0.5)]
     assert {run.info.status for run in found.values()} == {"FINISHED"}
     assert all(run.info.end_time >= run.info.start_time for run in found.values())
     artifacts = tmp_path / "artifacts of runs" / tmp_path.name / parent.info.run_id / "artifacts"
     assert (artifacts / "figures/front.png").read_bytes() == b"picture"
 
 
-def test_replaying_the_whole_journal_again_changes_nothing(
-    uri: str, experiment: str, start: Start, tmp_path: Path
-) -> None:
-    recorder = start()
-    record(recorder)
-    assert recorder.close("FINISHED", 30) == 0
-    (tmp_path / "study/journal.offset").unlink()
-    again = start()
-    assert again.close("FINISHED", 30) == 0
-    found = runs(uri, experiment)
-    assert len(found) == 3
-    assert history(uri, found["trial 0"], "fid") == [(100, 40.0), (200, 30.0)]
-    assert found["trial 0"].info.status == "FINISHED"
-
-
-def test_a_kill_before_a_delivery_is_saved_duplicates_nothing(
-    uri: str, experiment: str, start: Start, tmp_path: Path
-) -> None:
+def test_a_kill_before_a_delivery_is_saved_duplicates_nothing(mlflow: Store) -> None:
     script = (
         "import os, signal, sys; from pathlib import Path; from platform.tracking.recorder import Recorder\n"
         "from platform.tracking.journal import Journal\n"
@@ -109,39 +95,39 @@ def test_a_kill_before_a_delivery_is_saved_duplicates_nothing(
         "for step in range(20): r.metrics(0, {'fid': step}, step)\n"
         "r.close('FINISHED', 60)\n"
     )
-    command = [sys.executable, "-c", script, uri, experiment, str(tmp_path / "study")]
+    command = [sys.executable, "-c", script, mlflow.uri, mlflow.experiment, str(mlflow.folder)]
     assert subprocess.run(command, check=False, timeout=60).returncode == -signal.SIGKILL
-    killed = runs(uri, experiment)["trial 0"]
-    assert len(history(uri, killed, "fid")) == 20, "MLflow had them before the kill"
-    assert not (tmp_path / "study" / "journal.offset").exists(), "and this was not saved"
-    recorder = start()
+    assert len(mlflow.history("trial 0", "fid")) == 20, "MLflow had them before the kill"
+    assert not (mlflow.folder / "journal.offset").exists(), "and this was not saved"
+    recorder = mlflow.recorder()
     recorder.metrics(0, {"fid": 20.0}, 20)
     assert recorder.close("FINISHED", 30) == 0
-    assert history(uri, runs(uri, experiment)["trial 0"], "fid") == [
-        (step, float(step)) for step in range(21)
-    ]
+    assert mlflow.history("trial 0", "fid") == [(step, float(step)) for step in range(21)]
+    assert {name: run.info.status for name, run in mlflow.runs().items()} == {
+        **{"asp": "FINISHED", "trial 0": "RUNNING"}
+    }
 
 
 def test_a_resumed_trial_that_redoes_a_step_is_not_logged_twice(
-    uri: str, experiment: str, start: Start, caplog: pytest.LogCaptureFixture
+    mlflow: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     for rate in (1, 2):
-        recorder = start()
+        recorder = mlflow.recorder()
         record(recorder, trials=1)
         recorder.trial(0, {"rate": rate}, {})
         recorder.finish(0, "KILLED", {})
         assert recorder.close("KILLED", 30) == 0
-    found = runs(uri, experiment)
-    assert history(uri, found["trial 0"], "fid") == [(100, 40.0), (200, 30.0)]
+    found = mlflow.runs()
+    assert mlflow.history("trial 0", "fid") == [(100, 40.0), (200, 30.0)]
     assert found["trial 0"].data.params["rate"] == "1"
     assert found["asp"].info.status == "KILLED"
     assert not caplog.messages
 
 
 def test_a_dead_server_delays_nothing_and_the_next_start_sends_everything(
-    uri: str, experiment: str, start: Start, dead: str, caplog: pytest.LogCaptureFixture
+    mlflow: Store, dead: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = start(dead)
+    recorder = mlflow.recorder(dead)
     started = time.perf_counter()
     record(recorder)
     assert time.perf_counter() - started < 0.5
@@ -150,13 +136,11 @@ def test_a_dead_server_delays_nothing_and_the_next_start_sends_everything(
     assert recorder.close("FINISHED", 1.5) == 11
     assert time.perf_counter() - started < 3
     assert sum("accepts no records" in message for message in caplog.messages) == 1
-    assert start().close("FINISHED", 30) == 0
-    assert history(uri, runs(uri, experiment)["trial 1"], "fid") == [(100, 39.0), (200, 29.0)]
+    assert mlflow.recorder().close("FINISHED", 30) == 0
+    assert mlflow.history("trial 1", "fid") == [(100, 39.0), (200, 29.0)]
 
 
-def test_an_outage_within_a_study_loses_nothing(
-    uri: str, experiment: str, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_outage_within_a_study_loses_nothing(mlflow: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     log_batch, failures = MlflowClient.log_batch, iter([ConnectionError("down")] * 2)
 
     def flaky(self: MlflowClient, *args: Any, **kwargs: Any) -> None:
@@ -165,19 +149,19 @@ def test_an_outage_within_a_study_loses_nothing(
             raise error  # the worst case: accepted, but the response was lost
 
     monkeypatch.setattr(MlflowClient, "log_batch", flaky)
-    recorder = start()
+    recorder = mlflow.recorder()
     record(recorder)
     assert recorder.close("FINISHED", 30) == 0
-    found = runs(uri, experiment)
+    found = mlflow.runs()
     assert len(found) == 3
-    assert [history(uri, found[f"trial {n}"], "fid")[0] for n in (0, 1)] == [(100, 40.0), (100, 39.0)]
-    assert [len(history(uri, found[f"trial {n}"], "ms_ssim")) for n in (0, 1)] == [2, 2]
+    assert [mlflow.history(f"trial {n}", "fid")[0] for n in (0, 1)] == [(100, 40.0), (100, 39.0)]
+    assert [len(mlflow.history(f"trial {n}", "ms_ssim")) for n in (0, 1)] == [2, 2]
 
 
 def test_a_server_that_never_responds_does_not_block_the_driver(
-    start: Start, mute: str, capsys: pytest.CaptureFixture[str]
+    mlflow: Store, mute: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recorder = start(mute)
+    recorder = mlflow.recorder(mute)
     started = time.perf_counter()
     record(recorder)
     assert recorder.close("FINISHED", 0.5) == 11
@@ -185,75 +169,71 @@ def test_a_server_that_never_responds_does_not_block_the_driver(
     assert "hunter2" not in "".join(capsys.readouterr())
 
 
-def test_nan_and_infinity_become_tags_not_metrics(uri: str, experiment: str, start: Start) -> None:
-    recorder = start()
+def test_nan_and_infinity_become_tags_not_metrics(mlflow: Store) -> None:
+    recorder = mlflow.recorder()
     recorder.trial(0, {}, {})
     recorder.metrics(0, {"fid": math.nan, "kid": math.inf, "psnr": 20.0}, 7)
     assert recorder.close("FINISHED", 30) == 0
-    data = runs(uri, experiment)["trial 0"].data
+    data = mlflow.runs()["trial 0"].data
     assert data.metrics == {"psnr": 20.0}
     assert data.tags["nonfinite.fid"] == "nan at step 7"
     assert data.tags["nonfinite.kid"] == "inf at step 7"
 
 
 def test_large_batches_are_split_and_one_rejected_item_costs_only_itself(
-    uri: str, experiment: str, start: Start, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mlflow: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = start()
+    recorder = mlflow.recorder()
     recorder.trial(0, {f"p{i}": i for i in range(250)}, {f"t{i}": i for i in range(120)})
     recorder.metrics(0, {f"m{i}": i for i in range(2300)}, 1)
     recorder.metrics(0, {"fid@4": 1.0, "../up": 2.0, "good": 3.0}, 1)
     recorder.artifact(0, tmp_path / "vanished.png")
     assert recorder.close("FINISHED", 60) == 0
-    data = runs(uri, experiment)["trial 0"].data
+    data = mlflow.runs()["trial 0"].data
     assert (len(data.params), len(data.metrics)) == (250, 2302)
     assert (data.metrics["good"], data.metrics["fid_4"], data.params["p249"]) == (3.0, 1.0, "249")
     assert [m for m in caplog.messages if "../up" in m and "rejects" in m]
     assert [m for m in caplog.messages if "vanished.png" in m]
 
 
-def test_what_is_added_to_an_ended_study_leaves_its_status(uri: str, experiment: str, start: Start) -> None:
-    recorder = start()
+def test_what_is_added_to_an_ended_study_leaves_its_status(mlflow: Store) -> None:
+    recorder = mlflow.recorder()
     recorder.study({"method": "asp"}, {})
     assert recorder.close("KILLED", 30) == 0
-    later = start()
+    later = mlflow.recorder()
     later.study_metrics({"confirm/rank": 1.0}, 5)
     assert later.close(None, 30) == 0
-    run = runs(uri, experiment)["asp"]
+    run = mlflow.runs()["asp"]
     assert (run.info.status, run.data.metrics["confirm/rank"]) == ("KILLED", 1.0)
 
 
-def test_reconcile_ends_only_runs_of_its_own_study_that_are_not_live(
-    uri: str, experiment: str, start: Start, tmp_path: Path
-) -> None:
-    other = Recorder(uri, experiment, "other", tmp_path / "other")
+def test_reconcile_ends_only_runs_of_its_own_study_that_are_not_live(mlflow: Store, tmp_path: Path) -> None:
+    other = Recorder(mlflow.uri, mlflow.experiment, "other", tmp_path / "other")
     other.trial(9, {}, {})
-    recorder = start()
+    recorder = mlflow.recorder()
     for trial in range(3):
         recorder.trial(trial, {}, {})
     recorder.finish(0, "FAILED", {"reason": "nan"})
     assert (other.close("FINISHED", 30), recorder.close("KILLED", 30)) == (0, 0)
-    resumed = start()
+    resumed = mlflow.recorder()
     resumed.reconcile({2})
     resumed.trial(3, {}, {})
     assert resumed.close("FINISHED", 30) == 0
-    statuses = {name: run.info.status for name, run in runs(uri, experiment).items()}
+    statuses = {name: run.info.status for name, run in mlflow.runs().items()}
     running = {f"trial {number}": "RUNNING" for number in (2, 3, 9)}
     assert statuses.items() >= {"trial 0": "FAILED", "trial 1": "KILLED", **running}.items()
 
 
-def test_run_id_waits_for_the_run_and_is_none_for_an_unknown_trial(
-    uri: str, experiment: str, start: Start
-) -> None:
-    recorder = start()
+def test_run_id_waits_for_the_run_and_is_none_for_an_unknown_trial(mlflow: Store) -> None:
+    recorder = mlflow.recorder()
     recorder.trial(4, {}, {})
-    assert recorder.run_id(4) == runs(uri, experiment)["trial 4"].info.run_id
+    assert recorder.run_id(4) == mlflow.runs()["trial 4"].info.run_id
     assert recorder.run_id(5) is None
     recorder.close("FINISHED", 30)
 
 
-def test_appending_takes_a_millisecond_at_most(start: Start, dead: str) -> None:
-    recorder = start(dead)
+def test_appending_takes_a_millisecond_at_most(mlflow: Store, dead: str) -> None:
+    recorder = mlflow.recorder(dead)
     metrics = {f"metric_{i}": 1.5 * i for i in range(29)}
     seconds = []
     for step in range(300):
@@ -309,9 +289,10 @@ def test_a_server_that_is_killed_and_started_again_has_everything_once(
         record(recorder, trials=2)
         run_id = recorder.run_id(2)
         assert recorder.close("FINISHED", 60) == 0
-        found = runs(where, experiment)
+        mlflow = Store(where, experiment, tmp_path)
+        found = mlflow.runs()
         assert set(found) == {"asp", "trial 0", "trial 1", "trial 2"}
-        assert history(where, found["trial 1"], "fid") == [(100, 39.0), (200, 29.0)]
+        assert mlflow.history("trial 1", "fid") == [(100, 39.0), (200, 29.0)]
         assert found["trial 2"].info.run_id == run_id
         assert found["trial 2"].data.metrics == {"fid_4": 3.0}
         assert [file.path for file in MlflowClient(where).list_artifacts(str(run_id))] == ["front.png"]
