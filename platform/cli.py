@@ -23,18 +23,26 @@ COMMANDS = {
 """Every command with its one line, in the order in which a newcomer needs them."""
 
 
-def parser(command: str, *examples: str) -> argparse.ArgumentParser:
-    """A command's parser: opens with its one line, ends with examples of its options."""
-    sentence = COMMANDS[command]
-    lines = "\n".join(f"  python -m platform.{command} {example}" for example in examples)
-    made = argparse.ArgumentParser(
-        prog=f"python -m platform.{command}",
-        description=f"{sentence[0].upper()}{sentence[1:]}.",
-        epilog=f"example:\n{lines}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    made.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
-    return made
+class Parser(argparse.ArgumentParser):
+    """A parser whose help starts with a sentence and ends with an example."""
+
+    def __init__(self, name: str, sentence: str, ending: str) -> None:
+        prog, form = f"python -m {name}", argparse.RawDescriptionHelpFormatter
+        super().__init__(prog=prog, epilog=ending, formatter_class=form)
+        self._sentence = sentence
+        self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+
+    def format_help(self) -> str:
+        """The sentence, then usage, options and example."""
+        return f"{self._sentence}\n\n{super().format_help()}"
+
+
+def parser(command: str, example: str) -> Parser:
+    """A command's parser; its help starts with the line of COMMANDS and ends with an example."""
+    line = COMMANDS[command]
+    sentence = f"{line[0].upper()}{line[1:]}."
+    ending = f"example:\n  python -m platform.{command} {example}"
+    return Parser(f"platform.{command}", sentence, ending)
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
@@ -53,10 +61,10 @@ def require_positive(**counts: int | None) -> None:
             raise InputError(f"--{name}: {value} is not allowed; allowed: 1 or more")
 
 
-def command_line(command: str, values: Mapping[str, object]) -> str:
-    """``python -m platform.confirm --top 3`` with the options that are not None, as a shell takes it."""
-    options = {name: shlex.quote(str(value)) for name, value in values.items() if value is not None}
-    return " ".join([f"python -m platform.{command}", *(f"--{name} {v}" for name, v in options.items())])
+def resume_hint(command: str, values: Mapping[str, object]) -> str:
+    """How to resume after an interruption: the command with its options that are not None, for a shell."""
+    options = [f"--{name} {shlex.quote(str(value))}" for name, value in values.items() if value is not None]
+    return " ".join([f"to resume: python -m platform.{command}", *options])
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:

@@ -7,9 +7,12 @@ systems or seeds that were not requested before extend the tables.
 import argparse
 from collections.abc import Sequence
 from platform import cli
+from platform.comparison.systems import TrainingBudget, find_paths
 from platform.spaces.loader import require_name
 from platform.storage.layout import Storage
 from platform.tracking import store
+
+from trainers.cohorts.base import find_source
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -37,14 +40,19 @@ def main(argv: Sequence[str]) -> None:
     options = arguments(argv)
     cli.require_positive(seeds=options.seeds)
     require_name(options.name)
+    names = tuple(name.strip() for name in options.systems.split(","))
+    find_paths(names)
+    if options.budget is not None:
+        TrainingBudget.parse(options.budget)
     if options.tracking is not None:
         store.require_known(options.tracking)
     storage = Storage.open(options.storage)
+    if options.cohort is not None:
+        find_source(options.cohort)
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.comparison.run import ComparisonRequest, run_comparison
 
-    names = tuple(name.strip() for name in options.systems.split(","))
     chosen = ComparisonRequest(names, options.profile, options.cohort, options.budget, options.seeds)
     uri = options.tracking or storage.tracking
     run_comparison(chosen, options.name, storage, uri, options.address, options.extended)

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from platform import cli
+from platform.execution.machine import Machine, require_fit
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.tracking import store
@@ -29,7 +30,6 @@ def main(argv: Sequence[str]) -> None:
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.confirmation.run import run_confirmation
-    from platform.execution.machine import Machine, require_fit
     from platform.pareto.selection import saved_front
 
     saved = load_saved(folder)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
     uri = options.tracking or saved.facts.tracking
     again = {"top": options.top, "seeds": options.seeds, "storage": storage.root, "address": options.address}
     again["tracking"] = store.differing(uri, saved.facts.tracking)
-    hint = f"to resume: {cli.command_line(f'confirm {options.study}', again)}"
+    hint = cli.resume_hint(f"confirm {options.study}", again)
     run_confirmation(storage, options.study, uri, options.top, options.seeds, options.address, hint)
 
 

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from platform import cli
-from platform.confirmation.picks import PICKS
+from platform.confirmation.picks import PICKS, require_form
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.tracking import store
@@ -11,7 +11,7 @@ from platform.tracking import store
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = cli.parser("evaluate", "asp_dmd", "asp_dmd --pick knee")
+    parser = cli.parser("evaluate", "asp_dmd --pick knee")
     parser.add_argument("study", help="the study's name")
     choices = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
     parser.add_argument("--pick", help=f"{choices} (default: what was confirmed, else the front)")
@@ -22,6 +22,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
+    if options.pick is not None:
+        require_form(options.pick)
     if options.tracking is not None:
         store.require_known(options.tracking)
     storage = Storage.open(options.storage)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from platform import cli
+from platform.execution.machine import prefers_cluster
 from platform.spaces.loader import find_space, load_chosen
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
@@ -18,13 +19,14 @@ from typing import Any
 
 from trainers.cohorts.base import find_source, source_names
 from trainers.config import FieldError, FieldType, build, field_types
-from trainers.data.store import SPLITS
 from trainers.errors import InputError
+
+SPLITS = ("train", "val", "test")
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line; a chosen cohort's settings are options of it."""
-    parser = cli.parser("prepare", "--cohort folder --root my_bids/", "--space asp_dmd.yaml")
+    parser = cli.parser("prepare", "--cohort folder --root my_bids/")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--cohort", metavar="SOURCE", help=f"a cohort alone: {', '.join(source_names())}")
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
@@ -49,17 +51,20 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
+    study: Study | None = None
+    if options.cohort:
+        choice = chosen_cohort(options)
     storage = Storage.open(options.storage)
-    study = None if options.cohort else chosen_study(options, storage)
-    choice = study.cohort if study else chosen_cohort(options)
+    if not options.cohort:
+        study = chosen_study(options, storage)
+        choice = study.cohort
     source = find_source(choice.source)
     if options.export and source.native_volumes is None:
         raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
 
     # Late: Ray takes seconds to import, for which a wrong option need not wait.
     from platform.cohorts.archives import acquire
-    from platform.cohorts.build import prepare_cohort, prepare_references
-    from platform.cohorts.export import export_scans
+    from platform.cohorts.build import export_scans, prepare_cohort, prepare_references
     from platform.execution import cluster
     from platform.reporting.console import console
 
@@ -82,12 +87,8 @@ def chosen_study(options: argparse.Namespace, storage: Storage) -> Study:
     """The study of ``--study`` or of ``--space``."""
     if options.study:
         return load_saved(storage.existing(options.study)).study
-    path, on_cluster = find_space(options.space), bool(options.address)
-    if options.profile is None and not on_cluster:
-        from platform.execution.machine import Machine
-
-        on_cluster = Machine.here().gpus > 0
-    return load_chosen(path, options.profile, on_cluster)
+    on_cluster = prefers_cluster(options.profile, options.address)
+    return load_chosen(find_space(options.space), options.profile, on_cluster)
 
 
 def chosen_cohort(options: argparse.Namespace) -> CohortChoice:

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from platform import cli
-from platform.confirmation.picks import PICKS
+from platform.confirmation.picks import PICKS, confirmed_tags, pick, require_form
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.tracking import store
@@ -32,13 +32,13 @@ def main(argv: Sequence[str]) -> None:
     options = arguments(argv)
     require_alias(options.alias)
     require_model(options.model or "")
+    require_form(options.pick)
     if options.tracking is not None:
         store.require_known(options.tracking)
     storage = Storage.open(options.storage)
     folder = storage.existing(options.study)
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.
-    from platform.confirmation.picks import confirmed_tags, pick
     from platform.models import registry
     from platform.pareto.selection import saved_front
     from platform.reporting.console import console

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from platform import cli
+from platform.execution.machine import Machine, prefers_cluster, require_fit
 from platform.spaces.loader import find_space, load_chosen, require_name
 from platform.storage.layout import Storage
 from platform.storage.saved_study import is_saved, load_saved
@@ -24,7 +25,7 @@ FIXED = ("profile", "trials", "name")
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = cli.parser("search", "--space asp_dmd.yaml --trials 8", "--resume asp_dmd --extend trials=20")
+    parser = cli.parser("search", "--space asp_dmd.yaml --trials 8")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--resume", metavar="NAME", help="continue an interrupted study")
@@ -48,18 +49,13 @@ def main(argv: Sequence[str]) -> None:
     storage = Storage(Path(options.storage).resolve())
     if not options.dry_run or options.resume is not None:
         storage = Storage.open(options.storage)
-    study, tracking_uri = (
-        resume(options, storage)
-        if options.resume is not None
-        else (
-            resolve(options, storage),
-            options.tracking,
-        )
-    )
+    if options.resume is not None:
+        study, started = resume(options, storage)
+    else:
+        study, started = resolve(options, storage), options.tracking or storage.tracking
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.confirmation.run import run_confirmation
-    from platform.execution.machine import Machine, require_fit
     from platform.orchestration.cost_estimate import estimate
     from platform.orchestration.run import run_search
     from platform.orchestration.summary import describe
@@ -72,12 +68,15 @@ def main(argv: Sequence[str]) -> None:
         return
     if not options.address:
         require_fit(study, Machine.here())
-    uri = tracking_uri or storage.tracking
-    run_search(study, storage, uri, options.address, hint(options, study, storage, uri))
+    uri = options.tracking or started
+    places = {"storage": storage.root, "address": options.address}
+    other = {"tracking": store.differing(uri, started)}
+    again = {"resume": study.name, **places, "confirm": options.confirm, "seeds": options.seeds, **other}
+    run_search(study, storage, uri, options.address, cli.resume_hint("search", again))
     if options.confirm is not None:
-        again = {"top": options.confirm, "seeds": seeds, "storage": storage.root, "address": options.address}
-        how = f"to resume: {cli.command_line(f'confirm {study.name}', again)}"
-        run_confirmation(storage, study.name, uri, options.confirm, seeds, options.address, how)
+        again = {"top": options.confirm, "seeds": seeds, **places, **other}
+        hint = cli.resume_hint(f"confirm {study.name}", again)
+        run_confirmation(storage, study.name, uri, options.confirm, seeds, options.address, hint)
 
 
 def require_consistent(options: argparse.Namespace) -> None:
@@ -89,8 +88,8 @@ def require_consistent(options: argparse.Namespace) -> None:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     for name in FIXED if options.resume is not None else ():
         if (value := getattr(options, name)) is not None:
-            reason = f"--{name}: {value!r} is not allowed with --resume"
-            raise InputError(f"{reason}; allowed: --resume without it, as a study keeps its settings")
+            allowed = "allowed: --resume without it, as a study keeps its settings"
+            raise InputError(f"--{name}: {value!r} is not allowed with --resume; {allowed}")
     budget.parse_extension(options.extend or ())
     if options.name is not None:
         require_name(options.name)
@@ -101,23 +100,21 @@ def require_consistent(options: argparse.Namespace) -> None:
 
 
 def resume(options: argparse.Namespace, storage: Storage) -> tuple[Study, str]:
-    """The study as it was started, perhaps with a larger budget, and its MLflow."""
+    """The study as it was started, perhaps with a larger budget, and the MLflow it was started with."""
     saved = load_saved(storage.existing(options.resume))
     study = saved.study
     if options.extend:
         more = budget.parse_extension(options.extend)
         study = dataclasses.replace(study, budget=budget.extended(study.budget, more))
-    return study, options.tracking or saved.facts.tracking
+    return study, saved.facts.tracking
 
 
 def resolve(options: argparse.Namespace, storage: Storage) -> Study:
     """The study of the space file, its profile and the command line; raises InputError for a used name."""
-    path, on_cluster = find_space(options.space), bool(options.address)
-    if options.profile is None and not on_cluster:
-        from platform.execution.machine import Machine
-
-        on_cluster = Machine.here().gpus > 0
-    study = load_chosen(path, options.profile, on_cluster)
+    path = find_space(options.space)
+    if options.name is not None:
+        require_new(options, options.name, storage)
+    study = load_chosen(path, options.profile, prefers_cluster(options.profile, options.address))
     if options.trials is not None:
         limits = budget.with_limits(study.budget, "--", trials=options.trials)
         study = dataclasses.replace(study, budget=limits)
@@ -125,10 +122,15 @@ def resolve(options: argparse.Namespace, storage: Storage) -> Study:
         study = dataclasses.replace(study, name=options.name)
     if study.warm:
         require_earlier(study, storage)
-    if not options.dry_run and is_saved(storage.study(study.name)):
-        allowed = f"allowed: --resume {study.name}, or another --name"
-        raise InputError(f"--name: study {study.name!r} is in {storage.root} already; {allowed}")
+    require_new(options, study.name, storage)
     return study
+
+
+def require_new(options: argparse.Namespace, name: str, storage: Storage) -> None:
+    """Raises InputError where a study of the name was started, unless nothing will run."""
+    if not options.dry_run and is_saved(storage.study(name)):
+        allowed = f"allowed: --resume {name}, or another --name"
+        raise InputError(f"--name: study {name!r} is in {storage.root} already; {allowed}")
 
 
 def require_earlier(study: Study, storage: Storage) -> None:
@@ -137,15 +139,6 @@ def require_earlier(study: Study, storage: Storage) -> None:
         storage.existing(study.warm)
     except InputError as error:
         raise InputError(f"{study.path}: start_from: {error}") from None
-
-
-def hint(options: argparse.Namespace, study: Study, storage: Storage, tracking_uri: str) -> str:
-    """How to resume after an interruption, with the options that must be given again."""
-    started = load_saved(storage.study(study.name)).facts.tracking if options.resume else tracking_uri
-    again = {"resume": study.name, "storage": storage.root, "address": options.address}
-    again |= {"confirm": options.confirm, "seeds": options.seeds}
-    again["tracking"] = store.differing(tracking_uri, started)
-    return f"to resume: {cli.command_line('search', again)}"
 
 
 if __name__ == "__main__":

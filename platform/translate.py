@@ -14,6 +14,7 @@ from platform.tracking import store
 
 from trainers.errors import InputError
 
+MANIFEST = "manifest.json"
 BRAIN_MASKS = ("auto", "template", "hd-bet", "synthstrip", "given")
 
 
@@ -98,6 +99,14 @@ def require_consistent(options: argparse.Namespace) -> None:
         raise InputError(f"--uncertainty: {options.uncertainty} is not allowed; allowed: 2 or more")
     if options.tracking is not None:
         store.require_known(options.tracking)
+    for path in (options.t1, options.t2, options.mask, options.t1_reference, options.t2_reference):
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)")
+    if options.bids and not options.bids.is_dir():
+        raise InputError(f"--bids: {options.bids} is no folder; allowed: a BIDS folder")
+    if not options.model.startswith("models:/") and not Path(options.model, MANIFEST).is_file():
+        forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
+        raise InputError(f"model: {options.model!r} is no exported model; allowed: {forms}")
 
 
 def require_writable(output: Path) -> None:

@@ -1,12 +1,12 @@
-"""The public archives: what is there is used, else downloaded, verified and unpacked below one root."""
+"""The public archives: used where they exist, else downloaded, verified and unpacked below one root."""
 
 import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from platform.cohorts.download import Remote, download, writing
+from platform.cohorts.download import RemoteFile, download, writing
 from platform.cohorts.extract import unpack
-from platform.cohorts.http_client import Patience, WebError, fetch_text
+from platform.cohorts.http_client import RetryPolicy, WebError, fetch_text
 from typing import Any
 
 from rich.console import Console
@@ -14,13 +14,13 @@ from rich.console import Console
 from trainers.errors import InputError
 
 ARCHIVES = Path(__file__).with_name("archives.json")
-"""Everything that is fetched from elsewhere: addresses, sums, licences."""
+"""Every download: addresses, checksums, licences."""
 PACKED = (".zip", ".tar", ".tar.gz", ".tgz")
 
 
 @dataclass(frozen=True)
 class Archive:
-    """One source as ARCHIVES tells it: its files, or the Zenodo record that lists them."""
+    """An entry of ARCHIVES: its files, or the Zenodo record that lists them."""
 
     title: str
     authors: str
@@ -28,13 +28,13 @@ class Archive:
     page: str
     licence: str
     record: str | None
-    files: tuple[Remote, ...]
+    files: tuple[RemoteFile, ...]
 
     @classmethod
     def read(cls, source: str, archives: Path) -> "Archive":
         """The entry of ``source``."""
         entry: dict[str, Any] = json.loads(archives.read_text("utf-8"))[source]
-        return cls(**entry | {"files": tuple(Remote(**file) for file in entry["files"])})
+        return cls(**entry | {"files": tuple(RemoteFile(**file) for file in entry["files"])})
 
 
 def acquire(
@@ -42,12 +42,12 @@ def acquire(
     root: Path,
     console: Console,
     archives: Path = ARCHIVES,
-    patience: Patience | None = None,
+    policy: RetryPolicy | None = None,
 ) -> Path:
-    """``root/<source>`` with the scans of ``source``: there already, or unpacked from its archives.
+    """``root/<source>`` with the scans of ``source``, unpacked from its archives unless the folder exists.
 
-    Archives that lie in ``root`` (fetched by hand, or by an earlier run) are used if their sums are right.
-    ``root/<source>.json`` tells what was unpacked. Raises InputError, with the way to do it by hand.
+    Archives in ``root`` (fetched by hand, or by an earlier run) are used if their checksums are right.
+    ``root/<source>.json`` names what was unpacked. Raises InputError that says how to do it by hand.
     """
     archive, folder = Archive.read(source, archives), root / source
     if folder.is_dir():
@@ -56,8 +56,8 @@ def acquire(
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
     try:
-        remotes = archive.files or recorded(archive, root / f"{source}.record.json", patience or Patience())
-        paths = download(remotes, root, console, patience)
+        remotes = archive.files or recorded(archive, root / f"{source}.record.json", policy or RetryPolicy())
+        paths = download(remotes, root, console, policy)
     except WebError as error:
         raise InputError(f"{error}; by hand, from {archive.page}: {_by_hand(archive, folder)}") from None
     with console.status(f"unpacking {', '.join(path.name for path in paths)}"):
@@ -67,9 +67,9 @@ def acquire(
     return folder
 
 
-def recorded(archive: Archive, saved: Path, patience: Patience) -> tuple[Remote, ...]:
-    """The archives of a Zenodo record, whose JSON is kept so that later runs need the same version."""
-    text = saved.read_text("utf-8") if saved.is_file() else fetch_text(str(archive.record), patience)
+def recorded(archive: Archive, saved: Path, policy: RetryPolicy) -> tuple[RemoteFile, ...]:
+    """The archives of a Zenodo record, whose JSON is saved so that later runs use the same version."""
+    text = saved.read_text("utf-8") if saved.is_file() else fetch_text(str(archive.record), policy)
     try:
         files = json.loads(text)["files"]
         remotes = tuple(_remote(file) for file in files if file["key"].lower().endswith(PACKED))
@@ -85,17 +85,17 @@ def recorded(archive: Archive, saved: Path, patience: Patience) -> tuple[Remote,
     return remotes
 
 
-def _remote(file: dict[str, Any]) -> Remote:
+def _remote(file: dict[str, Any]) -> RemoteFile:
     """A file of a record: ``key``, ``size``, ``checksum`` as ``md5:...``, ``links.self``."""
     algorithm, _, checksum = file["checksum"].partition(":")
-    return Remote(file["links"]["self"], file["key"], algorithm, checksum, int(file["size"]))
+    return RemoteFile(file["links"]["self"], file["key"], algorithm, checksum, int(file["size"]))
 
 
 def _marker(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.json")
 
 
-def _provenance(archive: Archive, remotes: tuple[Remote, ...]) -> dict[str, Any]:
+def _provenance(archive: Archive, remotes: tuple[RemoteFile, ...]) -> dict[str, Any]:
     return {
         "title": archive.title,
         "authors": archive.authors,
@@ -107,17 +107,17 @@ def _provenance(archive: Archive, remotes: tuple[Remote, ...]) -> dict[str, Any]
 
 
 def _require_same(archive: Archive, folder: Path) -> None:
-    """A folder without a marker was laid there by hand; one of other archives is refused."""
+    """A folder without a marker was made by hand; one of other archives is refused."""
     marker = _marker(folder)
     if not (archive.files and marker.is_file()):
         return
     try:
-        found = json.loads(marker.read_text("utf-8"))
+        unpacked = json.loads(marker.read_text("utf-8"))
     except ValueError:
         raise InputError(f"{marker}: is no JSON; delete it to use {folder} as it is") from None
-    if found != json.loads(json.dumps(_provenance(archive, archive.files))):
-        way = f"delete both for those of today, or only {marker.name} to use it as it is"
-        raise InputError(f"{folder}: {marker.name} names other archives; {way}")
+    if unpacked != json.loads(json.dumps(_provenance(archive, archive.files))):
+        hint = f"delete both to download the current ones, or only {marker.name} to use it as it is"
+        raise InputError(f"{folder}: {marker.name} names other archives; {hint}")
 
 
 def _by_hand(archive: Archive, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""Files from public archives: resumed, retried, and given their name only when their sum is right."""
+"""Downloads from public archives: resumed, retried, and named only once their checksum is right."""
 
 import hashlib
 import os
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from platform.cohorts.http_client import (
-    Passing,
-    Patience,
+    RetryPolicy,
     Stopped,
+    TransientError,
     WebError,
-    answer,
-    body,
-    persist,
+    chunks,
+    get,
     require_web,
+    retry,
     shown,
 )
 from platform.reporting.console import download_bar
@@ -34,8 +34,8 @@ ALGORITHMS = ("md5", "sha256", "sha512")
 
 
 @dataclass(frozen=True)
-class Remote:
-    """A file elsewhere and what it must be; raises InputError for what is no plain file of the web."""
+class RemoteFile:
+    """A file on the web and its checksum; raises InputError for another kind of name or address."""
 
     url: str
     name: str
@@ -53,17 +53,17 @@ class Remote:
 
 
 def download(
-    remotes: Sequence[Remote], folder: Path, console: Console, patience: Patience | None = None
+    remotes: Sequence[RemoteFile], folder: Path, console: Console, policy: RetryPolicy | None = None
 ) -> list[Path]:
-    """Paths of all files in ``folder``, those that were there already (by their sum) not fetched.
+    """Paths of all files in ``folder``; those that exist with the right checksum are not fetched again.
 
-    What arrived of an interrupted download stays as ``NAME.part`` and is resumed. Raises InputError for a
-    server that fails for good, a sum that stays wrong, a full disk, a file of that name with another sum.
+    Bytes of an interrupted download stay in ``NAME.part``, and it is resumed. Raises InputError for a server
+    that fails in every try, a wrong checksum, a full disk, an existing file with another checksum.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with console.status("checking the archives that are there"):
-        missing = [remote for remote in remotes if not is_there(remote, folder)]
-    transfers = [Transfer(remote, folder, patience or Patience()) for remote in missing]
+    with console.status("checking the existing archives"):
+        missing = [remote for remote in remotes if not exists(remote, folder)]
+    transfers = [Transfer(remote, folder, policy or RetryPolicy()) for remote in missing]
     require_space(folder, sum(transfer.expected() for transfer in transfers))
     if transfers:
         with download_bar(console) as bar:
@@ -71,23 +71,23 @@ def download(
     return [folder / remote.name for remote in remotes]
 
 
-def is_there(remote: Remote, folder: Path) -> bool:
-    """Whether the file is in ``folder``; raises InputError where it is, but with another sum."""
+def exists(remote: RemoteFile, folder: Path) -> bool:
+    """Whether the file is in ``folder``; raises InputError for one with another checksum."""
     path = folder / remote.name
     if not path.exists():
         return False
-    found = digest(path, remote.algorithm)
-    if found != remote.checksum:
-        what = f"{remote.algorithm} {found}, expected {remote.checksum}"
-        raise InputError(f"{path}: {what}; delete it, and it is fetched from {shown(remote.url)}")
+    checksum = digest(path, remote.algorithm)
+    if checksum != remote.checksum:
+        differs = f"{remote.algorithm} {checksum}, expected {remote.checksum}"
+        raise InputError(f"{path}: {differs}; delete it, and it is fetched from {shown(remote.url)}")
     return True
 
 
 class Transfer:
-    """One file on its way: ``NAME.part``, and beside it the server's tag of what it is a part of."""
+    """One download: ``NAME.part``, and beside it the ETag of the file that it is a part of."""
 
-    def __init__(self, remote: Remote, folder: Path, patience: Patience) -> None:
-        self.remote, self.patience = remote, patience
+    def __init__(self, remote: RemoteFile, folder: Path, policy: RetryPolicy) -> None:
+        self.remote, self.policy = remote, policy
         self.path = folder / remote.name
         self.part = folder / f"{remote.name}.part"
         self.tag = folder / f"{remote.name}.part.etag"
@@ -95,30 +95,30 @@ class Transfer:
         self.show: Callable[[int], None] = lambda size: None
 
     def run(self) -> Path:
-        """Fetch, verify, name; a wrong sum is tried once more from scratch."""
+        """Fetch, verify, name; after a wrong checksum once more from the start."""
         remote = self.remote
         for last in (False, True):
-            if not self._whole():
-                persist(remote.url, self.patience, self._attempt, self.stop, self._size)
-            found = digest(self.part, remote.algorithm)
-            if found == remote.checksum:
+            if not self._complete():
+                retry(remote.url, self.policy, self._attempt, self.stop, self._size)
+            checksum = digest(self.part, remote.algorithm)
+            if checksum == remote.checksum:
                 os.replace(self.part, self.path)
                 self.tag.unlink(missing_ok=True)
                 return self.path
             self._discard()
             if last:
                 break
-        what = f"{remote.algorithm} {found}, expected {remote.checksum}"
-        raise WebError(f"{shown(remote.url)}: {what}, twice; tell its publisher, or try again later")
+        differs = f"{remote.algorithm} {checksum}, expected {remote.checksum}"
+        raise WebError(f"{shown(remote.url)}: {differs}, twice; inform its publisher, or try again later")
 
     def expected(self) -> int:
-        """Bytes still to come, 0 where that is unknown."""
+        """Missing bytes, 0 where that is unknown."""
         return max((self.remote.size or 0) - self._size(), 0)
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.exists() else 0
 
-    def _whole(self) -> bool:
+    def _complete(self) -> bool:
         return self.remote.size is not None and self._size() >= self.remote.size
 
     def _discard(self) -> None:
@@ -126,17 +126,17 @@ class Transfer:
         self.tag.unlink(missing_ok=True)
 
     def _attempt(self) -> None:
-        """One request for what is missing; raises Passing where it does not bring all of it."""
+        """One request for the missing bytes; raises TransientError unless all of them arrive."""
         start = self._size()
-        with answer(self.remote.url, self._range(start), self.patience) as response:
+        with get(self.remote.url, self._range(start), self.policy) as response:
             if response.status_code == 416 and self.remote.size is None:
-                return  # nothing lies beyond what is here: the sum decides
+                return  # the part may be complete: the checksum decides
             if response.status_code == 416 or not _continues(response, start):
                 self._discard()
-                raise Passing("answered another range than asked for")
-            self._take(response)
-        if self.remote.size is not None and not self._whole():
-            raise Passing(f"ended after {self._size()} of {self.remote.size} bytes")
+                raise TransientError("sent another range than requested")
+            self._write(response)
+        if self.remote.size is not None and not self._complete():
+            raise TransientError(f"ended after {self._size()} of {self.remote.size} bytes")
 
     def _range(self, start: int) -> dict[str, str]:
         if not start:
@@ -144,36 +144,36 @@ class Transfer:
         tag = {"If-Range": self.tag.read_text()} if self.tag.exists() else {}
         return {"Range": f"bytes={start}-"} | tag
 
-    def _take(self, response: requests.Response) -> None:
-        """Append a 206's body; a 200's, of a server that ignores ranges or has a new file, replaces."""
-        added = response.status_code == 206
-        start = self._size() if added else 0
+    def _write(self, response: requests.Response) -> None:
+        """Append a 206's body; a 200's replaces the part: the server ignores ranges or has a new file."""
+        appends = response.status_code == 206
+        start = self._size() if appends else 0
         limit = None if self.remote.size is None else self.remote.size - start
         self._require_length(response.headers.get("Content-Length", ""), limit, self._size() - start)
         # Strong tags only: a weak one may not be sent in If-Range (RFC 9110, 13.1.5).
         tag = response.headers.get("ETag", "")
         with writing(self.part):
-            if not added:
+            if not appends:
                 self.tag.unlink(missing_ok=True)
-            with self.part.open("ab" if added else "wb") as file:
-                if tag.startswith('"') and not added:
+            with self.part.open("ab" if appends else "wb") as file:
+                if tag.startswith('"') and not appends:
                     self.tag.write_text(tag)
-                for chunk in body(response, limit):
+                for chunk in chunks(response, limit):
                     file.write(chunk)
                     self.show(file.tell())
                     if self.stop.is_set():
                         raise Stopped
 
     def _require_length(self, announced: str, expected: int | None, freed: int) -> None:
-        """Before the part is touched: an error page of status 200 must not take its place."""
+        """Check it before the part is changed: an error page of status 200 must not replace it."""
         if announced.isdigit():
             if expected is not None and int(announced) != expected:
-                raise Passing(f"offers {announced} bytes, expected {expected}")
+                raise TransientError(f"offers {announced} bytes, expected {expected}")
             require_space(self.part.parent, int(announced) - freed)
 
 
 def digest(path: Path, algorithm: str) -> str:
-    """The file's sum in hex."""
+    """The file's checksum in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, partial(hashlib.new, algorithm, usedforsecurity=False)).hexdigest()
 
@@ -187,7 +187,7 @@ def require_space(folder: Path, needed: int) -> None:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns a failed write (a full disk) into an InputError that names the file and its bytes."""
+    """Turn a failed write (a full disk) into an InputError that names the file and its bytes."""
     try:
         yield
     except OSError as error:
@@ -196,15 +196,15 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def _continues(response: requests.Response, start: int) -> bool:
-    """Whether the body is the whole file or begins where the part ends."""
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return response.status_code == 200 or (found is not None and int(found[1]) == start)
+    """Whether the body is the whole file or starts where the part ends."""
+    first = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return response.status_code == 200 or (first is not None and int(first[1]) == start)
 
 
 def _in_threads(transfers: Sequence[Transfer], bar: Progress) -> None:
-    """Run all; the first failure or Ctrl-C stops the others, whose parts stay."""
+    """Run all; the first failure or Ctrl-C stops the others and keeps their parts."""
     stop = Event()
-    pool = ThreadPoolExecutor(transfers[0].patience.threads)
+    pool = ThreadPoolExecutor(transfers[0].policy.threads)
     for transfer in transfers:
         task = bar.add_task(transfer.remote.name, total=transfer.remote.size)
         transfer.stop = stop
@@ -218,6 +218,6 @@ def _in_threads(transfers: Sequence[Transfer], bar: Progress) -> None:
         pool.shutdown(wait=True, cancel_futures=True)
         raise
     finally:
-        # After Ctrl-C nobody waits for a stalled server.
+        # After Ctrl-C a stalled server is not waited for.
         stop.set()
         pool.shutdown(wait=False, cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Asking servers of others: timeouts, retries that wait ever longer, one line for what is final."""
+"""Requests to public servers: timeouts, retries with growing pauses, one line for what is final."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,32 +13,33 @@ from trainers.errors import InputError
 
 T = TypeVar("T")
 CHUNK = 1 << 18
-GROWTH = 1 << 20
-"""Bytes that a cut connection must have brought for the count of failures to begin anew."""
-BUSY = (408, 425, 429)
-"""The 4xx that ask for another try; every other is final."""
+PROGRESS = 1 << 20
+"""Bytes that a broken connection must have brought for the count of failures to start again."""
+RETRY_STATUS = (408, 425, 429)
+"""The 4xx after which a retry may succeed; every other is final."""
 
 
 @dataclass(frozen=True)
-class Patience:
-    """How long a server is waited for (seconds), and how often it is asked."""
+class RetryPolicy:
+    """How long to wait for a server, in seconds, and how often to try."""
 
     connect: float = 15.0
     stall: float = 45.0
     tries: int = 6
-    """Failures in a row, without :data:`GROWTH` between them, that end a download."""
+    """Failures in a row, without :data:`PROGRESS` between them, that end a download."""
     backoff: float = 1.0
-    """Pause after the first failure; it doubles up to :attr:`longest`, a Retry-After comes before it."""
+    """Pause after the first failure; it doubles up to :attr:`longest`, unless there is a Retry-After."""
     longest: float = 60.0
     threads: int = 3
 
-    def pause(self, failures: int, asked: float | None) -> float:
-        """How long to wait after so many failures in a row."""
-        return min(self.backoff * 2.0 ** (failures - 1) if asked is None else asked, self.longest)
+    def pause(self, failures: int, requested: float | None) -> float:
+        """How long to wait after so many failures in a row; ``requested``: by the server."""
+        pause = self.backoff * 2.0 ** (failures - 1) if requested is None else requested
+        return min(pause, self.longest)
 
 
-class Passing(Exception):
-    """A failure that another try may mend; ``wait`` is what the server asked for, in seconds."""
+class TransientError(Exception):
+    """A failure after which a retry may succeed; ``wait`` is the server's Retry-After in seconds."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
         super().__init__(reason)
@@ -46,76 +47,76 @@ class Passing(Exception):
 
 
 class WebError(InputError):
-    """A server that cannot be reached or does not give what it should."""
+    """A server that cannot be reached or does not send what it should."""
 
 
 class Stopped(Exception):
     """Another thread has failed, or the user has pressed Ctrl-C."""
 
 
-def fetch_text(url: str, patience: Patience, limit: int = 1 << 22) -> str:
+def fetch_text(url: str, policy: RetryPolicy, limit: int = 1 << 22) -> str:
     """A small page, retried as files are; raises WebError."""
     require_web(url)
 
     def attempt() -> str:
-        with answer(url, {}, patience) as response:
-            page = b"".join(body(response, limit))
+        with get(url, {}, policy) as response:
+            page = b"".join(chunks(response, limit))
         if len(page) > limit:
             raise WebError(f"{shown(url)}: more than {limit} bytes; allowed: a small page")
         return page.decode("utf-8", "replace")
 
-    return persist(url, patience, attempt, Event(), lambda: 0)
+    return retry(url, policy, attempt, Event(), lambda: 0)
 
 
-def persist(
-    url: str, patience: Patience, attempt: Callable[[], T], stop: Event, position: Callable[[], int]
+def retry(
+    url: str, policy: RetryPolicy, attempt: Callable[[], T], stop: Event, position: Callable[[], int]
 ) -> T:
-    """Try until it works; failures count anew after each :data:`GROWTH` bytes that ``position`` advanced."""
-    failures, best = 0, position()
+    """Try until it works; failures are counted from 0 again after :data:`PROGRESS` bytes of ``position``."""
+    failures, furthest = 0, position()
     while True:
         try:
             return attempt()
-        except Passing as error:
-            failures = 1 if position() - best >= GROWTH else failures + 1
-            best = max(best, position())
-            if failures >= patience.tries:
+        except TransientError as error:
+            failures = 1 if position() - furthest >= PROGRESS else failures + 1
+            furthest = max(furthest, position())
+            if failures >= policy.tries:
                 raise WebError(f"{shown(url)}: {error}; tried {failures} times, try again later") from None
-            if stop.wait(patience.pause(failures, error.wait)):
+            if stop.wait(policy.pause(failures, error.wait)):
                 raise Stopped from None
 
 
-def answer(url: str, headers: dict[str, str], patience: Patience) -> requests.Response:
-    """The opened response (200, 206, 416 to a range); raises Passing, or WebError at once for a 4xx."""
-    # Identity: the sum is of the file, not of what a server makes of it on the way.
+def get(url: str, headers: dict[str, str], policy: RetryPolicy) -> requests.Response:
+    """The opened response (200, 206, 416 to a range); raises TransientError, or WebError for another 4xx."""
+    # Identity: the checksum is of the file, not of a compressed transfer.
     headers = {"Accept-Encoding": "identity"} | headers
     try:
-        response = requests.get(url, headers=headers, stream=True, timeout=(patience.connect, patience.stall))
+        response = requests.get(url, headers=headers, stream=True, timeout=(policy.connect, policy.stall))
     except (requests.ConnectionError, requests.Timeout) as error:
-        raise Passing(f"cannot be reached ({error.__class__.__name__})") from None
+        raise TransientError(f"cannot be reached ({error.__class__.__name__})") from None
     except requests.RequestException as error:
         raise WebError(f"{shown(url)}: cannot be fetched ({error.__class__.__name__})") from None
     status = response.status_code
     if status in (200, 206) or (status == 416 and "Range" in headers):
         return response
     response.close()
-    if status in BUSY or status >= 500:
+    if status in RETRY_STATUS or status >= 500:
         wait = response.headers.get("Retry-After", "")
-        raise Passing(f"answered {status}", float(wait) if wait.isdigit() else None)
-    raise WebError(f"{shown(url)}: answered {status} {response.reason}; allowed: an address that exists")
+        raise TransientError(f"responded {status}", float(wait) if wait.isdigit() else None)
+    raise WebError(f"{shown(url)}: responded {status} {response.reason}; allowed: an address that exists")
 
 
-def body(response: requests.Response, limit: int | None) -> Iterator[bytes]:
-    """The body in chunks, ended at the first that goes beyond ``limit``; raises Passing where it breaks."""
+def chunks(response: requests.Response, limit: int | None) -> Iterator[bytes]:
+    """The body, up to the first chunk that goes beyond ``limit``; raises TransientError where it breaks."""
     received = 0
     try:
-        # read1 hands over what has come: a cut loses nothing, and a slow line is not waited for.
+        # read1 returns what has arrived: a broken connection loses nothing, a slow one does not block.
         while chunk := response.raw.read1(CHUNK, decode_content=False):
             yield chunk
             received += len(chunk)
             if limit is not None and received > limit:
                 return
     except urllib3.exceptions.HTTPError as error:
-        raise Passing(f"stopped sending ({error.__class__.__name__})") from None
+        raise TransientError(f"stopped sending ({error.__class__.__name__})") from None
 
 
 def shown(url: str) -> str:
@@ -125,6 +126,6 @@ def shown(url: str) -> str:
 
 
 def require_web(url: str) -> None:
-    """Raises InputError for a URL of another kind."""
+    """Raises InputError for a URL that is not http or https."""
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
         raise InputError(f"{shown(url)}: not a web address; allowed: http://..., https://...")

@@ -1,4 +1,4 @@
-"""The page on which a person judges prepared scans: masks, registrations, histograms, outliers."""
+"""A page for checking prepared scans by eye: masks, registrations, histograms, outliers."""
 
 import base64
 import io
@@ -23,11 +23,11 @@ MEASURES = {
     "similarity_t2_t1": "T2 to T1 (NMI)",
     "similarity_to_target": "3 T to 64 mT (NMI)",
 }
-"""What is compared between visits; similarities are normalised mutual information after registration."""
+"""Compared between visits; similarities are normalised mutual information after registration."""
 OUTLIER = 3.5
-"""Modified z-score from which a value is called an outlier (Iglewicz & Hoaglin 1993)."""
+"""Modified z-score above which a value is an outlier (Iglewicz & Hoaglin 1993)."""
 FEWEST = 5
-"""Values below which nothing can be called an outlier."""
+"""With fewer values nothing is an outlier."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Card:
     split: str
     domain: str
     status: str
-    """``prepared``, ``look`` (prepared, but an outlier or flagged), or ``aside``."""
+    """``prepared``, ``check`` (prepared, but an outlier or flagged), or ``excluded``."""
     notes: tuple[str, ...]
     numbers: Mapping[str, float]
     """Of :data:`MEASURES`, by key."""
@@ -53,47 +53,47 @@ def write_page(workspace: Workspace) -> list[str]:
     """Write ``quality.html`` into the workspace; returns what to print of it."""
     outcome = json.loads(workspace.outcome.read_text())
     cards = marked([card(visit) for visit in outcome["visits"]])
-    aside = [c for c in cards if c.status == "aside"]
-    looks = [c for c in cards if c.status == "look"]
+    excluded = [c for c in cards if c.status == "excluded"]
+    checks = [c for c in cards if c.status == "check"]
     page = workspace.folder / "quality.html"
     environment = Environment(loader=FileSystemLoader(PAGE.parent), autoescape=True)
     text = environment.get_template(PAGE.name).render(
         source=outcome["source"],
-        cards=sorted(cards, key=lambda c: ("aside", "look", "prepared").index(c.status)),
-        counts={"visits": len(cards), "to look at": len(looks), "set aside": len(aside)},
+        cards=sorted(cards, key=lambda c: ("excluded", "check", "prepared").index(c.status)),
+        counts={"visits": len(cards), "to check": len(checks), "excluded": len(excluded)},
         strips=strips(cards),
         measures=MEASURES,
         exclusions=workspace.exclusions,
     )
     write_text(page, text)
-    lines = [f"{c.id}: set aside: {'; '.join(c.notes)}" for c in aside if c.notes != ("excluded by hand",)]
-    lines += [f"{c.id}: {'; '.join(c.notes)}" for c in looks]
-    counted = f"{len(cards) - len(aside)} of {len(cards)} visits prepared"
-    return [*lines, f"{counted}; look at {page}, edit {workspace.exclusions} and run again"]
+    lines = [f"{c.id}: excluded: {'; '.join(c.notes)}" for c in excluded if c.notes != ("excluded by hand",)]
+    lines += [f"{c.id}: {'; '.join(c.notes)}" for c in checks]
+    counts = f"{len(cards) - len(excluded)} of {len(cards)} visits prepared"
+    return [*lines, f"{counts}; look at {page}, edit {workspace.exclusions} and run again"]
 
 
 def card(visit: Mapping[str, Any]) -> Card:
-    """A visit of the outcome as it is shown; pictures where it was prepared."""
-    aside = [visit["reason"]] if visit["reason"] else []
+    """The card of a visit of ``outcome.json``; with pictures if it was prepared."""
+    reasons = [visit["reason"]] if visit["reason"] else []
     if visit["folder"] is None:
-        return Card(visit["id"], visit["split"], visit["domain"], "aside", tuple(aside), {}, {}, {}, {})
+        return Card(visit["id"], visit["split"], visit["domain"], "excluded", tuple(reasons), {}, {}, {}, {})
     folder = Path(visit["folder"])
-    facts, look = weights.read_manifest(folder), weights.read_tensors(folder, "look")
+    facts, previews = weights.read_manifest(folder), weights.read_tensors(folder, "look")
     return Card(
         id=visit["id"],
         split=visit["split"],
         domain=visit["domain"],
-        status="aside" if aside else "look" if facts["warnings"] else "prepared",
-        notes=tuple(aside or facts["warnings"]),
+        status="excluded" if reasons else "check" if facts["warnings"] else "prepared",
+        notes=tuple(reasons or facts["warnings"]),
         numbers={key: float(facts[key]) for key in MEASURES if facts.get(key) is not None},
         details=_details(facts),
-        pictures={name: _data_uri(rgb) for name, rgb in _named(look, "picture")},
-        histograms={name: _path(counts) for name, counts in _named(look, "histogram")},
+        pictures={name: _data_uri(rgb) for name, rgb in _named(previews, "picture")},
+        histograms={name: _path(counts) for name, counts in _named(previews, "histogram")},
     )
 
 
 def marked(cards: Sequence[Card]) -> list[Card]:
-    """The cards with a note for every value that is far from those of the other visits at its field."""
+    """The cards, with a note for every outlier among the visits at the same field strength."""
     notes: dict[str, list[str]] = {c.id: [] for c in cards}
     for key, label in MEASURES.items():
         for domain in sorted({c.domain for c in cards}):
@@ -113,8 +113,8 @@ def outliers(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def strips(cards: Iterable[Card]) -> list[dict[str, Any]]:
-    """A row of dots per measure and field: where each visit lies between the least and the greatest."""
-    found = []
+    """A row of dots for each measure and field: each visit between the least and the greatest value."""
+    rows = []
     everyone = list(cards)
     for key, label in MEASURES.items():
         for domain in ("64mT", "3T"):
@@ -122,19 +122,19 @@ def strips(cards: Iterable[Card]) -> list[dict[str, Any]]:
             if group:
                 values = [c.numbers[key] for c in group]
                 low, high = min(values), max(values)
-                wide = high - low or 1.0
+                width = high - low or 1.0
                 dots = [
-                    {"x": round(100 * (c.numbers[key] - low) / wide, 2), "id": c.id, "status": c.status}
+                    {"x": round(100 * (c.numbers[key] - low) / width, 2), "id": c.id, "status": c.status}
                     for c in group
                 ]
-                found.append({"label": f"{domain} {label}", "low": low, "high": high, "dots": dots})
-    return found
+                rows.append({"label": f"{domain} {label}", "low": low, "high": high, "dots": dots})
+    return rows
 
 
 def _noted(card: Card, notes: Sequence[str]) -> Card:
     if not notes:
         return card
-    status = "look" if card.status == "prepared" else card.status
+    status = "check" if card.status == "prepared" else card.status
     return Card(**{**vars(card), "status": status, "notes": (*card.notes, *notes)})
 
 
@@ -142,14 +142,15 @@ def _details(facts: Mapping[str, Any]) -> dict[str, str]:
     files = [Path(name).name for kind in ("t1", "t2", "mask") if (name := facts["visit"][kind])]
     return {
         "brain": f"{facts['brain_mask']}, {facts['brain_ml']:.0f} ml",
-        "goes to": facts.get("target", "its own space").rsplit("-", 1)[0],
+        "space": facts.get("target", "its own").rsplit("-", 1)[0],
         "took": f"{facts['seconds']:.0f} s, {facts['peak_gib']:.1f} GiB",
         "files": ", ".join(files),
     }
 
 
-def _named(look: Mapping[str, Tensor], kind: str) -> list[tuple[str, Any]]:
-    return [(name.removeprefix(f"{kind} "), x.numpy()) for name, x in look.items() if name.startswith(kind)]
+def _named(previews: Mapping[str, Tensor], kind: str) -> list[tuple[str, Any]]:
+    names = [name for name in previews if name.startswith(kind)]
+    return [(name.removeprefix(f"{kind} "), previews[name].numpy()) for name in names]
 
 
 def _data_uri(rgb: np.ndarray[Any, Any]) -> str:
@@ -160,7 +161,7 @@ def _data_uri(rgb: np.ndarray[Any, Any]) -> str:
 
 def _path(counts: np.ndarray[Any, Any]) -> str:
     """A histogram as the path of a filled curve in a box of 100 x 30."""
-    top = max(float(counts[1:-1].max()), 1e-9)  # the clipped ends would flatten the rest
+    top = max(float(counts[1:-1].max()), 1e-9)  # without the ends, which hold all clipped values
     points = [
         f"{100 * i / (len(counts) - 1):.1f},{30 - 29 * min(1.0, float(count) / top):.1f}"
         for i, count in enumerate(counts)

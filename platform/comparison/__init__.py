@@ -1,0 +1,1 @@
+"""Many systems trained and evaluated under the same conditions, and the report of it; start with ``run``."""

@@ -2,26 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from platform.reporting.panels import metric_label
-from platform.stats.ranks import cells, ranking, spearman
+from platform.stats.ranks import cells, spearman
 from platform.stats.scores import SystemResult
 
 import numpy as np
 
 from trainers.metrics.names import METRICS
-
-LABELS: Mapping[str, str] = {
-    "cyclegan": "CycleGAN",
-    "cut": "CUT",
-    "sdedit": "SDEdit",
-    "syndiff": "SynDiff",
-    "reggan": "RegGAN",
-    "inr": "INR-based",
-    "unsb": "UNSB",
-    "unsb_asp": "UNSB + ASP",
-    "unsb_dmd": "UNSB + DMD2",
-    "asp_dmd": "Ours (full method)",
-}
-"""Space to system, in the paper's order."""
 
 UNPAIRED = ("rad_fid", "fid", "kid", "piqe")
 PAIRED = ("ms_ssim_t1", "psnr_t1", "ms_ssim_t2", "psnr_t2")
@@ -45,7 +31,7 @@ TABLE: Mapping[str, Mapping[str, float]] = {
 """Space to metric to value: part (A), unpaired, then part (B), paired."""
 
 
-def ranks(rows: Sequence[SystemResult]) -> dict[str, float]:
+def correlations(rows: Sequence[SystemResult]) -> dict[str, float]:
     """Spearman's correlation of our order with the published one, by metric; NaN below three systems."""
     both = {metric: _both(rows, metric).values() for metric in UNPAIRED + PAIRED}
     return {
@@ -56,19 +42,21 @@ def ranks(rows: Sequence[SystemResult]) -> dict[str, float]:
 
 def compared(rows: Sequence[SystemResult], metric: str, direction: str) -> dict[str, str]:
     """The published column by system, its best in bold, with both ranks."""
+    from scipy.stats import rankdata
+
     sign = 1 if direction == "minimize" else -1
     both = _both(rows, metric)
-    there, here = (ranking(sign * pair[side] for pair in both.values()) for side in (1, 0))
-    moved = {name: f" ({a:g} → {b:g})" for name, a, b in zip(both, there, here, strict=True)}
+    published, ours = (rankdata([sign * pair[side] for pair in both.values()]) for side in (1, 0))
+    ranks = {name: f" ({a:g} → {b:g})" for name, a, b in zip(both, published, ours, strict=True)}
     values = {name: figures[metric] for name, figures in TABLE.items()}
     best = min(values, key=lambda name: sign * values[name])
     bold = {name: "**" if name == best else "" for name in values}
-    return {n: f"{bold[n]}{value:.4f}{bold[n]}{moved.get(n, '')}" for n, value in values.items()}
+    return {n: f"{bold[n]}{value:.4f}{bold[n]}{ranks.get(n, '')}" for n, value in values.items()}
 
 
 def agreement(rows: Sequence[SystemResult]) -> str:
     """The rank correlations as one line."""
-    known = {metric: value for metric, value in ranks(rows).items() if not np.isnan(value)}
+    known = {metric: value for metric, value in correlations(rows).items() if not np.isnan(value)}
     counts = sorted({len(_both(rows, metric)) for metric in known})
     if not known:
         return "Rank correlation with the published order: too few systems in both"
@@ -80,9 +68,9 @@ def agreement(rows: Sequence[SystemResult]) -> str:
 def _both(rows: Sequence[SystemResult], metric: str) -> dict[str, tuple[float, float]]:
     """Our value and the published one of every system that has both."""
     rows = [row for row in rows if row.kind == "system" and row.name in TABLE]
-    ours = zip(rows, cells(rows, metric, METRICS[metric]), strict=True)
+    column = cells(rows, metric, METRICS[metric])
     return {
         row.name: (cell.mean, TABLE[row.name][metric])
-        for row, cell in ours
+        for row, cell in zip(rows, column, strict=True)
         if cell and not np.isnan(cell.mean)
     }

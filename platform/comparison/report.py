@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform.comparison import realism_fidelity, slice_grid, tables
+from platform.comparison import tables
+from platform.comparison.realism_fidelity_plots import realism_fidelity_figure
+from platform.comparison.slice_grid import slice_grid_figure
 from platform.execution.evaluation_tasks import evaluate_all
-from platform.execution.fixed_trials import FixedTrials, Training
+from platform.execution.fixed_trials import FixedTrials
+from platform.execution.training import Training
 from platform.pareto.front import Front, candidates
 from platform.reporting.matplotlib_plots import Image
 from platform.stats.scores import EvaluationFacts, SystemResult, scores_of
@@ -43,7 +46,7 @@ def report_comparison(
         for _, trial in trials.trials()
         if trial.status == "completed"
     }
-    folders = evaluated(trials, counts, judge.paired, console)
+    folders = evaluate_on_test(trials, counts, judge.paired, console)
     facts = {key: weights.verify(folder) for key, folder in folders.items()}
     rows = [bound_row(key, facts[key]) for key in BOUNDS if key in facts]
     rows += system_rows(trials.trials(), facts)
@@ -56,8 +59,8 @@ def report_comparison(
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
     write_text(files[1], tables.csv(rows, [*METRICS, *shown]))
-    files += realism_fidelity.plane(rows, folder / "plane")
-    files.append(slice_grid.gallery(pictured(trials.trials(), folders), folder / "gallery.png"))
+    files += realism_fidelity_figure(rows, folder / "plane")
+    files.append(slice_grid_figure(slices_by_column(trials.trials(), folders), folder / "gallery.png"))
     for file in files:
         trials.recorder.study_artifact(file, "report")
     for number in counts:
@@ -73,7 +76,7 @@ def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mappin
     return front.candidates[front.best].steps
 
 
-def evaluated(
+def evaluate_on_test(
     trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
 ) -> dict[str, Path]:
     """Folders of the test results by ``input``, ``truth`` and trial number; made by Ray tasks."""
@@ -108,7 +111,7 @@ def system_rows(
 def system_row(
     trials: Sequence[tuple[Training, Trial]], facts: Mapping[str, EvaluationFacts]
 ) -> SystemResult:
-    """One system's row: scores of the seeds that finished, why others failed, mean costs."""
+    """The row of one system: scores of the seeds that finished, why others failed, mean costs."""
     done = [(trial, facts[str(trial.number)]) for _, trial in trials if str(trial.number) in facts]
     notes = [
         trial.reason if trial.status == "diverged" else f"failed: {trial.reason}"
@@ -116,7 +119,8 @@ def system_row(
         if trial.status in ("diverged", "failed")
     ]
     costs = [
-        {**found["costs"], "train_seconds": trained(trial), "steps": found["steps"]} for trial, found in done
+        {**each["costs"], "train_seconds": training_seconds(trial), "steps": each["steps"]}
+        for trial, each in done
     ]
     means = {name: sum(cost[name] for cost in costs) / len(costs) for name in (costs[0] if costs else {})}
     first = trials[0][0]
@@ -125,18 +129,18 @@ def system_row(
     return SystemResult(
         first.system,
         first.label,
-        tuple(scores_of(found) for _, found in done),
+        tuple(scores_of(each) for _, each in done),
         note="; ".join(notes),
         facts=means,
     )
 
 
-def trained(trial: Trial) -> float:
+def training_seconds(trial: Trial) -> float:
     """Seconds of training alone."""
     return sum(float(report.training_seconds) for report in trial.reports.values())
 
 
-def pictured(
+def slices_by_column(
     trials: Sequence[tuple[Training, Trial]], folders: Mapping[str, Path]
 ) -> dict[str, dict[str, Image]]:
     """The middle slice of the first test subject, by column and contrast; the first finished seed of each."""

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting import matplotlib_plots
 from platform.reporting.matplotlib_plots import Image
-from platform.reporting.panels import INK, KNEE, QUIET
+from platform.reporting.style import INK, KNEE, QUIET
 from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+TITLE = "Every system on the same slice"
 TRUTH = "3 T"
 """The column that errors are taken against."""
 WIDTH = 24.0
@@ -19,20 +20,18 @@ WIDTH = 24.0
 Window = tuple[slice, slice]
 
 
-def gallery(
-    images: Mapping[str, Mapping[str, Image]], path: Path, title: str = "Every system on the same slice"
-) -> Path:
-    """The qualitative grid as a PNG: a column a system; for each contrast its slice, a detail, its error.
+def slice_grid_figure(images: Mapping[str, Mapping[str, Image]], path: Path) -> Path:
+    """A PNG with a column a system; for each contrast its slice, a detail of it, its error.
 
     ``images`` maps a column's label to contrast to image [H, W] in [0, 1]. The detail is where ``3 T`` (else
-    the first column) has most, the error ``|output − 3 T|`` on one scale throughout; without ``3 T`` none.
+    the first column) has most of it, the error ``|output − 3 T|`` on one scale; without ``3 T`` none.
     """
     images = trimmed(images)
     model = images.get(TRUTH) or next(iter(images.values()))
-    where, top = window(list(model.values())), _top(images)
+    where, top = window(list(model.values())), _error_scale(images)
     height, width = next(iter(model.values())).shape
     ratios = [height / width, 1.0] if top is None else [height / width, 1.0, height / width]
-    picture, grid = _lattice(ratios, len(model), len(images), title)
+    picture, grid = _axes_grid(ratios, len(model), len(images))
     for rows, contrast in zip(grid, model, strict=True):
         _fill(rows, {label: column[contrast] for label, column in images.items()}, contrast, where, top)
     for ax, label in zip(grid[0, 0], images, strict=True):
@@ -43,7 +42,7 @@ def gallery(
 def window(images: Sequence[Image]) -> Window:
     """The square of 0.4 of the shorter side where ``images`` [H, W] together have most detail.
 
-    Detail is the squared gradient, two pixels and more inside the brain: its rim would outdo every sulcus.
+    Detail is the squared gradient two pixels and more inside the brain, as the gradient at its rim is larger.
     """
     detail = sum(_detail(image) for image in images)
     side = max(2, round(0.4 * min(images[0].shape)))
@@ -54,11 +53,11 @@ def window(images: Sequence[Image]) -> Window:
 
 def trimmed(images: Mapping[str, Mapping[str, Image]]) -> dict[str, dict[str, Image]]:
     """The images without the margin that is black in all of them, but for three pixels."""
-    seen = np.any([image > 0 for column in images.values() for image in column.values()], axis=0)
+    visible = np.any([image > 0 for column in images.values() for image in column.values()], axis=0)
     bounds = []
     for axis in (1, 0):
-        lit = np.flatnonzero(seen.any(axis))
-        start, stop = (lit[0], lit[-1] + 1) if len(lit) else (0, seen.shape[1 - axis])
+        lines = np.flatnonzero(visible.any(axis))
+        start, stop = (lines[0], lines[-1] + 1) if len(lines) else (0, visible.shape[1 - axis])
         bounds.append(slice(max(0, int(start) - 3), int(stop) + 3))
     rows, columns = bounds
     return {label: {c: x[rows, columns] for c, x in column.items()} for label, column in images.items()}
@@ -72,8 +71,8 @@ def _detail(image: Image) -> NDArray[np.float64]:
     return np.asarray(energy / (energy.sum() or 1.0))
 
 
-def _top(images: Mapping[str, Mapping[str, Image]]) -> float | None:
-    """Where the errors' scale ends: their 99.5th percentile over all systems; None without ``3 T``."""
+def _error_scale(images: Mapping[str, Mapping[str, Image]]) -> float | None:
+    """The end of the errors' scale: their 99.5th percentile over all systems; None without ``3 T``."""
     truth = images.get(TRUTH)
     if truth is None:
         return None
@@ -83,19 +82,19 @@ def _top(images: Mapping[str, Mapping[str, Image]]) -> float | None:
     return max(0.05, float(np.percentile(errors, 99.5))) if errors else 0.05
 
 
-def _lattice(ratios: Sequence[float], blocks: int, columns: int, title: str) -> tuple[Any, NDArray[Any]]:
+def _axes_grid(ratios: Sequence[float], blocks: int, columns: int) -> tuple[Any, NDArray[Any]]:
     """A figure and its axes [blocks, rows, columns]; ``ratios`` are height to width of a block's rows.
 
-    Places are computed, so that a panel has its image's shape and nothing lies between two but the gap.
+    Positions are computed, so that a panel has its image's shape and only the gap is between two.
     """
     width, gap, left, head = min(2.6, WIDTH / columns), 0.05, 0.45, 0.85
     tops = np.cumsum([0.0, *([r * width + gap for r in ratios] * blocks)])
     tops += head + 0.12 * (np.arange(len(tops)) // len(ratios))
     whole = left + columns * (width + gap) + 0.1, tops[-1]
-    picture = matplotlib_plots.figure(*whole, title)
+    picture = matplotlib_plots.figure(*whole, TITLE)
     picture.set_layout_engine("none")
     above = {"x": left / whole[0], "y": 1 - 0.14 / whole[1], "ha": "left", "va": "top"}
-    picture.suptitle(title, fontsize=15, fontweight="bold", color=INK, **above)
+    picture.suptitle(TITLE, fontsize=15, fontweight="bold", color=INK, **above)
     grid = np.empty((blocks, len(ratios), columns), object)
     for index in np.ndindex(*grid.shape):
         block, row, column = index
@@ -135,7 +134,7 @@ def _frame(ax: Any, zoomed: Any, where: Window) -> None:
 
 
 def _errors(axes: NDArray[Any], column: Mapping[str, Image], top: float) -> None:
-    """Absolute errors; the place below ``3 T``, which has none, takes the scale."""
+    """Absolute errors; the scale is drawn below ``3 T``, which has no error."""
     truth = column[TRUTH]
     for ax, (label, image) in zip(axes, column.items(), strict=True):
         if label != TRUTH:

@@ -8,9 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from platform.comparison.published_table import LABELS
-from platform.execution.fixed_trials import Training
 from platform.execution.machine import Machine
+from platform.execution.training import Training
 from platform.spaces.loader import FOLDER, find_space, load_chosen
 from platform.study.config_classes import DEFAULT_CLASSES
 from platform.study.settings import CohortChoice
@@ -19,6 +18,20 @@ from typing import Any
 
 from trainers.config import build, canonical, suggest
 from trainers.errors import InputError
+
+LABELS: Mapping[str, str] = {
+    "cyclegan": "CycleGAN",
+    "cut": "CUT",
+    "sdedit": "SDEdit",
+    "syndiff": "SynDiff",
+    "reggan": "RegGAN",
+    "inr": "INR-based",
+    "unsb": "UNSB",
+    "unsb_asp": "UNSB + ASP",
+    "unsb_dmd": "UNSB + DMD2",
+    "asp_dmd": "Ours (full method)",
+}
+"""Space to system, in the paper's order."""
 
 COMMON: Mapping[str, Callable[[Study], object]] = {
     "cohort": lambda study: study.cohort,
@@ -98,11 +111,7 @@ def find_systems(
 
     ``source``: of another cohort than the spaces'.
     """
-    paths: dict[str, Path] = {}
-    for name in (each for requested in names for each in (LABELS if requested == "all" else [requested])):
-        path = _find(name).resolve()
-        if paths.setdefault(path.stem, path) != path:
-            raise InputError(f"--systems: {path} and {paths[path.stem]} share a name; allowed: one of them")
+    paths = find_paths(names)
     order = [*LABELS, *paths]
     systems = []
     for name in sorted(paths, key=order.index):
@@ -113,6 +122,16 @@ def find_systems(
         systems.append(System(name, study))
     require_common(systems)
     return systems
+
+
+def find_paths(names: Sequence[str]) -> dict[str, Path]:
+    """The space of each of ``--systems`` by its name; raises InputError for an unknown one."""
+    paths: dict[str, Path] = {}
+    for name in (each for requested in names for each in (LABELS if requested == "all" else [requested])):
+        path = _find(name).resolve()
+        if paths.setdefault(path.stem, path) != path:
+            raise InputError(f"--systems: {path} and {paths[path.stem]} share a name; allowed: one of them")
+    return paths
 
 
 def _find(name: str) -> Path:

@@ -1,6 +1,7 @@
 """Which candidate ``--pick`` names, and what a confirmation has published of the candidates."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from platform.pareto.front import Candidate, Front
@@ -30,6 +31,13 @@ class Confirmation:
             return cls()
         values = json.loads(path.read_text())
         return cls(tuple(values["finalists"]), int(values["seeds"]))
+
+
+def require_form(option: str) -> None:
+    """Raises InputError for a ``--pick`` that names no candidate of any study."""
+    if option not in PICKS and not re.fullmatch(r"\d+(/\d+)?", option):
+        allowed = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
+        raise InputError(f"--pick: {option!r} is not allowed; allowed: {allowed}")
 
 
 def pick(option: str, front: Front, folder: Path) -> Candidate:
@@ -69,13 +77,13 @@ def _best(option: str, front: Front) -> Candidate:
 def _of_trial(option: str, front: Front) -> Candidate:
     """``TRIAL/STEPS``, or of ``TRIAL`` the last member of the front, else its most refinement steps."""
     number, _, steps = option.partition("/")
-    found = [c for c in front.candidates if str(c.trial) == number and steps in ("", str(c.steps))]
-    if not found:
+    named = [c for c in front.candidates if str(c.trial) == number and steps in ("", str(c.steps))]
+    if not named:
         trials = ", ".join(str(n) for n in sorted({c.trial for c in front.candidates}))
         allowed = f"{', '.join(PICKS)}, or a completed trial ({trials}) or TRIAL/STEPS"
         raise InputError(f"--pick: {option!r} is not allowed; allowed: {allowed}")
-    members = [c for c in found if c in front.members]
-    return (members or found)[-1]
+    members = [c for c in named if c in front.members]
+    return (members or named)[-1]
 
 
 def confirmed_tags(folder: Path, chosen: Candidate) -> dict[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from platform.execution.fixed_trials import Training
+from platform.execution.training import Training
 from platform.pareto.front import CandidateKey, Front
 from platform.storage.ledger import read_trials
 from platform.study.study import Study
@@ -49,7 +49,7 @@ def results(
     folder: Path, study: Study, front: Front, keys: Sequence[CandidateKey], seeds: int
 ) -> Retrainings:
     """What the ledgers of a study, in ``folder``, and of its confirmation hold of the finalists."""
-    found = [Checkpoint(n, _seed(study, front, n), _checkpoint(front, n), True) for n in trials(keys)]
+    checkpoints = [Checkpoint(n, _seed(study, front, n), _checkpoint(front, n), True) for n in trials(keys)]
     diverged = dict.fromkeys(trials(keys), 0)
     failed = []
     ledger = read_trials(folder / FOLDER) if seeds else {}
@@ -59,11 +59,11 @@ def results(
             continue
         trial = recorded[-1]
         if trial.status == "completed" and trial.last:
-            found.append(Checkpoint(number, training.seed, trial.last.checkpoint, False))
+            checkpoints.append(Checkpoint(number, training.seed, trial.last.checkpoint, False))
         diverged[number] += trial.status == "diverged"
         if trial.status == "failed":
             failed.append(f"{training.system}, seed {training.seed}: {trial.reason}")
-    return Retrainings(tuple(found), diverged, tuple(failed))
+    return Retrainings(tuple(checkpoints), diverged, tuple(failed))
 
 
 def trials(keys: Sequence[CandidateKey]) -> list[int]:

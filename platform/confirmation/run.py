@@ -11,8 +11,9 @@ from pathlib import Path
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.confirmation import seed_report
 from platform.confirmation.picks import CONFIRMED
-from platform.confirmation.ranking import Finalist, Scoring, SeedKey, flat, measured, optimism, rank, single
+from platform.confirmation.ranking import optimism, rank, ranking_metrics
 from platform.confirmation.retraining import FOLDER, Retrainings, results, trainings
+from platform.confirmation.scoring import UNTOUCHED, Scoring, evaluations, subject_intervals
 from platform.execution import cluster
 from platform.execution.evaluation_tasks import evaluate_all
 from platform.execution.fixed_trials import FixedTrials, trained
@@ -25,19 +26,16 @@ from platform.reporting.panels import plotted
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import SavedStudy, load_saved
-from platform.study.study import Study
 from platform.tracking import store
 from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
 
 from trainers import weights
 from trainers.data.store import Cohort
-from trainers.evaluate import Evaluation
 from trainers.files import write_text
 from trainers.references.store import References
 
 REQUEST_FILE = "finalists.json"
-UNTOUCHED = "input"
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class ConfirmationRequest:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """Where the MLflow run of a study is found."""
+    """The MLflow run of a study."""
 
     uri: str
     experiment: str
@@ -105,7 +103,7 @@ def run_confirmation(
     with trained(trials, hint):
         retrainings = results(folder, study, front, keys, request.seeds)
         report_confirmation(
-            saved, front, request, retrainings, trials, StudyRun(tracking_uri, experiment, name)
+            saved, front, request, retrainings, trials, StudyRun(tracking_uri, experiment, study.name)
         )
 
 
@@ -117,41 +115,6 @@ def prepare(saved: SavedStudy, storage: Storage, address: str | None) -> tuple[P
     references = prepare_references(study, cohort, storage.root, console)
     Cohort.open(cohort), References.open(references)
     return cohort, references
-
-
-def evaluations(
-    keys: Sequence[CandidateKey],
-    retrainings: Retrainings,
-    places: tuple[Path, Path],
-    folder: Path,
-    split: str,
-) -> dict[SeedKey | str, Evaluation]:
-    """Every finished training at the requested step counts, and the untouched input, on one split.
-
-    ``places``: cohort and references. The results are kept in ``folder``.
-    """
-    tasks: dict[SeedKey | str, Evaluation] = {
-        UNTOUCHED: Evaluation("input", 1, *places, folder / UNTOUCHED, split)
-    }
-    for checkpoint in retrainings.checkpoints:
-        for steps in (steps for trial, steps in keys if trial == checkpoint.trial):
-            results_folder = folder / f"trial-{checkpoint.trial:05d}-seed-{checkpoint.seed}-steps-{steps}"
-            key = checkpoint.trial, checkpoint.seed, steps
-            tasks[key] = Evaluation(checkpoint.path, steps, *places, results_folder, split)
-    return tasks
-
-
-def scored(
-    study: Study,
-    keys: Sequence[CandidateKey],
-    retrainings: Retrainings,
-    tasks: Mapping[SeedKey | str, Evaluation],
-) -> Scoring:
-    """What the evaluations published."""
-    scores = {
-        key: measured(weights.verify(task.folder)) for key, task in tasks.items() if isinstance(key, tuple)
-    }
-    return Scoring(study.objectives, keys, retrainings, scores)
 
 
 def report_confirmation(
@@ -167,8 +130,8 @@ def report_confirmation(
     places = paths.cohort, paths.references
     tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val")
     evaluate_all({str(key): task for key, task in tasks.items()}, trials.resources.gpus, console)
-    finalists = rank(scored(study, request.keys, retrainings, tasks), front)
-    untouched = single(weights.verify(tasks[UNTOUCHED].folder), study.objectives)
+    finalists = rank(Scoring.read(study.objectives, request.keys, retrainings, tasks), front)
+    untouched = subject_intervals(weights.verify(tasks[UNTOUCHED].folder), study.objectives)
     report = saved.folder / CONFIRMED.parent
     report.mkdir(exist_ok=True)
     summary = {"finalists": [f.to_json() for f in finalists], "seeds": request.seeds}
@@ -185,18 +148,8 @@ def report_confirmation(
     count = len(tasks) + sum(retrainings.diverged.values())
     for file in files:
         trials.recorder.study_artifact(file, "report")
-    trials.recorder.study_metrics(metrics(finalists), count)
-    run.record(metrics(finalists), count, files, "confirm", folder / "study")
+    values = ranking_metrics(finalists)
+    trials.recorder.study_metrics(values, count)
+    run.record(values, count, files, "confirm", folder / "study")
     console.print(seed_report.terminal(finalists, study.objectives, untouched))
     console.print(seed_report.closing(finalists, study.objectives, retrainings, report), markup=False)
-
-
-def metrics(finalists: Sequence[Finalist]) -> dict[str, float]:
-    """``confirm/3_2/fid`` with ``_low`` and ``_high``, ``p_nondominated`` and ``rank`` of each finalist."""
-    values: dict[str, float] = {}
-    for finalist in finalists:
-        place = f"{finalist.trial}_{finalist.steps}"
-        values |= flat(place, finalist.values)
-        values |= {f"{place}/p_nondominated": finalist.nondominated, f"{place}/rank": finalist.rank}
-        values |= {f"{place}/searched_{name}": value for name, value in finalist.searched.items()}
-    return {f"confirm/{name}": value for name, value in values.items()}

@@ -1,8 +1,8 @@
 """A study's candidates on the test split, opened once, beside validation.
 
 What is evaluated is fixed before the test split is first opened: the confirmed candidates with all their
-trainings, else the front's. Requested again, the results are printed again; other candidates are refused, as
-one chosen after a look at the test split would be chosen by it.
+trainings, else the front's. Requested again, the same results are printed; other candidates are refused, as
+a choice made after the test results are known would be a choice by them.
 """
 
 import json
@@ -12,15 +12,17 @@ from pathlib import Path
 from platform.cohorts.build import require_measurable
 from platform.confirmation import test_report
 from platform.confirmation.picks import Confirmation, pick
-from platform.confirmation.ranking import SeedKey, flat, single
+from platform.confirmation.ranking import interval_metrics
 from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings, results
-from platform.confirmation.run import UNTOUCHED, StudyRun, evaluations, prepare, scored
+from platform.confirmation.run import StudyRun, prepare
+from platform.confirmation.scoring import UNTOUCHED, Scoring, Tasks, evaluations, subject_intervals
 from platform.confirmation.test_report import SplitComparison
 from platform.execution.evaluation_tasks import evaluate_all, is_done
 from platform.execution.machine import Machine, require_fit
 from platform.pareto.front import CandidateKey, Front
 from platform.pareto.selection import saved_front
 from platform.reporting.console import console
+from platform.reporting.panels import candidate_label
 from platform.storage.layout import Storage
 from platform.storage.ledger import locked
 from platform.storage.saved_study import SavedStudy
@@ -36,8 +38,7 @@ from trainers.files import write_text
 
 REQUEST_FILE = "asked.json"
 
-Tasks = Mapping[tuple[str, SeedKey | str], Evaluation]
-"""Evaluations by split ("val", "test") and training."""
+SPLITS = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def measure(saved: SavedStudy, storage: Storage, request: EvaluationRequest, add
     """Evaluate what is not done yet; the request is saved before the test split is opened."""
     study, folder = saved.study, saved.folder
     places = cohort_folder(storage.root, saved.facts.cohort), Path()
-    if all(is_done(task) for task in both_splits(request, places, folder).values()):
+    if all(is_done(task) for task in all_tasks(request, places, folder).values()):
         return
     if not address:
         require_fit(study, Machine.here())
@@ -92,8 +93,7 @@ def measure(saved: SavedStudy, storage: Storage, request: EvaluationRequest, add
     require_measurable(study, cohort, "test", {o.name: "objectives" for o in study.objectives})
     cohort.verify("test")
     request.write(folder)
-    tasks = both_splits(request, places, folder)
-    evaluate_all({str(key): task for key, task in tasks.items()}, study.resources.gpus, console)
+    evaluate_all(all_tasks(request, places, folder), study.resources.gpus, console)
 
 
 def resolve(folder: Path, study: Study, front: Front, option: str | None) -> EvaluationRequest:
@@ -112,36 +112,43 @@ def resolve(folder: Path, study: Study, front: Front, option: str | None) -> Eva
     return EvaluationRequest(tuple(keys), results(folder, study, front, keys, seeds))
 
 
-def both_splits(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> Tasks:
-    """The evaluations on validation, as the confirmation has them, and on the test split."""
-    homes = {"val": folder / FOLDER / "validation", "test": folder / "test" / "results"}
+def both_splits(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> dict[str, Tasks]:
+    """By split: the evaluations on validation, as the confirmation has them, and on the test split."""
+    folders = folder / FOLDER / "validation", folder / "test" / "results"
     return {
-        (split, key): task
-        for split, home in homes.items()
-        for key, task in evaluations(request.keys, request.retrainings, places, home, split).items()
+        split: evaluations(request.keys, request.retrainings, places, results_folder, split)
+        for split, results_folder in zip(SPLITS, folders, strict=True)
     }
 
 
-def rows(study: Study, front: Front, request: EvaluationRequest, tasks: Tasks) -> list[SplitComparison]:
+def all_tasks(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> dict[str, Evaluation]:
+    """The evaluations of :func:`both_splits` together."""
+    tasks = both_splits(request, places, folder)
+    return {f"{split} {key}": task for split in SPLITS for key, task in tasks[split].items()}
+
+
+def rows(
+    study: Study, front: Front, request: EvaluationRequest, tasks: Mapping[str, Tasks]
+) -> list[SplitComparison]:
     """Every candidate on both splits, and the untouched input."""
-    parts = {s: {key: task for (split, key), task in tasks.items() if split == s} for s in ("val", "test")}
-    val, test = (scored(study, request.keys, request.retrainings, part) for part in parts.values())
+    objectives = study.objectives
+    val, test = (Scoring.read(objectives, request.keys, request.retrainings, tasks[s]) for s in SPLITS)
     on_val, on_test, own = val.intervals(), test.intervals(), test.intervals(searched=True)
     values = {c.key: c.values for c in front.candidates}
     candidates = [
         SplitComparison(
-            f"trial {key[0]}, {key[1]} step{'s' if key[1] > 1 else ''}",
-            key,
-            {o.name: values[key][o.name] for o in study.objectives},
-            on_val[key],
-            on_test[key],
-            {name: interval.estimate for name, interval in own[key].items()},
-            len(val.seeds(key[0])),
+            label=candidate_label(key),
+            key=key,
+            searched={o.name: values[key][o.name] for o in objectives},
+            validation=on_val[key],
+            test=on_test[key],
+            own={name: interval.estimate for name, interval in own[key].items()},
+            trainings=len(val.seeds(key[0])),
         )
         for key in request.keys
     ]
-    inputs = [single(weights.verify(part[UNTOUCHED].folder), study.objectives) for part in parts.values()]
-    return [*candidates, test_report.untouched(*inputs)]
+    inputs = [weights.verify(tasks[split][UNTOUCHED].folder) for split in SPLITS]
+    return [*candidates, test_report.untouched(*(subject_intervals(facts, objectives) for facts in inputs))]
 
 
 def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run: StudyRun) -> None:
@@ -155,7 +162,8 @@ def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run
     pictures = test_report.figure(compared, study.objectives, report)
     values: dict[str, float] = {}
     for row in compared:
-        values |= {f"test/{name}": value for name, value in flat(row.place, row.test).items()}
+        metrics = interval_metrics(row.place, row.test)
+        values |= {f"test/{name}": value for name, value in metrics.items()}
     files = [report / "table.md", report / "test.json", *pictures]
     run.record(values, 0, files, "test", folder / "test" / "study")
     console.print(test_report.terminal(compared, study.objectives))

@@ -23,6 +23,14 @@ class Machine:
         return cls(len(os.sched_getaffinity(0)), torch.cuda.device_count())
 
 
+def prefers_cluster(profile: str | None, address: str | None) -> bool:
+    """Whether a space's default profile is the one for a cluster: one is named, or there is a GPU here.
+
+    With a chosen ``profile`` nothing is looked up.
+    """
+    return profile is None and (bool(address) or Machine.here().gpus > 0)
+
+
 def require_fit(study: Study, machine: Machine) -> None:
     """Raises InputError where one trial needs more than the whole machine has."""
     needed = study.resources

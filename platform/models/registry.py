@@ -1,4 +1,4 @@
-"""The model registry: self-contained translators with aliases; registering and fetching never unpickle."""
+"""The model registry: self-contained translators with aliases, registered and fetched without pickles."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ REQUIREMENTS = ("torch", "diffusers", "safetensors", "numpy")
 
 
 def package(model: Path, folder: Path) -> None:
-    """Write an MLflow model (models-from-code) around an exported translator."""
+    """Write an exported translator as an MLflow model whose code is a file (models-from-code)."""
     import importlib.metadata
 
     import mlflow.pyfunc
@@ -38,7 +38,7 @@ def package(model: Path, folder: Path) -> None:
     code = folder.parent / "code"
     source = Path(trainers.__file__).parent
     shutil.copytree(source, code / source.name, ignore=shutil.ignore_patterns("__pycache__"))
-    with redirect_stderr(StringIO()):  # coloured advice on type hints, past the warning filters
+    with redirect_stderr(StringIO()):  # advice on type hints that no warning filter stops
         mlflow.pyfunc.save_model(
             path=str(folder),
             python_model=str(CODE),
@@ -98,8 +98,7 @@ def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, 
     place = f"model-{digest(json.dumps(tags, sort_keys=True))[:12]}"
     client.log_artifacts(run_id, str(folder), place)
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
-    made = client.create_model_version(name, source, run_id, tags=dict(tags))
-    return str(made.version)
+    return str(client.create_model_version(name, source, run_id, tags=dict(tags)).version)
 
 
 def set_alias(uri: str, name: str, alias: str, version: str) -> None:
@@ -110,34 +109,35 @@ def set_alias(uri: str, name: str, alias: str, version: str) -> None:
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """An exported translator at hand."""
+class FetchedModel:
+    """An exported translator on this machine."""
 
     folder: Path
     version: str
-    """Of the registered model, whatever alias led to it; of a local folder, its weights' sum."""
+    """Of the registered model, also where an alias named it; of a local folder, the sum of its weights."""
 
 
 @contextmanager
-def fetch(model: str, uri: str | None, storage: str) -> Iterator[Fetched]:
-    """An exported translator: of a local folder, or of the registry (``models:/...``; a passing copy)."""
+def fetch(model: str, uri: str | None, storage: str) -> Iterator[FetchedModel]:
+    """An exported translator: a local folder, or a temporary copy from the registry (``models:/...``).
+
+    Raises InputError for a model that is not there.
+    """
     if not model.startswith("models:/"):
         folder = Path(model)
-        if not (folder / "manifest.json").is_file():
-            forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
-            raise InputError(f"model: {model!r} is no exported model; allowed: {forms}")
         sums = weights.read_manifest(folder)["sha256"]
-        yield Fetched(folder, "sha256 " + digest(json.dumps(sums, sort_keys=True))[:12])
+        yield FetchedModel(folder, "sha256 " + digest(json.dumps(sums, sort_keys=True))[:12])
         return
     root = Storage.open(storage)
-    where = uri or root.tracking
-    store.prepare(where, store.EXPERIMENT, root.artifacts)
+    registry = uri or root.tracking
+    store.prepare(registry, store.EXPERIMENT, root.artifacts)
     with tempfile.TemporaryDirectory() as work:
-        yield Fetched(_download(model, where, work) / "artifacts" / ARTIFACT, version_of(model, where))
+        translator = _download(model, registry, work) / "artifacts" / ARTIFACT
+        yield FetchedModel(translator, version_of(model, registry))
 
 
 def version_of(model: str, uri: str) -> str:
-    """The version that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``/latest`` leads to."""
+    """The version that ``models:/NAME@ALIAS``, ``models:/NAME/VERSION`` or ``/latest`` names."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -146,7 +146,7 @@ def version_of(model: str, uri: str) -> str:
         return str(client.get_model_version_by_alias(name, alias).version)
     name, _, version = name.rpartition("/")
     if version.lower() == "latest":
-        return str(max(int(found.version) for found in client.search_model_versions(f"name = '{name}'")))
+        return str(max(int(each.version) for each in client.search_model_versions(f"name = '{name}'")))
     return version
 
 

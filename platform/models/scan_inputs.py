@@ -23,7 +23,7 @@ class Job:
     paths: Mapping[str, Path]
     """The same as NIfTI files."""
     stems: Mapping[str, str]
-    """Names of the outputs by contrast, without what says that they are enhanced."""
+    """How the names of the outputs start, by contrast."""
     output: Path
     mask: Path | None = None
 
@@ -42,9 +42,7 @@ def from_files(scans: Mapping[str, Path], mask: Path | None, output: Path, work:
 
 
 def from_bids(root: Path, output: Path) -> list[Job]:
-    """Every 64 mT visit of a BIDS folder, its outputs in a tree like it; raises InputError where none is."""
-    if not root.is_dir():
-        raise InputError(f"--bids: {root} is no folder; allowed: a BIDS folder")
+    """Every 64 mT visit of a BIDS folder, its outputs in a tree like it; raises InputError if it has none."""
     jobs = [_job(visit, output) for visit in sorted(folder.visits(root, "64mT")) if visit.domain == "64mT"]
     if not jobs:
         raise InputError(f"--bids: {root} holds no 64 mT scan; allowed: a folder with some")
@@ -52,9 +50,9 @@ def from_bids(root: Path, output: Path) -> list[Job]:
 
 
 def _job(visit: Visit, output: Path) -> Job:
-    place = output.joinpath(*(part for part in (visit.subject, visit.session) if part), "anat")
+    target = output.joinpath(*(part for part in (visit.subject, visit.session) if part), "anat")
     stems = {c: stem(path) for c, path in visit.scans.items()}
-    return Job(visit.scans, visit.scans, stems, place, visit.mask)
+    return Job(visit.scans, visit.scans, stems, target, visit.mask)
 
 
 def dicom(series: Path, work: Path) -> Path:
@@ -63,21 +61,22 @@ def dicom(series: Path, work: Path) -> Path:
     Raises InputError where the folder holds none, or several series.
     """
     work.mkdir(parents=True)
-    # -b y: the field strength comes to a sidecar, by which a 3 T scan is noticed.
+    # -b y: a sidecar with the field strength, by which a 3 T scan is noticed.
     options = ["-z", "n", "-b", "y", "-f", "%s_%d", "-o", str(work)]
     command = [sys.executable, "-m", "dcm2niix", *options, str(series.resolve())]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         raise InputError(f"{series}: not converted within {TIMEOUT:g} s; allowed: one DICOM series") from None
-    found = sorted(work.glob("*.nii"))
-    if not found:
+    converted = sorted(work.glob("*.nii"))
+    if not converted:
         last = (done.stdout + done.stderr).strip().splitlines()[-1:]
         raise InputError(f"{series}: holds no DICOM series ({''.join(last)}); allowed: one, or a NIfTI file")
-    if len(found) > 1:
-        names = ", ".join(path.stem for path in found)
-        raise InputError(f"{series}: holds {len(found)} DICOM series ({names}); allowed: a folder with one")
-    return found[0]
+    if len(converted) > 1:
+        names = ", ".join(path.stem for path in converted)
+        count = f"holds {len(converted)} DICOM series ({names})"
+        raise InputError(f"{series}: {count}; allowed: a folder with one")
+    return converted[0]
 
 
 def stem(path: Path) -> str:

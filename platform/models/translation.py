@@ -43,11 +43,11 @@ class TranslationSettings:
     """How every visit is translated."""
 
     model: str
-    """As the user named it."""
+    """As given on the command line."""
     version: str
     brain_mask: BrainMask = "auto"
     draws: int = 1
-    """Latents; with several, the spread over them is written too."""
+    """How many latents; with several, the spread over them is written too."""
     references: Mapping[str, Path] = field(default_factory=dict)
     """Paired 3 T scans by contrast, for the PSNR."""
     from_bids: bool = False
@@ -111,11 +111,11 @@ def strong_fields(paths: Mapping[str, Path]) -> list[str]:
 
 
 def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]) -> None:
-    """A contrast's volume, its map of uncertainty, its sidecar; one line of them."""
+    """Write a contrast's volume, its map of uncertainty and its sidecar; print a line."""
     stem = job.stems[contrast]
     path = job.output / f"{stem}_desc-enhanced.nii.gz"
     nifti.write(path, enhanced.volumes[contrast], scan)
-    # Two slices have no shift to compare: what is not a number is null, as JSON knows no NaN.
+    # Two slices have no shift to compare: JSON has no NaN, so it is null.
     figures = {k: v if np.isfinite(v) else None for k, v in enhanced.consistency[contrast].items()}
     change = figures["through_plane_change"]
     line = "" if change is None else f", through-plane change {change:.2f} of the input's"
@@ -131,7 +131,7 @@ def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mappin
 
 
 def spread_of(enhanced: Enhanced, contrast: str) -> float:
-    """Mean spread over the latents inside the brain; 0 where a model draws nothing, or none was asked for."""
+    """Mean spread over the latents inside the brain; 0 without latents, or if no spread was requested."""
     if contrast not in enhanced.spread:
         return 0.0
     return float(enhanced.spread[contrast][enhanced.brain[contrast]].mean())
@@ -144,15 +144,15 @@ def compare(enhanced: Enhanced, contrast: str, examination: Examination, referen
     """
     brain = enhanced.brain[contrast]
     scan = Image(enhanced.untouched[contrast], examination.scans[contrast].ras_affine)
-    truth = np.where(brain, laid_onto(scan, nifti.read(reference)), 0)
-    found = {"output": enhanced.volumes[contrast], "untouched input": enhanced.untouched[contrast]}
-    return {name: float(psnr(_image(values), _image(truth))) for name, values in found.items()}
+    truth = np.where(brain, aligned(scan, nifti.read(reference)), 0)
+    compared = {"output": enhanced.volumes[contrast], "untouched input": enhanced.untouched[contrast]}
+    return {name: float(psnr(_image(values), _image(truth))) for name, values in compared.items()}
 
 
-def laid_onto(scan: Image, reference: Scan) -> Array:
+def aligned(scan: Image, reference: Scan) -> Array:
     """A 3 T scan, normalised to [0, 1] by its own brain, at the voxels of a normalised 64 mT brain.
 
-    A brain-extracted reference is taken as registered by its affine; else it is registered here, rigidly.
+    A brain-extracted reference counts as registered by its affine; any other is registered here, rigidly.
     """
     image = image_of(reference)
     stripped = with_path(reference.path, skullstrip.strip, image)
@@ -167,16 +167,16 @@ def planes(contrast: str, scan: Scan, enhanced: Enhanced) -> list[dict[str, Arra
     """An axial and a coronal plane before and after, anterior or superior up, pixels square."""
     shown = {"input": enhanced.untouched[contrast], "output": enhanced.volumes[contrast]}
     brain = enhanced.brain[contrast]
-    most = {axis: int(brain.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in (2, 1)}
+    largest = {axis: int(brain.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in (2, 1)}
     return [
-        {f"{contrast} {name}": square(volume, scan, axis, at) for name, volume in shown.items()}
-        for axis, at in most.items()
+        {f"{contrast} {name}": square(volume, scan, axis, index) for name, volume in shown.items()}
+        for axis, index in largest.items()
     ]
 
 
-def square(volume: Array, scan: Scan, axis: int, at: int) -> Array:
-    """The plane ``at`` across ``axis``, repeated until its pixels are about square."""
-    plane = np.take(volume, at, axis).T[::-1]
+def square(volume: Array, scan: Scan, axis: int, index: int) -> Array:
+    """The plane at ``index`` of ``axis``, its rows and columns repeated until pixels are about square."""
+    plane = np.take(volume, index, axis).T[::-1]
     across, up = (scan.spacing[i] for i in range(3) if i != axis)
     taller = np.repeat(plane, max(1, round(up / across)), axis=0)
     return np.repeat(taller, max(1, round(across / up)), axis=1)

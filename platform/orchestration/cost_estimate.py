@@ -1,4 +1,4 @@
-"""What a study will take, from the operations of one training step."""
+"""How long a study will take, from the operations of one training step."""
 
 import math
 from platform.execution.machine import Machine, concurrency
@@ -30,7 +30,7 @@ def estimated_seconds(study: Study, machine: Machine, retrainings: int = 0) -> f
 
 
 def estimate(study: Study, machine: Machine, retrainings: int = 0) -> str:
-    """What the trials will take, and ``retrainings`` of a confirmation, in words."""
+    """How long the trials will take, and ``retrainings`` of a confirmation, in words."""
     hours = estimated_seconds(study, machine, retrainings) / 3600
     text = f"estimated cost: about {hours:.2g} h on this machine, without cohort and references"
     if study.resources.gpus:
@@ -41,12 +41,12 @@ def estimate(study: Study, machine: Machine, retrainings: int = 0) -> str:
     if retrainings:
         text += f"; with {retrainings} retrainings of the front"
     if study.levels:
-        text += f"; early stopping spares about {100 * (1 - trained_share(study)):.0f} % of the training"
+        text += f"; early stopping saves about {100 * (1 - trained_share(study)):.0f} % of the training"
     return text
 
 
 def trained_share(study: Study) -> float:
-    """Share of its trials' training that the scheduler is expected to let happen."""
+    """Expected share of the trials' full training that takes place under the scheduler."""
     return expected_share(halving_of(study, ()), max(study.steps))
 
 

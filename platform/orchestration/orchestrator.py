@@ -181,10 +181,10 @@ class Orchestrator(LedgerSource):
                     listener.ended(trial)
         self.early_stopping.restore(self.ledger.trials)
         for trial in self.ledger.of_status("open"):
-            if trial.last and self._unanswered(trial, trial.last):
+            if trial.last and self._lacks_decision(trial, trial.last):
                 self.reported(trial.number, trial.last)
         return self.ledger.of_status("open")
 
-    def _unanswered(self, trial: Trial, report: Report) -> bool:
+    def _lacks_decision(self, trial: Trial, report: Report) -> bool:
         """Whether an earlier driver was killed between a report and the decision on it."""
         return report.done or self.early_stopping.undecided(trial, report.step)

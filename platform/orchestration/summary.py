@@ -12,9 +12,9 @@ from rich.text import Text
 
 
 def describe(study: Study) -> Group:
-    """The resolved study: what is searched, held, and with what means."""
+    """The resolved study: what is searched, what is fixed, and the resources."""
     head = Table.grid(padding=(0, 2))
-    means = study.resources
+    resources = study.resources
     facts = {
         "study": f"{study.name} ({study.path}, profile {study.profile or 'none'})",
         "method": study.method,
@@ -26,7 +26,7 @@ def describe(study: Study) -> Group:
         "cohort": f"{study.cohort.source} {_pairs(vars(study.cohort.config))}",
         "references": _pairs(study.references) or "defaults",
         "fixed": _pairs(study.fixed) or "nothing",
-        "trial": f"{means.cpus} cpus, {means.gpus:g} gpus, {means.workers} workers",
+        "trial": f"{resources.cpus} cpus, {resources.gpus:g} gpus, {resources.workers} workers",
         "budget": ", ".join(_limits(study.budget)),
     }
     for name, text in facts.items():
@@ -55,7 +55,7 @@ def _schedule(study: Study) -> str:
     rungs = ", ".join(map(str, study.levels))
     if not rungs:
         return f"{chosen.name}, without rungs: trials are too short"
-    share = f"{100 * chosen.reduction**-KEPT:.0f} % of a rung's trials go on"
+    share = f"{100 * chosen.reduction**-KEPT:.0f} % of a rung's trials continue"
     brackets = f"{chosen.brackets} bracket{'s' * (chosen.brackets > 1)}"
     least = f"nothing ends before {chosen.least_results} results"
     return f"{chosen.name}, {share}, {brackets}, {least}; rungs at {rungs} of {max(study.steps)} steps"

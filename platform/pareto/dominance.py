@@ -1,6 +1,6 @@
 """Dominance, fronts, hypervolume and the knee: pure functions on arrays whose every objective is minimised.
 
-Values are [n, m]: n points, m objectives. A NaN or an infinity is the caller's bug, a ValueError.
+Values are [n, m]: n points, m objectives. A NaN or an infinity is an error of the caller: ValueError.
 """
 
 from bisect import bisect_left, bisect_right
@@ -15,15 +15,9 @@ _SIGNS = {"minimize": 1.0, "maximize": -1.0}
 
 
 def minimised(values: ArrayLike, directions: Sequence[str]) -> Values:
-    """Values [n, m], signs turned by the directions ("minimize", "maximize"): less is better."""
+    """Values [n, m] with the sign changed where the direction is "maximize": less is better."""
     signs = np.array([_SIGNS[direction] for direction in directions], dtype=np.float64)
     return np.asarray(_finite(values) * signs)
-
-
-def dominates(a: ArrayLike, b: ArrayLike) -> bool:
-    """Whether point ``a`` [m] is nowhere worse than ``b`` [m] and somewhere better."""
-    first, second = _finite(np.array([a, b], dtype=np.float64))
-    return bool(np.all(first <= second) and np.any(first < second))
 
 
 def nondominated(values: ArrayLike) -> NDArray[np.bool_]:
@@ -49,11 +43,11 @@ def hypervolume(values: ArrayLike, reference: ArrayLike) -> float:
 
 
 def contributions(values: ArrayLike, reference: ArrayLike) -> Values:
-    """What each point alone adds to the hypervolume, [n]: zero for dominated points and for copies."""
+    """Exclusive hypervolume of each point, [n]: zero for dominated points and for copies."""
     points, corner = _bounded(values, reference)
     gains = np.zeros(len(points))
     inside = np.flatnonzero(np.all(points < corner, axis=1))
-    for index in inside[nondominated(points[inside])]:  # the dominated too cover part of what it dominates
+    for index in inside[nondominated(points[inside])]:  # dominated points too cover part of its box
         gains[index] = _exclusive(points[index], points[inside[inside != index]], corner)
     return gains
 
@@ -61,21 +55,21 @@ def contributions(values: ArrayLike, reference: ArrayLike) -> Values:
 def added(values: ArrayLike, covered: ArrayLike, reference: ArrayLike) -> float:
     """Volume that points [n, m] dominate and those ``covered`` [k, m] do not, up to ``reference`` [m].
 
-    With four objectives it costs a fraction of the difference of two hypervolumes, with fewer more.
+    Faster than the difference of two hypervolumes with four objectives, slower with fewer.
     """
     points, corner = _bounded(values, reference)
     others, _ = _bounded(covered, reference)
     points, others = (rows[np.all(rows < corner, axis=1)] for rows in (points, others))
-    known = np.concatenate([others, points])
-    return sum(_exclusive(point, known[: len(others) + i], corner) for i, point in enumerate(points))
+    rows = np.concatenate([others, points])
+    return sum(_exclusive(point, rows[: len(others) + i], corner) for i, point in enumerate(points))
 
 
 def knee(values: ArrayLike) -> int:
     """Index of the front's knee: its point farthest below the plane through the extremes (Das 1999).
 
-    The front is scaled to [0, 1] from its ideal to its nadir; there the plane is sum = 1, for two objectives
-    the chord of the extremes. An objective in which the front does not vary is left out. The first of equals
-    wins: the only point of a front of one, an extreme of a front that is nowhere below the plane.
+    The front is scaled to [0, 1] from its ideal to its nadir; the plane is then sum = 1, with two objectives
+    the line between the extremes. An objective in which the front does not vary is left out. Of equally far
+    points the first is the knee: an extreme, if the front is nowhere below the plane.
     """
     points = _finite(values)
     if not len(points):
@@ -131,12 +125,12 @@ class _Stairs:
         self._zs: list[float] = []
 
     def cover(self, y: float, z: float) -> bool:
-        """Whether a point added is nowhere worse."""
+        """Whether an added point is nowhere worse than (y, z)."""
         after = bisect_right(self._ys, y)
         return after > 0 and self._zs[after - 1] <= z
 
     def add(self, y: float, z: float) -> None:
-        """Add a point that is not covered, in the place of those that it covers."""
+        """Add a point that is not covered; it replaces those that it covers."""
         start = stop = bisect_left(self._ys, y)
         while stop < len(self._zs) and self._zs[stop] >= z:
             stop += 1
@@ -144,7 +138,7 @@ class _Stairs:
 
 
 def _last_two(unique: Values) -> Iterable[tuple[float, float]]:
-    """The second and third objective of each row; one that is not there is 0 everywhere."""
+    """The second and third objective of each row; a missing one is 0 everywhere."""
     y, z = np.hstack([unique[:, 1:], np.zeros((len(unique), 3 - unique.shape[1]))]).T[:2].tolist()
     return zip(y, z, strict=True)
 
@@ -152,8 +146,8 @@ def _last_two(unique: Values) -> Iterable[tuple[float, float]]:
 def _staircase_ranks(unique: Values) -> NDArray[np.int64]:
     """Ranks of distinct rows in lexicographic order, up to three objectives, in O(n log^2 n).
 
-    A row is covered by the first fronts up to its rank and by none from there on, so that bisection finds
-    its front (Jensen 2003; Zhang et al. 2015).
+    A row is covered by each front before its own and by none from there on, so that bisection finds its
+    front (Jensen 2003; Zhang et al. 2015).
     """
     ranks = np.zeros(len(unique), dtype=np.int64)
     fronts: list[_Stairs] = []
@@ -171,7 +165,7 @@ def _first_free(fronts: Sequence[_Stairs], y: float, z: float) -> int:
 
 
 def _peeled_ranks(unique: Values) -> NDArray[np.int64]:
-    """Ranks of distinct rows in lexicographic order: front by front is taken away."""
+    """Ranks of distinct rows in lexicographic order: one front after the other is removed."""
     ranks = np.zeros(len(unique), dtype=np.int64)
     left, rank = np.arange(len(unique)), 0
     while len(left):
@@ -184,8 +178,8 @@ def _peeled_ranks(unique: Values) -> NDArray[np.int64]:
 def _volume(points: Values, corner: Values) -> float:
     """Hypervolume of points strictly inside the corner: a sweep over the last objective.
 
-    Each point, met in ascending order, adds what it alone dominates in the other objectives among those met
-    before, times its distance to the corner (WFG, While et al. 2012, the exclusive part one dimension lower).
+    In ascending order, each point adds the volume of the other objectives that it dominates and no earlier
+    point does, times its distance to the corner (While et al. 2012, WFG, one dimension lower).
     """
     if not len(points):
         return 0.0
@@ -203,18 +197,18 @@ def _volume(points: Values, corner: Values) -> float:
 
 
 def _exclusive(point: Values, others: Values, corner: Values) -> float:
-    """Volume that ``point`` dominates and ``others`` do not: its box less what they cover of it."""
+    """Volume that ``point`` [m] dominates and ``others`` [k, m] do not: its box less their part of it."""
     if np.any(np.all(others <= point, axis=1)):
         return 0.0
     covered = np.maximum(others, point)
-    if len(covered) > 8:  # the sweep costs more than the filter
+    if len(covered) > 8:  # then filtering costs less than it saves
         covered = np.unique(covered, axis=0)
         covered = covered[_front(covered)]
     return max(0.0, float(np.prod(corner - point)) - _volume(covered, corner))
 
 
 def _staircase(points: Values, depths: Values, corner: Values) -> float:
-    """Three objectives in O(n log n): the first two's front is kept as a staircase (Fonseca et al. 2006)."""
+    """Three objectives in O(n log n): a staircase holds the front of the first two (Fonseca et al. 2006)."""
     xs, ys = [-np.inf, float(corner[0])], [float(corner[1]), -np.inf]
     total = 0.0
     for (x, y), depth in zip(points[:, :2].tolist(), depths.tolist(), strict=True):

@@ -43,9 +43,11 @@ class Front:
     """A candidate that violates one is not on the front."""
 
     @classmethod
-    def of(cls, criteria: Criteria, objectives: Sequence[Objective], found: Sequence[Candidate]) -> "Front":
-        """The candidates ``found``, by a study's criteria."""
-        return cls(objectives, criteria.reference_point, found, criteria.bounds)
+    def of(
+        cls, criteria: Criteria, objectives: Sequence[Objective], candidates: Sequence[Candidate]
+    ) -> "Front":
+        """Candidates compared by a study's criteria."""
+        return cls(objectives, criteria.reference_point, candidates, criteria.bounds)
 
     @cached_property
     def feasible(self) -> NDArray[np.bool_]:
@@ -74,7 +76,7 @@ class Front:
 
     @cached_property
     def knee(self) -> Candidate | None:
-        """The member furthest below the plane through the front's extremes."""
+        """The member farthest below the plane through the front's extremes; None: there is no member."""
         if not self.members:
             return None
         rows = [list(self.candidates).index(member) for member in self.members]
@@ -91,8 +93,8 @@ class Front:
     @property
     def best(self) -> int:
         """Index of the candidate with the least total violation and, of equals, the largest own volume."""
-        worth = [(-self.total_violation(i), self.own_volume(i)) for i in range(len(self.candidates))]
-        return worth.index(max(worth))
+        merits = [(-self.total_violation(i), self.own_volume(i)) for i in range(len(self.candidates))]
+        return merits.index(max(merits))
 
     def total_violation(self, index: int) -> float:
         """By how much a candidate violates the bounds in sum; 0 for a feasible one."""
@@ -111,7 +113,8 @@ MakeFront = Callable[[Sequence[Candidate]], Front]
 
 def candidates(trials: Sequence[Trial]) -> list[Candidate]:
     """Every refinement step count of every trial's newest report."""
-    return [each for trial in trials if trial.reports for each in candidates_at(trial, max(trial.reports))]
+    reported = [trial for trial in trials if trial.reports]
+    return [candidate for trial in reported for candidate in candidates_at(trial, max(trial.reports))]
 
 
 def candidates_at(trial: Trial, step: int) -> list[Candidate]:

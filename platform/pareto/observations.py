@@ -1,4 +1,4 @@
-"""Trials as samplers and schedulers see them: from scores to minimised values."""
+"""Trials in the form that samplers and schedulers read: minimised values in the place of scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ import numpy as np
 from trainers.errors import InputError
 
 DIGITS = 12
-"""Decimals of a volume in which two gains must differ to count as different."""
+"""Decimals to which a gain is rounded: two sets that add the same do so but for rounding errors."""
 
 
 def saved_front(saved: SavedStudy) -> Front:
@@ -39,20 +39,33 @@ def choose(front: Front, top: int, started: Sequence[CandidateKey] = ()) -> list
     after those that do.
     """
     chosen = list(dict.fromkeys(trial for trial, _ in started))
-    rows: dict[int, list[int]] = {}
-    for member in front.members:
-        rows.setdefault(member.trial, []).append(list(front.candidates).index(member))
-    sets = {trial: front.minimised[indices] for trial, indices in rows.items()}
+    sets, corner = _member_sets(front)
     knee = front.knee.trial if front.knee else None
     missing = top - len(sets.keys() & set(chosen))
     if missing > 0 and knee is not None and knee not in chosen:
-        gain = _gain(sets[knee], *_union(sets, chosen, front.corner), front.corner)
-        chosen += [knee] if round(gain, DIGITS) > 0 else []
-        missing = top - len(sets.keys() & set(chosen))
-    ties = {trial: float(trial != knee) for trial in sets}
-    chosen += greedy(sets, missing, front.corner, ties, chosen)
-    on_front = [member.key for trial in chosen for member in front.members if member.trial == trial]
+        covered, volume = _union(sets, chosen, corner)
+        if _gain(sets[knee], covered, volume, corner) > 0:
+            chosen.append(knee)
+            missing -= 1
+    knee_first = {trial: float(trial != knee) for trial in sets}
+    chosen += greedy(sets, missing, corner, knee_first, chosen)
+    on_front = [member.key for member in front.members if member.trial in chosen]
     return sorted({*started, *on_front}, key=lambda key: (chosen.index(key[0]), key[1]))
+
+
+def _member_sets(front: Front) -> tuple[dict[int, Values], Values]:
+    """Points [k, m] of each trial on the front, and the corner [m], in units of the box from ideal to corner.
+
+    A gain that is rounded to :data:`DIGITS` decimals must not depend on the units of the objectives.
+    """
+    rows: dict[int, list[int]] = {}
+    for index, candidate in enumerate(front.candidates):
+        if candidate in front.members:
+            rows.setdefault(candidate.trial, []).append(index)
+    values, corner = front.minimised, front.corner
+    ideal = values[[index for indices in rows.values() for index in indices]].min(0) if rows else corner
+    units = np.where(corner > ideal, corner - ideal, 1.0)
+    return {t: (values[i] - ideal) / units for t, i in rows.items()}, (corner - ideal) / units
 
 
 def greedy(
@@ -64,36 +77,35 @@ def greedy(
 ) -> list[int]:
     """Keys of ``keep`` more point sets [k, m], each the one that adds most to the volume of those before it.
 
-    Volumes are bounded by ``corner`` [m]; sets of keys ``chosen`` come before all. The volume of the whole is
-    within 1 - 1/e of the best choice's (Nemhauser et al. 1978). Of sets that add the same, the one with the
-    least value of ``ties``, then the least key, is first.
+    Volumes are bounded by ``corner`` [m]; the sets of the keys ``chosen`` come before all. The volume of the
+    whole is within 1 - 1/e of the best choice's (Nemhauser et al. 1978). Of sets that add the same, the one
+    with the least value of ``ties``, then the least key, is first.
     """
     covered, volume = _union(sets, chosen, corner)
-    left = [key for key in sets if key not in chosen]
-    queue = [(-_gain(sets[key], covered, volume, corner), ties[key], key, 0) for key in left]
+    others = [key for key in sets if key not in chosen]
+    queue = [(-_gain(sets[key], covered, volume, corner), ties[key], key, 0) for key in others]
     heapq.heapify(queue)
-    added_keys: list[int] = []
-    while queue and len(added_keys) < keep:
+    selected: list[int] = []
+    while queue and len(selected) < keep:
         gain, tie, key, since = heapq.heappop(queue)
-        if since == len(added_keys):
-            added_keys.append(key)
+        if since == len(selected):
+            selected.append(key)
             covered, volume = np.concatenate([covered, sets[key]]), volume - gain
         else:  # gains only shrink: a set is evaluated again only when it comes to the top
-            gain = round(_gain(sets[key], covered, volume, corner), DIGITS)
-            heapq.heappush(queue, (-gain, tie, key, len(added_keys)))
-    return added_keys
+            heapq.heappush(queue, (-_gain(sets[key], covered, volume, corner), tie, key, len(selected)))
+    return selected
 
 
 def _union(sets: Mapping[int, Values], keys: Sequence[int], corner: Values) -> tuple[Values, float]:
     """All points [n, m] of the sets of some keys, and the volume that they dominate."""
     covered = np.concatenate([np.empty((0, len(corner))), *(sets[key] for key in keys if key in sets)])
-    return covered, hypervolume(covered, corner) if len(covered) else 0.0
+    return covered, hypervolume(covered, corner)
 
 
 def _gain(points: Values, covered: Values, volume: float, corner: Values) -> float:
-    """What points add to the ``volume`` that others cover, by the quicker method."""
+    """What points [k, m] add to the ``volume`` that others [n, m] cover, by the quicker method."""
     if not len(covered):
         return hypervolume(points, corner)
     if len(corner) > 3:
-        return added(points, covered, corner)
-    return hypervolume(np.concatenate([covered, points]), corner) - volume
+        return round(added(points, covered, corner), DIGITS)
+    return round(hypervolume(np.concatenate([covered, points]), corner) - volume, DIGITS)

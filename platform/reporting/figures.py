@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting import matplotlib_plots, plotly_plots
 from platform.reporting.matplotlib_plots import Image
-from platform.reporting.panels import UNTOUCHED, PlottedCandidate, layers, metric_label, number, panels
+from platform.reporting.panels import UNTOUCHED, PlottedCandidate, layers, number, panels
+from platform.reporting.tables import heading, markdown_table, screen_table
 from platform.storage.ledger import Trial
 from platform.study.settings import Objective
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,32 +19,34 @@ if TYPE_CHECKING:
 
 
 def pareto_figure(
-    points: Sequence[PlottedCandidate],
+    candidates: Sequence[PlottedCandidate],
     objectives: Sequence[Objective],
     baseline: Mapping[str, float] | None,
     path_stem: Path,
 ) -> tuple[Path, Path]:
     """Every pair of objectives: all candidates, the front, its knee, the untouched input as ``baseline``.
 
-    The line is the edge of what the front attains in that pair; nothing was seen between its points.
-    A single objective is drawn over the trials. Returns the HTML and the PNG.
+    The line is the edge of the region that the front dominates in that pair; no candidate lies between its
+    corners. A single objective is drawn over the trials. Returns the HTML and the PNG.
     """
-    title = f"Pareto front: {sum(p.on_front for p in points)} of {len(points)} candidates"
-    drawn, stack = panels(points, objectives, baseline or {}), layers(points)
-    texts = [plotly_plots.hover(point, objectives) for point in points]
-    page = plotly_plots.save(plotly_plots.pareto_page(drawn, stack, texts, title), _named(path_stem, "html"))
-    return page, matplotlib_plots.save(
-        matplotlib_plots.pareto_picture(drawn, stack, title), _named(path_stem, "png")
-    )
+    title = f"Pareto front: {sum(c.on_front for c in candidates)} of {len(candidates)} candidates"
+    drawn, stack = panels(candidates, objectives, baseline or {}), layers(candidates)
+    texts = [plotly_plots.hover(candidate, objectives) for candidate in candidates]
+    page = plotly_plots.pareto_page(drawn, stack, texts, title)
+    return save(page, matplotlib_plots.pareto_picture(drawn, stack, title), path_stem)
 
 
 def hypervolume_figure(curve: Sequence[float], path_stem: Path) -> tuple[Path, Path]:
     """The front's hypervolume after 1, 2, ... finished trials; returns the HTML and the PNG."""
     title = "Hypervolume of the front"
-    page = plotly_plots.save(plotly_plots.hypervolume_page(curve, title), _named(path_stem, "html"))
-    return page, matplotlib_plots.save(
-        matplotlib_plots.hypervolume_picture(curve, title), _named(path_stem, "png")
-    )
+    page = plotly_plots.hypervolume_page(curve, title)
+    return save(page, matplotlib_plots.hypervolume_picture(curve, title), path_stem)
+
+
+def save(page: Any, picture: Any, path_stem: Path) -> tuple[Path, Path]:
+    """Write plotly's page and matplotlib's picture under one name; returns the HTML and the PNG."""
+    html, png = (path_stem.with_name(f"{path_stem.name}.{ending}") for ending in ("html", "png"))
+    return plotly_plots.save(page, html), matplotlib_plots.save(picture, png)
 
 
 def sample_figure(rows: Sequence[Mapping[str, Image]], path: Path, title: str) -> Path:
@@ -53,9 +56,8 @@ def sample_figure(rows: Sequence[Mapping[str, Image]], path: Path, title: str) -
     ``{"T1 input": a, "T1 output": b, "T1 3 T": c}``. Grey is [0, 1] throughout; the differences share a scale
     that ends at their 99.5th percentile.
     """
-    return matplotlib_plots.save(
-        matplotlib_plots.sample_picture(rows, [_difference(row) for row in rows], title), path
-    )
+    picture = matplotlib_plots.sample_picture(rows, [_difference(row) for row in rows], title)
+    return matplotlib_plots.save(picture, path)
 
 
 def draw_samples(trial: Trial, path: Path) -> Path:
@@ -73,38 +75,26 @@ def draw_samples(trial: Trial, path: Path) -> Path:
     return sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")
 
 
-def final_table(points: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> str:
+def final_table(candidates: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> str:
     """All candidates as a Markdown table: the front first, each part from its best first objective on."""
-    heads = ["", "trial", "steps", *(_heading(objective) for objective in objectives)]
-    lines = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
-    lines += [[_mark(p), *_cells(p, objectives)] for p in _ranked(points, objectives)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    rows = [[_mark(c), *_cells(c, objectives)] for c in _ranked(candidates, objectives)]
+    return markdown_table(_heads(objectives), rows)
 
 
 def front_table(
-    points: Sequence[PlottedCandidate],
+    candidates: Sequence[PlottedCandidate],
     objectives: Sequence[Objective],
     baseline: Mapping[str, float] | None = None,
 ) -> "Table":
     """The front for the terminal, with the untouched input as ``baseline`` below it."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    table = Table(box=SIMPLE_HEAD, title="Pareto front", title_justify="left", title_style="bold")
-    table.add_column("")
-    for head in ("trial", "steps", *(_heading(objective) for objective in objectives)):
-        table.add_column(head, justify="right")
-    for point in _ranked([p for p in points if p.on_front], objectives):
-        style = "bold" if point.knee else None
-        table.add_row("knee" if point.knee else "", *_cells(point, objectives), style=style)
+    table = screen_table("Pareto front", _heads(objectives))
+    for candidate in _ranked([c for c in candidates if c.on_front], objectives):
+        style = "bold" if candidate.knee else None
+        table.add_row("knee" if candidate.knee else "", *_cells(candidate, objectives), style=style)
     if baseline is not None:
         values = [number(baseline[o.name]) if o.name in baseline else "" for o in objectives]
         table.add_row(UNTOUCHED, "", "", *values, style="dim")
     return table
-
-
-def _named(stem: Path, ending: str) -> Path:
-    return stem.with_name(f"{stem.name}.{ending}")
 
 
 def _difference(row: Mapping[str, Image]) -> Image | None:
@@ -113,19 +103,22 @@ def _difference(row: Mapping[str, Image]) -> Image | None:
     return None if output is None or truth is None else np.abs(output - truth)
 
 
-def _heading(objective: Objective) -> str:
-    return f"{metric_label(objective.name)} {'↓' if objective.direction == 'minimize' else '↑'}"
+def _heads(objectives: Sequence[Objective]) -> list[str]:
+    return ["", "trial", "steps", *(heading(o.name, o.direction) for o in objectives)]
 
 
-def _mark(point: PlottedCandidate) -> str:
-    return "**knee**" if point.knee else "front" if point.on_front else ""
+def _mark(candidate: PlottedCandidate) -> str:
+    return "**knee**" if candidate.knee else "front" if candidate.on_front else ""
 
 
-def _cells(point: PlottedCandidate, objectives: Sequence[Objective]) -> list[str]:
-    return [str(point.trial), str(point.steps), *(number(point.values[o.name]) for o in objectives)]
+def _cells(candidate: PlottedCandidate, objectives: Sequence[Objective]) -> list[str]:
+    values = [number(candidate.values[o.name]) for o in objectives]
+    return [str(candidate.trial), str(candidate.steps), *values]
 
 
-def _ranked(points: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> list[PlottedCandidate]:
+def _ranked(
+    candidates: Sequence[PlottedCandidate], objectives: Sequence[Objective]
+) -> list[PlottedCandidate]:
     first = objectives[0]
     sign = 1 if first.direction == "minimize" else -1
-    return sorted(points, key=lambda p: (not p.on_front, sign * p.values[first.name], p.trial, p.steps))
+    return sorted(candidates, key=lambda c: (not c.on_front, sign * c.values[first.name], c.trial, c.steps))

@@ -1,8 +1,9 @@
-"""PNG pictures by matplotlib's objects: no global state, no display."""
+"""PNG pictures by matplotlib, without its global state or a display."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform.reporting.panels import FRONT, GRID, INK, INPUT, KNEE, QUIET, UNTOUCHED, Layer, Panel, number
+from platform.reporting.panels import UNTOUCHED, Layer, Panel, grid_shape, number
+from platform.reporting.style import EDGE_LINE, FRONT, INK, QUIET, SCATTER, set_legend, style_axes
 from typing import Any
 
 import numpy as np
@@ -11,24 +12,15 @@ from numpy.typing import NDArray
 Image = NDArray[np.floating[Any]]
 """[H, W] in [0, 1], anterior rows first, as the cohort store has them."""
 
-_LOOKS: dict[str, dict[str, Any]] = {
-    "candidates": {"s": 24, "color": QUIET, "alpha": 0.6, "linewidths": 0, "zorder": 1},
-    "front": {"s": 46, "color": FRONT, "edgecolors": "white", "linewidths": 0.8, "zorder": 3},
-    "knee": {"s": 90, "color": KNEE, "marker": "D", "edgecolors": "white", "linewidths": 1.0, "zorder": 4},
-}
-
 
 def pareto_picture(panels: Sequence[Panel], layers: Sequence[Layer], title: str) -> Any:
-    """The panels in rows of three under one legend."""
-    columns = min(3, len(panels))
-    rows = -(-len(panels) // columns)
+    """The panels in rows over one legend."""
+    rows, columns = grid_shape(len(panels))
     picture = figure(6.6 if columns == 1 else 4.4 * columns, 4.1 * rows + 0.3, title)
     grid = picture.subplots(rows, columns, squeeze=False)
     for ax, panel in zip(grid.flat, panels, strict=True):
         _draw(ax, panel, layers)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    style = {"frameon": False, "fontsize": 9, "labelcolor": INK, "handletextpad": 0.2, "columnspacing": 1.4}
-    picture.legend(handles, labels, loc="outside lower center", ncols=4, **style)
+    set_legend(picture, text_gap=0.2)
     return picture
 
 
@@ -43,7 +35,7 @@ def hypervolume_picture(curve: Sequence[float], title: str) -> Any:
         ax.plot(count[-1], curve[-1], "o", color=FRONT, markersize=5)
         place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center", "fontsize": 9}
         ax.annotate(number(curve[-1]), (count[-1], curve[-1]), color=FRONT, **place)
-    dress(ax, "finished trials", "hypervolume")
+    style_axes(ax, "finished trials", "hypervolume")
     ax.set_xlim(0, max(1.0, 1.05 * len(curve)))
     ax.set_ylim(0, 1.12 * max(curve, default=1.0) or 1.0)
     ax.xaxis.get_major_locator().set_params(integer=True)
@@ -52,22 +44,22 @@ def hypervolume_picture(curve: Sequence[float], title: str) -> Any:
 
 def sample_picture(rows: Sequence[Mapping[str, Image]], gaps: Sequence[Image | None], title: str) -> Any:
     """Rows of grey images, each with its difference ``gap`` in the last column on one common scale."""
-    seen = [gap for gap in gaps if gap is not None]
-    top = max([0.05, *(float(np.percentile(gap, 99.5)) for gap in seen)])
-    columns = max(len(row) for row in rows) + bool(seen)
+    known = [gap for gap in gaps if gap is not None]
+    top = max([0.05, *(float(np.percentile(gap, 99.5)) for gap in known)])
+    columns = max(len(row) for row in rows) + bool(known)
     height = 2.3 * max(image.shape[0] / image.shape[1] for row in rows for image in row.values())
-    picture = figure(2.3 * columns + 0.6 * bool(seen), (height + 0.3) * len(rows) + 0.4, title)
+    picture = figure(2.3 * columns + 0.6 * bool(known), (height + 0.3) * len(rows) + 0.4, title)
     grid = picture.subplots(len(rows), columns, squeeze=False)
     for ax in grid.flat:
         ax.set_axis_off()
-    shown = None
+    last = None
     for cells, row, gap in zip(grid, rows, gaps, strict=True):
         for ax, (name, image) in zip(cells, row.items(), strict=False):
             show(ax, image, name, "gray", 1.0)
         if gap is not None:
-            shown = show(cells[-1], gap, "|output − 3 T|", "magma", top)
-    if shown is not None:
-        bar = picture.colorbar(shown, ax=grid[:, -1], extend="max", fraction=0.05, aspect=22, pad=0.03)
+            last = show(cells[-1], gap, "|output − 3 T|", "magma", top)
+    if last is not None:
+        bar = picture.colorbar(last, ax=grid[:, -1], extend="max", fraction=0.05, aspect=22, pad=0.03)
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
     return picture
@@ -94,30 +86,16 @@ def figure(width: float, height: float, title: str) -> Any:
 
 
 def _draw(ax: Any, panel: Panel, layers: Sequence[Layer]) -> None:
-    ax.plot(*panel.edge.T, color=FRONT, linewidth=1.2, alpha=0.6, zorder=2)
+    ax.plot(*panel.edge.T, **EDGE_LINE)
     for layer in layers:
         x, y = panel.x.values[layer.members], panel.y.values[layer.members]
-        ax.scatter(x, y, label=layer.label, **_LOOKS[layer.kind])
+        ax.scatter(x, y, label=layer.label, **SCATTER[layer.kind])
     if panel.untouched is not None:
-        ax.scatter(*panel.untouched, s=60, color=INPUT, marker="X", linewidths=0, label=UNTOUCHED)
-    dress(ax, panel.x.label, panel.y.label)
+        ax.scatter(*panel.untouched, label=UNTOUCHED, **SCATTER[UNTOUCHED])
+    style_axes(ax, panel.x.label, panel.y.label)
 
 
-def dress(ax: Any, x: str, y: str) -> None:
-    """The house's axes: two labels, a quiet grid, no box."""
-    ax.set_xlabel(x, color=INK, fontsize=10)
-    ax.set_ylabel(y, color=INK, fontsize=10)
-    ax.grid(color=GRID, linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.tick_params(colors=INK, labelsize=9, length=0)
-    ax.locator_params(nbins=6)
-    ax.margins(0.08)
-    for side, spine in ax.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(QUIET)
-
-
-def show(ax: Any, image: Image, name: str, colours: str, top: float) -> Any:
+def show(ax: Any, image: Image, name: str, colors: str, top: float) -> Any:
     """One image on [0, ``top``] under its name; returns what a colour bar takes."""
     ax.set_title(name, fontsize=9, color=INK, pad=3)
-    return ax.imshow(image, cmap=colours, vmin=0, vmax=top, interpolation="nearest")
+    return ax.imshow(image, cmap=colors, vmin=0, vmax=top, interpolation="nearest")

@@ -1,10 +1,10 @@
-"""What a picture of candidates shows, before any drawing library: points, axes, layers, the front's edge."""
+"""What a picture of candidates shows, for any drawing library: candidates, axes, layers, the front's edge."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from platform.pareto.dominance import minimised, nondominated
-from platform.pareto.front import Front
+from platform.pareto.front import CandidateKey, Front
 from platform.study.settings import Objective
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from trainers.metrics.extended import MEASURES
 
-INK, QUIET, GRID = "#1f2933", "#9aa5b1", "#e6e9ed"
-FRONT, KNEE, INPUT = "#1f5fa8", "#d9822b", "#7b2d43"
+COLUMNS = 3
+"""Panels side by side, at most."""
 UNTOUCHED = "untouched input"
 
 _NAMES = {
@@ -34,7 +34,7 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class PlottedCandidate:
-    """A candidate: a trial's translator at a number of refinement steps, with its objective values."""
+    """A candidate as pictures and tables show it."""
 
     trial: int
     steps: int
@@ -44,11 +44,11 @@ class PlottedCandidate:
     knee: bool
 
     def __str__(self) -> str:
-        return f"trial {self.trial}, {self.steps} step{'s' if self.steps > 1 else ''}"
+        return candidate_label((self.trial, self.steps))
 
 
 def plotted(front: Front) -> list[PlottedCandidate]:
-    """The candidates of a front as pictures and tables show them."""
+    """The candidates of a front."""
     members, knee = {c.key for c in front.members}, front.knee.key if front.knee else None
     return [
         PlottedCandidate(*c.key, c.values, c.params, c.key in members, c.key == knee)
@@ -58,7 +58,7 @@ def plotted(front: Front) -> list[PlottedCandidate]:
 
 @dataclass(frozen=True)
 class Axis:
-    """One objective over all points: ``values`` [n], and the untouched input's value if it has one."""
+    """One objective: ``values`` [n] of all candidates, and the untouched input's value if it has one."""
 
     label: str
     direction: str
@@ -68,7 +68,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Panel:
-    """Two axes and the ``edge`` [k, 2] of what the front attains between them."""
+    """Two axes and the ``edge`` [k, 2] of the region that the front dominates."""
 
     x: Axis
     y: Axis
@@ -83,7 +83,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Layer:
-    """Points drawn alike, by their index; ``kind`` is "candidates", "front" or "knee"."""
+    """Candidates drawn alike, by their index; ``kind`` is "candidates", "front" or "knee"."""
 
     kind: str
     label: str
@@ -91,23 +91,29 @@ class Layer:
 
 
 def panels(
-    points: Sequence[PlottedCandidate], objectives: Sequence[Objective], baseline: Mapping[str, float]
+    candidates: Sequence[PlottedCandidate], objectives: Sequence[Objective], baseline: Mapping[str, float]
 ) -> list[Panel]:
     """Every pair of objectives; a single objective over the trials."""
-    axes = [_axis(objective, points, baseline) for objective in objectives]
+    axes = [_axis(objective, candidates, baseline) for objective in objectives]
     if len(axes) == 1:
-        axes.insert(0, Axis("trial", "minimize", np.array([p.trial for p in points], float), None))
-    front = np.array([p.on_front for p in points], bool)
+        axes.insert(0, Axis("trial", "minimize", np.array([c.trial for c in candidates], float), None))
+    front = np.array([c.on_front for c in candidates], bool)
     return [
         Panel(x, y, staircase(x.values[front], y.values[front], (x.direction, y.direction)))
         for x, y in combinations(axes, 2)
     ]
 
 
-def layers(points: Sequence[PlottedCandidate]) -> list[Layer]:
-    """The points from the back to the front of a picture: each is in one layer, empty layers are left out."""
-    kinds = ["knee" if p.knee else "front" if p.on_front else "candidates" for p in points]
-    knees = "; ".join(str(p) for p in points if p.knee)
+def grid_shape(panels: int) -> tuple[int, int]:
+    """Rows and columns that so many panels fill, row by row."""
+    columns = min(COLUMNS, panels)
+    return -(-panels // columns), columns
+
+
+def layers(candidates: Sequence[PlottedCandidate]) -> list[Layer]:
+    """The candidates in the order of drawing: each is in one layer, empty layers are left out."""
+    kinds = ["knee" if c.knee else "front" if c.on_front else "candidates" for c in candidates]
+    knees = "; ".join(str(c) for c in candidates if c.knee)
     labels = {"candidates": "candidates", "front": "Pareto front", "knee": f"knee: {knees}"}
     members = {kind: [i for i, other in enumerate(kinds) if other == kind] for kind in labels}
     return [Layer(kind, label, members[kind]) for kind, label in labels.items() if members[kind]]
@@ -118,7 +124,7 @@ def staircase(
 ) -> NDArray[np.float64]:
     """Corners [k, 2] of the edge of the region that the points [n] dominate in two objectives.
 
-    Between two neighbours on the front only their common worse corner is attained, hence steps and no slope.
+    Between two neighbours on the front only their common worse corner is attained: a staircase, no slope.
     """
     pairs = np.stack([x, y], axis=1)
     if not len(pairs):
@@ -129,8 +135,14 @@ def staircase(
     return np.insert(front, np.arange(1, len(front)), corners, axis=0)
 
 
+def candidate_label(key: CandidateKey) -> str:
+    """A candidate's name: ``trial 3, 2 steps``."""
+    trial, steps = key
+    return f"trial {trial}, {steps} step{'s' if steps > 1 else ''}"
+
+
 def metric_label(name: str) -> str:
-    """A metric's name as the field writes it."""
+    """A metric's usual name."""
     return _NAMES.get(name, name.replace("_", " "))
 
 
@@ -139,8 +151,15 @@ def number(value: float) -> str:
     return f"{value:#.4g}"
 
 
-def _axis(objective: Objective, points: Sequence[PlottedCandidate], baseline: Mapping[str, float]) -> Axis:
-    better = {"minimize": "lower", "maximize": "higher"}[objective.direction]
-    values = np.array([p.values[objective.name] for p in points], float)
-    label = f"{metric_label(objective.name)}, {better} is better"
+def axis_label(metric: str, direction: str) -> str:
+    """A metric's name and where it is better."""
+    better = {"minimize": "lower", "maximize": "higher"}[direction]
+    return f"{metric_label(metric)}, {better} is better"
+
+
+def _axis(
+    objective: Objective, candidates: Sequence[PlottedCandidate], baseline: Mapping[str, float]
+) -> Axis:
+    values = np.array([c.values[objective.name] for c in candidates], float)
+    label = axis_label(objective.name, objective.direction)
     return Axis(label, objective.direction, values, baseline.get(objective.name))

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Proposal:
-    """A point to try: the active parameters, and what the sampler wants to read again later."""
+    """Parameters to try, those of active dimensions only, and what the sampler stores with them."""
 
     params: Params
     memory: Mapping[str, Any] = field(default_factory=dict)
@@ -16,7 +16,7 @@ class Proposal:
 
 
 class Sampler(Protocol):
-    """A way of searching. The same observations give the same proposal."""
+    """A search strategy. The same observations give the same proposal."""
 
     def propose(self, observed: Sequence[Observation]) -> Proposal | None:
-        """A point that the space accepts; None: the space has no more."""
+        """Parameters that the space accepts; None: the space has no more."""

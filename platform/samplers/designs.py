@@ -1,4 +1,4 @@
-"""Proposals that nothing seen changes: quasi-random, random, and every point of a grid."""
+"""Proposals that do not depend on results: quasi-random, random, and every point of a grid."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,25 +11,25 @@ import numpy as np
 from scipy.stats import qmc
 
 ATTEMPTS = 10_000
-"""Points in a row that a space may refuse."""
+"""Points in a row that the space may refuse before a sequence ends."""
 
 
 class _Design:
-    """A fixed sequence of points; each proposal takes the next that the space takes."""
+    """A fixed sequence of points; each proposal is the next one that the space accepts."""
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
         self._points = self._accepted()
-        self._known: list[Params] = []
+        self._proposed: list[Params] = []
 
-    def propose(self, seen: Sequence[Observation]) -> Proposal | None:
-        """The point of as many as were proposed before; None where the sequence ends."""
-        while len(self._known) <= len(seen):
+    def propose(self, observed: Sequence[Observation]) -> Proposal | None:
+        """The point whose index is the number of trials so far; None where the sequence ends."""
+        while len(self._proposed) <= len(observed):
             params = next(self._points, None)
             if params is None:
                 return None
-            self._known.append(params)
-        return Proposal(self._known[len(seen)])
+            self._proposed.append(params)
+        return Proposal(self._proposed[len(observed)])
 
     def _accepted(self) -> Iterator[Params]:
         refused = 0
@@ -64,35 +64,36 @@ class Random(_Design):
 
 
 class Grid(_Design):
-    """Every combination of values once, in an order that soon spreads over the grid; inactive ones merge."""
+    """Every combination of active values once, in an order that spreads over the grid from the start."""
 
-    def propose(self, seen: Sequence[Observation]) -> Proposal | None:
-        """The next point that nobody has proposed, a start point or an earlier study's among them."""
-        known = {frozenset(o.params.items()) for o in seen}
-        for params in self._known:
-            if frozenset(params.items()) not in known:
+    def propose(self, observed: Sequence[Observation]) -> Proposal | None:
+        """The next point that no trial has tried, start points and an earlier study's trials included."""
+        tried = {frozenset(o.params.items()) for o in observed}
+        for params in self._proposed:
+            if frozenset(params.items()) not in tried:
                 return Proposal(params)
         for params in self._points:
-            self._known.append(params)
-            if frozenset(params.items()) not in known:
+            self._proposed.append(params)
+            if frozenset(params.items()) not in tried:
                 return Proposal(params)
         return None
 
     def _sequence(self) -> Iterator[dict[str, Any]]:
         sizes = [dimension.size for dimension in self._space.dimensions]
         total = math.prod(size for size in sizes if size)
+        # Strides of the golden ratio, coprime to the number of points, reach all of them, far apart at first.
         stride = next(
             k for k in range(max(1, round(total * 0.618)), 2 * total + 1) if math.gcd(k, total) == 1
         )
-        known = set()
+        merged = set()  # combinations that differ in inactive dimensions only
         for index in range(total):
             rest, cube = (self._space.seed + index * stride) % total, []
             for size in sizes:
                 assert size is not None
-                rest, place = divmod(rest, size)
-                cube.append((place + 0.5) / size)
+                rest, index_of_value = divmod(rest, size)
+                cube.append((index_of_value + 0.5) / size)
             params = point_at(self._space.dimensions, cube)
             key = tuple(params.items())
-            if key not in known:
-                known.add(key)
+            if key not in merged:
+                merged.add(key)
                 yield params

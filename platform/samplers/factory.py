@@ -1,4 +1,4 @@
-"""The sampler of a name."""
+"""Samplers by name."""
 
 from platform.samplers.base import Sampler
 from platform.samplers.designs import Grid, Random, Sobol
@@ -8,13 +8,14 @@ from platform.study.dimensions import Choice
 from platform.study.observation import SearchSpace
 
 MANY_TRIALS = 400
-"""With more trials Gaussian processes learn from a part of them and take seconds: ``auto`` is TPE there."""
+"""With more trials Gaussian processes use a part of them and take seconds: there ``auto`` is TPE."""
 
 
 def make_sampler(name: str, space: SearchSpace) -> Sampler:
-    """The sampler of a name in ``spaces.sections.SAMPLERS``; ``auto`` chooses by what the benchmark shows.
+    """A sampler by its name in ``spaces.sections.SAMPLERS``; ``auto`` chooses by the benchmark's results.
 
-    Gaussian processes up to :data:`MANY_TRIALS` trials of a space that is at least half numeric, else TPE.
+    These are for Gaussian processes up to :data:`MANY_TRIALS` trials of a space that is at least half
+    numeric, else for TPE.
     """
     if name == "auto":
         numeric = sum(not isinstance(dimension, Choice) for dimension in space.dimensions)

@@ -1,4 +1,4 @@
-"""Optuna's TPE and NSGA-III, each proposal from an in-memory study that is rebuilt from the observations."""
+"""Optuna's TPE and NSGA-III; for each proposal a study is rebuilt in memory from the observations."""
 
 import logging
 import warnings
@@ -31,7 +31,7 @@ _STATES = {
 class OptunaSampler:
     """TPE (Ozaki et al. 2022) or NSGA-III (Deb & Jain 2014).
 
-    To both, a trial that was not trained to its end is no result; TPE keeps away from it.
+    For both, a trial that was not trained to its end has no result; TPE avoids its surroundings.
     """
 
     def __init__(self, space: SearchSpace, name: str) -> None:
@@ -44,7 +44,7 @@ class OptunaSampler:
     def propose(self, observed: Sequence[Observation]) -> Proposal | None:
         """The sampler's point, or a quasi-random one where the space accepts none of :data:`ATTEMPTS`.
 
-        A point that the space refuses counts as running meanwhile: TPE keeps away from those only.
+        A refused point stays in the study as a running trial, which TPE avoids.
         """
         directions = ["minimize"] * len(self._space.reference)
         study = optuna.create_study(directions=directions, sampler=self._sampler(len(observed)))
@@ -84,18 +84,18 @@ def _constraints(o: Observation) -> Mapping[str, float]:
 
 def suggest(trial: Trial, dimension: Dimension) -> Any:
     """A trial's value of a dimension."""
-    name, of = dimension.name, distribution(dimension)
-    match of:
+    name, domain = dimension.name, distribution(dimension)
+    match domain:
         case CategoricalDistribution():
-            return trial.suggest_categorical(name, of.choices)
+            return trial.suggest_categorical(name, domain.choices)
         case IntDistribution():
-            return trial.suggest_int(name, of.low, of.high, step=of.step, log=of.log)
+            return trial.suggest_int(name, domain.low, domain.high, step=domain.step, log=domain.log)
         case FloatDistribution():
-            return trial.suggest_float(name, of.low, of.high, step=of.step, log=of.log)
+            return trial.suggest_float(name, domain.low, domain.high, step=domain.step, log=domain.log)
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """A dimension in Optuna's terms; its last value is its high."""
+    """A dimension as a distribution of Optuna; ``high`` is the last value that its step reaches."""
     match dimension:
         case Choice():
             return CategoricalDistribution(dimension.values)

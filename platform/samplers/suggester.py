@@ -19,7 +19,7 @@ FEW_POINTS = 10_000
 
 
 class Suggester:
-    """Proposals from the ledger's trials alone: no other state exists, so none can be lost."""
+    """Proposals from the ledger's trials alone: there is no other state that could be lost."""
 
     def __init__(self, study: Study, reference: Sequence[float], known: Sequence[Observation] = ()) -> None:
         """``known``: trials of an earlier study, which count as observed."""

@@ -32,7 +32,7 @@ class WarmStart:
 
 
 def read(folder: Path, study: Study, cohort: str) -> WarmStart:
-    """What the earlier study in ``folder`` gives a study on the cohort of that hash."""
+    """What a study on the cohort with hash ``cohort`` takes from the earlier study in ``folder``."""
     saved = load_saved(folder)
     earlier, completed = saved.study, of_status(read_trials(folder), "completed")
     known: list[EarlierTrial] = []
@@ -85,7 +85,7 @@ def differences(study: Study, earlier: Study, cohorts: Set[str]) -> str:
 
 
 def translated(study: Study, earlier: Study, trial: Trial) -> dict[str, Any]:
-    """A trial's settings as parameters of this study; raises InputError for what does not fit."""
+    """A trial's settings as parameters of this study; raises InputError where they are not in its space."""
     method = earlier.method_of(trial.params)
     if method not in study.methods:
         raise InputError(f"method {method} is not searched here")
@@ -124,6 +124,6 @@ def untried(points: Sequence[dict[str, Any]], known: Sequence[EarlierTrial]) -> 
 
 
 def apply(study: Study, warm_start: WarmStart) -> Study:
-    """The study with the earlier one's points after its own start points, and without what is known."""
+    """The study with the earlier one's points after its own start points, without points that are known."""
     new = tuple(point for point in warm_start.points if point not in study.start)
     return replace(study, start=untried(study.start + new, warm_start.known))

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 KEPT = 0.44
-"""A level keeps 1 / reduction^KEPT of its trials: a front of several objectives has more to lose than one
-best trial has. Four levels a third apart then cost a third of training everything."""
+"""A level keeps 1 / reduction^KEPT of its trials, more than for a single objective: a front has many good
+trials. Four levels, each three times the one before, then cost a third of training everything."""
 PATIENCE = 80
-"""Trials after which a level keeps its whole share; before, less, as few results say little."""
+"""Trials after which a level keeps its whole share; less before, as few results are not reliable."""
 
 
 @dataclass

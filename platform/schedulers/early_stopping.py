@@ -22,7 +22,7 @@ def halving_of(study: Study, reference: Sequence[float]) -> Halving:
 
 
 class EarlyStopping:
-    """Observations of the trials, and the scheduler's decisions on them."""
+    """Observations of a study's trials, and the scheduler's decisions on them."""
 
     def __init__(
         self, study: Study, space: SearchSpace, make_front: MakeFront, known: Sequence[Observation] = ()
@@ -47,7 +47,7 @@ class EarlyStopping:
             self.ended(trial)
 
     def observations(self, trials: Mapping[int, Trial]) -> dict[int, Observation]:
-        """Every trial in the samplers' form."""
+        """Every trial as samplers read it."""
         for number, trial in trials.items():
             key = (trial.status, len(trial.reports))
             if number not in self._observed or self._observed[number][0] != key:

@@ -7,11 +7,11 @@ from platform.pareto.selection import greedy
 import numpy as np
 
 SLACK = 0.1
-"""Of the range, by which the corner of a level's hypervolume lies beyond its worst values."""
+"""The corner of a level's hypervolume lies beyond its worst values by this part of their range."""
 
 
 def ranked(sets: Sequence[Values], keep: int, reference: Values, forecast: bool) -> list[int]:
-    """Indices of ``keep`` point sets [k, m], front by front, each front by greedy hypervolume.
+    """Indices of the ``keep`` best point sets [k, m]: front by front, each front by greedy hypervolume.
 
     A set's rank is its best point's. Volumes are of values scaled by :func:`scaled`; of sets that add the
     same, the one nearest to the ideal is first.

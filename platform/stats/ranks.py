@@ -1,6 +1,7 @@
-"""Who is best, and who cannot be told from the best: intervals over subjects, ties, rank correlation."""
+"""Which systems are best or tied with the best, intervals over subjects, and rank correlation."""
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from platform.stats.scores import LEAST, Score, SystemResult, inflation
 from typing import Any
@@ -16,7 +17,7 @@ NORMAL = 1.96
 
 @dataclass(frozen=True)
 class Cell:
-    """A row's standing in one metric."""
+    """The result of a table's row in one metric."""
 
     mean: float
     """Over seeds."""
@@ -27,7 +28,7 @@ class Cell:
     """Standard deviation over seeds; None with one seed."""
     best: bool
     tied: bool
-    """Another system's difference to the best cannot be told from 0."""
+    """Not the best, but its difference to the best is not significant."""
 
 
 def cells(rows: Sequence[SystemResult], metric: str, direction: str) -> list[Cell | None]:
@@ -35,24 +36,24 @@ def cells(rows: Sequence[SystemResult], metric: str, direction: str) -> list[Cel
 
     ``direction`` is "minimize", "maximize", or "none" where no value is better than another.
 
-    A difference to the best counts as none where it lies within its 95 % interval around 0: Student's, of the
+    A system is tied whose difference to the best is within the 95 % interval around 0: Student's, of the
     paired difference's variance over draws and the variance over seeds of both means.
     """
     samples = [_Sample.of(row, metric) for row in rows]
     best = _best(rows, samples, direction)
     leader = None if best is None else samples[best]
-    rivals = [row.kind == "system" and i != best for i, row in enumerate(rows)]
+    others = [row.kind == "system" and i != best for i, row in enumerate(rows)]
     return [
-        _cell(sample, metric, i == best, rival and _tied(sample, leader)) if sample else None
-        for i, (sample, rival) in enumerate(zip(samples, rivals, strict=True))
+        _cell(sample, metric, i == best, other and _tied(sample, leader)) if sample else None
+        for i, (sample, other) in enumerate(zip(samples, others, strict=True))
     ]
 
 
 def interval(score: Score, metric: str) -> tuple[float, float]:
     """95 % percentile interval over subjects; NaN without draws or for an infinite estimate.
 
-    The draws are moved to have their mean at the estimate: a resample repeats subjects, which alone raises a
-    Frechet distance. Those of n subjects are spread by sqrt(n / (n - 1)) and from the normal to Student's
+    The draws are shifted to have their mean at the estimate: a resample repeats subjects, which alone raises
+    a Frechet distance. Those of n subjects are widened by sqrt(n / (n - 1)) and from the normal to Student's
     quantile, as their bootstrap is too narrow by that much (Hesterberg 2015).
     """
     draws = np.asarray(score.draws, float)
@@ -64,18 +65,13 @@ def interval(score: Score, metric: str) -> tuple[float, float]:
     return float(max(low, LEAST.get(metric, -np.inf))), float(high)
 
 
-def ranking(values: Iterable[float]) -> Values:
-    """Ranks [n] from 1 for the smallest; equal values share the mean of theirs."""
-    array = np.asarray(list(values), float)
-    below, equal = (array < array[:, None]).sum(1), (array == array[:, None]).sum(1)
-    return np.asarray(below + (equal + 1) / 2)
-
-
 def spearman(x: Sequence[float], y: Sequence[float]) -> float:
-    """Rank correlation, ties by mean ranks; NaN where either has no order."""
-    a, b = (rank - rank.mean() for rank in (ranking(x), ranking(y)))
-    norm = np.sqrt((a @ a) * (b @ b))
-    return float(a @ b / norm) if norm else np.nan
+    """Rank correlation, ties by mean ranks; NaN where all values of either are equal."""
+    from scipy.stats import ConstantInputWarning, spearmanr
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConstantInputWarning)
+        return float(spearmanr(x, y).statistic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +101,7 @@ class _Sample:
 
     @property
     def seed_variance(self) -> tuple[float, int]:
-        """Of the mean over seeds, and its degrees of freedom; 0 with one seed, whose spread nobody knows."""
+        """Of the mean over seeds, and its degrees of freedom; both 0 with one seed, of unknown spread."""
         count = len(self.estimates)
         return (float(np.var(self.estimates, ddof=1) / count) if count > 1 else 0.0), count - 1
 
@@ -138,11 +134,11 @@ def _tied(sample: _Sample, best: _Sample | None) -> bool:
         seeds = [sample.seed_variance, best.seed_variance]
     gaps, subjects = gaps[np.isfinite(gaps)], max(sample.subjects, best.subjects)
     drawn = inflation(subjects) * float(np.var(gaps)) if len(gaps) else 0.0
-    return bool(abs(sample.mean - best.mean) <= _reach([(drawn, subjects - 1), *seeds]))
+    return bool(abs(sample.mean - best.mean) <= _half_width([(drawn, subjects - 1), *seeds]))
 
 
-def _reach(parts: Sequence[tuple[float, int]]) -> float:
-    """Half of the 95 % interval of a sum of variances, each with its degrees of freedom; below 1: normal.
+def _half_width(parts: Sequence[tuple[float, int]]) -> float:
+    """Of the 95 % interval of a sum of variances, each with its degrees of freedom; below 1: normal.
 
     Student's quantile with the degrees of Satterthwaite (1946).
     """

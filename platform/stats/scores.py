@@ -34,7 +34,7 @@ class SystemResult:
     seeds: tuple[Mapping[str, Score], ...] = ()
     """Metric to score, one mapping for each finished seed."""
     note: str = ""
-    """Which seeds failed; stands in place of the numbers where no seed finished."""
+    """Which seeds failed; replaces the numbers where no seed finished."""
     kind: str = "system"
     """"system", "input" or "truth"."""
     facts: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""Gaussian processes that predict what a training will reach; import from the modules."""

@@ -1,0 +1,1 @@
+"""MLflow: records of a study that outlive its failures. Only this package and models import MLflow."""

@@ -2,20 +2,21 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from platform.storage.jsonl import JsonLines
-from platform.storage.jsonl import JsonObject as Event
+from platform.storage.jsonl import JsonLines, JsonObject
+from typing import TypeAlias
 
 from trainers.files import write_text
 
-__all__ = ["Event", "Journal", "Stretch"]
+Event: TypeAlias = JsonObject
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """Consecutive ``events`` of a journal and the byte offset of their ``end``."""
+class Batch:
+    """Consecutive events of a journal."""
 
     events: list[Event]
     end: int
+    """Byte offset after the last."""
 
 
 class Journal(JsonLines):
@@ -26,8 +27,8 @@ class Journal(JsonLines):
         self._offset_path = folder / "journal.offset"
         self.delivered = self._read_offset()
 
-    def pending(self, limit: int) -> Stretch:
-        """The next undelivered events, at most ``limit``; an unreadable line is passed over."""
+    def pending(self, limit: int) -> Batch:
+        """The next undelivered events, at most ``limit``; an unreadable line is skipped."""
         events: list[Event] = []
         end = self.delivered
         for event, after in self.read(end):
@@ -35,10 +36,10 @@ class Journal(JsonLines):
                 break
             events += [] if event is None else [event]
             end = after
-        return Stretch(events, end)
+        return Batch(events, end)
 
     def acknowledge(self, end: int) -> None:
-        """Remember, atomically, that everything before ``end`` was delivered."""
+        """Save, atomically, that everything before ``end`` was delivered."""
         write_text(self._offset_path, str(end))
         self.delivered = end
 

@@ -1,4 +1,4 @@
-"""Where a study comes from: spaces, code, packages and host, as tags of its MLflow run."""
+"""What a study was run with: space, code, packages and host, as tags of its MLflow run."""
 
 import importlib.metadata
 import socket

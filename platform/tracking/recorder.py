@@ -1,8 +1,7 @@
-"""MLflow, seen from the driver: record a study without ever waiting for it.
+"""A study recorded in MLflow, without ever waiting for it: one parent run, one child run for each trial.
 
-One parent run a study, one child run a trial. Calls only append to a journal in the study's folder; a
-thread replays it into MLflow and keeps what MLflow cannot take for later, or for the next start
-(RELIABILITY.md, row 5).
+Calls only append to a journal in the study's folder; a thread replays it into MLflow. What MLflow does not
+accept stays in the journal until later, or until the next start (RELIABILITY.md, row 5).
 """
 
 import logging
@@ -21,16 +20,16 @@ log = logging.getLogger(__name__)
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED", "SCHEDULED"]
 
-_CHUNK = 500
+_BATCH = 500
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 
 
 class Recorder:
     """Records one study in MLflow from the driver; no call waits for MLflow or raises because of it.
 
-    What MLflow has not taken waits in ``folder``; the next :class:`Recorder` on that folder sends it.
-    Nothing is logged twice: neither a run (found by its tags) nor a metric (key, step), whatever was killed
-    at which moment. Only a full disk is not borne in silence: then each call raises :class:`InputError`.
+    What MLflow has not accepted waits in ``folder``; the next :class:`Recorder` on that folder sends it.
+    No run (found by its tags) and no metric (key, step) is logged twice, whatever is killed at any moment.
+    Only on a full disk a call raises, an :class:`InputError`.
     """
 
     def __init__(self, uri: str, experiment_id: str, study: str, folder: Path) -> None:
@@ -45,7 +44,7 @@ class Recorder:
         self._thread.start()
 
     def study(self, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
-        """The study begins, or goes on."""
+        """The study starts, or is resumed."""
         self._append(PARENT, params=_texts(params), tags=_texts(tags), status="RUNNING")
 
     def study_metrics(self, metrics: Mapping[str, float], step: int) -> None:
@@ -57,7 +56,7 @@ class Recorder:
         self.artifact(PARENT, path, folder)
 
     def trial(self, number: int, params: Mapping[str, object], tags: Mapping[str, object]) -> None:
-        """A trial begins, or goes on; the parameters of its first beginning stand."""
+        """A trial starts, or is resumed; the parameters of its first start stay."""
         self._append(number, params=_texts(params), tags=_texts(tags), status="RUNNING")
 
     def metrics(self, number: int, metrics: Mapping[str, float], step: int) -> None:
@@ -75,7 +74,7 @@ class Recorder:
         self._append(number, metrics=finite, step=step, tags=tags)
 
     def artifact(self, number: int, path: Path, folder: str = "") -> None:
-        """A file, read when it is sent: it must still be there then."""
+        """A file; it is read when it is sent and must exist until then."""
         self._append(number, path=str(path.resolve()), folder=folder)
 
     def finish(self, number: int, status: RunStatus, tags: Mapping[str, object]) -> None:
@@ -83,11 +82,11 @@ class Recorder:
         self._append(number, tags=_texts(tags), status=status)
 
     def reconcile(self, live: Iterable[int]) -> None:
-        """Child runs that MLflow believes RUNNING, but are not among the live trials, are KILLED."""
+        """Mark child runs that are RUNNING in MLflow, but are not among the live trials, as KILLED."""
         self._append(PARENT, live=sorted(live))
 
     def run_id(self, number: int) -> str | None:
-        """The run of a trial; waits up to 10 s for its events to be sent, None if MLflow has no such run."""
+        """The run of a trial, after up to 10 s in which its events are sent; None if MLflow has none."""
         self._flush(10.0)
         try:
             return Replayer(*self._target).find(number)
@@ -98,7 +97,7 @@ class Recorder:
     def close(self, status: RunStatus | None, timeout: float) -> int:
         """End the study's run and send what is left; returns how many events remain after ``timeout`` s.
 
-        Without a status the run stays as it is: something was added to a study that has ended.
+        Without a status the run keeps its own: something was added to a study that has ended.
         """
         if status:
             self._append(PARENT, status=status)
@@ -116,7 +115,7 @@ class Recorder:
             self._changed.notify_all()
 
     def _flush(self, timeout: float) -> None:
-        """Wait until everything appended so far is delivered, or fails to be, at most ``timeout`` seconds."""
+        """Wait until all events so far are delivered, or a delivery fails, at most ``timeout`` seconds."""
         end, failures = self._journal.end, self._failures
         with self._changed:
             self._hurry = True
@@ -129,13 +128,13 @@ class Recorder:
         """The thread: replay what is pending, wait longer after each failure, end at the deadline."""
         replayer, wait = None, _FIRST_WAIT
         while self._await_work():
-            stretch = self._journal.pending(_CHUNK)
+            batch = self._journal.pending(_BATCH)
             try:
                 replayer = replayer or Replayer(*self._target)
-                replayer.replay(stretch.events)
-                self._journal.acknowledge(stretch.end)
-            except Exception as error:  # whatever MLflow does, training goes on
-                replayer = None  # what MLflow took of the stretch is unknown: ask it anew
+                replayer.replay(batch.events)
+                self._journal.acknowledge(batch.end)
+            except Exception as error:  # training continues whatever MLflow does
+                replayer = None  # how much MLflow has accepted is unknown: a new one reads it from MLflow
                 self._warn(error)
                 self._pause(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
@@ -171,7 +170,7 @@ class Recorder:
         with self._changed:
             if not self._down:
                 log.warning(
-                    "MLflow at %s takes no records (%s); they wait in %s",
+                    "MLflow at %s accepts no records (%s); they wait in %s",
                     redact(self._target[0]),
                     reason(error),
                     self._journal.path,
@@ -186,5 +185,5 @@ def _texts(values: Mapping[str, object]) -> dict[str, str]:
 
 
 def _name(key: str) -> str:
-    """The key with what MLflow refuses in a name replaced."""
+    """The key, with ``_`` for each character that MLflow does not allow."""
     return re.sub(r"[^/\w.\- :]", "_", key)

@@ -1,4 +1,4 @@
-"""MLflow's store: opened or created by the driver before anything else opens it."""
+"""MLflow's database or server: opened, or created, by the driver before anything else opens it."""
 
 import fcntl
 import logging
@@ -15,8 +15,8 @@ from trainers.errors import InputError
 EXPERIMENT = "64mT-to-3T"
 """All studies share one experiment, so that MLflow's UI can compare their runs."""
 
-ANSWER_SECONDS = 5
-"""How long a server may take to answer before it counts as unreachable."""
+RESPONSE_SECONDS = 5
+"""How long a server may take to respond before it counts as unreachable."""
 
 _ALLOWED = "sqlite:////absolute/path/mlflow.db or http(s)://host:port"
 _ENVIRONMENT = {
@@ -33,15 +33,15 @@ _ENVIRONMENT = {
 def prepare(uri: str, experiment: str, artifact_root: Path) -> str:
     """Open or create the store and the experiment; returns the experiment's id.
 
-    To be called by the driver before anything else opens the store: two processes that initialise one schema
-    at once leave it broken (HPO.md section 3). Artifacts of a sqlite store lie in
-    ``artifact_root/experiment``; a server places its own. Raises :class:`InputError` for an unknown scheme,
-    an unwritable folder, a server that does not answer in about 5 s.
+    The driver calls it before anything else opens the store: two processes that create one schema at the
+    same time break it (HPO.md section 3). Artifacts of a sqlite store lie in ``artifact_root/experiment``,
+    those of a server where it keeps them. Raises :class:`InputError` for an unknown scheme, a folder that
+    cannot be written, a server that does not respond in about 5 s.
     """
     set_environment()
     if require_known(uri) == "sqlite":
         return _prepare_sqlite(uri, experiment, artifact_root.resolve())
-    with _quick_answers():
+    with _short_timeouts():
         return _open_experiment(uri, experiment, None)
 
 
@@ -49,9 +49,9 @@ def require_known(uri: str) -> str:
     """The scheme of a store's URI; raises InputError for one that cannot be opened."""
     scheme = uri.partition(":")[0].lower()
     if scheme == "file":
-        raise _refused(uri, "MLflow's file store is switched off since 3.17, use sqlite:///")
+        raise _rejected(uri, "MLflow's file store is switched off since 3.17, use sqlite:///")
     if scheme not in ("sqlite", "http", "https"):
-        raise _refused(uri, f"unknown scheme {redact(scheme)!r}")
+        raise _rejected(uri, f"unknown scheme {redact(scheme)!r}")
     return scheme
 
 
@@ -61,7 +61,7 @@ def differing(uri: str, started: str) -> str | None:
 
 
 def redact(text: str) -> str:
-    """The text with every ``user:password@`` of a URL, and every secret in a query, starred out."""
+    """The text with ``***`` for every ``user:password@`` of a URL and every secret in a query."""
     text = re.sub(r"://[^\s'\"]+@", "://***@", text)
     return re.sub(r"(?i)([?&](?:password|passwd|token|secret|key)=)[^&\s'\"]+", r"\1***", text)
 
@@ -70,13 +70,13 @@ def set_environment() -> None:
     """Set what MLflow reads from the environment, and quiet its loggers."""
     os.environ.update(_ENVIRONMENT)
     for name in ("mlflow.store.db.utils", "alembic", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.ERROR)  # our own one warning tells more than theirs
+        logging.getLogger(name).setLevel(logging.ERROR)  # our own warning says more
 
 
 @contextmanager
-def _quick_answers() -> Iterator[None]:
-    quick = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(ANSWER_SECONDS)}
-    os.environ.update(quick)
+def _short_timeouts() -> Iterator[None]:
+    short = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": str(RESPONSE_SECONDS)}
+    os.environ.update(short)
     try:
         yield
     finally:
@@ -86,12 +86,12 @@ def _quick_answers() -> Iterator[None]:
 def _prepare_sqlite(uri: str, experiment: str, artifact_root: Path) -> str:
     name = uri.removeprefix("sqlite:///").partition("?")[0]
     if not uri.startswith("sqlite:///") or not name:
-        raise _refused(uri, "it names no file")
+        raise _rejected(uri, "it names no file")
     database = Path(name).resolve()
     for folder in (database.parent, artifact_root):
         _require_writable(uri, folder)
     if database.exists() and not _is_sqlite(uri, database):
-        raise _refused(uri, f"{database} is not a sqlite database")
+        raise _rejected(uri, f"{database} is not a sqlite database")
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two studies may start at the same moment
         return _open_experiment(uri, experiment, (artifact_root / experiment).as_uri())
@@ -102,14 +102,14 @@ def _is_sqlite(uri: str, database: Path) -> bool:
         with database.open("rb+") as file:
             return file.read(16) in (b"", b"SQLite format 3\x00")
     except OSError as error:
-        raise _refused(uri, f"cannot write {database}: {error.strerror}") from error
+        raise _rejected(uri, f"cannot write {database}: {error.strerror}") from error
 
 
 def _require_writable(uri: str, folder: Path) -> None:
     try:
         require_writable_folder(folder)
     except OSError as error:
-        raise _refused(uri, f"cannot write in {folder}: {error.strerror}") from error
+        raise _rejected(uri, f"cannot write in {folder}: {error.strerror}") from error
 
 
 def _open_experiment(uri: str, experiment: str, location: str | None) -> str:
@@ -122,9 +122,9 @@ def _open_experiment(uri: str, experiment: str, location: str | None) -> str:
         if known is None:
             return _create_experiment(client, experiment, location)
     except MlflowException as error:
-        raise _refused(uri, reason(error)) from error
+        raise _rejected(uri, reason(error)) from error
     if known.lifecycle_stage != "active":
-        raise _refused(uri, f"its experiment {experiment!r} is deleted: restore it or choose another name")
+        raise _rejected(uri, f"its experiment {experiment!r} is deleted: restore it or choose another name")
     return str(known.experiment_id)
 
 
@@ -134,22 +134,22 @@ def _create_experiment(client: Any, experiment: str, location: str | None) -> st
     try:
         return str(client.create_experiment(experiment, location))
     except MlflowException:
-        known = client.get_experiment_by_name(experiment)  # another driver may have been quicker
+        known = client.get_experiment_by_name(experiment)  # another driver may have created it
         if known is None:
             raise
         return str(known.experiment_id)
 
 
-def _refused(uri: str, reason: str) -> InputError:
+def _rejected(uri: str, reason: str) -> InputError:
     return InputError(f"tracking uri {redact(uri)!r}: {reason}; allowed: {_ALLOWED}")
 
 
 def reason(error: Exception) -> str:
-    """The error in one short line without secrets; of a failed connection only why it failed."""
+    """The error in one short line without secrets; for a failed connection only its cause."""
     line = " ".join(redact(str(error)).split()) or type(error).__name__
     if refusal := re.search(r"\[Errno -?\d+\] ([\w ,]+)", line):
         return f"no connection: {refusal[1]}"
     line = line.partition(" Response body")[0]  # the page of a server that is not MLflow
     if re.search(r"Read ?timed? ?out|TimeoutError", line, re.IGNORECASE):
-        return "no answer in time"
+        return "no response in time"
     return line if len(line) <= 300 else line[:300] + "…"

@@ -1,4 +1,4 @@
-"""What the simulator drives: proposals, verdicts on reports, and the wall-clock of each proposal."""
+"""What the simulator drives: proposals, decisions on reports, and the wall-clock time of each proposal."""
 
 import time
 from abc import ABC, abstractmethod
@@ -21,20 +21,20 @@ class Contender(Protocol):
     seconds: list[float]
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
-        """A new trial's number and parameters; None: nothing now."""
+        """A new trial's number and parameters; None: none now."""
         ...
 
     def report(self, trial: int, step: int, values: Array) -> str:
-        """A trial's objectives [k, m] at a level: "go", "pause", or "stop" for good."""
+        """A trial's objectives [k, m] at a level; the decision: "go", "pause", or "stop" for ever."""
         ...
 
     def resume(self) -> int | None:
-        """A paused trial that may go on, asked before :meth:`ask`."""
+        """A paused trial that may continue; called before :meth:`ask`."""
         ...
 
 
 class Base(ABC):
-    """Numbers and times the proposals; nothing is ever paused."""
+    """Numbers and times the proposals; no trial is ever paused."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -50,7 +50,7 @@ class Base(ABC):
         return len(self.seconds) - 1, params
 
     def resume(self) -> int | None:
-        """Nothing is paused."""
+        """No trial is paused."""
         return None
 
     @abstractmethod
@@ -59,11 +59,11 @@ class Base(ABC):
 
     @abstractmethod
     def report(self, trial: int, step: int, values: Array) -> str:
-        """Objectives [k, m] at a level: "go" or "stop"."""
+        """Objectives [k, m] at a level; the decision: "go" or "stop"."""
 
 
 def configurations(problem: Problem, seed: int) -> Iterator[Params]:
-    """Random points without end, the same for every contender; of a pool, its points in random order."""
+    """Random points without end, the same for every contender; for a pool, its points in random order."""
     rng = np.random.default_rng([seed, 5])
     pool = getattr(problem, "pool", None)
     if pool is not None:
@@ -74,6 +74,6 @@ def configurations(problem: Problem, seed: int) -> Iterator[Params]:
 
 
 def best_of(values: Array, reference: tuple[float, ...]) -> Array:
-    """The point [m] of [k, m] that alone dominates most, as ``platform.pareto.front.Front.best`` chooses."""
+    """The point [m] of [k, m] with the largest hypervolume by itself, as ``Front.best`` chooses."""
     volumes = [hypervolume(point[None], reference) for point in values]
     return np.asarray(values[int(np.argmax(volumes))])

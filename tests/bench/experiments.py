@@ -1,4 +1,4 @@
-"""What is run: problems, contenders, trials and budgets of each table."""
+"""The runs of each table: problems, contenders, trials and budgets."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,10 @@ from tests.bench.lineup import (
     AUTO,
     FORECAST,
     HALVED,
-    KINDS,
     LIMITS,
     NO_STOPPING,
     RAW,
+    SAMPLERS,
     TPE,
     chosen,
     entries,
@@ -21,12 +21,12 @@ from tests.bench.lineup import (
 
 THIRD = 1 / 3
 HALF = 0.5
-"""Of plain TPE's cost: searches that halve are run until then."""
+"""Share of plain TPE's cost until which searches with halving are run."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run: what it comes to is a function of this, but for its seconds."""
+    """A run: its results follow from these values, apart from its seconds."""
 
     problem: str
     contender: str
@@ -45,7 +45,7 @@ class Scale:
     configurations: int = 81
     """Full trainings of plain TPE, and the random configurations that stopping rules share."""
     quick: bool = False
-    """Only some problems and nobody slow."""
+    """Only some problems and no slow contenders."""
 
 
 QUICK = Scale(2, (8, 16), 18, True)
@@ -54,7 +54,7 @@ LEARNING = {"B": ("fidelity",), "C": ("recorded", "surrogate")}
 """Families with learning curves, by the letter of their tables: 1 of stopping rules, 2 of searches."""
 SOME = ("zdt1", "dtlz2", "wfg4", "hpo", "hpo-fidelity", "zdt1-fidelity", "recorded", "surrogate")
 WHOLE = (TPE, "Ray OptunaSearch", NO_STOPPING, "Syne Tune MO-REA, 16", "ours gp")
-"""Whom searches that halve are compared with: each trial is trained to its end."""
+"""Compared with searches that use halving: each trial is trained to its end."""
 HALVING = ("Syne Tune MOASHA", "Syne Tune MOASHA, mended", "ours tpe + halving", HALVED)
 
 
@@ -66,7 +66,7 @@ def of_family(scale: Scale, *families: str) -> list[str]:
 
 def searchers(scale: Scale) -> list[str]:
     """Contenders of table A."""
-    names = [AUTO, *(f"ours {kind}" for kind in KINDS), *samplers()]
+    names = [AUTO, *(f"ours {kind}" for kind in SAMPLERS), *samplers()]
     return [name for name in names if not scale.quick or name not in LIMITS]
 
 
@@ -76,12 +76,12 @@ def rules() -> list[str]:
 
 
 def has_pool(problem: str) -> bool:
-    """Whether only some configurations may be asked."""
+    """Whether only some configurations can be tried."""
     return getattr(problems()[problem], "pool", None) is not None
 
 
 def full_cost(problem: str, trials: int) -> float:
-    """Of training so many trials to their end."""
+    """Cost of training so many trials to their end."""
     return trials * problems()[problem].levels[-1]
 
 
@@ -94,8 +94,8 @@ def configurations(problem: str, scale: Scale) -> int:
 def searched(problem: str, contender: str, count: int, seed: int, scale: Scale) -> Job | None:
     """The run whose first ``count`` trials are the contender's; None beyond its seeds or trials.
 
-    Only ``auto`` may do otherwise for another number of trials to come; where it is another contender, that
-    one's run serves.
+    Only ``auto`` may act differently for another number of trials; where it is another contender, it shares
+    that one's run.
     """
     if contender == AUTO:
         contender = chosen(problems()[problem], count)
@@ -107,12 +107,12 @@ def searched(problem: str, contender: str, count: int, seed: int, scale: Scale) 
 
 
 def ruled(problem: str, contender: str, seed: int, scale: Scale) -> Job:
-    """A stopping rule over the common configurations."""
+    """A stopping rule on the common configurations."""
     return Job(problem, contender, seed, configurations(problem, scale))
 
 
 def equal(problem: str, contender: str, seed: int, scale: Scale) -> Job:
-    """A stopping rule with configurations without end, until a third of what all would cost."""
+    """A stopping rule with any number of configurations, until a third of the cost of training all."""
     if contender == NO_STOPPING:
         return ruled(problem, contender, seed, scale)
     cost = full_cost(problem, scale.configurations)
@@ -120,9 +120,9 @@ def equal(problem: str, contender: str, seed: int, scale: Scale) -> Job:
 
 
 def raced(problem: str, contender: str, seed: int, scale: Scale) -> Job:
-    """A search with the budget of plain TPE, or with half of it and trials without end where it halves.
+    """A search with the budget of plain TPE; with halving half of it and more trials than it can afford.
 
-    Ours plan for as many trials as they are told; others stop more of theirs, and run through more.
+    Ours plan for a given number of trials; others stop more of theirs, and need more.
     """
     if contender in WHOLE:
         return Job(problem, contender, seed, scale.configurations)
@@ -131,12 +131,12 @@ def raced(problem: str, contender: str, seed: int, scale: Scale) -> Job:
 
 
 def racers() -> list[str]:
-    """Those of table B2 that are there."""
+    """Contenders of table B2 whose libraries are installed."""
     return [name for name in (*WHOLE, *HALVING) if name in entries()]
 
 
 def jobs(only: Sequence[str], scale: Scale) -> list[Job]:
-    """All runs of the tables named, without repetition, by seed; of those who take long last."""
+    """All runs of the tables named, without repetition, by seed; those of slow contenders last."""
     found = {job: None for seed in range(scale.seeds) for job in _of_seed(only, seed, scale)}
     return sorted(found, key=lambda job: job.contender in LIMITS)
 

@@ -20,13 +20,13 @@ from tests.bench.tables import Runs
 Curves = Mapping[str, Sequence[Run]]
 POINTS = 200
 OURS = 2.2
-"""Width of our lines; the others' is 1."""
+"""Width of our lines; those of others have 1."""
 
 
 def by_cost(title: str, curves: Curves, cost: float, volume: float, path: Path, over: bool = False) -> None:
     """A picture of all contenders' curves; costs as shares of ``cost``, hypervolumes of ``volume``.
 
-    ``over``: runs that end before have nothing more to train; dotted lines lead on what they had found.
+    ``over``: runs that end early have nothing more to train; dotted lines continue at their last value.
     """
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     grid = np.linspace(0, 1, POINTS + 1)
@@ -49,7 +49,7 @@ def by_cost(title: str, curves: Curves, cost: float, volume: float, path: Path, 
 
 
 def draw(runs: Runs, scale: Scale, folder: Path) -> list[Path]:
-    """A picture a problem and table for which there are runs."""
+    """A picture for each problem and table that have runs."""
     paths = []
     for name, problem in problems().items():
         full = problem.family in plan.FAMILIES
@@ -69,9 +69,9 @@ def _curves(runs: Runs, scale: Scale, problem: str, table: str) -> dict[str, lis
     names = {"A": plan.searchers(scale), "1": plan.rules(), "2": plan.racers()}[table]
     found = {}
     for name in names:
-        wanted = [_job(problem, name, seed, scale, table) for seed in range(scale.seeds)]
-        if had := [runs[job] for job in wanted if job and job in runs]:
-            found[name] = had
+        jobs = [_job(problem, name, seed, scale, table) for seed in range(scale.seeds)]
+        if of_name := [runs[job] for job in jobs if job and job in runs]:
+            found[name] = of_name
     others = set(found) - {NO_STOPPING, AUTO}
     return found if others else {}
 

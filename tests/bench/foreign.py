@@ -1,7 +1,7 @@
-"""Contenders by other hands: Optuna by itself, Ray's OptunaSearch, Syne Tune, and ASHA on one number.
+"""Contenders of other libraries: Optuna by itself, Ray's OptunaSearch, Syne Tune, and ASHA by one number.
 
-Whoever takes one point a trial is given the one that alone dominates most. Settings are the libraries'
-defaults where no other is named; Sobol points are scrambled, or they would be the same for every seed.
+Those that take one point per trial receive the one with the largest hypervolume by itself. Settings are the
+libraries' defaults unless named; Sobol points are scrambled, else they would be the same for every seed.
 """
 
 import warnings
@@ -11,12 +11,7 @@ from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log
 from typing import Any
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import (
     BaseSampler,
     GPSampler,
@@ -81,7 +76,7 @@ class RayOptuna(Base):
 
 
 def samplers() -> dict[str, Factory]:
-    """Those that train every trial to its end, by name."""
+    """Contenders that train every trial to its end, by name."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     found: dict[str, Factory] = {
@@ -112,7 +107,7 @@ def samplers() -> dict[str, Factory]:
 
 
 def halvings() -> dict[str, Factory]:
-    """Those that stop trials early, and one that does not, all over the same random configurations."""
+    """Contenders that stop trials early, and one that does not, all on the same random configurations."""
     found: dict[str, Factory] = {
         "no stopping": Listed,
         "ASHA, FID only": FirstObjective,
@@ -131,22 +126,22 @@ def halvings() -> dict[str, Factory]:
 
 
 def missing() -> list[str]:
-    """A line for each library that is not there, and whose contenders are therefore left out."""
-    cure = "left out; `make bench-search` installs tests/bench/requirements.txt"
-    wanted = {
+    """A line for each library that is not installed, whose contenders are left out."""
+    hint = "left out; `make bench-search` installs tests/bench/requirements.txt"
+    needed = {
         "greenlet": "Optuna's GP is",
         "syne_tune": "Syne Tune's contenders are",
         "botorch": "Syne Tune's EHVI is",
     }
     return [
-        f"{library} is not installed: {who} {cure}"
-        for library, who in wanted.items()
+        f"{library} is not installed: {who} {hint}"
+        for library, who in needed.items()
         if not find_spec(library)
     ]
 
 
 def distribution(dimension: Dimension) -> BaseDistribution:
-    """A dimension in Optuna's criteria."""
+    """A dimension as a distribution of Optuna."""
     if isinstance(dimension, Choice):
         return CategoricalDistribution(dimension.values)
     if isinstance(dimension, Int):

@@ -1,4 +1,4 @@
-"""Over the common random configurations: no stopping at all, and asynchronous halving on one number."""
+"""Rules on the common random configurations: no stopping at all, and asynchronous halving by one number."""
 
 from abc import abstractmethod
 from collections import defaultdict
@@ -22,14 +22,14 @@ class Listed(Base):
         return next(self._configurations, None)
 
     def report(self, trial: int, step: int, values: Array) -> str:
-        """Always on."""
+        """Always continue."""
         return "go"
 
 
 class Halving(Listed):
-    """A trial goes on while it is among the best third of its rung, the first of a rung always.
+    """A trial continues while it is among the best third of its rung; the first of a rung always does.
 
-    The cut is the quantile of those that reached the rung before (Li et al. 2020; Ray's
+    The limit is the quantile of the trials that reached the rung before (Li et al. 2020; Ray's
     ``AsyncHyperBandScheduler``).
     """
 
@@ -39,7 +39,7 @@ class Halving(Listed):
         self._rungs: dict[int, list[Array]] = defaultdict(list)
 
     def report(self, trial: int, step: int, values: Array) -> str:
-        """Stop what is beyond the rung's cut."""
+        """Stop a trial beyond the rung's limit."""
         rung = self._rungs[step]
         rung.append(values)
         *before, own = self.scores(rung)
@@ -53,7 +53,7 @@ class Halving(Listed):
 
 
 class FirstObjective(Halving):
-    """On the first objective alone (FID)."""
+    """By the first objective alone (FID)."""
 
     def scores(self, rung: list[Array]) -> list[float]:
         """The least of each trial's candidates."""
@@ -61,7 +61,7 @@ class FirstObjective(Halving):
 
 
 class Scalarised(Halving):
-    """On the sum of the objectives, each scaled to [0, 1] over the rung."""
+    """By the sum of the objectives, each scaled to [0, 1] over the rung."""
 
     def scores(self, rung: list[Array]) -> list[float]:
         """The least sum among each trial's candidates."""

@@ -1,8 +1,8 @@
 """Noise-free objectives with known fronts: ZDT, DTLZ, WFG, and a proxy of a translator's search.
 
-References. ZDT, DTLZ7: 1.1 in the objectives that random points cover as the front does, in the others a
-value that about half of the random points stay below, since all of them are beyond 1.1. DTLZ1: 400 (BoTorch).
-DTLZ2, DTLZ4: 1.1 (BoTorch, pymoo). WFG: (3, 5, 7), the nadir (2, 4, 6) plus one.
+Reference points. ZDT, DTLZ7: 1.1 in the objectives in which random points have the front's range, in the
+others a value that about half of the random points are below, since all of them are beyond 1.1. DTLZ1: 400
+(BoTorch). DTLZ2, DTLZ4: 1.1 (BoTorch, pymoo). WFG: (3, 5, 7), the nadir (2, 4, 6) plus one.
 """
 
 from abc import ABC, abstractmethod
@@ -48,7 +48,7 @@ class Landscape(ABC):
     def front_volume(self) -> float:
         """Hypervolume of the true front at the reference.
 
-        A grid of spacing h lacks a volume proportional to h, so that two grids tell the limit.
+        A grid of spacing h lacks a volume proportional to h, so that two grids give the limit.
         """
         side = 160 if len(self.reference) > 2 else 20_000
         coarse, fine = (hypervolume(self.front(n + 1), self.reference) for n in (side, 2 * side))
@@ -112,7 +112,7 @@ def _dtlz7(s: Array, t: Array) -> tuple[Array, ...]:
 def _wfg1(s: Array, t: Array) -> tuple[Array, ...]:
     """Convex in the first objectives, a cosine with five waves in the last (Huband et al. 2006).
 
-    Nobody reaches it in floating point: the distance's rounding error to the power 0.02 is about 0.17.
+    It cannot be reached in floating point: the distance's rounding error to the power 0.02 is about 0.17.
     """
     across, along = 1 - np.cos(s * np.pi / 2), t * np.pi / 2
     last = 1 - s - np.cos(10 * np.pi * s + np.pi / 2) / (10 * np.pi)
@@ -127,9 +127,9 @@ class Translator(Landscape):
     """FID, 1 - MS-SSIM and -PSNR of an unpaired translator's training (HPO.md section 6.1's proxy).
 
     The weights of realism against fidelity set ``a`` in [0, 1], the structure loss ``b``; each refinement
-    step goes further towards realism. What is mistuned costs in all three objectives: learning rate and
-    bridge noise whose best values depend on the weights, realism losses out of balance, a wrong norm, more
-    refinement steps than needed. Each count up to the searched one is a candidate.
+    step increases realism further. Wrong settings cost in all three objectives: learning rate and bridge
+    noise, whose best values depend on the weights, unbalanced realism losses, a wrong norm, more refinement
+    steps than needed. Each count up to the searched one is a candidate.
     """
 
     name, family = "hpo", "hpo"
@@ -165,7 +165,7 @@ class Translator(Landscape):
 
 
 _TRAINED = 0.004
-"""What training for one more refinement step costs."""
+"""Cost of training for one more refinement step."""
 
 
 def _translated(a: Any, b: Any, count: Array, mistuned: Any) -> Array:

@@ -2,7 +2,7 @@
 
     python -m tests.bench.main [--seeds N] [--quick] [--only A,B1,B2,C1,C2] [--jobs N] [--out FOLDER]
 
-Tables, pictures and every curve are written to runs/bench; what has been run is not run again.
+Tables, pictures and every curve are written to runs/bench; saved runs are not repeated.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from platform.cli import console
+from platform.reporting.console import console
 
 from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,11 +25,11 @@ from tests.bench.tables import Table
 
 TABLES = ("A", "B1", "B2", "C1", "C2")
 LETTERS = ("A", "B", "C")
-"""Both tables of a letter."""
+"""A letter names both of its tables."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run what has not been run, then show and write everything."""
+    """Run what is missing, then show and write everything."""
     known = parsed(arguments)
     scale = replace(QUICK if known.quick else Scale(20), **({"seeds": known.seeds} if known.seeds else {}))
     for line in foreign.missing():
@@ -67,27 +67,27 @@ def _tables(text: str) -> tuple[str, ...]:
     return tuple(table for table in TABLES if {table, table[0]} & set(names))
 
 
-def gathered(wanted: Sequence[Job], store: Store, processes: int) -> dict[Job, Run]:
-    """All runs, those kept first."""
-    runs = {job: run for job in wanted if (run := store.load(job))}
-    left = [job for job in wanted if job not in runs]
+def gathered(needed: Sequence[Job], store: Store, processes: int) -> dict[Job, Run]:
+    """All runs, saved ones first."""
+    runs = {job: run for job in needed if (run := store.load(job))}
+    left = [job for job in needed if job not in runs]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(wanted), completed=len(runs))
+        bar = progress.add_task("", total=len(needed), completed=len(runs))
         for job, run in run_all(left, processes):
-            store.keep(job, run)
+            store.save(job, run)
             runs[job] = run
             progress.update(bar, advance=1, description=f"{job.problem}, {job.contender}, seed {job.seed}")
-    return {job: runs[job] for job in wanted}
+    return {job: runs[job] for job in needed}
 
 
 def made(runs: dict[Job, Run], only: Sequence[str], scale: Scale) -> list[Table]:
-    """The tables asked for."""
+    """The requested tables."""
     found = tables.full_fidelity(runs, scale) if "A" in only else []
     for letter, families in LEARNING.items():
         found += tables.stopping(runs, scale, letter, families) if f"{letter}1" in only else []
         found += tables.racing(runs, scale, letter, families) if f"{letter}2" in only else []
-    return found if scale.quick else [*found, tables.wanted(runs, scale, only)]
+    return found if scale.quick else [*found, tables.targets(runs, scale, only)]
 
 
 def shown(table: Table) -> Shown:

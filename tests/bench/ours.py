@@ -1,11 +1,13 @@
-"""Our own searches, driven as a study drives them: platform's proposers, halving and forecasts."""
+"""Our own searches, driven as a study drives them: the platform's samplers, halving and forecasts."""
 
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from platform.samplers.suggester import make_sampler
+from platform.pareto.observations import RungResult
+from platform.samplers.base import Proposal, Sampler
+from platform.samplers.factory import make_sampler
 from platform.schedulers.asha import Halving
-from platform.study.observation import Observation, Params, Point, Rung, Sampler, SearchSpace, State
+from platform.study.observation import Observation, Params, Rung, SearchSpace, State
 from platform.surrogate.forecast import Forecaster
 from typing import Any
 
@@ -25,44 +27,44 @@ class _Trial:
 
 
 class Listed:
-    """Proposes the common random configurations, whatever came of them."""
+    """Proposes the common random configurations, whatever their results."""
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self._configurations = configurations(problem, seed)
 
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
-        """The next; None: a pool is used up."""
+    def propose(self, observed: Sequence[Observation]) -> Proposal | None:
+        """The next configuration; None: a pool has no more."""
         params = next(self._configurations, None)
-        return None if params is None else Point(params)
+        return None if params is None else Proposal(params)
 
 
 class Ours:
-    """A proposer, and halving by the rungs themselves or by forecasts of the end of training."""
+    """A sampler, and halving by the rungs themselves or by forecasts of the end of training."""
 
     def __init__(
-        self, problem: Problem, proposer: Sampler, halving: Halving, forecaster: Forecaster | None = None
+        self, problem: Problem, sampler: Sampler, halving: Halving, forecaster: Forecaster | None = None
     ) -> None:
         self.problem = problem
         self.seconds: list[float] = []
-        self._proposer, self._halving, self._forecaster = proposer, halving, forecaster
+        self._sampler, self._halving, self._forecaster = sampler, halving, forecaster
         self._trials: dict[int, _Trial] = {}
-        self._stale = False
+        self._outdated = False
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
-        """The proposer's next point."""
+        """The sampler's next proposal."""
         start = time.perf_counter()
-        point = self._proposer.propose(list(self._seen().values()))
-        if point is None:
+        proposal = self._sampler.propose(list(self._observed().values()))
+        if proposal is None:
             return None
         self.seconds.append(time.perf_counter() - start)
         number = len(self._trials)
-        self._trials[number] = _Trial(point.params, point.memory)
-        return number, dict(point.params)
+        self._trials[number] = _Trial(proposal.params, proposal.memory)
+        return number, dict(proposal.params)
 
     def report(self, trial: int, step: int, values: Array) -> str:
-        """On, or wait for the trials to come."""
+        """Continue, or pause until other trials have reported."""
         known, end = self._trials[trial], self.problem.levels[-1]
-        known.step, self._stale = step, True
+        known.step, self._outdated = step, True
         point = best_of(values, self.problem.reference)
         known.rungs.append(Rung(step / end, tuple(point.tolist())))
         if step == end:
@@ -77,40 +79,40 @@ class Ours:
         return "pause"
 
     def resume(self) -> int | None:
-        """The best of those that wait and may go on by now."""
+        """The best of the paused trials that may continue by now."""
         paused = {number: trial.step for number, trial in self._trials.items() if trial.state == "paused"}
         if not paused:
             return None
         self._forecast()
-        number = self._halving.next(paused)
+        number = self._halving.next_to_resume(paused)
         if number is not None:
             self._halving.continued(number, paused[number])
             self._trials[number].state = "running"
         return number
 
     def _forecast(self) -> None:
-        if self._forecaster and self._stale:
-            self._halving.forecasts = self._forecaster.ends(self._seen())
-            self._stale = False
+        if self._forecaster and self._outdated:
+            self._halving.forecasts = self._forecaster.ends(self._observed())
+            self._outdated = False
 
-    def _seen(self) -> dict[int, Observation]:
+    def _observed(self) -> dict[int, Observation]:
         return {
             number: Observation(trial.params, trial.state, tuple(trial.rungs), trial.memory)
             for number, trial in self._trials.items()
         }
 
 
-def sampler(kind: str, problem: Problem, seed: int, trials: int) -> Ours:
+def sampler(name: str, problem: Problem, seed: int, trials: int) -> Ours:
     """Every trial is trained to its end."""
-    return Ours(problem, make_sampler(kind, _space(problem, seed, trials)), _halving(problem, trials, ()))
+    return Ours(problem, make_sampler(name, _space(problem, seed, trials)), _halving(problem, trials, ()))
 
 
-def halved(kind: str, problem: Problem, seed: int, trials: int, forecast: bool = True) -> Ours:
-    """With halving; ``kind`` "listed": of the common random configurations."""
+def halved(name: str, problem: Problem, seed: int, trials: int, forecast: bool = True) -> Ours:
+    """With halving; ``name`` "listed": of the common random configurations."""
     space = _space(problem, seed, trials)
-    proposer = Listed(problem, seed) if kind == "listed" else make_sampler(kind, space)
-    levels = tuple(problem.levels[:-1])
-    return Ours(problem, proposer, _halving(problem, trials, levels), Forecaster(space) if forecast else None)
+    made = Listed(problem, seed) if name == "listed" else make_sampler(name, space)
+    halving = _halving(problem, trials, tuple(problem.levels[:-1]))
+    return Ours(problem, made, halving, Forecaster(space) if forecast else None)
 
 
 def _space(problem: Problem, seed: int, trials: int) -> SearchSpace:

@@ -1,4 +1,4 @@
-"""What the contenders search: noisy objectives, some along learning curves, and their known fronts."""
+"""The problems: noisy objectives, some with learning curves, and their known fronts."""
 
 import json
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ Array = NDArray[np.float64]
 
 LEVELS = (1, 3, 9, 27)
 NOISE = 0.02
-"""Standard deviation of a measured value, of the objective's range over the true front."""
+"""Standard deviation of a measured value, as a share of the objective's range over the true front."""
 
 
 class Problem(Protocol):
-    """Something to search: a trial at ``params`` reports at each level, a number of steps trained."""
+    """A search problem: a trial with ``params`` reports at each level, a number of steps trained."""
 
     name: str
     family: str
@@ -102,7 +102,7 @@ class Curved(Full):
     The transient decays from a size at the first level to nothing at the last, as a power law or an
     exponential; sizes (up to ``size`` times the objective's spread over random points) and rates are smooth
     random functions of the point, so that low levels inform without being perfect, and curves cross. A
-    fraction ``diverging`` of the points goes bad at a middle level, and stays so.
+    fraction ``diverging`` of the points diverges at a middle level for good.
     """
 
     levels: tuple[int, ...] = LEVELS
@@ -133,7 +133,7 @@ class Curved(Full):
         return values + self.errors(params, step, seed, len(values))
 
     def transient(self, params: Mapping[str, Any], step: int) -> Array:
-        """What is still to be lost at a step [m]: zero at the last."""
+        """Distance [m] from the final values at a step: zero at the last."""
         cube = cube_of(self.search, params)
         size = self.size * self._spread * self._fields(cube, 0)
         rate = 0.3 + 1.2 * self._fields(cube, 1)
@@ -146,10 +146,10 @@ class Curved(Full):
         return np.asarray(size * (left[:, 0] - left[:, 1]) / (left[:, 2] - left[:, 1]))
 
     def diverges_at(self, params: Mapping[str, Any]) -> int:
-        """The level at which the point goes bad; 0: it does not."""
-        fate = stream(self.name, params, "diverges").random(2)
+        """The level at which the point diverges; 0: it does not."""
+        draws = stream(self.name, params, "diverges").random(2)
         middle = self.levels[1:-1]
-        return middle[int(fate[1] * len(middle))] if fate[0] < self.diverging else 0
+        return middle[int(draws[1] * len(middle))] if draws[0] < self.diverging else 0
 
     def _bad(self, values: Array) -> Array:
         ideal, reference = self.landscape.extent[0], np.array(self.reference)
@@ -172,7 +172,7 @@ class Curved(Full):
 
 
 def stream(name: str, params: Mapping[str, Any], *keys: Any) -> np.random.Generator:
-    """Random numbers that depend on nothing but the arguments."""
+    """Random numbers that depend on the arguments only."""
     plain = json.dumps([name, params, *keys], sort_keys=True, default=lambda value: value.item())
     return np.random.default_rng(int.from_bytes(blake2b(plain.encode(), digest_size=8).digest()))
 

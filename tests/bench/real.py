@@ -2,8 +2,9 @@
 
     python -m tests.bench.real [--space FILE] [--seeds N] [--trials N] [--out FOLDER]
 
-Real trainings of the laptop profile: first every trial to its end, then with halving and more trials, of
-which half of those steps count. Table and picture are written to runs/real; a study that was begun goes on.
+Real trainings of the laptop profile: first every trial to its end, then with halving and more trials, which
+are compared after half of those steps. Table and picture are written to runs/real; a study that was started
+before is resumed.
 """
 
 import argparse
@@ -13,13 +14,12 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from platform.cli import console
-from platform.pareto.front import candidates
+from platform.pareto.front import Front, candidates
+from platform.reporting.console import console
 from platform.storage.jsonl import read_lines
 from platform.storage.ledger import FILE as LEDGER
 from platform.storage.ledger import Trial, apply, of_status
-from platform.storage.saved_study import FILE, load_saved
-from platform.study.criteria import Criteria
+from platform.storage.saved_study import is_saved, load_saved
 
 import matplotlib
 
@@ -32,9 +32,9 @@ from tests.bench.tables import Table, number, quartiles
 
 ROOT = Path(__file__).parents[2]
 HALF = 0.5
-"""Of the steps without early stopping, at which halving is to have their front."""
+"""Share of the steps without early stopping at which halving should have reached their front."""
 MORE = 1.75
-"""Times as many trials with halving: enough that they train for longer than that."""
+"""So many times more trials with halving: enough that they train for longer than that share."""
 RULES = ("none", "asha")
 SPACE = Path(__file__).with_suffix(".yaml")
 VARIANT = """extends: {space}
@@ -46,7 +46,7 @@ profiles: {{laptop: {{budget: {{trials: {trials}}}}}}}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Search what has not been searched, then show and write everything."""
+    """Run the studies that are missing, then show and write everything."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--space", type=Path, default=SPACE, help="default: the learning rate searched too")
     parser.add_argument("--seeds", type=positive, default=4, help="pairs of studies (default: 4)")
@@ -64,17 +64,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def search(space: Path, out: Path) -> Path:
-    """The folder of a study that is over: one that ran before, or goes on, or begins."""
+    """The folder of a study that has ended, after it was resumed or started."""
     folder = out / "studies" / space.stem
-    begun = ("--resume", space.stem) if (folder / FILE).exists() else ("--space", str(space))
-    profile = () if begun[0] == "--resume" else ("--profile", "laptop")
-    command = [sys.executable, "-m", "platform.search", *begun, *profile, "--storage", str(out)]
+    new = ("--space", str(space), "--profile", "laptop")
+    options = ("--resume", space.stem) if is_saved(folder) else new
+    command = [sys.executable, "-m", "platform.search", *options, "--storage", str(out)]
     subprocess.run(command, cwd=ROOT, check=True)
     return folder
 
 
 def write_space(space: Path, rule: str, seed: int, trials: int, out: Path) -> Path:
-    """A study of the space, with more trials where they are stopped early."""
+    """Write a study of the space, with more trials where they are stopped early; returns its path."""
     count = trials if rule == "none" else math.ceil(MORE * trials)
     name = f"{space.stem}-{rule}-{count}-{seed}"
     out.mkdir(parents=True, exist_ok=True)
@@ -84,43 +84,42 @@ def write_space(space: Path, rule: str, seed: int, trials: int, out: Path) -> Pa
 
 
 def curve(folder: Path) -> Run:
-    """A study's ledger as the simulator tells its runs, but for the clock: costs are steps of all trials."""
-    study, saved = load_saved(folder)
-    criteria, trials = Criteria.from_plain(saved), dict[int, Trial]()
-    found = Run([], [], [], 0.0, 0, [], [])
+    """A study's ledger as a run of the simulator, without times; costs are steps of all trials."""
+    saved, trials = load_saved(folder), dict[int, Trial]()
+    run = Run([], [], [], 0.0, 0, [], [])
     for entry, _ in read_lines(folder / LEDGER):
         if entry is not None:
             apply(trials, entry)
             if entry["event"] == "ended":
-                done = candidates(of_status(trials, "completed"))
-                found.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
-                found.volumes.append(criteria.front(study.objectives, done).hypervolume)
-    return replace(found, cost=max(found.costs, default=0.0), asked=len(trials))
+                completed = candidates(of_status(trials, "completed"))
+                run.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
+                run.volumes.append(Front.of(saved.criteria, saved.study.objectives, completed).hypervolume)
+    return replace(run, cost=max(run.costs, default=0.0), started=len(trials))
 
 
 def table(pairs: dict[int, tuple[Run, ...]]) -> Table:
-    """A row a seed whose study without early stopping has a front, then medians with quartiles."""
-    rows, columns = [], ("halving at half", "not halving at half", "steps to the whole front")
-    found: list[list[float]] = []
+    """A row for each seed whose study without early stopping has a front, then medians with quartiles."""
+    rows, columns = [], ("halving at half", "no halving at half", "steps to the whole front")
+    shares: list[list[float]] = []
     for seed, (whole, halved) in pairs.items():
         volume = whole.at(math.inf)
         if not volume:
             continue
-        shares = [run.at(HALF * whole.cost) / volume for run in (halved, whole)]
-        found.append([*shares, halved.reached(volume) / whole.cost])
-        rows.append((str(seed), *map(number, found[-1])))
-    rows.append(("median [quartiles]", *(quartiles([row[i] for row in found]) for i in range(len(columns)))))
+        at_half = [run.at(HALF * whole.cost) / volume for run in (halved, whole)]
+        shares.append([*at_half, halved.reached(volume) / whole.cost])
+        rows.append((str(seed), *map(number, shares[-1])))
+    rows.append(("median [quartiles]", *(quartiles([row[i] for row in shares]) for i in range(len(columns)))))
     note = "Shares of the front's hypervolume, and of the steps, of the study without early stopping."
     return Table("The full method on the phantom, real trainings", ("seed", *columns), tuple(rows), note)
 
 
 def draw(pairs: dict[int, tuple[Run, ...]], path: Path) -> None:
-    """Hypervolume against steps: halving in full, not halving dashed, a colour a seed."""
+    """Hypervolume against steps: solid with halving, dashed without, one colour per seed."""
     figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
     for seed, curves in pairs.items():
         for rule, run, style in zip(RULES, curves, ("--", "-"), strict=True):
-            told = {"color": f"C{seed % 10}", "label": f"{rule}, seed {seed}"}
-            axes.step(run.costs, run.volumes, style, where="post", **told)
+            line = {"color": f"C{seed % 10}", "label": f"{rule}, seed {seed}"}
+            axes.step(run.costs, run.volumes, style, where="post", **line)
     axes.set(xlabel="optimiser steps of all trials", ylabel="hypervolume of the completed trials")
     axes.legend(fontsize="x-small")
     figure.savefig(path, dpi=120)

@@ -1,9 +1,9 @@
 """Our own trials as problems: recorded trainings of the full method, and a surrogate fitted to them.
 
-``recorded.json`` holds trainings of search_spaces/asp_dmd.yaml at the laptop profile, of the starting points
-and of quasi-random ones: FID, MS-SSIM and PSNR at each level and refinement step count; ``recorded_lr.json``
-others of real.yaml, where the learning rate is searched too. Objectives are FID, 1 - MS-SSIM and -PSNR, the
-reference is a study's (platform/pareto/front.py).
+``recorded.json`` holds trainings of search_spaces/asp_dmd.yaml at the laptop profile, of start points and
+of quasi-random points: FID, MS-SSIM and PSNR at each level and refinement step count; ``recorded_lr.json``
+others of real.yaml, which searches the learning rate too. Objectives are FID, 1 - MS-SSIM and -PSNR, the
+reference point is a study's (platform/study/criteria.py).
 """
 
 import json
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from platform.pareto.dominance import hypervolume, nondominated
-from platform.pareto.front import reference_point
+from platform.study.criteria import reference_point
 from platform.study.dimensions import Dimension, Int, IntLog, Log, Uniform
 from platform.study.settings import Objective
 from typing import Any
@@ -58,13 +58,13 @@ class Recording:
             Objective("ms_ssim", "maximize"),
             Objective("psnr", "maximize"),
         ]
-        worst = reference_point(dict(zip(plain["metrics"], plain["input"], strict=True)), objectives)
+        corner = reference_point(dict(zip(plain["metrics"], plain["input"], strict=True)), objectives)
         values = tuple(
             {int(step): _minimised(rows) for step, rows in trial["reports"].items()}
             for trial in plain["trials"]
         )
         pool = tuple(trial["params"] for trial in plain["trials"])
-        reference = tuple(_minimised([[worst[o.name] for o in objectives]])[0].tolist())
+        reference = tuple(_minimised([[corner[o.name] for o in objectives]])[0].tolist())
         return cls(search, tuple(plain["levels"]), reference, pool, values)
 
     @property
@@ -74,7 +74,7 @@ class Recording:
 
     @property
     def bad(self) -> Array:
-        """What a training that diverged is worth, [1, 3]: beyond the reference."""
+        """Values [1, 3] of a training that diverged: beyond the reference."""
         return np.array([self.reference]) + np.array([[1.0, 0.1, 1.0]])
 
 
@@ -85,7 +85,7 @@ def _minimised(rows: Sequence[Sequence[float]]) -> Array:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Only the recorded configurations (``pool``) may be asked; each answers as it did, whatever the seed."""
+    """Only the recorded configurations (``pool``) can be tried; each gives its recorded values."""
 
     recording: Recording
     name: str = "recorded"
@@ -108,7 +108,7 @@ class Recorded:
 
     @property
     def pool(self) -> tuple[Params, ...]:
-        """The configurations that may be asked."""
+        """The configurations that can be tried."""
         return self.recording.pool
 
     @cached_property
@@ -135,11 +135,11 @@ def _key(params: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Surrogate(Recorded):
-    """Gaussian processes over parameters and step count, one a level and objective, of what was finished.
+    """Gaussian processes over parameters and step count, one per level and objective, of finished trainings.
 
-    Their length scales and noise are those of the last level, by maximum likelihood; FID is fitted in its
-    logarithm. A measurement adds the residuals of one recorded training, drawn by parameters and seed, the
-    same at all levels: so noise keeps its correlations.
+    Their length scales and noise are those of the last level, by maximum likelihood; FID is fitted on a log
+    scale. A measurement adds the residuals of one recorded training, chosen by parameters and seed and the
+    same at all levels, so that noise keeps its correlations.
     """
 
     name: str = "surrogate"
@@ -147,7 +147,7 @@ class Surrogate(Recorded):
 
     @property
     def pool(self) -> None:  # type: ignore[override]
-        """None: every point of the space may be asked."""
+        """None: every point of the space can be tried."""
 
     def true(self, params: Mapping[str, Any]) -> Array:
         """The mean prediction [k, 3] at the last level for the counts 1 to ``refinement_steps``."""
@@ -163,7 +163,7 @@ class Surrogate(Recorded):
 
     @cached_property
     def front_volume(self) -> float:
-        """Of the best that an evolution finds: random points, then ever smaller steps from the front's."""
+        """Of the best front found by evolution: random points, then smaller and smaller steps from it."""
         rng = np.random.default_rng(0)
         cubes = rng.random((4096, len(self.search)))
         for scale in np.geomspace(0.3, 0.01, 16):
@@ -177,7 +177,7 @@ class Surrogate(Recorded):
         return hypervolume(values, self.reference)
 
     def _rows(self, cubes: Array) -> tuple[Array, NDArray[np.int64]]:
-        """Inputs [rows, d + 1] of every candidate, its count last, and the cube [rows] each belongs to."""
+        """Inputs [rows, d + 1] of every candidate, its count last, and the index [rows] of its cube."""
         place = [d.name for d in self.search].index(STEPS)
         counts = np.array([self.search[place].at(u) for u in cubes[:, place]])
         owners = np.repeat(np.arange(len(cubes)), counts)
@@ -228,7 +228,7 @@ class Surrogate(Recorded):
 
 
 def _end(fitted: Array) -> Array:
-    """Objectives from what is fitted: the logarithm of FID is undone."""
+    """Objectives from fitted values: FID was fitted on a log scale."""
     return np.column_stack([np.exp(fitted[:, 0]), fitted[:, 1:]])
 
 

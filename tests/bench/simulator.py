@@ -1,4 +1,4 @@
-"""Trials on a simulated clock, several at once: what a search has found, by cost and by trials."""
+"""Parallel trials on a simulated clock: the hypervolume that a search has found by cost and by trials."""
 
 import heapq
 import math
@@ -18,18 +18,18 @@ WORKERS = 4
 
 @dataclass(frozen=True)
 class Run:
-    """What came of a search; the three lists have an entry for each trial that was trained to its end."""
+    """Results of a search; the first three lists have an entry for each trial that was trained to its end."""
 
     costs: list[float]
-    """Steps trained by all workers until then, those of segments still under way in part."""
+    """Steps trained by all workers until then, the finished part of running segments included."""
     times: list[float]
     """The clock, in steps of one worker."""
     volumes: list[float]
     """Hypervolume of the true values of all trials trained to their end until then."""
     cost: float
     """In all."""
-    asked: int
-    """How many trials were begun."""
+    started: int
+    """How many trials were started."""
     proposing: list[float]
     """Seconds of each proposal."""
     judging: list[float]
@@ -56,55 +56,55 @@ class Run:
 class Simulation:
     """``workers`` train segments from level to level, each as long as its steps; decisions take no time.
 
-    A free worker asks for a paused trial that may go on, then for a new one. What a worker is told is in the
-    order of the clock, at one time in the order of the segments' begin.
+    A free worker takes a paused trial that may continue, else a new one. Reports are in the order of the
+    clock, those of the same time in the order in which their segments started.
     """
 
     problem: Problem
     contender: Contender
     seed: int
     trials: int
-    """At most so many are begun."""
+    """At most so many are started."""
     workers: int = WORKERS
     budget: float = math.inf
-    """Steps of all workers after which everything ends; what is then under way is lost."""
+    """Steps of all workers after which everything ends; segments that still run are lost."""
     now: float = 0.0
     cost: float = 0.0
     params: dict[int, Params] = field(default_factory=dict)
     level: dict[int, int] = field(default_factory=dict)
     """How many levels each trial has reached."""
     _segments: list[tuple[float, int, int]] = field(default_factory=list)
-    """End, order of begin, trial."""
-    _begun: int = 0
+    """End, order of start, trial."""
+    _segments_started: int = 0
 
     def run(self) -> Run:
-        """Until the budget is spent or nobody has anything to train."""
-        found = Run([], [], [], 0.0, 0, self.contender.seconds, [])
+        """Until the budget is spent or no worker has anything to train."""
+        run = Run([], [], [], 0.0, 0, self.contender.seconds, [])
         front: Array = np.empty((0, len(self.problem.reference)))
         self._fill()
         while self._segments:
             end, _, trial = heapq.heappop(self._segments)
             if self._spent(end) > self.budget:
-                return replace(found, cost=self.budget, asked=len(self.params))
+                return replace(run, cost=self.budget, started=len(self.params))
             self.cost, self.now = self._spent(end), end
-            done, goes_on = self._report(trial, found.judging)
+            done, continues = self._report(trial, run.judging)
             if done:
                 front = np.concatenate([front, self.problem.true(self.params[trial])])
                 front = front[nondominated(front)]
-                found.costs.append(self.cost)
-                found.times.append(self.now)
-                found.volumes.append(hypervolume(front, self.problem.reference))
-            if goes_on:
-                self._begin(trial)
+                run.costs.append(self.cost)
+                run.times.append(self.now)
+                run.volumes.append(hypervolume(front, self.problem.reference))
+            if continues:
+                self._start(trial)
             self._fill()
-        return replace(found, cost=self.cost, asked=len(self.params))
+        return replace(run, cost=self.cost, started=len(self.params))
 
     def _spent(self, end: float) -> float:
-        """Cost by the end of the segment just taken from those under way."""
+        """Cost by the end of the segment that was just removed from the running ones."""
         return self.cost + (end - self.now) * (len(self._segments) + 1)
 
     def _fill(self) -> None:
-        """Give every free worker something, as long as there is something."""
+        """Give every free worker a trial, as long as there is one."""
         while len(self._segments) < self.workers:
             trial = self.contender.resume()
             if trial is None:
@@ -113,24 +113,24 @@ class Simulation:
                     return
                 trial, self.params[proposal[0]] = proposal
                 self.level[trial] = 0
-            self._begin(trial)
+            self._start(trial)
 
-    def _begin(self, trial: int) -> None:
-        """Train a trial on to its next level."""
+    def _start(self, trial: int) -> None:
+        """Train a trial to its next level."""
         before, after = (0, *self.problem.levels)[self.level[trial] :][:2]
-        heapq.heappush(self._segments, (self.now + after - before, self._begun, trial))
-        self._begun += 1
+        heapq.heappush(self._segments, (self.now + after - before, self._segments_started, trial))
+        self._segments_started += 1
 
     def _report(self, trial: int, seconds: list[float]) -> tuple[bool, bool]:
-        """Tell of the level just reached; whether it was the last, and whether the trial trains on."""
+        """Report the level just reached; whether it was the last, and whether the trial continues."""
         step = self.problem.levels[self.level[trial]]
         self.level[trial] += 1
         values = self.problem.measure(self.params[trial], step, self.seed)
         start = time.perf_counter()
-        verdict = self.contender.report(trial, step, values)
+        decision = self.contender.report(trial, step, values)
         seconds.append(time.perf_counter() - start)
         done = self.level[trial] == len(self.problem.levels)
-        return done, not done and verdict == "go"
+        return done, not done and decision == "go"
 
 
 def simulate(
@@ -141,5 +141,5 @@ def simulate(
     workers: int = WORKERS,
     budget: float = math.inf,
 ) -> Run:
-    """A search from its begin to its end."""
+    """A search from its start to its end."""
     return Simulation(problem, contender, seed, trials, workers, budget).run()

@@ -1,4 +1,4 @@
-"""Runs, each kept in a file under what it depends on, so that an interrupted bench goes on."""
+"""Runs, each saved in a file named by what it depends on, so that an interrupted benchmark can be resumed."""
 
 import ast
 import json
@@ -15,8 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import get_context
 from pathlib import Path
 
+from tests.bench import lineup
 from tests.bench.experiments import Job
-from tests.bench.lineup import THEIRS, entries, problems
+from tests.bench.lineup import entries, problems
 from tests.bench.simulator import Run, simulate
 
 ROOT = Path(__file__).parents[2]
@@ -27,10 +28,10 @@ COMMON = (
 )
 RECORDED = (
     *(f"tests/bench/{name}" for name in ("recorded.py", "recorded.json", "recorded_lr.json")),
-    "platform/pareto/front.py",
+    "platform/study/criteria.py",
 )
 LIBRARIES = ("numpy", "scipy", "scikit-learn", "pymoo", "optuna")
-FOREIGN = ("ray", "syne-tune", "botorch")
+FOREIGN_LIBRARIES = ("ray", "syne-tune", "botorch")
 
 
 def run(job: Job) -> Run:
@@ -41,7 +42,7 @@ def run(job: Job) -> Run:
 
 
 def run_all(jobs: Sequence[Job], processes: int) -> Iterator[tuple[Job, Run]]:
-    """Each as soon as it is there, run by processes of its own, which libraries' warnings do not leave."""
+    """Each as soon as it has ended; processes of their own hide the libraries' warnings."""
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_quiet) as pool:
         futures = {pool.submit(run, job): job for job in jobs}
         yield from ((futures[future], future.result()) for future in as_completed(futures))
@@ -60,16 +61,16 @@ class Store:
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, job: Job) -> Run | None:
-        """A run that was kept; None where there is none, or where code that it depends on has changed."""
+        """A saved run; None where there is none, or where code that it depends on has changed."""
         path = self._path(job)
         return Run(**json.loads(path.read_text())["run"]) if path.exists() else None
 
-    def keep(self, job: Job, run: Run) -> None:
-        """A run, written whole or not at all."""
+    def save(self, job: Job, run: Run) -> None:
+        """Write a run, atomically."""
         path = self._path(job)
-        half = path.with_suffix(f".{os.getpid()}")
-        half.write_text(json.dumps({"job": _plain(job), "run": asdict(run)}))
-        half.replace(path)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"job": _plain(job), "run": asdict(run)}))
+        partial.replace(path)
 
     def _path(self, job: Job) -> Path:
         key = json.dumps([_plain(job), depends(job)], sort_keys=True)
@@ -81,17 +82,17 @@ def _plain(job: Job) -> dict[str, object]:
 
 
 def depends(job: Job) -> dict[str, str]:
-    """What decides a run beside the job itself: code, recorded trials, versions of libraries."""
+    """What determines a run besides the job itself: code, recorded trials, versions of libraries."""
     sources = entries()[job.contender].sources
-    ours = () if sources == THEIRS else ("tests/bench/ours.py",)
+    ours = () if sources == lineup.FOREIGN else ("tests/bench/ours.py",)
     recorded = RECORDED if problems()[job.problem].family in ("recorded", "surrogate") else ()
     found = {name: code(ROOT / name) for name in (*COMMON, *sources, *ours, *recorded)}
-    return {**found, **versions(LIBRARIES if ours else (*LIBRARIES, *FOREIGN))}
+    return {**found, **versions(LIBRARIES if ours else (*LIBRARIES, *FOREIGN_LIBRARIES))}
 
 
 @cache
 def code(path: Path) -> str:
-    """A digest of a file; of Python without its comments, its layout and its docstrings."""
+    """A digest of a file; of Python code without comments, layout and docstrings."""
     text = path.read_text("utf-8")
     if path.suffix == ".py":
         tree = ast.parse(text)
@@ -108,7 +109,7 @@ def _is_text(node: ast.stmt) -> bool:
 
 @cache
 def versions(names: Sequence[str]) -> dict[str, str]:
-    """Of libraries; of one that is not there, nothing."""
+    """Of libraries; empty for one that is not installed."""
     found = {}
     for name in names:
         try:

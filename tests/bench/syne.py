@@ -1,7 +1,7 @@
 """Syne Tune 0.16's multi-objective schedulers, driven by their own interface on the simulated clock.
 
 The release has no NSGA-II, and its multi-surrogate searcher imports modules that are gone. MOASHA has no
-searcher, its suggestions are uniform: the common random configurations stand in for them.
+searcher, its suggestions are uniform: the common random configurations replace them.
 """
 
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ class SyneTune(Base):
             self._scheduler = make(problem=problem, config_space=space, metrics=self._names, random_seed=seed)
 
     def propose(self, trial: int) -> dict[str, Any] | None:
-        """The scheduler's suggestion, or the next of the list; known to it as running."""
+        """The scheduler's suggestion, or the next listed configuration; a running trial for the scheduler."""
         with self._random.own():
             params = next(self._listed, None) if self._listed else dict(self._scheduler.suggest().config)
             if params is not None:
@@ -62,7 +62,7 @@ class SyneTune(Base):
         return params
 
     def report(self, trial: int, step: int, values: Array) -> str:
-        """As Syne Tune's tuner reports: every result, then the trial as removed or as complete."""
+        """As Syne Tune's tuner reports: every result, then the trial as removed or complete."""
         known, point = self._trials[trial], best_of(values, self.problem.reference)
         result = {
             "time": rung_time(self.problem, step),
@@ -78,9 +78,10 @@ class SyneTune(Base):
 
 
 class _GlobalRandom:
-    """NumPy's and torch's global generators, which Syne Tune draws from, kept apart from everyone else's.
+    """NumPy's and torch's global generators, which Syne Tune uses, separate from all others'.
 
-    Torch's default is double meanwhile: Syne Tune mixes precisions, which BoTorch's EHVI refuses since 0.18.
+    Torch's default type is double meanwhile: Syne Tune mixes precisions, which BoTorch's EHVI refuses since
+    0.18.
     """
 
     def __init__(self, seed: int) -> None:
@@ -103,7 +104,7 @@ class _GlobalRandom:
 
 
 class MendedPriority(MOPriority):  # type: ignore[misc]
-    """The shipped non-dominated sort, its order of indices turned into the ranks that MOASHA takes it for."""
+    """The released non-dominated sort, corrected to ranks, as MOASHA expects, from an order of indices."""
 
     def priority_unsafe(self, objectives: NDArray[np.float64]) -> NDArray[np.int64]:
         """Rank [n] of each row."""
@@ -145,7 +146,7 @@ def ehvi(problem: Problem, **known: Any) -> TrialScheduler:
 
 
 def domain(dimension: Dimension) -> Any:
-    """A dimension in Syne Tune's criteria."""
+    """A dimension as a domain of Syne Tune."""
     match dimension:
         case Choice():
             return config_space.choice(list(dimension.values))

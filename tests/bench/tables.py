@@ -45,18 +45,18 @@ class Table:
 
 
 def full_fidelity(runs: Runs, scale: Scale) -> list[Table]:
-    """A table a family, then how ``auto`` stands against the best and against random."""
-    told = {f: _family(runs, scale, f) for f in plan.FAMILIES}
-    tables = [_family_table(family, told[family], runs, scale) for family in plan.FAMILIES]
+    """A table for each family, then ``auto`` compared with the best other and with random."""
+    shares = {f: _family(runs, scale, f) for f in plan.FAMILIES}
+    tables = [_family_table(family, shares[family], runs, scale) for family in plan.FAMILIES]
     rows = []
     for family in plan.FAMILIES:
         cells = []
         for count in scale.counts:
-            (best, name), (random, _) = (_against(told[family], count, other) for other in (True, False))
+            (best, name), (random, _) = (_against(shares[family], count, other) for other in (True, False))
             cells += [f"{best:.3f} ({name})", f"{random:.3f}"]
         rows.append((family, *cells))
     columns = [f"{what}, {count}" for count in scale.counts for what in ("best other", "random")]
-    note = "Ratios of mean hypervolumes over the seeds that both have; wanted: >= 0.98 of the best, >= 1."
+    note = "Ratios of mean hypervolumes over the seeds that both have; target: >= 0.98 of the best, >= 1."
     return [*tables, Table("A. auto against the best other and random", ("family", *columns), (*rows,), note)]
 
 
@@ -70,18 +70,18 @@ def _family(runs: Runs, scale: Scale, family: str) -> Volumes:
     for contender in plan.searchers(scale):
         for count in scale.counts:
             for seed in range(scale.seeds):
-                wanted = [plan.searched(name, contender, count, seed, scale) for name in names]
-                had = [job for job in wanted if job and job in runs]
-                if len(had) == len(names):
-                    shares = [runs[job].after(count) / problems()[job.problem].front_volume for job in had]
+                jobs = [plan.searched(name, contender, count, seed, scale) for name in names]
+                ran = [job for job in jobs if job and job in runs]
+                if len(ran) == len(names):
+                    shares = [runs[job].after(count) / problems()[job.problem].front_volume for job in ran]
                     found.setdefault((contender, count), {})[seed] = float(np.mean(shares))
     return found
 
 
-def _family_table(family: str, told: Volumes, runs: Runs, scale: Scale) -> Table:
+def _family_table(family: str, volumes: Volumes, runs: Runs, scale: Scale) -> Table:
     rows = []
     for contender in plan.searchers(scale):
-        shares = [told.get((contender, count), {}) for count in scale.counts]
+        shares = [volumes.get((contender, count), {}) for count in scale.counts]
         if any(shares):
             seeds = str(max(len(share) for share in shares))
             cells = (interval(list(share.values())) for share in shares)
@@ -93,15 +93,15 @@ def _family_table(family: str, told: Volumes, runs: Runs, scale: Scale) -> Table
 
 
 def _seconds(runs: Runs, scale: Scale, contender: str, family: str) -> tuple[str, str]:
-    wanted = [
+    jobs = [
         plan.searched(name, contender, scale.counts[0], seed, scale)
         for name in plan.of_family(scale, family)
         for seed in range(scale.seeds)
     ]
-    return _taken([second for job in wanted if job and job in runs for second in runs[job].proposing])
+    return _durations([second for job in jobs if job and job in runs for second in runs[job].proposing])
 
 
-def _taken(seconds: Sequence[float]) -> tuple[str, str]:
+def _durations(seconds: Sequence[float]) -> tuple[str, str]:
     """Median and 95 % quantile."""
     if not seconds:
         return "-", "-"
@@ -109,25 +109,25 @@ def _taken(seconds: Sequence[float]) -> tuple[str, str]:
     return f"{middle:.3f}", f"{high:.3f}"
 
 
-def _against(told: Volumes, count: int, best: bool) -> tuple[float, str]:
+def _against(volumes: Volumes, count: int, best: bool) -> tuple[float, str]:
     """The ratio of ``auto`` to the best other, or to random, over common seeds; that other's name.
 
-    Whoever comes to the very same is whom ``auto`` has chosen.
+    A contender with exactly the same values is the one that ``auto`` has chosen.
     """
-    own, ratios = told.get((AUTO, count), {}), {}
-    for (name, trials), theirs in told.items():
+    own, ratios = volumes.get((AUTO, count), {}), {}
+    for (name, trials), theirs in volumes.items():
         common = sorted(set(own) & set(theirs))
         if trials == count and theirs != own and common and (best or name == RANDOM):
             ratios[name] = sum(own[s] for s in common) / sum(theirs[s] for s in common)
-    return min(((ratio, name) for name, ratio in ratios.items()), default=(math.nan, "nobody"))
+    return min(((ratio, name) for name, ratio in ratios.items()), default=(math.nan, "none"))
 
 
 def stopping(runs: Runs, scale: Scale, letter: str, families: Sequence[str]) -> list[Table]:
-    """Rules over the same configurations, each against training them all."""
+    """Rules on the same configurations, each compared with training all of them."""
     columns = ("rule", "hypervolume", "cost", "completed", "at equal cost", SEEDS)
     note = (
         "Shares of no stopping's final hypervolume and cost, median [quartiles] over seeds; equal cost: a"
-        " third of no stopping's, with further configurations where a rule has not spent it."
+        " third of no stopping's, with more configurations where a rule has not spent it."
     )
     found = []
     for problem in plan.of_family(scale, *families):
@@ -147,7 +147,7 @@ def _stopped(runs: Runs, scale: Scale, problem: str, rule: str) -> tuple[str, ..
 
 @dataclass(frozen=True)
 class Spared:
-    """What a stopping rule comes to, by seed, as shares of no stopping's."""
+    """Results of a stopping rule, by seed, as shares of no stopping's."""
 
     volumes: list[float]
     costs: list[float]
@@ -173,7 +173,7 @@ def spared(runs: Runs, scale: Scale, problem: str, rule: str) -> Spared:
 def _both(
     runs: Runs, scale: Scale, job: Callable[[str, int, Scale], Job], name: str, against: str
 ) -> Iterator[tuple[int, Run, Run]]:
-    """Seed, run of a contender and run of the one it is measured by, of all seeds that both have run."""
+    """Seed, a contender's run and the run of its baseline, for all seeds that both have run."""
     for seed in range(scale.seeds):
         own, base = (job(contender, seed, scale) for contender in (name, against))
         if own in runs and base in runs:
@@ -181,11 +181,11 @@ def _both(
 
 
 def racing(runs: Runs, scale: Scale, letter: str, families: Sequence[str]) -> list[Table]:
-    """Searches against plain TPE, by cost."""
+    """Searches compared with plain TPE, by cost."""
     columns = ("search", "at a third", "at the whole cost", "cost to TPE's end", SEEDS, *SECONDS)
     note = (
         "Hypervolume as a share of plain TPE's after its last trial; cost at which that is reached, as a"
-        " share of TPE's; median [quartiles] over seeds. Those that halve are run until half of TPE's cost."
+        " share of TPE's; median [quartiles] over seeds. Those with halving are run until half of TPE's cost."
     )
     found = []
     for problem in plan.of_family(scale, *families):
@@ -200,12 +200,12 @@ def _raced(runs: Runs, scale: Scale, problem: str, name: str) -> tuple[str, ...]
     found = race(runs, scale, problem, name)
     ended = quartiles(found.whole) if name in plan.WHOLE else "-"
     third, reached = quartiles(found.third), quartiles(found.reached)
-    return name, third, ended, reached, str(len(found.third)), *_taken(found.seconds)
+    return name, third, ended, reached, str(len(found.third)), *_durations(found.seconds)
 
 
 @dataclass(frozen=True)
 class Race:
-    """What a search comes to, by seed, as shares of plain TPE's."""
+    """Results of a search, by seed, as shares of plain TPE's."""
 
     third: list[float]
     """Hypervolume at a third of the cost."""
@@ -229,13 +229,13 @@ def race(runs: Runs, scale: Scale, problem: str, name: str) -> Race:
     return found
 
 
-def wanted(runs: Runs, scale: Scale, only: Sequence[str]) -> Table:
-    """The issue's figures, and whether they are reached."""
+def targets(runs: Runs, scale: Scale, only: Sequence[str]) -> Table:
+    """The benchmark's targets, and whether they are reached."""
     rows = []
     for family in plan.FAMILIES if "A" in only else ():
-        told = _family(runs, scale, family)
+        shares = _family(runs, scale, family)
         for count in scale.counts:
-            (best, name), (random, _) = (_against(told, count, other) for other in (True, False))
+            (best, name), (random, _) = (_against(shares, count, other) for other in (True, False))
             rows.append((f"auto / {name}", f"{family}, {count}", best, ">= 0.98", best >= 0.98))
             rows.append(("auto / random", f"{family}, {count}", random, ">= 1", random >= 1))
     for letter, families in plan.LEARNING.items():
@@ -251,17 +251,17 @@ def wanted(runs: Runs, scale: Scale, only: Sequence[str]) -> Table:
     plain = (
         (figure, where, number(v), bound, "yes" if met else "NO") for figure, where, v, bound, met in rows
     )
-    return Table("What is wanted", ("figure", "problem", "found", "wanted", "reached"), tuple(plain))
+    return Table("Targets", ("figure", "problem", "found", "target", "reached"), tuple(plain))
 
 
 def limited() -> str:
-    """Who runs fewer seeds or trials."""
+    """Which contenders run fewer seeds or trials."""
     few = {name: entry for name, entry in entries().items() if name in LIMITS}
-    told = (
+    limits = (
         f"{name} {entry.trials} trials" + (f" of {entry.seeds} seeds" if entry.seeds < UNLIMITED else "")
         for name, entry in few.items()
     )
-    return f"Slow, hence at most: {'; '.join(told)}." if few else ""
+    return f"Slow, hence at most: {'; '.join(limits)}." if few else ""
 
 
 def interval(values: Sequence[float]) -> str:
@@ -275,7 +275,7 @@ def interval(values: Sequence[float]) -> str:
 
 
 def quartiles(values: Sequence[float]) -> str:
-    """Median and quartiles; infinity is what was not reached."""
+    """Median and quartiles; infinity: not reached."""
     if not values:
         return "-"
     low, middle, high = (number(_quantile(values, share)) for share in (0.25, 0.5, 0.75))
@@ -283,7 +283,7 @@ def quartiles(values: Sequence[float]) -> str:
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """Between values, linear; next to an infinite one, the higher."""
+    """Linear between values; next to an infinite one, the higher."""
     place = share * (len(values) - 1)
     low, high = (sorted(values)[side(place)] for side in (math.floor, math.ceil))
     return high if math.isinf(high) else low + (place % 1) * (high - low)

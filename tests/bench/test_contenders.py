@@ -1,4 +1,4 @@
-"""The search benchmark's contenders: what they ask, what they are told, whom they stop."""
+"""The benchmark's contenders: what they propose, what is reported to them, which trials they stop."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -21,31 +21,31 @@ FACTORIES = {**foreign.samplers(), **foreign.halvings()}
 
 
 def run(problem: Problem, contender: Contender, trials: int, parallel: int = 4) -> dict[int, dict[str, Any]]:
-    """Trials in waves of ``parallel``, each reported level by level; returns all that was asked."""
-    asked: dict[int, dict[str, Any]] = {}
-    while len(asked) < trials:
+    """Trials in waves of ``parallel``, each reported level by level; returns all proposals."""
+    proposals: dict[int, dict[str, Any]] = {}
+    while len(proposals) < trials:
         wave = [proposal for _ in range(parallel) if (proposal := contender.ask())]
-        asked.update(wave)
+        proposals.update(wave)
         for trial, params in reversed(wave):
             for step in problem.levels:
                 if contender.report(trial, step, problem.measure(params, step, 0)) != "go":
                     break
-    return asked
+    return proposals
 
 
 @pytest.mark.parametrize("name", [name for name in FACTORIES if name not in LIMITS])
 def test_a_contender_proposes_points_of_the_space_the_same_for_the_same_seed(name: str) -> None:
     problem = CURVED if name in foreign.halvings() else HPO
     contender = FACTORIES[name](problem, 3)
-    asked = run(problem, contender, 24)
-    assert list(asked) == list(range(24)) and len(contender.seconds) == 24
+    proposals = run(problem, contender, 24)
+    assert list(proposals) == list(range(24)) and len(contender.seconds) == 24
     assert contender.resume() is None
-    for params in asked.values():
+    for params in proposals.values():
         assert all(dimension.holds(params[dimension.name]) for dimension in problem.search)
         assert set(params) == {dimension.name for dimension in problem.search}
         problem.measure(params, 1, 0)
-    assert run(problem, FACTORIES[name](problem, 3), 24) == asked
-    assert run(problem, FACTORIES[name](problem, 4), 24) != asked
+    assert run(problem, FACTORIES[name](problem, 3), 24) == proposals
+    assert run(problem, FACTORIES[name](problem, 4), 24) != proposals
 
 
 def test_global_random_numbers_do_not_reach_a_contender() -> None:
@@ -54,7 +54,7 @@ def test_global_random_numbers_do_not_reach_a_contender() -> None:
     assert [run(CURVED, make(CURVED, 1), 12) for make in foreign.halvings().values()] == first
 
 
-def test_optuna_knows_what_is_running_and_is_told_the_point_that_dominates_most() -> None:
+def test_optuna_has_running_trials_and_receives_the_point_that_dominates_most() -> None:
     contender = foreign.Optuna(HPO, optuna.samplers.RandomSampler(seed=0))
     proposals = [contender.ask() for _ in range(3)]
     assert None not in proposals
@@ -70,7 +70,7 @@ def test_rays_search_proposes_what_optunas_tpe_does_by_itself() -> None:
     assert run(HPO, ours, 30) == run(HPO, theirs, 30)
 
 
-def test_the_point_that_dominates_most_is_told() -> None:
+def test_the_best_point_dominates_most_by_itself() -> None:
     points = np.array([[0.9, 0.1], [0.5, 0.5], [2.0, -9.0]])
     np.testing.assert_array_equal(best_of(points, (1.0, 1.0)), [0.5, 0.5])
 
@@ -103,9 +103,9 @@ def test_halving_on_one_objective_stops_as_rays_asha_does() -> None:
         for step in CURVED.levels[:-1]:
             values = rng.random((rng.integers(1, 4), 3))
             theirs = rays.on_result(Trial(number), step, -values[:, 0].min())
-            verdict = ours.report(number, step, values)
-            assert (verdict == "stop") == (theirs == TrialScheduler.STOP)
-            if verdict == "stop":
+            decision = ours.report(number, step, values)
+            assert (decision == "stop") == (theirs == TrialScheduler.STOP)
+            if decision == "stop":
                 stopped += 1
                 break
     assert 100 < stopped < 200
@@ -115,31 +115,31 @@ def test_halving_on_one_objective_stops_as_rays_asha_does() -> None:
 def test_halving_on_the_sum_does_not_depend_on_units() -> None:
     rng = np.random.default_rng(1)
     plain, scaled = Scalarised(CURVED, 0), Scalarised(CURVED, 0)
-    verdicts = []
+    decisions = []
     for number in range(60):
         values = rng.random((2, 3))
-        verdicts.append(plain.report(number, 1, values))
-        assert scaled.report(number, 1, values * [1000, 1e-3, 1] + [5, 0, -7]) == verdicts[-1]
-    assert verdicts[0] == "go" and 10 < verdicts.count("go") < 35
+        decisions.append(plain.report(number, 1, values))
+        assert scaled.report(number, 1, values * [1000, 1e-3, 1] + [5, 0, -7]) == decisions[-1]
+    assert decisions[0] == "go" and 10 < decisions.count("go") < 35
     assert plain.report(60, 1, np.zeros((1, 3))) == "go"
     assert plain.report(61, 1, np.ones((1, 3))) == "stop"
 
 
 def test_without_stopping_every_configuration_is_trained_to_its_end() -> None:
     contender, common = foreign.halvings()["no stopping"](CURVED, 2), configurations(CURVED, 2)
-    asked = run(CURVED, contender, 8)
-    assert list(asked.values()) == [next(common) for _ in range(8)]
+    proposals = run(CURVED, contender, 8)
+    assert list(proposals.values()) == [next(common) for _ in range(8)]
     assert {contender.report(0, step, np.full((1, 3), 9.0)) for step in CURVED.levels} == {"go"}
 
 
-def test_what_is_not_installed_is_said() -> None:
+def test_missing_libraries_are_named() -> None:
     lines = foreign.missing()
     assert len(lines) == sum(not find_spec(library) for library in ("greenlet", "syne_tune", "botorch"))
     assert all("make bench-search" in line for line in lines)
 
 
 @pytest.mark.skipif(not find_spec("syne_tune"), reason="Syne Tune is installed by make bench-search alone")
-def test_mended_moasha_ranks_where_the_shipped_one_lists_indices() -> None:
+def test_corrected_moasha_ranks_where_the_released_one_lists_indices() -> None:
     from syne_tune.optimizer.schedulers.multiobjective.multiobjective_priority import NonDominatedPriority
 
     from tests.bench.syne import MendedPriority

@@ -1,4 +1,4 @@
-"""The search benchmark's problems: fronts against closed forms and pymoo, noise, curves, recorded trials."""
+"""The benchmark's problems: fronts against closed forms and pymoo, noise, curves, recorded trials."""
 
 import json
 from collections.abc import Callable
@@ -33,7 +33,7 @@ VOLUMES: dict[str, Callable[..., float]] = {
 }
 
 
-def drawn(landscape: Any, count: int, seed: int = 0) -> list[dict[str, Any]]:
+def random_points(landscape: Any, count: int, seed: int = 0) -> list[dict[str, Any]]:
     rng = np.random.default_rng(seed)
     return [draw(landscape.search, rng) for _ in range(count)]
 
@@ -83,7 +83,7 @@ def tune(rng: np.random.Generator) -> dict[str, Any]:
 
 @pytest.mark.parametrize("landscape", LANDSCAPES.values(), ids=LANDSCAPES)
 def test_nothing_lies_beyond_the_front(landscape: Landscape) -> None:
-    values = np.concatenate([landscape.true(params) for params in drawn(landscape, 300)])
+    values = np.concatenate([landscape.true(params) for params in random_points(landscape, 300)])
     front = landscape.front(61 if len(landscape.reference) > 2 else 4000)
     together = np.concatenate([values, front[nondominated(front)]])
     assert hypervolume(together, landscape.reference) <= landscape.front_volume * (1 + 1e-9)
@@ -94,7 +94,7 @@ def test_nothing_lies_beyond_the_front(landscape: Landscape) -> None:
 
 @pytest.mark.parametrize("problem", full_problems(), ids=lambda problem: problem.name)
 def test_noise_has_its_size_and_no_bias(problem: Full) -> None:
-    params = drawn(problem, 1, seed=3)[0]
+    params = random_points(problem, 1, seed=3)[0]
     errors = np.array([(problem.measure(params, 1, seed) - problem.true(params))[0] for seed in range(200)])
     ideal, nadir = problem.landscape.extent
     np.testing.assert_allclose(errors.std(axis=0), NOISE * (nadir - ideal), rtol=0.2)
@@ -103,7 +103,7 @@ def test_noise_has_its_size_and_no_bias(problem: Full) -> None:
 
 def test_a_measurement_depends_on_its_arguments_alone() -> None:
     for problem in (*full_problems()[-1:], *fidelity_problems()):
-        params, other = drawn(problem, 2)
+        params, other = random_points(problem, 2)
         again = dict(reversed([(name, np.array(value)[()]) for name, value in params.items()]))
         first, last = problem.levels[0], problem.levels[-1]
         np.testing.assert_array_equal(problem.measure(params, last, 1), problem.measure(again, last, 1))
@@ -115,7 +115,7 @@ def test_a_measurement_depends_on_its_arguments_alone() -> None:
 
 def test_a_translator_has_a_candidate_a_refinement_step() -> None:
     hpo = LANDSCAPES["hpo"]
-    points = drawn(hpo, 30)
+    points = random_points(hpo, 30)
     assert {len(hpo.true(params)) for params in points} == {1, 2, 3, 4, 5}
     for params in points:
         fid, dssim, psnr = hpo.true(params).T
@@ -125,7 +125,7 @@ def test_a_translator_has_a_candidate_a_refinement_step() -> None:
 
 @pytest.mark.parametrize("problem", fidelity_problems(), ids=lambda problem: problem.name)
 def test_early_levels_inform_without_being_perfect(problem: Curved) -> None:
-    points = [params for params in drawn(problem, 300) if not problem.diverges_at(params)]
+    points = [params for params in random_points(problem, 300) if not problem.diverges_at(params)]
     curves = np.array([[problem.measure(params, step, 0)[-1] for step in LEVELS] for params in points])
     first = [spearmanr(curves[:, 0, j], curves[:, -1, j])[0] for j in range(curves.shape[2])]
     middle = [spearmanr(curves[:, 2, j], curves[:, -1, j])[0] for j in range(curves.shape[2])]
@@ -140,16 +140,16 @@ def test_early_levels_inform_without_being_perfect(problem: Curved) -> None:
 
 
 @pytest.mark.parametrize("problem", fidelity_problems(), ids=lambda problem: problem.name)
-def test_a_few_trainings_diverge_in_the_middle_and_for_good(problem: Curved) -> None:
-    points = drawn(problem, 2000, seed=1)
-    fates = [problem.diverges_at(params) for params in points]
-    assert set(fates) == {0, *LEVELS[1:-1]}
-    assert 0.015 < np.mean(np.array(fates) > 0) < 0.045
-    for params, fate in [pair for pair in zip(points, fates, strict=True) if pair[1]][:5]:
+def test_a_few_trainings_diverge_at_a_middle_level_for_good(problem: Curved) -> None:
+    points = random_points(problem, 2000, seed=1)
+    levels = [problem.diverges_at(params) for params in points]
+    assert set(levels) == {0, *LEVELS[1:-1]}
+    assert 0.015 < np.mean(np.array(levels) > 0) < 0.045
+    for params, level in [pair for pair in zip(points, levels, strict=True) if pair[1]][:5]:
         for step in LEVELS:
             values = problem.measure(params, step, 0) - problem.errors(params, step, 0, 1)
             curve = problem.landscape.true(params) + problem.transient(params, step)
-            if step < fate:
+            if step < level:
                 np.testing.assert_allclose(values[0], curve[0])
             else:
                 assert np.all(values[0] > problem.reference)
@@ -177,7 +177,7 @@ def smooth(params: dict[str, Any], count: int) -> tuple[float, float, float]:
     return 0.3 + (x - 1) ** 2 + 0.1 * count, 0.9 - 0.02 * x, 21 - x - 0.2 * count
 
 
-def test_a_recording_answers_as_it_was(tmp_path: Path) -> None:
+def test_a_recording_gives_its_recorded_values(tmp_path: Path) -> None:
     problem, _ = recorded_problems(recording(tmp_path / "r.json", 12))
     assert problem.reference == pytest.approx((3.0, 1 - 0.85, -17.0))
     for params in problem.pool[1:]:

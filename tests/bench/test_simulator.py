@@ -1,14 +1,15 @@
-"""The search benchmark's clock against schedules computed by hand, its figures, and a whole small bench."""
+"""The benchmark's clock against schedules computed by hand, its tables, and a whole small benchmark."""
 
 import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from platform.samplers.base import Proposal
 from platform.samplers.designs import Random
 from platform.schedulers.asha import Halving
 from platform.study.dimensions import Dimension, Uniform
-from platform.study.observation import Observation, Point, SearchSpace
+from platform.study.observation import Observation, SearchSpace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from tests.bench.tables import _against, interval, quartiles
 
 @dataclass
 class Line:
-    """A trial at x is worth (x, 1 - x) in the end; what is measured on the way is worse, and told."""
+    """A trial at x has (x, 1 - x) at its end; values measured earlier are worse."""
 
     levels: tuple[int, ...]
     name: str = "line"
@@ -45,77 +46,77 @@ class Line:
 
 @dataclass
 class Script:
-    """Trial i is at ``points[i]``; verdicts by trial and step, else "go"; who waits is resumed on cue."""
+    """Trial i is at ``points[i]``; decisions by trial and step, else "go"."""
 
     points: Sequence[float]
-    verdicts: dict[tuple[int, int], str] = field(default_factory=dict)
+    decisions: dict[tuple[int, int], str] = field(default_factory=dict)
     resumes: dict[int, int] = field(default_factory=dict)
     """Trial to be resumed, by the number of reports so far."""
     refuses: tuple[int, ...] = ()
     """Numbers of reports at which nothing is proposed."""
-    heard: list[tuple[int, int]] = field(default_factory=list)
+    reports: list[tuple[int, int]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def ask(self) -> tuple[int, dict[str, Any]] | None:
-        if len(self.heard) in self.refuses:
+        if len(self.reports) in self.refuses:
             return None
         self.seconds.append(0.0)
         return len(self.seconds) - 1, {"x": self.points[len(self.seconds) - 1]}
 
     def report(self, trial: int, step: int, values: Array) -> str:
-        self.heard.append((trial, step))
+        self.reports.append((trial, step))
         assert values.tolist() == [[self.points[trial] + 1 / step, 1 - self.points[trial] + 1 / step]]
-        return self.verdicts.get((trial, step), "go")
+        return self.decisions.get((trial, step), "go")
 
     def resume(self) -> int | None:
-        return self.resumes.pop(len(self.heard), None)
+        return self.resumes.pop(len(self.reports), None)
 
 
 def test_two_workers_train_three_trials_to_their_end() -> None:
     contender = Script([0.5, 0.25, 0.75])
     run = simulate(Line((1, 3)), contender, 0, trials=3, workers=2)
-    assert contender.heard == [(0, 1), (1, 1), (0, 3), (1, 3), (2, 1), (2, 3)]
-    assert run.times == [3, 3, 6] and run.costs == [6, 6, 9] and run.cost == 9 and run.asked == 3
+    assert contender.reports == [(0, 1), (1, 1), (0, 3), (1, 3), (2, 1), (2, 3)]
+    assert run.times == [3, 3, 6] and run.costs == [6, 6, 9] and run.cost == 9 and run.started == 3
     # true values alone count: 1/2 x 1/2, then with (1/4, 3/4) 1/4 x 1/4 more, then as much for (3/4, 1/4)
     np.testing.assert_allclose(run.volumes, [0.25, 0.3125, 0.375])
 
 
-def test_a_paused_trial_goes_on_from_its_level_before_a_new_one_is_asked_for() -> None:
-    verdicts = {(0, 1): "pause", (1, 1): "stop", (0, 3): "pause"}
-    contender = Script([0.5] * 9, verdicts, resumes={2: 0, 4: 0})
+def test_a_paused_trial_continues_from_its_level_before_a_new_one_starts() -> None:
+    decisions = {(0, 1): "pause", (1, 1): "stop", (0, 3): "pause"}
+    contender = Script([0.5] * 9, decisions, resumes={2: 0, 4: 0})
     run = simulate(Line((1, 3, 9)), contender, 0, trials=3, workers=1)
-    # 0: [0, 1] paused; 1: [1, 2] stopped; 0: [2, 4] paused; 2: [4, 5]; 0: [5, 11], done by the cue; 2 is left
-    assert contender.heard[:4] == [(0, 1), (1, 1), (0, 3), (2, 1)]
-    assert contender.heard[4:] == [(2, 3), (2, 9)]
-    assert run.times == [13] and run.costs == [13] and run.asked == 3
+    # 0: [0, 1] paused; 1: [1, 2] stopped; 0: [2, 4] paused; 2: [4, 5]; 0: [5, 11], as resumed; 2 is left
+    assert contender.reports[:4] == [(0, 1), (1, 1), (0, 3), (2, 1)]
+    assert contender.reports[4:] == [(2, 3), (2, 9)]
+    assert run.times == [13] and run.costs == [13] and run.started == 3
 
 
 def test_a_resumed_trial_trains_to_its_end_when_a_worker_is_free() -> None:
     contender = Script([0.5] * 9, {(0, 1): "pause", (1, 1): "stop", (2, 1): "stop"}, resumes={2: 0})
     run = simulate(Line((1, 3, 9)), contender, 0, trials=3, workers=1)
     # 0: [0, 1] paused; 1: [1, 2] stopped; 0: [2, 4], [4, 10]; 2: [10, 11] stopped
-    assert contender.heard == [(0, 1), (1, 1), (0, 3), (0, 9), (2, 1)]
+    assert contender.reports == [(0, 1), (1, 1), (0, 3), (0, 9), (2, 1)]
     assert run.times == [10] and run.costs == [10] and run.cost == 11
 
 
-def test_what_is_under_way_counts_in_part_and_a_budget_ends_everything() -> None:
+def test_running_segments_count_in_part_and_a_budget_ends_everything() -> None:
     stops = {(trial, 2): "stop" for trial in range(1, 99)}
     run = simulate(Line((2, 5)), Script([0.5] * 99, stops), 0, trials=4, workers=2)
     # 0: [0, 2], [2, 5]; 1: [0, 2]; 2: [2, 4]; 3: [4, 6], half of it by 5
     assert run.times == [5] and run.costs == [10] and run.cost == 11
     short = simulate(Line((2, 5)), Script([0.5] * 99, stops), 0, trials=4, workers=2, budget=9.5)
-    assert short.volumes == [] and short.cost == 9.5 and short.asked == 4
+    assert short.volumes == [] and short.cost == 9.5 and short.started == 4
     enough = simulate(Line((2, 5)), Script([0.5] * 99, stops), 0, trials=4, workers=2, budget=10)
     assert enough.costs == [10] and enough.cost == 10
 
 
-def test_an_idle_worker_costs_nothing_and_asks_again_after_the_next_report() -> None:
+def test_an_idle_worker_costs_nothing_and_is_given_a_trial_after_the_next_report() -> None:
     contender = Script([0.1, 0.2, 0.3], refuses=(1,))
     run = simulate(Line((4,)), contender, 0, trials=3, workers=1)
-    assert run.times == [4] and run.asked == 1  # nothing under way and nothing proposed: the end
+    assert run.times == [4] and run.started == 1  # nothing runs and nothing is proposed: the end
     contender = Script([0.1, 0.2, 0.3, 0.4], refuses=(1,))
     run = simulate(Line((4,)), contender, 0, trials=4, workers=2)
-    # 0, 1: [0, 4]; after 0 nobody is proposed, after 1 both workers get one
+    # 0, 1: [0, 4]; after 0 nothing is proposed, after 1 both workers get a trial
     assert run.times == [4, 4, 8, 8] and run.costs == [8, 8, 16, 16]
 
 
@@ -124,7 +125,7 @@ def test_more_workers_than_trials_all_end_at_once() -> None:
     assert run.times == [3] * 5 and run.costs == [15] * 5
 
 
-def test_a_run_tells_what_was_found_by_when() -> None:
+def test_hypervolumes_of_a_run_by_cost_and_by_trials() -> None:
     run = Run([3.0, 5.0, 5.0], [1.0, 2.0, 2.0], [0.2, 0.2, 0.6], 7.0, 4, [], [])
     assert [run.at(cost) for cost in (2.9, 3.0, 4.9, 5.0, math.inf)] == [0.0, 0.2, 0.2, 0.6, 0.6]
     assert [run.after(trials) for trials in (0, 1, 3, 9)] == [0.0, 0.2, 0.6, 0.6]
@@ -132,44 +133,44 @@ def test_a_run_tells_what_was_found_by_when() -> None:
 
 
 class Observer:
-    """Proposes x = 1/8, 2/8 ...; keeps what it was shown."""
+    """Proposes x = 1/8, 2/8 ...; keeps what it observed."""
 
     def __init__(self) -> None:
-        self.shown: list[list[Observation]] = []
+        self.observed: list[list[Observation]] = []
 
-    def propose(self, seen: Sequence[Observation]) -> Point | None:
-        self.shown.append(list(seen))
-        return Point({"x": (len(seen) + 1) / 8}, {"nth": len(seen)})
+    def propose(self, observed: Sequence[Observation]) -> Proposal | None:
+        self.observed.append(list(observed))
+        return Proposal({"x": (len(observed) + 1) / 8}, {"nth": len(observed)})
 
 
-def test_our_search_sees_shares_and_states_and_is_reminded() -> None:
+def test_our_search_observes_shares_states_and_its_memory() -> None:
     observer, problem = Observer(), Line((1, 2))
     halving = Halving((1,), 4, np.ones(2), min_results=3)
     run = simulate(problem, Ours(problem, observer, halving), 0, trials=4, workers=1)
-    assert run.asked == 4
-    last = observer.shown[-1]
+    assert run.started == 4
+    last = observer.observed[-1]
     assert [o.memory for o in last] == [{"nth": 0}, {"nth": 1}, {"nth": 2}]
-    assert [o.state for o in last][:2] == ["completed", "completed"]  # fewer than three: nobody waits
+    assert [o.state for o in last][:2] == ["completed", "completed"]  # fewer than three: no trial waits
     assert [rung.share for rung in last[0].rungs] == [0.5, 1.0]
     assert last[0].rungs[1].values == (1 / 8 + 1 / 2, 7 / 8 + 1 / 2)
-    assert any(o.state == "paused" and len(o.rungs) == 1 for shown in observer.shown for o in shown)
+    assert any(o.state == "paused" and len(o.rungs) == 1 for observed in observer.observed for o in observed)
 
 
-def test_without_halving_our_search_is_its_proposer_with_four_trials_under_way() -> None:
+def test_without_halving_our_search_is_its_sampler_with_four_running_trials() -> None:
     problem = problems()["hpo"]
-    contender, asked = sampler("random", problem, 5, 20), []
+    contender, proposals = sampler("random", problem, 5, 20), []
     ask = contender.ask
 
     def listening() -> tuple[int, dict[str, Any]] | None:
-        asked.append(ask())
-        return asked[-1]
+        proposals.append(ask())
+        return proposals[-1]
 
     contender.ask = listening  # type: ignore[method-assign]
     run = simulate(problem, contender, 5, 20)
     alone = Random(SearchSpace(problem.search, problem.reference, 20, 5))
     anything = Observation({}, "running")
     expected = [alone.propose([anything] * count) for count in range(20)]
-    assert asked == [(i, point.params) for i, point in enumerate(expected) if point]
+    assert proposals == [(i, point.params) for i, point in enumerate(expected) if point]
     assert run.times == [float(1 + i // 4) for i in range(20)]
 
 
@@ -181,41 +182,41 @@ def test_our_searches_repeat_themselves_and_halving_saves_most_of_the_cost(name:
     contenders: list[Contender] = [make(problem, 1, trials) for _ in range(2)]
     first, second = (simulate(problem, contender, 1, trials) for contender in contenders)
     assert first.volumes == second.volumes and first.costs == second.costs
-    assert first.asked == trials and 0.2 < first.cost / (trials * 27) < 0.5
+    assert first.started == trials and 0.2 < first.cost / (trials * 27) < 0.5
 
 
-def overhear(contender: Any) -> dict[tuple[int, int], Any]:
-    """What a contender will be told, by trial and step."""
-    heard, report = {}, contender.report
+def recorded(contender: Any) -> dict[tuple[int, int], Any]:
+    """What will be reported to a contender, by trial and step."""
+    reports, report = {}, contender.report
 
     def listen(trial: int, step: int, values: Array) -> str:
-        heard[trial, step] = values.tolist()
+        reports[trial, step] = values.tolist()
         return str(report(trial, step, values))
 
     contender.report = listen
-    return heard
+    return reports
 
 
-def test_the_same_configurations_are_measured_the_same_under_all_rules() -> None:
+def test_a_configuration_has_the_same_values_under_all_rules() -> None:
     problem, found = problems()["hpo-fidelity"], []
     for rule in (NO_STOPPING, "ours, by rungs"):
         contender = entries()[rule].make(problem, 3, 6)
-        found.append((overhear(contender), simulate(problem, contender, 3, 6)))
+        found.append((recorded(contender), simulate(problem, contender, 3, 6)))
     (everything, whole), (fewer, part) = found
     assert len(everything) == 6 * len(problem.levels) > len(fewer) >= 6
     assert {key: everything[key] for key in fewer} == fewer
     assert part.cost < whole.cost
 
 
-def test_a_longer_run_begins_as_a_shorter_one_does() -> None:
-    """Table A reads 50 trials off the run of 200."""
+def test_a_longer_run_starts_as_a_shorter_one_does() -> None:
+    """Table A reads 50 trials from the run of 200."""
     problem = problems()["zdt1"]
     for kind in ("gp", "tpe", "nsga3", "sobol"):
         runs = [simulate(problem, sampler(kind, problem, 2, trials), 2, 14).volumes for trials in (50, 200)]
         assert runs[0] == runs[1]
 
 
-def test_auto_shares_the_run_of_whom_it_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_shares_the_run_of_the_contender_that_it_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     scale = Scale(2)
     own, gp = (searched("zdt1", name, 50, 1, scale) for name in (AUTO, "ours gp"))
     assert own == gp == Job("zdt1", "ours gp", 1, 200)
@@ -226,13 +227,13 @@ def test_auto_shares_the_run_of_whom_it_chooses(monkeypatch: pytest.MonkeyPatch)
     assert len(found) == len(set(found)) and {job.seed for job in found} == {0, 1}
 
 
-def test_a_kept_run_comes_back_until_its_code_changes(tmp_path: Path) -> None:
-    kept, job = store.Store(tmp_path / "cache"), Job("hpo-fidelity", NO_STOPPING, 0, 3, 60.0)
-    assert kept.load(job) is None
+def test_a_saved_run_is_loaded_until_its_code_changes(tmp_path: Path) -> None:
+    saved, job = store.Store(tmp_path / "cache"), Job("hpo-fidelity", NO_STOPPING, 0, 3, 60.0)
+    assert saved.load(job) is None
     run = store.run(job)
-    kept.keep(job, run)
+    saved.save(job, run)
     assert store.Store(tmp_path / "cache").load(job) == run
-    assert kept.load(Job("hpo-fidelity", NO_STOPPING, 0, 3)) is None
+    assert saved.load(Job("hpo-fidelity", NO_STOPPING, 0, 3)) is None
     files = [tmp_path / name for name in ("a.py", "b.py", "c.py")]
     for path, text in zip(files, ('"""Doc."""\nx = 1  # why\n', "x = (1)\n", "x = 2\n"), strict=True):
         path.write_text(text)
@@ -240,7 +241,7 @@ def test_a_kept_run_comes_back_until_its_code_changes(tmp_path: Path) -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_intervals_are_students_and_what_was_not_reached_is_said() -> None:
+def test_intervals_are_students_and_infinite_quartiles_are_named() -> None:
     values = [0.4, 0.5, 0.9]
     low, high = student.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / np.sqrt(3))
     assert interval(values) == f"{(low + high) / 2:.3f} ± {(high - low) / 2:.3f}"
@@ -250,17 +251,17 @@ def test_intervals_are_students_and_what_was_not_reached_is_said() -> None:
     assert quartiles([]) == interval([]) == "-"
 
 
-def test_auto_is_measured_on_the_seeds_that_both_have() -> None:
-    told = {
+def test_auto_is_compared_on_the_seeds_that_both_have() -> None:
+    volumes = {
         (AUTO, 50): {0: 0.8, 1: 0.6},
         ("ours gp", 50): {0: 0.8, 1: 0.6},
         (RANDOM, 50): {0: 0.4, 1: 0.3},
         ("few", 50): {1: 0.75},
         ("few", 100): {0: 9.0},
     }
-    assert _against(told, 50, best=True) == pytest.approx((0.8, "few"))
-    assert _against(told, 50, best=False) == pytest.approx((2.0, RANDOM))
-    assert _against(told, 100, best=True)[1] == "nobody"
+    assert _against(volumes, 50, best=True) == pytest.approx((0.8, "few"))
+    assert _against(volumes, 50, best=False) == pytest.approx((2.0, RANDOM))
+    assert _against(volumes, 100, best=True)[1] == "none"
 
 
 @pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--jobs", "x"], ["--only", "A,D"]])
@@ -270,7 +271,7 @@ def test_wrong_arguments_are_refused(wrong: list[str], capsys: pytest.CaptureFix
     assert wrong[0] in capsys.readouterr().err
 
 
-def test_a_small_bench_writes_tables_curves_and_pictures_and_goes_on_where_it_was(
+def test_a_small_benchmark_writes_tables_curves_and_pictures_and_repeats_no_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ["--quick", "--seeds", "1", "--only", "B1", "--jobs", "1", "--out", str(tmp_path)]
@@ -283,6 +284,6 @@ def test_a_small_bench_writes_tables_curves_and_pictures_and_goes_on_where_it_wa
     assert {curve["contender"] for curve in curves} >= {NO_STOPPING, "ASHA, FID only", "ours, by rungs"}
     assert all(sorted(curve["volumes"]) == curve["volumes"] for curve in curves)
     assert (tmp_path / "hpo-fidelity-1.png").stat().st_size > 10_000
-    monkeypatch.setattr(store, "run", lambda job: pytest.fail("what is kept is not run again"))
+    monkeypatch.setattr(store, "run", lambda job: pytest.fail("saved runs are not repeated"))
     main.main(arguments)
     assert (tmp_path / "tables.md").read_text("utf-8") == first

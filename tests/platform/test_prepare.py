@@ -1,10 +1,10 @@
-"""Preparing a cohort by itself: settings as options, wrong ones in one line, the phantom as a BIDS folder."""
+"""The prepare command with a cohort: settings as options, wrong ones in one line, an export as BIDS."""
 
 from collections.abc import Callable
 from pathlib import Path
 from platform import prepare
-from platform.cohorts import build
-from platform.execution import tuner
+from platform.cohorts import archives, build
+from platform.execution import cluster
 from typing import Any
 
 import nibabel as nib
@@ -15,7 +15,7 @@ from trainers.cohorts import folder
 from trainers.cohorts.folder import FolderConfig
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
 from trainers.cohorts.scans import pipeline
-from trainers.data.store import Cohort
+from trainers.data.store import SPLITS, Cohort
 from trainers.errors import InputError
 
 Run = Callable[..., list[str]]
@@ -25,8 +25,8 @@ SMALL = ("--train", "1", "--val", "1", "--test", "1")
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """``run("--cohort", ...)`` without Ray, in the storage ``runs``; returns the lines but for the bars."""
-    monkeypatch.setattr(tuner, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(build, "ray_map", lambda function, items, lost: map(function, items))
+    monkeypatch.setattr(cluster, "start_ray", lambda address, resources: None)
+    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash: map(function, items))
 
     def call(*words: object) -> list[str]:
         prepare.main([str(word) for word in (*words, "--storage", tmp_path / "runs")])
@@ -36,10 +36,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 @pytest.fixture
-def touchy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may be started or prepared."""
-    monkeypatch.setattr(tuner, "start_ray", lambda *_: pytest.fail("Ray was started"))
-    monkeypatch.setattr(prepare, "acquire", lambda *_: pytest.fail("a download began"))
+def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray and downloads must not be started."""
+    monkeypatch.setattr(cluster, "start_ray", lambda *_: pytest.fail("Ray was started"))
+    monkeypatch.setattr(archives, "acquire", lambda *_: pytest.fail("a download was started"))
 
 
 def test_a_chosen_cohorts_settings_are_options() -> None:
@@ -52,50 +52,37 @@ def test_a_chosen_cohorts_settings_are_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "line"),
     [
-        (("--cohort", "foldr"), "source: 'foldr' is not allowed; allowed: "),
-        (("--cohort", "foldr"), "folder"),
-        (("--cohort", "folder"), "--root: is missing; allowed: where the scans of folder are"),
-        (("--cohort", "zenodo+ixi"), "--root: is missing; allowed: where the scans of zenodo+ixi are"),
-        (("--cohort", "folder", "--root", ".", "--size", "3mm"), "size: '3mm' is not allowed; allowed: "),
-        (("--cohort", "folder", "--root", ".", "--val", "0"), "val: 0 is not allowed; allowed: "),
-        (("--cohort", "folder", "--root", ".", "--val", "few"), "val: 'few' is not allowed; allowed: "),
-        (("--cohort", "folder", "--root", ".", "--brain-mask", "bet"), "brain_mask: 'bet' is not allowed"),
-        (("--cohort", "phantom", "--paired", "maybe"), "paired: 'maybe' is not allowed; allowed: "),
-        (
-            ("--cohort", "folder", "--root", ".", "--export", "x"),
-            "--export: 'folder' is not allowed; allowed: ",
-        ),
-        (("--study", "nobody"), "study: 'nobody' is not in"),
+        ("--cohort foldr", "source: 'foldr' is not allowed; allowed: did you mean folder? one of folder, "),
+        ("--cohort folder", "--root: is missing; allowed: where the scans of folder are"),
+        ("--cohort zenodo+ixi", "--root: is missing; allowed: where the scans of zenodo+ixi are"),
+        ("--cohort folder --root . --size 3mm", "size: '3mm' is not allowed; allowed: "),
+        ("--cohort folder --root . --val 0", "val: 0 is not allowed; allowed: "),
+        ("--cohort folder --root . --val few", "val: 'few' is not allowed; allowed: "),
+        ("--cohort folder --root . --brain-mask bet", "brain_mask: 'bet' is not allowed"),
+        ("--cohort phantom --paired maybe", "paired: 'maybe' is not allowed; allowed: "),
+        ("--cohort folder --root . --export x", "--export: 'folder' is not allowed; allowed: "),
+        ("--study nobody", "study: 'nobody' is not in"),
     ],
 )
-@pytest.mark.usefixtures("touchy")
-def test_wrong_settings_are_one_line_before_anything_begins(
-    words: tuple[str, ...], told: str, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("nothing_starts")
+def test_wrong_settings_are_one_line_before_anything_starts(words: str, line: str, tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
-        prepare.main([*words, "--storage", str(tmp_path)])
-    assert told in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_mistyped_source_is_suggested() -> None:
-    with pytest.raises(InputError, match=r"did you mean '?folder'?"):
-        prepare.main(["--cohort", "foldr"])
+        prepare.main([*words.split(), "--storage", str(tmp_path)])
+    assert str(error.value).startswith(line) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--cohort", "phantom", "--study", "x"), ("--cohort", "phantom", "--rot", "x")]
+    "words", ["", "--cohort phantom --study x", "--cohort phantom --rot x", "--cohort phantom --split all"]
 )
-def test_options_that_do_not_exist_or_fit_are_refused(
-    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as left:
-        prepare.main(list(words))
-    assert left.value.code == 2 and "error: " in capsys.readouterr().err
+def test_unknown_or_missing_options_are_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        prepare.main(words.split())
+    assert exit_.value.code == 2 and "error: " in capsys.readouterr().err
 
 
-def test_scans_that_are_nowhere_are_one_line(run: Run, tmp_path: Path) -> None:
+def test_a_root_that_does_not_exist_is_one_line(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"root: .*nowhere is neither a folder nor a \.csv file"):
         run("--cohort", "folder", "--root", tmp_path / "nowhere")
 
@@ -103,7 +90,8 @@ def test_scans_that_are_nowhere_are_one_line(run: Run, tmp_path: Path) -> None:
 def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_path: Path) -> None:
     lines = run("--cohort", "phantom", *SMALL, "--export", tmp_path / "bids", "--split", "val")
     cohort = Cohort.open(Path(lines[0].removeprefix("cohort: ")))
-    assert {s["split"] for s in cohort.manifest["subjects"]} == {"train", "val", "test"}
+    assert {s["split"] for s in cohort.manifest["subjects"]} == set(SPLITS)
+    assert prepare.SPLITS == SPLITS
     assert sorted(map(Path, lines[1:])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
     low, high = sorted(folder.visits(tmp_path / "bids"), key=lambda visit: visit.domain, reverse=True)
     assert (low.id, high.id) == ("sub-val0000_64mT", "sub-val0000_3T")
@@ -115,23 +103,21 @@ def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_pat
             np.testing.assert_allclose(nib.load(path).affine, affine, atol=1e-6)
 
 
-def test_a_folder_cohort_says_what_became_of_every_visit(
+def test_every_visit_of_a_folder_that_is_excluded_is_printed_with_its_reason(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Too few are left to train: the page and its lines are there nevertheless."""
+    """Too few are left to train: the page is written and its lines are printed nevertheless."""
     place = tmp_path / "bids/sub-01/anat"
     place.mkdir(parents=True)
     for person, field in (("01", "64mT"), ("02", "64mT"), ("03", "64mT"), ("04", "3T")):
         for contrast in ("T1w", "T2w"):
             (place / f"sub-{person}_acq-{field}_{contrast}.nii.gz").write_bytes(b"no scan")
-    with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json says"):
+    with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json has the reasons"):
         run("--cohort", "folder", "--root", tmp_path / "bids", "--val", 1, "--test", 1)
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith(("sub", "0"))]
     config: Any = FolderConfig(root=str(tmp_path / "bids"))
     workspace = pipeline.Workspace.of("folder", config, tmp_path / "runs")
     page, table = workspace.folder / "quality.html", workspace.exclusions
     assert "sub-01_64mT" in page.read_text() and table.is_file()
-    assert printed[0].startswith(
-        f"sub-01_64mT: set aside: {place}/sub-01_acq-64mT_T1w.nii.gz: not a readable"
-    )
+    assert printed[0].startswith(f"sub-01_64mT: excluded: {place}/sub-01_acq-64mT_T1w.nii.gz: not a readable")
     assert printed[4:] == [f"0 of 4 visits prepared; look at {page}, edit {table} and run again"]

@@ -1,4 +1,4 @@
-"""A study driven without Ray: trainings that cost nothing, reports in a chosen order, drivers that die."""
+"""A study run without Ray: trainings that cost nothing, reports in a chosen order, drivers that are killed."""
 
 import json
 import random
@@ -30,11 +30,11 @@ Scores = Mapping[int, Mapping[str, float]]
 
 
 class Killed(BaseException):
-    """The driver dies here."""
+    """The driver is killed here."""
 
 
 class AtOnce:
-    """An executor whose work is done as soon as it is given: no proposal is late."""
+    """An executor that runs its work when it is submitted, so that no proposal is late."""
 
     def __init__(self, workers: int) -> None:
         assert workers == 1
@@ -52,7 +52,7 @@ class AtOnce:
 
 
 def proposals_at_once(patch: pytest.MonkeyPatch) -> None:
-    """No threads in samplers, no pictures of what was never trained."""
+    """Samplers without threads, and pictures without checkpoints."""
     patch.setattr(suggester, "ThreadPoolExecutor", AtOnce)
     patch.setattr(listeners, "draw_samples", draw)
 
@@ -78,7 +78,7 @@ def fair(step: int, steps: int, config: Any) -> Scores:
 
 @dataclass
 class Recorder:
-    """MLflow's place: remembers every call as (name, trial, ...)."""
+    """In place of MLflow: remembers every call as (name, trial, ...)."""
 
     calls: list[tuple[Any, ...]] = field(default_factory=list)
 
@@ -91,14 +91,14 @@ class Recorder:
 
 @dataclass
 class World:
-    """What outlives the driver: the disk, MLflow, and the trials' own checkpoints."""
+    """What remains when a driver is killed: the disk, MLflow, and the trials' own checkpoints."""
 
     study: Study
     storage: Storage
     criteria: Criteria = field(default_factory=lambda: Criteria(REFERENCE))
     slots: int = 2
     rungs: tuple[int, ...] = (12, 24)
-    """Of every trial, beside the milestones that it is given."""
+    """Of every trial, beside the milestones of its task."""
     scores: Callable[[int, int, Any], Scores] = fair
     crashes: set[tuple[int, int]] = field(default_factory=set)
     """Trials whose workers die on their way to a step."""
@@ -139,7 +139,7 @@ class World:
         return Report(step, steps, scores, {"gan": 0.25}, self.seconds, f"/checkpoints/{number}/{step}")
 
     def work(self, number: int, task: Task) -> Iterator[Report | None]:
-        """A trial as the loop runs it: its stored report again, then each rung, published first; or None."""
+        """A trial as the loop runs it: its newest report again, then each rung; None: its worker dies."""
         self.handed_out.append(number)
         if number in self.published:
             yield self.published[number]
@@ -156,11 +156,11 @@ class World:
         running: dict[int, Iterator[Report | None]] = {}
         try:
             while True:
-                while len(running) < self.slots and (found := orchestrator.next()):
-                    assert found[0] not in running, "handed out twice at once"
-                    running[found[0]] = self.work(*found)
+                while len(running) < self.slots and (following := orchestrator.next()):
+                    assert following[0] not in running, "started twice at the same time"
+                    running[following[0]] = self.work(*following)
                 assert orchestrator.running == running.keys()
-                over = orchestrator.over  # Tune asks whenever it is given nothing
+                over = orchestrator.over  # Tune reads it whenever there is no next trial
                 if not running:
                     assert over and orchestrator.next() is None
                     return
@@ -172,14 +172,14 @@ class World:
 
     @staticmethod
     def advance(orchestrator: Orchestrator, number: int, report: Report | None) -> bool:
-        """Tell a report, or a death; whether the trial trains on."""
+        """Pass a report, or the end of a worker, to the orchestrator; whether the trial trains on."""
         if report is None:
             orchestrator.ended(number, "failed", "its worker died 4 times")
             return False
         return orchestrator.reported(number, report)
 
     def outcome(self) -> dict[int, Any]:
-        """What a study comes to, whenever it was told."""
+        """The result of a study, without times."""
         return {
             n: (trial.params, trial.status, sorted(trial.reports), trial.continued_past)
             for n, trial in sorted(read_trials(self.folder).items())
@@ -187,7 +187,7 @@ class World:
 
 
 class Death:
-    """Kills the driver at its n-th step; a step lies before and after each thing that leaves a trace."""
+    """Kills the driver at its n-th step: there is one before and one after everything that it records."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.left = -1
@@ -203,7 +203,7 @@ class Death:
             raise Killed
 
     def live(self, world: World, steps: int, order: random.Random | None = None) -> bool:
-        """One driver's life; whether it came to the study's end."""
+        """Run one driver; whether it reached the study's end."""
         self.left = steps
         try:
             world.drive(world.open(), order)
@@ -214,7 +214,7 @@ class Death:
         return True
 
     def lives(self, world: World, steps: int, draws: random.Random) -> int:
-        """How many drivers it took, each but the last killed within so many steps; at most 100."""
+        """How many drivers were needed, at most 100; each but the last is killed within so many steps."""
         count = 1
         while count < 100 and not self.live(world, draws.randrange(steps), draws):
             count += 1

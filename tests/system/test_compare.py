@@ -7,7 +7,7 @@ import re
 import signal
 import time
 from pathlib import Path
-from platform.comparison.published_table import LABELS
+from platform.comparison.systems import LABELS
 from typing import Any
 
 import pytest

@@ -30,9 +30,7 @@ def entries(storage: Path) -> list[dict[str, Any]]:
 
 def dominated(storage: Path) -> str:
     """A candidate that is not on the front."""
-    folder = storage / "studies" / NAME
-    study, saved = load_saved(folder)
-    front = saved_front(folder, study, saved)
+    front = saved_front(load_saved(storage / "studies" / NAME))
     return next(f"{c.trial}/{c.steps}" for c in front.candidates if c not in front.members)
 
 

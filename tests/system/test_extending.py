@@ -79,4 +79,6 @@ def test_a_study_uses_all_of_them(followed: tuple[Path, dict[str, str]]) -> None
     folder = root / "runs" / "studies" / "extended"
     trials = read_trials(folder)
     assert len(trials) == 3 and {trial.status for trial in trials.values()} <= {"completed", "paused"}
-    assert all(report.most_refined["nrmse"] > 0 for trial in trials.values() for report in trial.reports.values())
+    assert all(
+        report.most_refined["nrmse"] > 0 for trial in trials.values() for report in trial.reports.values()
+    )

@@ -1,4 +1,4 @@
-"""The way from an archive elsewhere to a folder of scans, by a local server that is counted on."""
+"""From a public archive to a folder of scans, with a local server."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from platform.cohorts.archives import ARCHIVES, Archive, acquire
-from platform.cohorts.http_client import Patience
+from platform.cohorts.http_client import RetryPolicy
 from threading import Thread
 from typing import Any
 
@@ -22,7 +22,7 @@ from trainers.cohorts.scans import ixi, zenodo
 from trainers.errors import InputError
 
 QUIET = Console(quiet=True)
-QUICK = Patience(connect=2.0, stall=1.0, tries=2, backoff=0.01)
+QUICK = RetryPolicy(connect=2.0, stall=1.0, tries=2, backoff=0.01)
 TOP = "Paired 64mT and 3T Brain MRI Scans of Healthy Subjects for Neuroimaging Research v3/Data"
 ZENODO = {
     f"{TOP}/dataset_description.json": b"{}",
@@ -41,25 +41,25 @@ IXI = {
 
 @dataclass(frozen=True)
 class Site:
-    """A server of ``folder``, what it was asked for, and the data file that names it."""
+    """A server of ``folder``, its requests, and the data file that names it."""
 
     folder: Path
     url: str
-    asked: list[str]
+    requests: list[str]
     archives: Path
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Notes what it is asked for."""
+    """Remembers its requests."""
 
-    def __init__(self, asked: list[str], *rest: Any, **more: Any) -> None:
-        self.asked = asked
+    def __init__(self, requests: list[str], *rest: Any, **more: Any) -> None:
+        self.requests = requests
         super().__init__(*rest, **more)
 
     def log_message(self, *_: object) -> None: ...
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requests.append(self.path)
         super().do_GET()
 
 
@@ -80,7 +80,7 @@ def make_archives(folder: Path) -> None:
 
 
 def record(folder: Path, url: str) -> dict[str, Any]:
-    """As Zenodo's API answers, what is not read left out."""
+    """A record of Zenodo's API, without what is not read."""
     scans = folder / "scans.zip"
     self = {"links": {"self": f"{url}/scans.zip"}}
     about = {"key": "scans.zip", "size": scans.stat().st_size, "checksum": f"md5:{md5(scans)}"}
@@ -90,34 +90,34 @@ def record(folder: Path, url: str) -> dict[str, Any]:
 
 def entries(folder: Path, url: str) -> dict[str, Any]:
     """archives.json, its addresses replaced."""
-    found: dict[str, Any] = json.loads(ARCHIVES.read_text())
-    found["zenodo"]["record"] = f"{url}/record.json"
-    for file in found["ixi"]["files"]:
+    values: dict[str, Any] = json.loads(ARCHIVES.read_text())
+    values["zenodo"]["record"] = f"{url}/record.json"
+    for file in values["ixi"]["files"]:
         path = folder / file["name"]
         file |= {"url": f"{url}/{path.name}", "checksum": md5(path), "size": path.stat().st_size}
-    return found
+    return values
 
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    folder, asked = tmp_path / "site", list[str]()
+    folder, requests = tmp_path / "site", list[str]()
     folder.mkdir()
     make_archives(folder)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, asked, directory=str(folder)))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, requests, directory=str(folder)))
     url = f"http://127.0.0.1:{server.server_address[1]}"
     (folder / "record.json").write_text(json.dumps(record(folder, url)))
     (tmp_path / "archives.json").write_text(json.dumps(entries(folder, url)))
     Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield Site(folder, url, asked, tmp_path / "archives.json")
+    yield Site(folder, url, requests, tmp_path / "archives.json")
     server.shutdown()
     server.server_close()
 
 
 def fails(source: Any, root: Path, site: Site) -> str:
-    with pytest.raises(InputError) as caught:
+    with pytest.raises(InputError) as error:
         acquire(source, root, QUIET, site.archives, QUICK)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    assert "\n" not in str(error.value)
+    return str(error.value)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -129,13 +129,9 @@ def test_zenodo_is_fetched_verified_and_unpacked(site: Site, tmp_path: Path) -> 
     folder = acquire("zenodo", root, QUIET, site.archives, QUICK)
     assert folder == root / "zenodo"
     assert contents(folder) == {n: c for n, c in ZENODO.items() if c != b"not wanted"}
-    assert site.asked == ["/record.json", "/scans.zip"]
-    assert sorted(p.name for p in root.iterdir()) == [
-        "scans.zip",
-        "zenodo",
-        "zenodo.json",
-        "zenodo.record.json",
-    ]
+    assert site.requests == ["/record.json", "/scans.zip"]
+    names = ["scans.zip", "zenodo", "zenodo.json", "zenodo.record.json"]
+    assert sorted(p.name for p in root.iterdir()) == names
     marker = json.loads((root / "zenodo.json").read_text())
     assert marker["archives"] == {"scans.zip": f"md5:{md5(site.folder / 'scans.zip')}"}
     low, high = sorted(zenodo.visits(folder), key=lambda visit: visit.domain, reverse=True)
@@ -147,51 +143,43 @@ def test_zenodo_is_fetched_verified_and_unpacked(site: Site, tmp_path: Path) -> 
 def test_ixi_is_fetched_and_only_hammersmith_unpacked(site: Site, tmp_path: Path) -> None:
     folder = acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK)
     assert contents(folder) == {"IXI012-HH-1211-T1.nii.gz": b"1", "IXI012-HH-1211-T2.nii.gz": b"2"}
-    assert sorted(site.asked) == ["/IXI-T1.tar", "/IXI-T2.tar"]
+    assert sorted(site.requests) == ["/IXI-T1.tar", "/IXI-T2.tar"]
     assert [visit.subject for visit in ixi.visits(folder)] == ["IXI012"]
 
 
 @pytest.mark.parametrize("source", ["zenodo", "ixi"])
-def test_what_is_unpacked_is_used(source: Any, site: Site, tmp_path: Path) -> None:
+def test_a_folder_that_was_unpacked_or_made_by_hand_is_used(source: Any, site: Site, tmp_path: Path) -> None:
     first = acquire(source, tmp_path / "root", QUIET, site.archives, QUICK)
-    site.asked.clear()
+    site.requests.clear()
     for archive in (tmp_path / "root").glob("*.[zt]*"):
         archive.unlink()
     assert acquire(source, tmp_path / "root", QUIET, site.archives, QUICK) == first
-    assert site.asked == []
+    by_hand = tmp_path / "other" / source
+    by_hand.mkdir(parents=True)
+    assert acquire(source, tmp_path / "other", QUIET, site.archives, QUICK) == by_hand
+    assert site.requests == []
 
 
-def test_a_folder_unpacked_by_hand_is_used(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "root" / "ixi").mkdir(parents=True)
-    assert acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK) == tmp_path / "root" / "ixi"
-    assert site.asked == []
-
-
-def lay_by_hand(root: Path, site: Site, *names: str) -> None:
+def copy_by_hand(root: Path, site: Site, *names: str) -> None:
     root.mkdir()
     for name in names:
         (root / name).write_bytes((site.folder / name).read_bytes())
 
 
-def test_archives_laid_by_hand_are_used(site: Site, tmp_path: Path) -> None:
-    lay_by_hand(tmp_path / "root", site, "IXI-T1.tar", "IXI-T2.tar")
-    assert len(contents(acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK))) == 2
-    assert site.asked == []
-
-
-def test_a_record_laid_by_hand_needs_no_network(site: Site, tmp_path: Path) -> None:
-    lay_by_hand(tmp_path / "root", site, "scans.zip", "record.json")
+def test_archives_and_records_put_there_by_hand_need_no_network(site: Site, tmp_path: Path) -> None:
+    copy_by_hand(tmp_path / "root", site, "IXI-T1.tar", "IXI-T2.tar", "scans.zip", "record.json")
     (tmp_path / "root" / "record.json").rename(tmp_path / "root" / "zenodo.record.json")
-    acquire("zenodo", tmp_path / "root", QUIET, site.archives, QUICK)
-    assert site.asked == []
+    assert len(contents(acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK))) == 2
+    assert len(contents(acquire("zenodo", tmp_path / "root", QUIET, site.archives, QUICK))) == 5
+    assert site.requests == []
 
 
-def test_an_archive_laid_by_hand_with_a_wrong_sum_is_told(site: Site, tmp_path: Path) -> None:
-    lay_by_hand(tmp_path / "root", site, "IXI-T2.tar")
+def test_an_archive_put_there_by_hand_must_have_its_checksum(site: Site, tmp_path: Path) -> None:
+    copy_by_hand(tmp_path / "root", site, "IXI-T2.tar")
     (tmp_path / "root" / "IXI-T1.tar").write_bytes(b"cut off")
     message = fails("ixi", tmp_path / "root", site)
     assert f"{tmp_path / 'root' / 'IXI-T1.tar'}: md5" in message and "delete it" in message
-    assert site.asked == []
+    assert site.requests == []
 
 
 @pytest.mark.parametrize("source", ["zenodo", "ixi"])
@@ -202,13 +190,13 @@ def test_without_a_network_it_is_said_how_to_do_it_by_hand(source: Any, site: Si
     assert "cannot be reached" in message and page in message and str(tmp_path / "root" / source) in message
 
 
-def test_a_wrong_sum_at_the_publisher_leaves_no_archive(site: Site, tmp_path: Path) -> None:
+def test_a_wrong_checksum_at_the_publisher_leaves_no_archive(site: Site, tmp_path: Path) -> None:
     (site.folder / "IXI-T1.tar").write_bytes(b"x" * (site.folder / "IXI-T1.tar").stat().st_size)
     assert "twice" in fails("ixi", tmp_path / "root", site)
     assert not (tmp_path / "root" / "ixi").exists() and not (tmp_path / "root" / "IXI-T1.tar").exists()
 
 
-def test_a_hostile_archive_with_the_right_sum_leaves_nothing(site: Site, tmp_path: Path) -> None:
+def test_a_malicious_archive_with_the_right_checksum_is_not_unpacked(site: Site, tmp_path: Path) -> None:
     with zipfile.ZipFile(site.folder / "scans.zip", "a") as archive:
         archive.writestr("../../evil", b"evil")
     (site.folder / "record.json").write_text(json.dumps(record(site.folder, site.url)))
@@ -217,7 +205,7 @@ def test_a_hostile_archive_with_the_right_sum_leaves_nothing(site: Site, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("<html>", "is no Zenodo record"),
         ("[]", "is no Zenodo record"),
@@ -233,23 +221,20 @@ def test_a_hostile_archive_with_the_right_sum_leaves_nothing(site: Site, tmp_pat
         ),
     ],
 )
-def test_a_record_that_is_none(text: str, told: str, site: Site, tmp_path: Path) -> None:
+def test_a_wrong_record_is_refused_and_not_saved(text: str, reason: str, site: Site, tmp_path: Path) -> None:
     (site.folder / "record.json").write_text(text)
-    assert told in fails("zenodo", tmp_path / "root", site)
+    assert reason in fails("zenodo", tmp_path / "root", site)
     assert list((tmp_path / "root").iterdir()) == []
 
 
-def test_a_folder_of_other_archives_is_told(site: Site, tmp_path: Path) -> None:
+def test_a_folder_of_other_archives_or_below_a_file_is_refused(site: Site, tmp_path: Path) -> None:
     acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK)
     marker = tmp_path / "root" / "ixi.json"
     marker.write_text(marker.read_text().replace("md5:", "md5:0"))
     assert "names other archives" in fails("ixi", tmp_path / "root", site)
     marker.unlink()
     assert acquire("ixi", tmp_path / "root", QUIET, site.archives, QUICK).name == "ixi"
-
-
-def test_a_root_that_cannot_be_written_is_told(site: Site, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").touch()
     assert str(tmp_path / "file" / "root") in fails("ixi", tmp_path / "file" / "root", site)
 
 

@@ -6,7 +6,7 @@ import json
 from html.parser import HTMLParser
 from pathlib import Path
 from platform.cohorts import quality_page
-from platform.cohorts.quality_page import Card, marked, outliers, publish, strips
+from platform.cohorts.quality_page import Card, marked, outliers, strips, write_page
 from typing import Any
 
 import numpy as np
@@ -44,32 +44,32 @@ def test_outliers_have_a_modified_z_score_above_three_and_a_half(
     assert np.flatnonzero(outliers(np.array(values, float))).tolist() == found
 
 
-def test_visits_are_compared_with_those_of_their_field_alone() -> None:
+def test_visits_are_compared_only_at_their_own_field() -> None:
     low = [card(f"low-{i}", brain_ml=1400 + 10 * i) for i in range(5)]
     high = [card(f"high-{i}", domain="3T", brain_ml=1700 + 10 * i) for i in range(5)]
     assert marked([*low, *high]) == [*low, *high]
     odd = card("odd", brain_ml=1720)  # one of many at 3 T, alone at 64 mT
     found = {c.id: c for c in marked([*low, *high, odd])}
-    assert found["odd"].status == "look"
+    assert found["odd"].status == "check"
     assert found["odd"].notes == ("brain volume (ml) 1720, others 1425",)
     assert [c.id for c in found.values() if c.notes] == ["odd"]
 
 
-def test_what_was_set_aside_stays_aside_and_keeps_its_reason() -> None:
+def test_an_excluded_visit_stays_so_and_keeps_its_reason() -> None:
     cards = [card(f"v{i}", similarity_t2_t1=1.2 + i / 1000) for i in range(6)]
-    aside = Card("bad", "val", "64mT", "aside", ("flagged",), {"similarity_t2_t1": 1.0}, {}, {}, {})
-    found = marked([*cards, aside])[-1]
-    assert found.status == "aside" and found.notes[0] == "flagged" and "T2 to T1 (NMI) 1, " in found.notes[1]
+    excluded = Card("bad", "val", "64mT", "excluded", ("flagged",), {"similarity_t2_t1": 1.0}, {}, {}, {})
+    found = marked([*cards, excluded])[-1]
+    assert (
+        found.status == "excluded" and found.notes[0] == "flagged" and "T2 to T1 (NMI) 1, " in found.notes[1]
+    )
 
 
 def test_dots_lie_between_the_least_and_the_greatest() -> None:
-    cards = [card("a", brain_ml=1000), card("b", brain_ml=2000), card("c", brain_ml=1250, status="look")]
+    cards = [card("a", brain_ml=1000), card("b", brain_ml=2000), card("c", brain_ml=1250, status="check")]
     (strip,) = strips(cards)
     assert (strip["label"], strip["low"], strip["high"]) == ("64mT brain volume (ml)", 1000, 2000)
     assert [(dot["x"], dot["id"], dot["status"]) for dot in strip["dots"]] == [
-        (0, "a", "prepared"),
-        (100, "b", "prepared"),
-        (25, "c", "look"),
+        *[(0, "a", "prepared"), (100, "b", "prepared"), (25, "c", "check")],
     ]
     (alone,) = strips(cards[:1])
     assert [dot["x"] for dot in alone["dots"]] == [0]
@@ -107,7 +107,7 @@ class Page(HTMLParser):
 def prepared(
     folder: Path, name: str, domain: str = "64mT", warnings: tuple[str, ...] = (), **more: Any
 ) -> Path:
-    """A visit as the intake publishes it."""
+    """A prepared visit, as it is published."""
     facts = {
         "brain_ml": 1500.0,
         "brain_mask": "template",
@@ -130,7 +130,7 @@ def prepared(
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Prepared ones, an outlier and a flagged one that was let in among them; three set aside."""
+    """Prepared visits, with an outlier and a flagged one that was included; three excluded."""
     rows = []
 
     def add(name: str, domain: str, reason: str = "", folder: Path | None = None) -> None:
@@ -151,36 +151,29 @@ def workspace(tmp_path: Path) -> Workspace:
     return place
 
 
-def test_the_page_holds_every_visit_and_every_picture_and_runs_nothing(workspace: Workspace) -> None:
-    publish(workspace)
+def test_the_page_shows_every_visit_and_every_picture_and_runs_nothing(workspace: Workspace) -> None:
+    write_page(workspace)
     page = Page((workspace.folder / "quality.html").read_text())
     assert page.all("script") == [] and EVIL + "_64mT" in page.words
     assert not [attrs for _, attrs in page.tags for key in attrs if key.startswith("on")]
     articles = page.all("article")
-    assert {a["id"]: a["class"] for a in articles} == {
-        "sub-a_64mT": "prepared",
-        "sub-b_64mT": "prepared",
-        "sub-c_64mT": "prepared",
-        f"{EVIL}_64mT": "prepared",
-        "sub-d_64mT": "look",
-        "sub-e_3T": "look",
-        "sub-f_3T": "aside",
-        "sub-g_64mT": "aside",
-        "sub-h_64mT": "aside",
-    }
-    assert [a["class"] for a in articles] == ["aside"] * 3 + ["look"] * 2 + ["prepared"] * 4
+    statuses = {f"{name}_64mT": "prepared" for name in ("sub-a", "sub-b", "sub-c", EVIL)}
+    statuses |= {"sub-d_64mT": "check", "sub-e_3T": "check"}
+    statuses |= {"sub-f_3T": "excluded", "sub-g_64mT": "excluded", "sub-h_64mT": "excluded"}
+    assert {a["id"]: a["class"] for a in articles} == statuses
+    assert [a["class"] for a in articles] == ["excluded"] * 3 + ["check"] * 2 + ["prepared"] * 4
     images = page.all("img")
     assert len(images) == 7 * 2 and all(str(i["src"]).startswith("data:image/jpeg;base64,") for i in images)
     assert len([attrs for attrs in page.all("path") if str(attrs["d"]).startswith("M0,30")]) == 7 * 2
     assert "T1: no brain <found>" in page.words
-    assert {"all 9", "to look at 2", "set aside 3"} <= set(page.words)
+    assert {"all 9", "to check 2", "excluded 3"} <= set(page.words)
     assert str(workspace.exclusions) in page.words
     links = [str(a) for _, attrs in page.tags for key, a in attrs.items() if key in ("src", "href")]
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in links)
 
 
 def test_every_dot_leads_to_its_visit(workspace: Workspace) -> None:
-    publish(workspace)
+    write_page(workspace)
     page = Page((workspace.folder / "quality.html").read_text())
     anchors = {f"#{a['id']}" for a in page.all("article")}
     dots = [str(a["href"]) for a in page.all("a")]
@@ -188,11 +181,11 @@ def test_every_dot_leads_to_its_visit(workspace: Workspace) -> None:
     assert all(0 <= float(str(c["cx"]).rstrip("%")) <= 100 for c in page.all("circle"))
 
 
-def test_what_is_printed_names_those_to_look_at_and_what_was_set_aside(workspace: Workspace) -> None:
-    *lines, last = publish(workspace)
+def test_visits_to_check_and_excluded_ones_are_printed(workspace: Workspace) -> None:
+    *lines, last = write_page(workspace)
     assert lines == [
-        "sub-f_3T: set aside: flagged: T2: odd",
-        "sub-h_64mT: set aside: /data/x.nii: is constant (0); allowed: a scan with contrast",
+        "sub-f_3T: excluded: flagged: T2: odd",
+        "sub-h_64mT: excluded: /data/x.nii: is constant (0); allowed: a scan with contrast",
         "sub-d_64mT: brain volume (ml) 1900, others 1500",
         "sub-e_3T: T1: no brain <found>",
     ]
@@ -201,7 +194,7 @@ def test_what_is_printed_names_those_to_look_at_and_what_was_set_aside(workspace
 
 
 def test_pictures_on_the_page_are_those_that_were_prepared(workspace: Workspace) -> None:
-    publish(workspace)
+    write_page(workspace)
     page = Page((workspace.folder / "quality.html").read_text())
     source = str(next(i["src"] for i in page.all("img") if i["alt"] == "sub-a_64mT T1"))
     shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))), float)
@@ -210,9 +203,9 @@ def test_pictures_on_the_page_are_those_that_were_prepared(workspace: Workspace)
     assert np.abs(shown - stored).max() < 5
 
 
-def test_a_page_of_nobody_prepared_is_written(tmp_path: Path) -> None:
+def test_a_page_without_prepared_visits_is_written(tmp_path: Path) -> None:
     place = Workspace(tmp_path)
     row = {"id": "sub-a_64mT", "split": "train", "domain": "64mT", "folder": None, "reason": "bad"}
     place.outcome.write_text(json.dumps({"source": "folder", "visits": [row]}))
-    assert publish(place)[-1].startswith("0 of 1 visits prepared")
+    assert write_page(place)[-1].startswith("0 of 1 visits prepared")
     assert len(Page((tmp_path / "quality.html").read_text()).all("article")) == 1

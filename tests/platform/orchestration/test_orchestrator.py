@@ -1,4 +1,4 @@
-"""A study being run, without Ray: budgets, ends, and a death at every point between any two of its steps."""
+"""A running study without Ray: budgets, ends, listeners, and a killed driver between any two steps."""
 
 import logging
 import random
@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from platform.execution.trial_source import flat_metrics, plain
-from platform.orchestration import orchestrator as module
+from platform.execution.mlflow_listener import flat_metrics
+from platform.orchestration import listeners
+from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.report import closing_lines
 from platform.pareto.front import Front, candidates
 from platform.storage.layout import Storage
-from platform.storage.ledger import Trial, read_trials
+from platform.storage.ledger import Trial, TrialStatus, read_trials
 from platform.study.budget import Budget
+from platform.study.criteria import Criteria
 from platform.study.dimensions import Choice
 from platform.study.study import Study
-from typing import Any
 
 import pytest
 
 from tests.platform.world import REFERENCE, Death, World, proposals_at_once
+from trainers.loop import Task
 from trainers.report import Report
 
 MakeStudy = Callable[..., Study]
@@ -37,41 +39,40 @@ def report(number: int, step: int, fid: float) -> Report:
     return Report(step, STEPS, scores, {"gan": 0.25}, 1.5, f"/checkpoints/{number}/{step}")
 
 
-def require_whole(world: World) -> None:
-    """Nothing lost, nothing twice, ledger and MLflow of one mind."""
-    trials, objectives = read_trials(world.folder), world.study.objectives
+def started(orchestrator: Orchestrator) -> tuple[int, Task]:
+    """The next trial, which there must be."""
+    return orchestrator.next() or pytest.fail("no trial was started")
+
+
+def require_complete(world: World) -> None:
+    """Nothing is lost, nothing is done twice, and MLflow agrees with the ledger."""
+    trials, calls = read_trials(world.folder), world.recorder
     assert len(trials) == world.study.budget.trials
     assert {trial.status for trial in trials.values()} == {"completed"}
     assert world.trained == Counter((number, step) for number in trials for step in RUNGS)
-    calls = world.recorder
     assert {(number, step) for number, _, step in calls.of("metrics")} == set(world.trained)
     assert {(number, status) for number, status, _ in calls.of("finish")} == {(n, "FINISHED") for n in trials}
-    final = Front(objectives, REFERENCE, candidates(list(trials.values()))).hypervolume
+    front = Front.of(Criteria(REFERENCE), world.study.objectives, candidates(list(trials.values())))
     volumes = {step: values["hypervolume"] for values, step in calls.of("study_metrics")}
-    assert volumes[len(trials)] == pytest.approx(final) and final > 0
+    assert volumes[len(trials)] == pytest.approx(front.hypervolume) and front.hypervolume > 0
 
 
-def test_trials_are_proposed_until_the_budget(world: World) -> None:
+def test_trials_are_started_until_the_budget(world: World) -> None:
+    orchestrator = world.open()
+    number, task = started(orchestrator)
+    assert task.config == world.study.point(orchestrator.ledger.trials[number].params)
+    assert (task.method, task.cohort, task.references) == ("toy", Path("c"), Path("r"))
+    assert task.folder == world.folder / "trials" / f"{number:05d}" and orchestrator.running == {number}
+    orchestrator.ledger.close()
     orchestrator = world.open()
     world.drive(orchestrator)
     assert orchestrator.over and orchestrator.next() is None and not orchestrator.running
-    assert orchestrator.handed_out == 3 and 0 < orchestrator.driver_seconds < 60
+    assert orchestrator.progress.started == 3 and 0 < orchestrator.progress.driver_seconds < 60
     assert sorted(world.handed_out) == sorted(orchestrator.ledger.trials)
-    require_whole(world)
+    require_complete(world)
 
 
-def test_a_task_is_the_proposal_with_what_the_study_fixes(world: World) -> None:
-    orchestrator = world.open()
-    found = orchestrator.next()
-    assert found is not None
-    number, task = found
-    assert task.config == world.study.point(orchestrator.ledger.trials[number].params)
-    assert (task.method, task.cohort, task.references) == ("toy", Path("c"), Path("r"))
-    assert task.folder == world.folder / "trials" / f"{number:05d}"
-    assert orchestrator.running == {number}
-
-
-def test_a_death_at_every_step(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_killed_at_any_step(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proposals_at_once(monkeypatch)
     with monkeypatch.context() as patch:
         death, finished, step = Death(patch), False, 0
@@ -79,110 +80,77 @@ def test_a_death_at_every_step(toy: MakeStudy, tmp_path: Path, monkeypatch: pyte
             world = World(toy(budget=Budget(trials=2)), Storage.open(tmp_path / str(step)), rungs=RUNGS)
             finished = death.live(world, step)
             assert finished or death.live(world, 10_000), step
-            require_whole(world)
+            require_complete(world)
             step += 1
     assert step > 40
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_deaths_upon_deaths(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    draws = random.Random(seed)
+def test_drivers_killed_again_and_again(world: World, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     with monkeypatch.context() as patch:
-        assert 2 < Death(patch).lives(world, 25, draws) < 60
-    require_whole(world)
+        assert 2 < Death(patch).lives(world, 25, random.Random(seed)) < 60
+    require_complete(world)
 
 
-def test_what_was_over_is_not_handed_out_again(world: World) -> None:
-    first = world.open()
-    found = [first.next(), first.next()]
-    numbers = [one[0] for one in found if one]
-    first.reported(numbers[0], report(numbers[0], 5, 1.0))
-    first.reported(numbers[0], report(numbers[0], STEPS, 1.0))
-    first.ledger.close()
-    again = world.open()
-    handed = again.next()
-    assert handed is not None and handed[0] == numbers[1]
-    third = again.next()
-    assert third is not None and third[0] not in numbers
-    assert again.next() is None
-
-
-def test_a_trial_whose_last_report_was_heard_needs_no_worker_to_end(world: World) -> None:
-    first = world.open()
-    number, _ = first.next() or pytest.fail("nothing was proposed")
-    last = report(number, STEPS, 1.0)
-    first.ledger.reported(number, plain(last))
-    first.ledger.close()
-    again = world.open()
-    assert again.ledger.trials[number].status == "completed"
-    assert world.recorder.of("metrics") == [(number, flat_metrics(last), STEPS)]
-    assert (again.next() or [number])[0] != number
-
-
-def test_a_score_that_is_not_finite_ends_the_trial_and_not_the_study(world: World) -> None:
+def test_after_an_interruption_open_trials_are_started_first_and_ended_ones_never(world: World) -> None:
     orchestrator = world.open()
-    number, _ = orchestrator.next() or pytest.fail("nothing was proposed")
-    assert orchestrator.reported(number, report(number, 5, 1.0))
-    assert not orchestrator.reported(number, report(number, STEPS, fid=float("nan")))
-    assert not orchestrator.reported(number, report(number, STEPS, 1.0))
-    trial = read_trials(world.folder)[number]
-    assert (trial.status, trial.reason) == (
-        "diverged",
-        "diverged at step 10: fid at 1 refinement steps is nan",
-    )
-    assert list(trial.reports) == [5]
-    assert [call[:2] for call in world.recorder.of("finish")] == [(number, "FAILED")]
-    assert orchestrator.front().members == [] and orchestrator.running == set()
+    first, second = started(orchestrator)[0], started(orchestrator)[0]
+    orchestrator.reported(first, report(first, 5, 1.0))
+    orchestrator.reported(first, report(first, STEPS, 1.0))
+    orchestrator.ledger.close()
+    resumed = world.open()
+    assert started(resumed)[0] == second and started(resumed)[0] not in (first, second)
+    assert resumed.next() is None
+
+
+def test_a_last_report_that_only_the_ledger_has_ends_its_trial(world: World) -> None:
+    orchestrator = world.open()
+    number, _ = started(orchestrator)
+    last = report(number, STEPS, 1.0)
+    orchestrator.ledger.reported(number, last)
+    orchestrator.ledger.close()
+    resumed = world.open()
+    assert resumed.ledger.trials[number].status == "completed"
+    assert world.recorder.of("metrics") == [(number, flat_metrics(last), STEPS)]
+    assert started(resumed)[0] != number
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
-def test_a_bad_end_is_told_once_with_its_reason(world: World, status: Any) -> None:
+def test_a_bad_end_is_recorded_once_with_its_reason(world: World, status: TrialStatus) -> None:
     orchestrator = world.open()
-    number, _ = orchestrator.next() or pytest.fail("nothing was proposed")
+    number, _ = started(orchestrator)
     orchestrator.reported(number, report(number, 5, 1.0))
-    for _ in range(2):
-        orchestrator.ended(number, status, "out of memory")
-    orchestrator.ended(number, "failed", "something else")
+    for reason in ("out of memory", "out of memory", "something else"):
+        orchestrator.ended(number, status, reason)
     trial = read_trials(world.folder)[number]
     assert (trial.status, trial.reason) == (status, "out of memory")
-    ((told, outcome, tags),) = world.recorder.of("finish")
-    assert (told, outcome, tags["reason"], tags["status"]) == (number, "FAILED", "out of memory", status)
-    assert tags["checkpoint"] == f"/checkpoints/{number}/5"
-    assert len(orchestrator.hypervolumes()) == 0
+    ((finished, run_status, tags),) = world.recorder.of("finish")
+    assert (finished, run_status, tags["status"]) == (number, "FAILED", status)
+    assert (tags["reason"], tags["checkpoint"]) == ("out of memory", f"/checkpoints/{number}/5")
+    assert not orchestrator.progress.hypervolumes() and not orchestrator.running
 
 
 def test_the_hypervolume_grows_with_each_completed_trial(world: World) -> None:
-    orchestrator = world.open()
-    order = []
+    orchestrator, order = world.open(), []
     for fid in (8.0, 2.0, 5.0):
-        number, _ = orchestrator.next() or pytest.fail("nothing was proposed")
-        order.append(number)
-        orchestrator.reported(number, report(number, STEPS, fid=fid))
+        order.append(started(orchestrator)[0])
+        orchestrator.reported(order[-1], report(order[-1], STEPS, fid=fid))
+    volumes = orchestrator.progress.hypervolumes()
     # the better of 0.9 x (10 - fid) at one step; at two steps 0.45 x the same
-    assert orchestrator.hypervolumes() == pytest.approx([0.9 * 2, 0.9 * 8, 0.9 * 8])
-    told = [(values["hypervolume"], step) for values, step in world.recorder.of("study_metrics")]
-    assert told == [(pytest.approx(v), step) for step, v in enumerate(orchestrator.hypervolumes(), 1)]
-    assert [c.trial for c in orchestrator.front().members] == [order[1]]
+    assert volumes == pytest.approx([0.9 * 2, 0.9 * 8, 0.9 * 8])
+    recorded = [(values["hypervolume"], step) for values, step in world.recorder.of("study_metrics")]
+    assert recorded == [(pytest.approx(volume), step) for step, volume in enumerate(volumes, 1)]
+    assert [c.trial for c in orchestrator.progress.front().members] == [order[1]]
 
 
-def test_a_space_that_is_used_up_ends_the_study_and_that_is_said(world: World) -> None:
+def test_a_study_without_untried_points_ends_and_says_so(world: World) -> None:
     """Two points are fewer than the budget's three trials."""
     world.study = replace(world.study, search=(Choice("norm", ("none", "batch")),), sampler="tpe")
     orchestrator = world.open()
     world.drive(orchestrator)
-    assert orchestrator.exhausted and len(orchestrator.ledger.trials) == 2
-    told = "every point of the space is known: the study ends after 2 of 3 trials"
-    assert told in closing_lines(orchestrator, None, world.folder).splitlines()
-
-
-def test_metrics_are_flat_with_the_most_steps_under_plain_names() -> None:
-    assert flat_metrics(report(0, 5, fid=3.0)) == {
-        "loss/gan": 0.25,
-        "seconds": 1.5,
-        **{"fid/1": 3.0, "ms_ssim/1": 0.9, "kid/1": 0.5},
-        **{"fid/2": 3.0, "ms_ssim/2": 0.45, "kid/2": 0.5},
-        **{"fid": 3.0, "ms_ssim": 0.45, "kid": 0.5},
-    }
+    assert orchestrator.progress.exhausted and len(orchestrator.ledger.trials) == 2
+    line = "every point of the space is known: the study ends after 2 of 3 trials"
+    assert line in closing_lines(orchestrator.progress, None)
 
 
 def test_every_completed_trial_gets_its_picture_once(world: World) -> None:
@@ -190,25 +158,23 @@ def test_every_completed_trial_gets_its_picture_once(world: World) -> None:
     world.drive(orchestrator)
     orchestrator.close()
     paths = [path for _, path in world.recorder.of("artifact")]
-    assert sorted(path.name for path in paths) == [
-        f"trial-{n:05d}.png" for n in sorted(orchestrator.ledger.trials)
-    ]
+    names = [f"trial-{number:05d}.png" for number in sorted(orchestrator.ledger.trials)]
+    assert sorted(path.name for path in paths) == names
     paths[0].unlink()  # as if its driver had died before drawing it
-    again = world.open()
-    again.close()
+    world.open().close()
     assert [path for _, path in world.recorder.of("artifact")] == [*paths, paths[0]]
 
 
-def test_a_picture_that_cannot_be_drawn_costs_a_warning(
+def test_a_picture_that_cannot_be_drawn_is_a_warning(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(trial: Trial, path: Path) -> Path:
         raise OSError("no such checkpoint")
 
-    monkeypatch.setattr(module, "draw_samples", fail)
+    monkeypatch.setattr(listeners, "draw_samples", fail)
     orchestrator = world.open()
     with caplog.at_level(logging.WARNING):
         world.drive(orchestrator)
         orchestrator.close()
     assert caplog.text.count("its samples cannot be drawn: no such checkpoint") >= 3
-    require_whole(world)
+    require_complete(world)

@@ -4,25 +4,19 @@ from itertools import pairwise
 from platform.study.dimensions import Choice, Uniform
 from platform.study.observation import Observation, Params, Rung, SearchSpace, State
 from platform.surrogate import forecast, gaussian_process
-from platform.surrogate.encoding import BEYOND
-from platform.surrogate.forecast import FEWEST, Forecaster
+from platform.surrogate.encoding import MAX_EXCESS
+from platform.surrogate.forecast import MIN_COMPLETED, Forecaster
 
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+NAMES = ("quality", "speed", "idle")
 SPACE = SearchSpace(
-    (
-        Uniform("quality", 0.0, 1.0),
-        Uniform("speed", 0.0, 1.0),
-        Uniform("idle", 0.0, 1.0),
-        Choice("norm", ("a", "b")),
-    ),
-    (4.0, 4.0),
-    60,
-    0,
+    (*(Uniform(name, 0.0, 1.0) for name in NAMES), Choice("norm", ("a", "b"))), (4.0, 4.0), 60, 0
 )
 SHARES = (1 / 27, 1 / 9, 1 / 3, 1.0)
+Trials = dict[int, Observation]
 
 
 def end(params: Params) -> tuple[float, float]:
@@ -35,120 +29,108 @@ def at(params: Params, share: float, noise: float = 0.0) -> tuple[float, ...]:
     return tuple(float(value + transient + noise) for value in end(params))
 
 
-def trials(count: int, seed: int, completed: float = 0.2) -> dict[int, Observation]:
+def trials(count: int, seed: int, completed: float = 0.2) -> Trials:
     """Most have reported once or twice, some to their end; 2 % noise."""
     rng = np.random.default_rng(seed)
-    found = {}
+    made = {}
     for number in range(count):
-        values = [float(x) for x in rng.random(3)]
-        params = dict(zip(("quality", "speed", "idle"), values, strict=True)) | {
-            "norm": "ab"[rng.integers(2)]
-        }
-        done = rng.random() < completed
-        shares = SHARES if done else SHARES[: rng.integers(1, 3)]
+        params = dict(zip(NAMES, rng.random(3).tolist(), strict=True)) | {"norm": "ab"[rng.integers(2)]}
+        ends = rng.random() < completed
+        shares = SHARES if ends else SHARES[: rng.integers(1, 3)]
         rungs = tuple(Rung(share, at(params, share, 0.02 * rng.standard_normal())) for share in shares)
-        state: State = "completed" if done else "paused"
-        found[number] = Observation(params, state, rungs)
-    return found
+        state: State = "completed" if ends else "paused"
+        made[number] = Observation(params, state, rungs)
+    return made
+
+
+def of_state(observed: Trials, state: State) -> Trials:
+    return {number: o for number, o in observed.items() if o.state == state}
+
+
+def errors(ends: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], of: Trials) -> list[float]:
+    """Largest error of each trial's forecast."""
+    return [float(np.abs(ends[n][0] - np.array(end(o.params))).max()) for n, o in of.items()]
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_forecasts_rank_the_ends_better_than_early_rungs_do(seed: int) -> None:
-    seen = trials(45, seed)
-    ends = Forecaster(SPACE).ends(seen)
-    waiting = [number for number, o in seen.items() if o.state == "paused"]
+    observed = trials(45, seed)
+    ends, paused = Forecaster(SPACE).ends(observed), of_state(observed, "paused")
     for objective in range(2):
-        truth = [end(seen[number].params)[objective] for number in waiting]
-        told = [ends[number][0, objective] for number in waiting]
-        early = [seen[number].rungs[0].values[objective] for number in waiting]
-        ours, raw = spearmanr(told, truth).statistic, spearmanr(early, truth).statistic
+        truth = [end(o.params)[objective] for o in paused.values()]
+        expected = [ends[number][0, objective] for number in paused]
+        early = [o.rungs[0].values[objective] for o in paused.values()]
+        ours, raw = spearmanr(expected, truth).statistic, spearmanr(early, truth).statistic
         assert ours > 0.9 > 0.75 > raw, (objective, ours, raw)
-
-
-def test_a_completed_trial_is_expected_where_it_ended() -> None:
-    seen = trials(40, 1)
-    ends = Forecaster(SPACE).ends(seen)
-    done = [number for number, o in seen.items() if o.state == "completed"]
-    errors = [ends[number][0] - np.array(end(seen[number].params)) for number in done]
-    assert len(done) > 4 and np.abs(errors).max() < 0.1
+    completed = of_state(observed, "completed")
+    assert len(completed) > 4 and max(errors(ends, completed)) < 0.1, "these are expected where they ended"
 
 
 def test_every_trial_that_has_reported_and_not_failed_has_a_forecast() -> None:
-    seen = trials(12, 2, completed=0.6)
-    seen[20] = Observation(seen[0].params, "running")
-    seen[21] = Observation(seen[1].params, "failed", seen[1].rungs)
-    ends = Forecaster(SPACE).ends(seen)
+    observed = trials(12, 2, completed=0.6)
+    observed[20] = Observation(observed[0].params, "running")
+    observed[21] = Observation(observed[1].params, "failed", observed[1].rungs)
+    ends = Forecaster(SPACE).ends(observed)
     assert set(ends) == set(range(12))
     assert all(points.shape == (1, 2) and np.isfinite(points).all() for points in ends.values())
 
 
-def test_before_enough_trials_are_completed_nothing_is_forecast() -> None:
-    seen = trials(40, 1)
-    done = [n for n, o in seen.items() if o.state == "completed"][:FEWEST]
-    early = {n: o for n, o in seen.items() if o.state == "paused"}
-    enough = early | {n: seen[n] for n in done}
+def test_there_is_no_forecast_before_enough_trials_have_completed() -> None:
+    observed = trials(40, 1)
+    completed = list(of_state(observed, "completed"))[:MIN_COMPLETED]
+    enough = of_state(observed, "paused") | {n: observed[n] for n in completed}
     assert set(Forecaster(SPACE).ends(enough)) == set(enough)
-    assert Forecaster(SPACE).ends({n: o for n, o in enough.items() if n != done[0]}) == {}
+    assert Forecaster(SPACE).ends({n: o for n, o in enough.items() if n != completed[0]}) == {}
     assert Forecaster(SPACE).ends({}) == {}
 
 
-def test_an_earlier_studys_ends_teach_but_are_not_forecast() -> None:
-    """Whose trials have shown what early rungs come to: the first of the next study are foretold by that."""
+def test_trials_of_an_earlier_study_inform_forecasts_but_have_none() -> None:
     known = list(trials(40, 1, completed=1.0).values())
-    early = {n: o for n, o in trials(30, 7).items() if o.state == "paused"}
+    early = of_state(trials(30, 7), "paused")
     assert Forecaster(SPACE).ends(early) == {}
     ends = Forecaster(SPACE, known).ends(early)
-    assert set(ends) == set(early)
-    errors = [np.abs(ends[n][0] - np.array(end(o.params))).max() for n, o in early.items()]
-    assert np.median(errors) < 0.05
+    assert set(ends) == set(early) and np.median(errors(ends, early)) < 0.05
     assert Forecaster(SPACE, known).ends({}) == {}
 
 
 def test_a_failure_makes_its_neighbours_less_promising() -> None:
-    seen = trials(30, 3, completed=0.4)
-    spots = [n for n, o in seen.items() if o.params["quality"] > 0.7]
-    before = Forecaster(SPACE).ends(seen)
-    failed = {100 + n: Observation(seen[n].params, "failed") for n in spots}
-    after = Forecaster(SPACE).ends(seen | failed)
+    observed = trials(30, 3, completed=0.4)
+    spots = [n for n, o in observed.items() if o.params["quality"] > 0.7]
+    failed = {100 + n: Observation(observed[n].params, "failed") for n in spots}
+    before, after = Forecaster(SPACE).ends(observed), Forecaster(SPACE).ends(observed | failed)
     assert np.mean([after[n] - before[n] for n in spots]) > 0.2
 
 
-def test_one_hopeless_trial_does_not_blur_the_others() -> None:
-    """A thousand times the reference; what lies beyond counts as a little beyond."""
-    seen = trials(40, 1)
-    plain = Forecaster(SPACE).ends(seen)
-    wild = Observation(
-        seen[0].params | {"idle": 0.99, "speed": 0.0}, "paused", (Rung(1 / 27, (4000.0, 4000.0)),)
-    )
-    ends = Forecaster(SPACE).ends(seen | {99: wild})
+def test_one_very_bad_trial_does_not_blur_the_others() -> None:
+    """A thousand times the reference; values beyond it are compressed."""
+    observed = trials(40, 1)
+    params = observed[0].params | {"idle": 0.99, "speed": 0.0}
+    bad = Observation(params, "paused", (Rung(1 / 27, (4000.0, 4000.0)),))
+    plain, ends = Forecaster(SPACE).ends(observed), Forecaster(SPACE).ends(observed | {99: bad})
     assert np.median([np.abs(ends[n] - plain[n]).max() for n in plain]) < 0.25
-    assert ends[99].max() <= 4 + BEYOND * 4
+    assert ends[99].max() <= 4 + MAX_EXCESS * 4
 
 
-def test_length_scales_are_fitted_anew_only_when_the_rungs_have_grown(
+def test_hyperparameters_are_fitted_again_only_when_the_rungs_have_grown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fits = []
-    plain = gaussian_process.fit
-    monkeypatch.setattr(gaussian_process, "fit", lambda *data: (fits.append(len(data[0])), plain(*data))[1])
-    seen, forecaster = trials(60, 5, completed=0.5), Forecaster(SPACE)
+    fit = gaussian_process.fit
+    monkeypatch.setattr(gaussian_process, "fit", lambda *data: (fits.append(len(data[0])), fit(*data))[1])
+    observed, forecaster = trials(60, 5, completed=0.5), Forecaster(SPACE)
     for count in range(20, 61):
-        assert len(forecaster.ends({n: seen[n] for n in range(count)})) == count
+        assert len(forecaster.ends({n: observed[n] for n in range(count)})) == count
     sizes = fits[::2]
-    assert sizes == fits[1::2]  # two objectives
-    assert 4 < len(sizes) < 12
-    assert all(b > forecast.GROWTH * a for a, b in pairwise(sizes))
+    assert sizes == fits[1::2] and 4 < len(sizes) < 12, "for each of two objectives"
+    assert all(b > forecast.REFIT_GROWTH * a for a, b in pairwise(sizes))
 
 
-def test_forecasts_follow_what_is_told_since_the_last_fit() -> None:
-    """Length scales are the first call's; a new trial that ends worse than expected is taken at its word."""
-    seen, forecaster = trials(46, 6), Forecaster(SPACE)
-    forecaster.ends(seen)
+def test_forecasts_include_results_since_the_last_fit() -> None:
+    """A new trial that ends worse than expected is expected where it ended."""
+    observed, forecaster = trials(46, 6), Forecaster(SPACE)
+    forecaster.ends(observed)
     params = {"quality": 0.5, "speed": 0.5, "idle": 0.5, "norm": "a"}
-    expected = forecaster.ends(
-        seen | {99: Observation(params, "paused", (Rung(1 / 27, at(params, 1 / 27)),))}
-    )
-    worse = tuple(value + 0.8 for value in end(params))
-    found = forecaster.ends(seen | {99: Observation(params, "completed", (Rung(1.0, worse),))})
-    assert np.abs(expected[99] - end(params)).max() < 0.15
-    assert (found[99] - expected[99]).min() > 0.2
+    early = Observation(params, "paused", (Rung(1 / 27, at(params, 1 / 27)),))
+    worse = Observation(params, "completed", (Rung(1.0, tuple(value + 0.8 for value in end(params))),))
+    before, after = (forecaster.ends(observed | {99: o})[99] for o in (early, worse))
+    assert np.abs(before - end(params)).max() < 0.15 and (after - before).min() > 0.2

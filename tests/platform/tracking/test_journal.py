@@ -1,18 +1,16 @@
-"""The journal under torn lines and full disks, and how its events merge."""
+"""The journal with damaged lines and on a full disk."""
 
 import json
 import os
 from pathlib import Path
 from platform.tracking.journal import Journal
-from platform.tracking.replay import gather
-from typing import Any
 
 import pytest
 
 from trainers.errors import InputError
 
 
-def test_a_torn_last_line_and_a_spoilt_line_cost_only_themselves(tmp_path: Path) -> None:
+def test_an_incomplete_last_line_and_a_damaged_line_cost_only_themselves(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for number in range(3):
         journal.append({"n": number})
@@ -27,7 +25,7 @@ def test_a_torn_last_line_and_a_spoilt_line_cost_only_themselves(tmp_path: Path)
     assert (journal.unsent(), Journal(tmp_path).pending(10).events) == (1, [{"n": 4}])
 
 
-def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_journal_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path)
     journal.append({"n": 0})
     write = os.write
@@ -37,16 +35,3 @@ def test_a_full_disk_leaves_the_journal_whole(tmp_path: Path, monkeypatch: pytes
     monkeypatch.undo()
     journal.append({"n": 2})
     assert [json.loads(line) for line in journal.path.read_text().splitlines()] == [{"n": 0}, {"n": 2}]
-
-
-def test_gather_keeps_the_first_parameter_and_metric_and_the_last_tag_and_status() -> None:
-    events: list[dict[str, Any]] = [
-        {"time": 1, "trial": 0, "params": {"a": "1"}, "tags": {"t": "1"}, "status": "RUNNING"},
-        {"time": 2, "trial": 0, "metrics": {"m": 1.0}, "step": 5},
-        {"time": 3, "trial": 0, "metrics": {"m": 2.0}, "step": 5},
-        {"time": 4, "trial": 0, "params": {"a": "2", "b": "3"}, "tags": {"t": "2"}, "status": "FINISHED"},
-    ]
-    delta = gather(events)[0]
-    assert delta.params == {"a": "1", "b": "3"}
-    assert delta.metrics == {("m", 5): (1.0, 2)}
-    assert (delta.tags, delta.status, delta.start, delta.end) == ({"t": "2"}, "FINISHED", 1, 4)

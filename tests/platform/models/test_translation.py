@@ -1,0 +1,473 @@
+"""Scans through an exported translator: on whatever grid they lie, with every warning that applies."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from platform import translate
+from platform.models.translation import aligned, compare, planes, spread_of, square
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import binary_fill_holes
+
+from trainers.cohorts.phantom import PhantomConfig, native_volumes
+from trainers.cohorts.preprocessing import nifti, registration
+from trainers.cohorts.preprocessing.examination import Examination
+from trainers.cohorts.preprocessing.nifti import Scan
+from trainers.cohorts.preprocessing.registration import Image
+from trainers.cohorts.preprocessing.skullstrip import Stripped
+from trainers.cohorts.preprocessing.slicing import normalise
+from trainers.errors import InputError
+from trainers.inference import Enhanced
+
+Array = NDArray[Any]
+Run = Callable[..., str]
+Volumes = dict[tuple[str, str], Image]
+Scans = dict[str, Path]
+
+
+@pytest.fixture(scope="module")
+def phantom() -> Volumes:
+    """Both contrasts of one subject at both fields, brain-extracted, by (field, contrast)."""
+    config = PhantomConfig(train=3, val=2, test=2)
+    return {key: Image(*pair) for key, pair in native_volumes(config, "test-0000").items()}
+
+
+@pytest.fixture
+def scans(phantom: Volumes, tmp_path: Path) -> Scans:
+    """The low-field pair as files."""
+    return {c: save(tmp_path / f"in/{c}.nii.gz", *low(phantom, c)) for c in ("T1", "T2")}
+
+
+@pytest.fixture
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``run(model, "--t1", path, ...)`` into ``tmp_path / "out"``; returns what it printed."""
+
+    def call(model: Path, *words: object) -> str:
+        translate.main([str(word) for word in (model, "-o", tmp_path / "out", *words)])
+        return capsys.readouterr().out
+
+    return call
+
+
+def low(phantom: Volumes, contrast: str) -> tuple[Array, Array]:
+    """Values and affine at 64 mT."""
+    image = phantom["64mT", contrast]
+    return image.values, image.affine
+
+
+def save(path: Path, values: Array, affine: Array) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(values.astype(np.float32), affine), path)
+    return path
+
+
+def output(folder: Path, stem: str, kind: str = "enhanced") -> Any:
+    return nib.load(folder / "out" / f"{stem}_desc-{kind}.nii.gz")
+
+
+def sidecar(folder: Path, stem: str) -> Any:
+    text = (folder / "out" / f"{stem}_desc-enhanced.json").read_text()
+    return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "out").iterdir()}
+
+
+def pair(scans: Scans) -> tuple[object, ...]:
+    return "--t1", scans["T1"], "--t2", scans["T2"]
+
+
+def test_a_pair_is_translated_on_its_grid_with_all_facts(
+    translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    model = translator()
+    printed = run(model, *pair(scans))
+    brain = binary_fill_holes(nib.load(scans["T1"]).get_fdata())
+    for contrast in ("T1", "T2"):
+        source, made = nib.load(scans[contrast]), output(tmp_path, contrast)
+        assert made.shape == source.shape and made.get_data_dtype() == np.float32
+        np.testing.assert_array_equal(made.affine, source.affine)
+        values = made.get_fdata()
+        assert values.min() == 0 and values.max() <= 1 and values[brain].std() > 0.05
+        assert not values[~brain].any()
+        facts = sidecar(tmp_path, contrast)
+        assert (
+            facts.items()
+            >= {
+                **{"model": str(model), "source": str(scans[contrast]), "warnings": [], "psnr_db": {}},
+                **{"method": "unsb", "steps": 2, "trial_key": "a trial", "cohort": "a cohort"},
+                "normalisation": "by percentiles",
+            }.items()
+        )
+        assert facts["version"].startswith("sha256 ") and facts["use"].startswith("research only")
+        assert facts["preprocessing"]["brain_mask"] == "given" and 0 < facts["seconds"] < 100
+        assert facts["consistency"].keys() == {"through_plane_change", "slice_shift"}
+        assert f"{contrast}_desc-enhanced.nii.gz, through-plane change" in printed
+    assert (tmp_path / "out/T1_T2_before_after.png").stat().st_size > 10_000
+    assert "warning" not in printed
+    files = {f"{c}_desc-enhanced{ending}" for c in ("T1", "T2") for ending in (".nii.gz", ".json")}
+    assert names(tmp_path) == files | {"T1_T2_before_after.png"}
+
+
+def moved(image: Image, how: str) -> Image:
+    """T2 as another scan protocol would have stored the very same brain."""
+    if how in ("LAS", "PIL"):
+        turned = oriented(nib.Nifti1Image(image.values, image.affine), how)
+        return Image(turned.get_fdata(dtype=np.float32), turned.affine)
+    if how == "shifted":
+        return Image(image.values, shifted(image.affine))
+    finer = Image(np.empty((75, 85, 36)), image.affine @ np.diag([62 / 75, 72 / 85, 20 / 36, 1]))
+    values = registration.resample(image, finer, np.eye(4), order=1)
+    return Image(np.where(values > 0.02 * values.max(), values, 0), finer.affine)
+
+
+def oriented(image: Any, code: str) -> Any:
+    """The same points stored along other axes and from other ends."""
+    axes = nib.orientations.axcodes2ornt(code)
+    return image.as_reoriented(nib.orientations.ornt_transform(nib.io_orientation(image.affine), axes))
+
+
+def shifted(affine: Array) -> Array:
+    """By 6, -5 and 4 mm."""
+    return affine + np.pad(np.array([[6, -5, 4]]).T, ((0, 1), (3, 0)))
+
+
+@pytest.fixture(scope="module")
+def unmoved(translator: Any, phantom: Volumes, tmp_path_factory: pytest.TempPathFactory) -> Array:
+    """The translated T2 of a pair on one grid."""
+    folder = tmp_path_factory.mktemp("unmoved")
+    scans = {c: save(folder / f"{c}.nii.gz", *low(phantom, c)) for c in ("T1", "T2")}
+    words = (translator("cut"), "-o", folder / "out", *pair(scans))
+    translate.main([str(word) for word in words])
+    volume: Array = output(folder, "T2").get_fdata()
+    return volume
+
+
+@pytest.mark.parametrize("how", ["shifted", "LAS", "PIL", "finer"])
+def test_a_second_contrast_is_translated_on_its_own_grid(
+    how: str, translator: Any, phantom: Volumes, scans: Scans, unmoved: Array, run: Run, tmp_path: Path
+) -> None:
+    other = moved(phantom["64mT", "T2"], how)
+    path = save(tmp_path / "in/other.nii.gz", other.values, other.affine)
+    run(translator("cut"), "--t1", scans["T1"], "--t2", path)
+    made = output(tmp_path, "other")
+    assert made.shape == other.values.shape
+    np.testing.assert_array_equal(made.affine, nib.load(path).affine)
+    assert nib.aff2axcodes(made.affine) == nib.aff2axcodes(other.affine)
+    if how == "finer":
+        image = Image(made.get_fdata(), made.affine)
+        there = registration.resample(image, phantom["64mT", "T2"], np.eye(4), 1)
+    else:
+        turned = nib.as_closest_canonical(made)
+        assert nib.aff2axcodes(turned.affine) == nib.aff2axcodes(phantom["64mT", "T2"].affine)
+        there = turned.get_fdata()
+    least = 0.9 if how == "finer" else 0.97  # interpolated twice through planes of 10 mm
+    assert np.corrcoef(there.ravel(), unmoved.ravel())[0, 1] > least
+
+
+def test_a_reference_with_its_skull_is_stripped_and_registered(
+    phantom: Volumes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The brain's own 3 T scan, shifted; its brain mask is given in place of skull stripping."""
+    scan, high = phantom["64mT", "T1"], phantom["3T", "T1"]
+    brain, affine = high.values != 0, shifted(high.affine)
+    path = save(tmp_path / "3T.nii.gz", np.where(brain, high.values, 0.01), affine)
+    stripped = Stripped(brain, "template", {})
+    monkeypatch.setattr("platform.models.translation.skullstrip.strip", lambda image: stripped)
+    unit = (normalise(high.values, brain) + 1) / 2
+    expected, wrong = (
+        registration.resample(Image(unit, a), scan, np.eye(4), order=1) for a in (high.affine, affine)
+    )
+    registered = aligned(scan, nifti.read(path))
+    assert np.corrcoef(registered.ravel(), expected.ravel())[0, 1] > 0.98
+    assert np.corrcoef(wrong.ravel(), expected.ravel())[0, 1] < 0.9
+
+
+@pytest.mark.parametrize(("contrast", "other"), [("T1", "T2"), ("T2", "T1")])
+def test_a_model_of_one_contrast_needs_that_scan_alone(
+    contrast: str, other: str, translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    model = translator("cut", channels=contrast.lower())
+    run(model, f"--{contrast.lower()}", scans[contrast])
+    assert output(tmp_path, contrast).shape == nib.load(scans[contrast]).shape
+    with pytest.raises(InputError) as error:
+        run(model, f"--{other.lower()}", scans[other])
+    missing = f"is missing, and this model translates {contrast}; allowed: a scan of each"
+    assert str(error.value) == f"--{contrast.lower()}: {missing}"
+
+
+def test_a_model_of_two_contrasts_needs_both(translator: Any, scans: Scans, run: Run) -> None:
+    with pytest.raises(InputError) as error:
+        run(translator(), "--t1", scans["T1"])
+    missing = "is missing, and this model translates T1 and T2; allowed: a scan of each"
+    assert str(error.value) == f"--t2: {missing}"
+
+
+def test_a_scan_that_the_model_does_not_use_is_not_read(
+    translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    scans["T2"].write_bytes(b"not even a scan")
+    scans["T2"].with_name("T2.json").write_text(json.dumps({"MagneticFieldStrength": 3}))
+    printed = run(translator("cut", channels="t1"), *pair(scans))
+    assert names(tmp_path) == {"T1_desc-enhanced.nii.gz", "T1_desc-enhanced.json", "T1_before_after.png"}
+    assert "warning" not in printed and sidecar(tmp_path, "T1")["warnings"] == []
+
+
+def test_a_given_mask_is_the_brain(
+    translator: Any, phantom: Volumes, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    values, affine = low(phantom, "T1")
+    brain = values != 0
+    brain[31:] = False
+    mask = save(tmp_path / "in/mask.nii.gz", brain, affine)
+    for choice in ((), ("--brain-mask", "given")):
+        run(translator("cut"), *pair(scans), "--mask", mask, *choice)
+        for contrast in ("T1", "T2"):
+            volume = output(tmp_path, contrast).get_fdata()
+            assert not volume[~brain].any() and volume[brain].std() > 0.05
+        assert sidecar(tmp_path, "T1")["preprocessing"]["brain_mask"] == "given"
+    affine = affine.copy()
+    affine[0, 3] += 0.5
+    mask = save(tmp_path / "in/mask.nii.gz", values != 0, affine)
+    with pytest.raises(InputError) as error:
+        run(translator("cut"), *pair(scans), "--mask", mask)
+    assert str(error.value) == f"{mask}: its grid differs from that of {scans['T1']}; allowed: the scan's own"
+
+
+def test_a_brain_larger_than_the_models_slices_is_one_line(
+    translator: Any, phantom: Volumes, run: Run, tmp_path: Path
+) -> None:
+    values, affine = low(phantom, "T1")
+    path = save(tmp_path / "in/giant.nii.gz", values, affine @ np.diag([1.5, 1.5, 1, 1]))
+    with pytest.raises(InputError, match=r"^.*giant\.nii\.gz: its brain is .* mm in plane; allowed: at most"):
+        run(translator("cut", channels="t1"), "--t1", path, "--brain-mask", "given")
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_measures_that_few_slices_do_not_have_are_null(
+    n: int, translator: Any, phantom: Volumes, run: Run, tmp_path: Path
+) -> None:
+    values, affine = low(phantom, "T1")
+    path = save(tmp_path / "in/few.nii.gz", values[:, :, 9 : 9 + n], affine)
+    printed = run(translator("cut", channels="t1"), "--t1", path, "--brain-mask", "given")
+    measures = sidecar(tmp_path, "few")["consistency"]
+    assert (measures["slice_shift"] is None) == (n == 2) and measures["through_plane_change"] > 0
+    assert "nan" not in printed
+
+
+def test_swapped_contrasts_are_a_warning(translator: Any, scans: Scans, run: Run, tmp_path: Path) -> None:
+    printed = run(translator("cut"), "--t1", scans["T2"], "--t2", scans["T1"])
+    for contrast, stem in (("T1", "T2"), ("T2", "T1")):
+        line = f"{contrast}: said to be {contrast}w but looks like {stem}"
+        assert f"warning: {scans['T2']}: {line}" in printed
+        assert any(warning.startswith(line) for warning in sidecar(tmp_path, stem)["warnings"])
+
+
+def test_a_scan_without_a_brain_is_a_warning(translator: Any, run: Run, tmp_path: Path) -> None:
+    noise, affine = np.random.default_rng(0).random((40, 40, 20)), np.diag([3.2, 3.2, 6, 1])
+    path = save(tmp_path / "in/noise.nii.gz", noise, affine)
+    small = np.zeros(noise.shape)
+    small[10:30, 10:30, 5:15] = 1
+    mask = save(tmp_path / "in/mask.nii.gz", small, affine)
+    printed = run(translator("cut", channels="t1"), "--t1", path, "--mask", mask)
+    line = "T1: no brain found: its mask holds 246 ml, a brain 900 to 2100"
+    assert f"warning: {path}: {line}" in printed and line in sidecar(tmp_path, "noise")["warnings"]
+
+
+@pytest.mark.parametrize("strength", [3, 0.064])
+def test_another_field_strength_is_a_warning(
+    strength: float, translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    scans["T2"].with_name("T2.json").write_text(json.dumps({"MagneticFieldStrength": strength}))
+    printed = run(translator("cut"), *pair(scans))
+    line = "T2: its sidecar says 3 tesla, the model was trained on about 0.064"
+    assert sidecar(tmp_path, "T1")["warnings"] == [line] * (strength == 3)
+    assert (line in printed) == (strength == 3)
+
+
+def test_a_map_of_uncertainty_is_written_beside_each_scan(
+    translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    printed = run(translator(), *pair(scans), "--uncertainty", 3)
+    for contrast in ("T1", "T2"):
+        source, spread = nib.load(scans[contrast]), output(tmp_path, contrast, "uncertainty")
+        np.testing.assert_array_equal(spread.affine, source.affine)
+        values, inside = spread.get_fdata(), output(tmp_path, contrast).get_fdata() > 0
+        assert values.min() == 0 and values.max() < 0.5 and values[inside].mean() > 1e-4
+        assert not values[~binary_fill_holes(nib.load(scans["T1"]).get_fdata())].any()
+    assert "spread over latents 0." in printed
+    first = output(tmp_path, "T1").get_fdata()
+    run(translator(), *pair(scans))
+    np.testing.assert_array_equal(output(tmp_path, "T1").get_fdata(), first)
+
+
+def test_a_model_without_latents_has_no_uncertainty(
+    translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    printed = run(translator("cut"), *pair(scans), "--uncertainty", 2)
+    assert printed.count("no uncertainty: the model draws nothing") == 2
+    assert not list((tmp_path / "out").glob("*uncertainty*"))
+
+
+def test_outputs_take_the_names_of_scans_whatever_they_are(
+    translator: Any, scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    odd = scans["T1"].rename(tmp_path / "in/enhanced_[x].nii.gz_old.nii.gz")
+    run(translator("unsb", channels="t1"), "--t1", odd, "--uncertainty", 2)
+    endings = ("desc-enhanced.nii.gz", "desc-uncertainty.nii.gz", "desc-enhanced.json", "before_after.png")
+    assert names(tmp_path) == {f"enhanced_[x].nii.gz_old_{ending}" for ending in endings}
+
+
+def test_a_bids_folder_is_translated_into_a_tree_like_it(
+    translator: Any, phantom: Volumes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, out = tmp_path / "bids", tmp_path / "out"
+    done = ["sub-01/anat/sub-01_acq-64mT", "sub-02/ses-1/anat/sub-02_ses-1"]
+    for stem in (*done, "sub-03/anat/sub-03", "sub-03/anat/sub-03_acq-3T", "sub-04/anat/sub-04"):
+        for contrast in ("T1", "T2"):
+            save(root / f"{stem}_{contrast}w.nii.gz", *low(phantom, contrast))
+    (root / "sub-03/anat/sub-03_T2w.nii.gz").write_bytes(b"no scan")
+    (root / "sub-04/anat/sub-04_T2w.nii.gz").unlink()
+    with pytest.raises(InputError) as error:
+        translate.main([str(word) for word in (translator("cut"), "--bids", root, "-o", out)])
+    assert str(error.value) == "2 of 4 visits were not translated; the lines above say why"
+    errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 2
+    assert f"error: {root / 'sub-04/anat/sub-04_T1w.nii.gz'}: has no T2, and this" in errors[1]
+    files = {str(path.relative_to(out)) for path in out.rglob("*.nii.gz")}
+    assert files == {f"{stem}_{contrast}w_desc-enhanced.nii.gz" for stem in done for contrast in ("T1", "T2")}
+    assert len(list(out.rglob("*_desc-enhanced.json"))) == 4 and len(list(out.rglob("*.png"))) == 2
+
+
+def test_a_dicom_series_is_translated_under_the_name_of_its_folder(
+    translator: Any, phantom: Volumes, series: Any, run: Run, tmp_path: Path
+) -> None:
+    image = phantom["64mT", "T1"]
+    stored = np.rint(1000 * image.values / image.values.max())[::-1, ::-1].transpose(2, 1, 0)  # LPS
+    folder = series(tmp_path / "brain", stored, spacing=(3.2, 3.2, 10.0), field=3.0)
+    printed = run(translator("cut", channels="t1"), "--t1", folder)
+    made = nib.as_closest_canonical(output(tmp_path, "brain"))
+    assert made.shape == image.values.shape and made.header.get_zooms() == pytest.approx((3.2, 3.2, 10))
+    assert not made.get_fdata()[~binary_fill_holes(image.values)].any()
+    facts = sidecar(tmp_path, "brain")
+    assert facts["source"] == str(folder)
+    assert facts["warnings"] == ["T1: its sidecar says 3 tesla, the model was trained on about 0.064"]
+    assert f"warning: {folder}: T1: its sidecar" in printed
+
+
+SHAPE = (18, 20, 16)
+GRID = np.diag([8.0, 8.0, 8.0, 1.0])
+"""Voxels so large that an ellipsoid of a few thousand of them has a brain's volume."""
+
+
+def brain(seed: int) -> Array:
+    """Intensities in (100, 900), zero outside an ellipsoid."""
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
+    values = np.random.default_rng(seed).uniform(100, 900, SHAPE)
+    return np.where((grid**2).sum(0) < 0.9, values, 0).astype(np.float32)
+
+
+def unit(values: Array, mask: Array) -> Array:
+    """p0.5..p99.5 inside the mask to [0, 1], clipped, 0 outside."""
+    low, high = np.percentile(values[mask], [0.5, 99.5])
+    return np.where(mask, np.clip((values - low) / (high - low), 0, 1), 0)
+
+
+def decibel(x: Array, y: Array) -> float:
+    return float(-10 * np.log10(np.mean((x - y) ** 2)))
+
+
+def scan(values: Array, affine: Array = GRID) -> Scan:
+    return Scan(Path("t1.nii"), values, affine, nib.io_orientation(affine))
+
+
+def scores(volume: Array, inside: Array, reference: Path) -> dict[str, float]:
+    """Of ``volume`` as the output for ``brain(0)`` with its brain ``inside``."""
+    untouched = unit(brain(0), inside)
+    enhanced = Enhanced({"T1": volume}, {}, {"T1": inside}, {"T1": untouched}, {})
+    examination = Examination({"T1": scan(brain(0))}, Stripped(inside, "given", {}), {"T1": np.eye(4)})
+    return compare(enhanced, "T1", examination, reference)
+
+
+def test_psnr_is_of_output_and_untouched_input_against_the_normalised_reference(tmp_path: Path) -> None:
+    reference, inside = brain(1), brain(0) != 0
+    inside[:2] = False
+    volume = np.where(inside, np.random.default_rng(2).uniform(0, 1, SHAPE), 0)
+    truth = np.where(inside, unit(reference, reference != 0), 0)
+    assert scores(volume, inside, save(tmp_path / "3T.nii.gz", reference, GRID)) == {
+        "output": pytest.approx(decibel(volume, truth), abs=1e-3),
+        "untouched input": pytest.approx(decibel(unit(brain(0), inside), truth), abs=1e-3),
+    }
+
+
+def test_the_psnr_of_a_perfect_output_is_high_on_any_scale_of_the_reference(tmp_path: Path) -> None:
+    inside = brain(0) != 0
+    truth = unit(brain(1), inside).astype(np.float32)
+    for scale in (1.0, 1000.0):
+        psnr = scores(truth, inside, save(tmp_path / "3T.nii.gz", brain(1) * scale, GRID))
+        assert psnr["output"] > 100 and 0 < psnr["untouched input"] < 20
+
+
+@pytest.mark.parametrize("code", ["RAS", "LPS", "LAS", "RPI", "ASR", "PIL", "SRA", "IPL"])
+def test_a_reference_is_read_in_any_orientation(code: str, tmp_path: Path) -> None:
+    nib.save(oriented(nib.Nifti1Image(brain(1), GRID), code), tmp_path / "3T.nii")
+    placed = aligned(Image(brain(0), GRID), nifti.read(tmp_path / "3T.nii"))
+    np.testing.assert_allclose(placed, unit(brain(1), brain(1) != 0), atol=1e-5)
+
+
+def test_a_reference_is_interpolated_linearly_between_its_voxels(tmp_path: Path) -> None:
+    moved = GRID.copy()
+    moved[0, 3] = 2.0  # a quarter of a voxel to the right
+    placed = aligned(Image(np.zeros(SHAPE), moved), nifti.read(save(tmp_path / "3T.nii", brain(1), GRID)))
+    whole = unit(brain(1), brain(1) != 0)
+    expected = 0.75 * whole[:-1] + 0.25 * whole[1:]
+    np.testing.assert_allclose(placed[:-1], expected, atol=1e-5)
+
+
+def test_beyond_the_reference_is_black(tmp_path: Path) -> None:
+    far = GRID.copy()
+    far[2, 3] = 1000.0
+    reference = nifti.read(save(tmp_path / "3T.nii", brain(1), GRID))
+    assert not aligned(Image(brain(0), far), reference).any()
+
+
+def test_planes_show_most_brain_anterior_and_superior_up() -> None:
+    volume = np.zeros(SHAPE, np.float32)
+    volume[2:6, 2:6, 3] = 0.5
+    volume[1, 19, 3] = 0.75  # left, most anterior
+    axial, coronal = square(volume, scan(volume), 2, 3), square(volume, scan(volume), 1, 2)
+    assert axial.shape == (20, 18) and coronal.shape == (16, 18)
+    assert np.argwhere(axial == 0.75).tolist() == [[0, 1]]
+    assert np.flatnonzero(coronal.any(1)).tolist() == [16 - 1 - 3]
+    brain_of_most = volume > 0.4
+    enhanced = Enhanced({"T1": volume}, {}, {"T1": brain_of_most}, {"T1": volume / 2}, {})
+    rows = planes("T1", scan(volume), enhanced)
+    assert [list(row) for row in rows] == [["T1 input", "T1 output"]] * 2
+    np.testing.assert_array_equal(rows[0]["T1 input"], axial / 2)
+    np.testing.assert_array_equal(rows[1]["T1 output"], coronal)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "axis", "shape"),
+    [
+        ((2, 2, 10), 2, (20, 18)),
+        ((2, 2, 10), 1, (80, 18)),
+        ((5, 1, 1), 2, (20, 90)),
+        ((3, 2, 2), 1, (16, 36)),
+    ],
+)
+def test_pixels_of_planes_are_about_square(spacing: Any, axis: int, shape: tuple[int, int]) -> None:
+    volume = brain(0)
+    assert square(volume, scan(volume, np.diag([*spacing, 1.0])), axis, 8).shape == shape
+
+
+def test_spread_is_the_mean_inside_the_brain() -> None:
+    inside, map_ = np.zeros(SHAPE, bool), np.full(SHAPE, 7.0)
+    inside[:2], map_[0], map_[1] = True, 0.25, 0.75
+    assert spread_of(Enhanced({}, {"T1": map_}, {"T1": inside}, {}, {}), "T1") == 0.5
+    assert spread_of(Enhanced({}, {}, {"T1": inside}, {}, {}), "T1") == 0
