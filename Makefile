@@ -1,4 +1,4 @@
-# Both commands set everything up on a fresh machine with Python 3.11 or newer.
+# Each target sets up what it needs on a fresh machine with Python 3.11 or newer.
 PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
@@ -14,9 +14,9 @@ compare: .venv/run.done
 test: .venv/test.done lint
 	$(MAKE) -j2 units system
 
-# One core each: the units are one process, the system's commands wait for Ray and MLflow much of the time.
+# One core each: the units are one process; the system tests run commands, which often wait for Ray and MLflow.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/platform tests/trainers $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
 
 system:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system $(ARGS)
@@ -25,12 +25,12 @@ lint: .venv/test.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/python -m tests.architecture.lint_imports
 
 bench: .venv/test.done
 	PYTHONPATH=. $(BIN)/python tests/bench/inr.py
 
-# The search against others on a simulated clock; hours for all of it (ARGS="--quick": a minute), goes on where it was.
+# The search against others on a simulated clock; hours for all of it (ARGS="--quick": a minute), resumes where it was.
 bench-search: .venv/bench.done
 	OMP_NUM_THREADS=1 PYTHONPATH=.:.venv/bench $(BIN)/python -m tests.bench.main $(ARGS)
 

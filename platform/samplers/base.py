@@ -15,6 +15,11 @@ class Proposal:
     """Plain values; an observation of the trial carries them."""
 
 
+def params_key(params: Params) -> frozenset[tuple[str, Any]]:
+    """Parameters in a form that can be hashed; their order does not matter."""
+    return frozenset(params.items())
+
+
 class Sampler(Protocol):
     """A search strategy. The same observations give the same proposal."""
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from platform.samplers.base import Proposal
+from platform.samplers.base import Proposal, params_key
 from platform.study.dimensions import point_at
 from platform.study.observation import Observation, Params, SearchSpace
 from typing import Any
@@ -68,13 +68,13 @@ class Grid(_Design):
 
     def propose(self, observed: Sequence[Observation]) -> Proposal | None:
         """The next point that no trial has tried, start points and an earlier study's trials included."""
-        tried = {frozenset(o.params.items()) for o in observed}
+        tried = {params_key(o.params) for o in observed}
         for params in self._proposed:
-            if frozenset(params.items()) not in tried:
+            if params_key(params) not in tried:
                 return Proposal(params)
         for params in self._points:
             self._proposed.append(params)
-            if frozenset(params.items()) not in tried:
+            if params_key(params) not in tried:
                 return Proposal(params)
         return None
 

@@ -7,7 +7,7 @@ its end. Running trials count at their predicted values (Kriging believer, Ginsb
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from platform.pareto.dominance import Values, nondominated
-from platform.samplers.base import Proposal
+from platform.samplers.base import Proposal, params_key
 from platform.samplers.designs import Sobol
 from platform.study.dimensions import point_at
 from platform.study.observation import Observation, Params, SearchSpace
@@ -135,11 +135,6 @@ class GaussianProcessSampler:
     def _cube(self, params: Params, rng: np.random.Generator) -> list[float]:
         """The unit-cube point [d] of parameters; inactive ones are random."""
         return [d.unit(params[d.name]) if d.name in params else rng.random() for d in self._space.dimensions]
-
-
-def params_key(params: Params) -> frozenset[tuple[str, Any]]:
-    """Parameters in a form that can be hashed."""
-    return frozenset(params.items())
 
 
 def mutated(parents: Values, children: int, step: float, rng: np.random.Generator) -> Values:

@@ -15,7 +15,7 @@ from optuna.samplers import BaseSampler, NSGAIIISampler, TPESampler
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 ATTEMPTS = 200
-"""Proposals drawn until the space accepts one; half a second of TPE."""
+"""Proposals requested until the space accepts one: half a second with TPE."""
 POPULATION = 16
 GENERATION = NSGAIIISampler._get_generation_key()
 """Where NSGA-III keeps a trial's generation (it has no public name); other trials are of the first one."""

@@ -1,4 +1,4 @@
-"""Which trials train on: successive halving (``asha``) and its use on a study's trials (``early_stopping``).
+"""Which trials train on: schedulers, made by name by ``factory``, and ``early_stopping``, which applies one.
 
 Import from the modules.
 """

@@ -81,5 +81,5 @@ class RungScheduler(ABC):
         return None
 
     def expected_share(self, steps: int) -> float:
-        """Share of all training to ``steps`` that is expected to be done; 1 where nobody knows."""
+        """Share of all training to ``steps`` that is expected to be done; 1 by default."""
         return 1.0

@@ -29,7 +29,7 @@ PROCESSES = ("platform/surrogate/gaussian_process.py", "platform/surrogate/encod
 BAYESIAN = (*DESIGNS, *PROCESSES, "platform/samplers/gp.py", "platform/surrogate/acquisition.py")
 EVOLUTION = (*DESIGNS, "platform/samplers/optuna_samplers.py")
 HALVING = (
-    *(f"platform/schedulers/{name}.py" for name in ("asha", "ranking")),
+    *(f"platform/schedulers/{name}.py" for name in ("base", "asha", "ranking")),
     *(f"platform/pareto/{name}.py" for name in ("observations", "selection")),
 )
 FORECASTS = (*HALVING, *PROCESSES, "platform/surrogate/forecast.py")

@@ -23,21 +23,17 @@ def best(metric: str) -> set[str]:
     return {name for name, row in TABLE.items() if row[metric] == top}
 
 
-def test_every_system_has_every_metric_and_the_papers_claims_hold() -> None:
+def test_every_system_has_every_metric_in_its_range_and_the_papers_claims_hold() -> None:
     """Section 5: best FID; highest PSNR and MS-SSIM on T1; DMD2 strengthens the alignment of UNSB."""
     assert list(TABLE) == list(LABELS) and len(LABELS) == 10
     assert all(tuple(row) == UNPAIRED + PAIRED for row in TABLE.values())
     assert set(UNPAIRED + PAIRED) <= set(METRICS)
     assert best("fid") == best("psnr_t1") == best("ms_ssim_t1") == {"asp_dmd"}
     assert all(TABLE["unsb_dmd"][m] < TABLE["unsb"][m] for m in ("fid", "rad_fid"))
-
-
-@pytest.mark.parametrize("metric", UNPAIRED + PAIRED)
-def test_figures_are_in_the_range_of_their_metric(metric: str) -> None:
-    values = np.array([row[metric] for row in TABLE.values()])
-    top = {"piqe": 100, "ms_ssim_t1": 1, "ms_ssim_t2": 1}.get(metric, 80)
-    assert ((values > 0) & (values < top)).all()
-    np.testing.assert_array_equal(values, values.round(4))
+    for metric in UNPAIRED + PAIRED:
+        values = np.array([row[metric] for row in TABLE.values()])
+        top = {"piqe": 100, "ms_ssim_t1": 1, "ms_ssim_t2": 1}.get(metric, 80)
+        assert ((values > 0) & (values < top)).all() and np.array_equal(values, values.round(4))
 
 
 @pytest.mark.skipif(not PAPER.is_file(), reason=f"the paper's text is not at {PAPER}")

@@ -48,21 +48,16 @@ def test_the_figure_is_a_page_and_a_picture(tmp_path: Path) -> None:
     assert named["good"]["hovertext"] == "<br>".join(lines)
 
 
-def test_a_view_marks_front_input_and_floor() -> None:
+def test_a_view_marks_front_input_and_floor_and_has_intervals_within_its_limits() -> None:
     psnr, ssim = views(ROWS)
     kinds = {spot.label: spot.kind for spot in psnr.spots}
     assert kinds == {"64 mT input": "input", "good": "front", "better": "front", "bad <b>": "system"}
     assert {s.label for s in ssim.spots if s.kind == "front"} == {"better"}
     assert psnr.floor == ("3 T", 0.05)
     np.testing.assert_allclose(psnr.edge, [[0.08, 21.5], [0.10, 21.5], [0.10, 22.0]])
-
-
-def test_intervals_are_drawn_within_the_limits() -> None:
-    view = views(ROWS)[0]
-    good = [spot.label for spot in view.spots].index("good")
-    np.testing.assert_allclose(view.bars[good], np.outer([0.10, 22.0], np.quantile(DRAWS, (0.025, 0.975))))
-    assert (view.bars >= view.limits[:, :1]).all() and (view.bars <= view.limits[:, 1:]).all()
-    unit = view.unit(view.means)
+    np.testing.assert_allclose(psnr.bars[1], np.outer([0.10, 22.0], np.quantile(DRAWS, (0.025, 0.975))))
+    assert (psnr.bars >= psnr.limits[:, :1]).all() and (psnr.bars <= psnr.limits[:, 1:]).all()
+    unit = psnr.unit(psnr.means)
     assert ((unit > 0) & (unit < 1)).all()
 
 

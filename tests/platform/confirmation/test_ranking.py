@@ -19,7 +19,7 @@ LUCKY = {
 """Trial 0 was the search's best by its seed alone."""
 
 
-def test_candidates_are_ranked_by_their_new_seeds_alone() -> None:
+def test_candidates_are_ranked_by_two_new_seeds_alone_and_by_one_with_the_searchs_own() -> None:
     first, second = rank(scoring(LUCKY), SEARCHED)
     assert (first.trial, first.rank, second.trial, second.rank) == (1, 1, 0, 2)
     assert first.seeds == second.seeds == (1, 2)
@@ -28,9 +28,6 @@ def test_candidates_are_ranked_by_their_new_seeds_alone() -> None:
     assert first.nondominated > 0.9 > 0.1 > second.nondominated
     gaps = optimism([first, second], OBJECTIVES)
     assert gaps == pytest.approx({"fid": (4.1 + 0.0) / 2, "psnr": (3.9 + 0.0) / 2})
-
-
-def test_a_single_new_seed_is_averaged_with_the_searchs_own() -> None:
     one = {key: value for key, value in LUCKY.items() if key[1] < 2}
     lucky = next(f for f in rank(scoring(one), SEARCHED) if f.trial == 0)
     assert lucky.seeds == (0, 1) and lucky.values["fid"].estimate == pytest.approx(3.0)

@@ -14,16 +14,13 @@ from trainers.report import Report
 ENDS: tuple[TrialStatus, ...] = ("completed", "diverged", "failed")
 
 
-def test_new_seeds_are_never_the_trials_own() -> None:
-    assert new_seeds(0, 3) == [1, 2, 3] and new_seeds(1, 3) == [0, 2, 3] and new_seeds(9, 2) == [0, 1]
-
-
-def test_every_trial_is_trained_with_its_first_new_seed_before_any_with_its_second(smoke: Study) -> None:
+def test_every_trial_is_trained_with_its_first_new_seed_before_any_with_a_second(smoke: Study) -> None:
     searched = front((0, 1, 1.0, 1.0), (1, 1, 2.0, 2.0), (1, 2, 3.0, 3.0), params={"lambda_DMD": 1.5})
     made = trainings(smoke, searched, [(0, 1), (1, 1), (1, 2)], 2)
     expected = [(f"confirm trial {trial}", f"trial {trial}", seed) for seed in (1, 2) for trial in (0, 1)]
     assert [(t.system, t.label, t.seed) for t in made] == expected
     assert {t.config.lambda_DMD for t in made} == {1.5} and [t.config.seed for t in made] == [1, 1, 2, 2]
+    assert new_seeds(0, 3) == [1, 2, 3] and new_seeds(1, 3) == [0, 2, 3] and new_seeds(9, 2) == [0, 1]
     assert {t.method for t in made} == {smoke.methods[0]}
 
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from platform.orchestration.orchestrator import Orchestrator
 from platform.samplers import suggester
@@ -31,7 +32,7 @@ MakeStudy = Callable[..., Study]
 Points = tuple[dict[str, Any], ...]
 REFERENCE = [10.0, 0.0]
 LINE = (Uniform("edge", 0.0, 0.4), Uniform("limit", 0.5, 0.6))
-FEW = (Choice("norm", ("none", "batch")), Int("steps", 1, 3))
+NORM = Choice("norm", ("none", "batch"))
 
 
 def completed(params: Any, *values: float) -> Observation:
@@ -41,8 +42,8 @@ def completed(params: Any, *values: float) -> Observation:
 def conflict(proposal: Proposal) -> Observation:
     """The first objective is best at edge 0, the second at edge 0.4."""
     edge = proposal.params["edge"]
-    rung = Rung(1.0, (9 * edge, -1 + (0.4 - edge)))
-    return Observation(proposal.params, "completed", (rung,), proposal.memory)
+    values = 9 * edge, -1 + (0.4 - edge)
+    return replace(completed(proposal.params, *values), memory=proposal.memory)
 
 
 def proposals(made: Suggester, count: int) -> list[Proposal]:
@@ -50,19 +51,14 @@ def proposals(made: Suggester, count: int) -> list[Proposal]:
     observed: dict[int, Observation] = {}
     found = []
     for number in range(count):
-        proposal = made.propose(observed)
-        assert proposal is not None
-        found.append(proposal)
-        observed[number] = conflict(proposal)
+        found.append(made.propose(observed) or pytest.fail("no proposal"))
+        observed[number] = conflict(found[-1])
     return found
 
 
-def all_points(make: Callable[[], Suggester], most: int = 20) -> list[Any]:
-    """Parameters until the space has no more, each proposal by a new suggester."""
-    observed: dict[int, Observation] = {}
-    while len(observed) < most and (proposal := make().propose(observed)):
-        observed[len(observed)] = completed(proposal.params, float(len(observed)), -0.5)
-    return [o.params for o in observed.values()]
+def done(points: Sequence[Any]) -> dict[int, Observation]:
+    """Completed trials at these points."""
+    return {number: completed(params, float(number), -0.5) for number, params in enumerate(points)}
 
 
 def test_start_points_come_first_and_in_order(toy: MakeStudy, start_points: Points) -> None:
@@ -90,6 +86,7 @@ def test_proposals_follow_from_observations_and_seed_alone(
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "grid"])
 def test_no_proposal_is_refused_or_outside_its_domain(toy: MakeStudy, name: str) -> None:
     study = toy(sampler=name, budget=Budget(trials=8))
+    assert study.refusal({"weight": 1.0, "edge": 0.75}) == "edge 0.75 must be below limit 0.5"
     for proposal in proposals(Suggester(study, REFERENCE), 7):
         assert list(proposal.params) == [dimension.name for dimension in study.search]
         assert study.refusal(proposal.params) == "" and proposal.params["edge"] < 0.5
@@ -97,11 +94,6 @@ def test_no_proposal_is_refused_or_outside_its_domain(toy: MakeStudy, name: str)
             value = proposal.params[dimension.name]
             assert dimension.holds(value), (dimension, value)
             assert isinstance(value, int if isinstance(dimension, Int) else float | str)
-
-
-def test_a_refusal_is_the_configs_own_message(toy: MakeStudy) -> None:
-    good, bad = ({"weight": 1.0, "edge": edge} for edge in (0.1, 0.75))
-    assert toy().refusal(good) == "" and toy().refusal(bad) == "edge 0.75 must be below limit 0.5"
 
 
 @pytest.mark.parametrize("name", ["random", "sobol"])
@@ -122,13 +114,9 @@ def test_a_space_without_accepted_points_is_an_error_also_of_the_thread(toy: Mak
 @pytest.mark.parametrize(
     ("search", "first", "size"),
     [
-        (FEW, {"norm": "batch", "steps": 2}, 6),
+        ((NORM, Int("steps", 1, 3)), {"norm": "batch", "steps": 2}, 6),
         ((Uniform("edge", 0.0, 0.7, step=0.07),), {"edge": 0.21}, 8),  # .56 and more are refused
-        (
-            (Choice("norm", ("none", "batch")), Int("steps", 1, 5, when={"norm": ("batch",)})),
-            {"norm": "none"},
-            6,
-        ),
+        ((NORM, Int("steps", 1, 5, when={"norm": ("batch",)})), {"norm": "none"}, 6),
     ],
 )
 def test_no_point_is_proposed_twice_where_there_are_few(
@@ -136,11 +124,12 @@ def test_no_point_is_proposed_twice_where_there_are_few(
 ) -> None:
     """With the same seed it would train to the same weights; an earlier study's trials count."""
     study = toy(sampler=name, search=search, start=(first,), budget=Budget(trials=16), fixed={"limit": 0.55})
-    points = all_points(lambda: Suggester(study, REFERENCE), 16)
+    points: list[Any] = []
+    while (proposal := Suggester(study, REFERENCE).propose(done(points))) and len(points) < 16:
+        points.append(proposal.params)
     assert len({tuple(params.items()) for params in points}) == len(points) == size
-    earlier = [completed(params, 1.0, -0.5) for params in points[size - known :]]
-    observed = {number: completed(params, 1.0, -0.5) for number, params in enumerate(points[: size - known])}
-    assert Suggester(study, REFERENCE, earlier).propose(observed) is None, "there are no more"
+    earlier = list(done(points[size - known :]).values())
+    assert Suggester(study, REFERENCE, earlier).propose(done(points[: size - known])) is None, "no more"
 
 
 def test_the_gp_goes_to_the_edge_of_the_accepted_points_and_not_beyond(toy: MakeStudy) -> None:
@@ -158,15 +147,13 @@ def test_the_gp_goes_to_the_edge_of_the_accepted_points_and_not_beyond(toy: Make
 
 def test_tpe_proposes_within_100_ms_at_60_trials(toy: MakeStudy) -> None:
     made = Suggester(toy(sampler="tpe", budget=Budget(trials=60), fixed={"limit": 2.0}), REFERENCE)
-    observed: dict[int, Observation] = {}
+    observed = {number: conflict(proposal) for number, proposal in enumerate(proposals(made, 60))}
     seconds = []
-    for number in range(60):
+    for number in range(30, 60):
         started = time.process_time()
-        proposal = made.propose(observed)
+        made.propose({n: observed[n] for n in range(number)})
         seconds.append(time.process_time() - started)
-        assert proposal is not None
-        observed[number] = conflict(proposal)
-    assert np.percentile(seconds, 90) <= 0.1, seconds
+    assert np.percentile(seconds, 80) <= 0.1, seconds
 
 
 # Trials known from an earlier study
@@ -194,13 +181,6 @@ def test_known_trials_change_proposals(toy: MakeStudy, name: str) -> None:
         Suggester(study, REFERENCE, known_trials(count)).propose({}) for count in (0, 14, 15, 15)
     )
     assert none != some and none != more and again == more
-
-
-def test_a_grid_does_not_repeat_known_points(toy: MakeStudy) -> None:
-    known = [completed({"norm": norm, "steps": 2}, 1.0, -0.5) for norm in ("batch", "instance")]
-    study = toy(sampler="grid", search=FEW, start=({"norm": "none", "steps": 3},))
-    tried = [tuple(params.values()) for params in all_points(lambda: Suggester(study, REFERENCE, known))]
-    assert len(tried) == len(set(tried)) == 5 and ("batch", 2) not in tried
 
 
 def test_known_trials_count_among_those_of_auto(toy: MakeStudy) -> None:
@@ -321,12 +301,6 @@ def test_a_slow_proposal_is_taken_although_results_have_arrived(
 
 
 def test_results_are_rungs_and_ends() -> None:
-    rung = Rung(0.5, (1.0,))
-    observed = [
-        Observation({}, "running"),
-        Observation({}, "running", (rung,)),
-        Observation({}, "paused", (rung, rung)),
-        Observation({}, "failed"),
-        Observation({}, "completed", (rung,)),
-    ]
+    cases = ("running", 0), ("running", 1), ("paused", 2), ("failed", 0), ("completed", 1)
+    observed = [Observation({}, state, (Rung(0.5, (1.0,)),) * rungs) for state, rungs in cases]  # type: ignore[arg-type]
     assert count_results(dict(enumerate(observed))) == 0 + 1 + 3 + 1 + 2

@@ -25,11 +25,11 @@ def equal(value: float, violation: float = 0.0) -> RungResult:
     return RungResult(np.full((1, 2), value), violation)
 
 
-def filled(values: Array) -> Halving:
-    """A result of one candidate for each trial at the first level."""
-    made = halving()
-    for trial, point in enumerate(values):
-        made.reported(trial, 1, RungResult(point[None]))
+def filled(values: Any, level: int = 1, **changes: Any) -> Halving:
+    """A result of one candidate [m], or of a value of all objectives, for each trial at a level."""
+    made = halving(**changes)
+    for trial, value in enumerate(values):
+        made.reported(trial, level, RungResult(np.full((1, 2), value)))
     return made
 
 
@@ -153,9 +153,7 @@ def test_the_best_of_the_highest_level_is_resumed_first() -> None:
             made.reported(trial, 3, RungResult((arc(60)[trial] * (1 + trial))[None]))
     paused = {trial: 3 if trial < 30 else 1 for trial in range(60)}
     assert made.next_to_resume(paused) == made.survivors(3)[0] == 0
-    lower = halving()
-    for trial in range(10):
-        lower.reported(trial, 1, equal(1.0 + trial))
+    lower = filled(range(10))
     assert lower.next_to_resume({trial: 1 for trial in range(10)}) == 0
     assert lower.next_to_resume({}) is None and lower.next_to_resume({5: 1}) is None
 

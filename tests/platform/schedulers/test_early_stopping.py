@@ -154,7 +154,7 @@ def test_messages_after_a_pause_are_ignored_and_mlflow_learns_of_it(make: Make) 
     before, last = world.entries, world.published[number]
     late = world.report(number, 24, orchestrator.study.point(orchestrator.ledger.trials[number].params))
     assert not orchestrator.reported(number, last) and not orchestrator.reported(number, late)
-    orchestrator.ended(number, "failed", "its worker was told to stop")
+    orchestrator.ended(number, "failed", "its worker was stopped")
     assert world.entries == before and orchestrator.ledger.trials[number].status == "paused"
     assert number not in orchestrator.running
     reason = f"waits at step {last.step} of 24: others did better there"

@@ -1,5 +1,6 @@
 """Forecasts of the end of training against curves whose ends are known."""
 
+from dataclasses import replace
 from itertools import pairwise
 from platform.study.dimensions import Choice, Uniform
 from platform.study.observation import Observation, Params, Rung, SearchSpace, State
@@ -55,7 +56,10 @@ def errors(ends: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]], o
 @pytest.mark.parametrize("seed", range(4))
 def test_forecasts_rank_the_ends_better_than_early_rungs_do(seed: int) -> None:
     observed = trials(45, seed)
+    silent = {50: Observation(observed[0].params, "running"), 51: replace(observed[1], state="failed")}
     ends, paused = Forecaster(SPACE).ends(observed), of_state(observed, "paused")
+    assert set(ends) == set(observed) == set(Forecaster(SPACE).ends(observed | silent))
+    assert all(points.shape == (1, 2) for points in ends.values())
     for objective in range(2):
         truth = [end(o.params)[objective] for o in paused.values()]
         expected = [ends[number][0, objective] for number in paused]
@@ -64,15 +68,6 @@ def test_forecasts_rank_the_ends_better_than_early_rungs_do(seed: int) -> None:
         assert ours > 0.9 > 0.75 > raw, (objective, ours, raw)
     completed = of_state(observed, "completed")
     assert len(completed) > 4 and max(errors(ends, completed)) < 0.1, "these are expected where they ended"
-
-
-def test_every_trial_that_has_reported_and_not_failed_has_a_forecast() -> None:
-    observed = trials(12, 2, completed=0.6)
-    observed[20] = Observation(observed[0].params, "running")
-    observed[21] = Observation(observed[1].params, "failed", observed[1].rungs)
-    ends = Forecaster(SPACE).ends(observed)
-    assert set(ends) == set(range(12))
-    assert all(points.shape == (1, 2) and np.isfinite(points).all() for points in ends.values())
 
 
 def test_there_is_no_forecast_before_enough_trials_have_completed() -> None:
