@@ -1,10 +1,13 @@
 """Commands as a user runs them: subprocesses from the repository's root, on a tiny space."""
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +66,24 @@ def launch(*words: str) -> "subprocess.Popen[str]":
     )
 
 
+def entries(folder: Path) -> list[dict[str, Any]]:
+    """The complete entries of the ledger in a folder; none where there is no ledger yet."""
+    path = folder / "ledger.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+@contextmanager
+def hidden_test_split(storage: Path) -> Iterator[None]:
+    """The files of the test split are elsewhere during the block."""
+    cohort = next(storage.glob("cohorts/*/manifest.json")).parent
+    (cohort / "test").rename(storage / "hidden")
+    try:
+        yield
+    finally:
+        (storage / "hidden").rename(cohort / "test")
+
+
 @pytest.fixture(scope="session")
 def start() -> Start:
     """Starts a command and does not wait for it."""
@@ -93,3 +114,11 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("space") / "tiny.yaml"
     path.write_text(SPACE)
     return path
+
+
+@pytest.fixture(scope="session")
+def finished(command: Command, storage: Path, space: Path) -> str:
+    """The output of the search ``first`` of four trials, run to its end."""
+    done = command("platform.search", "--space", str(space), "--storage", str(storage), "--name", "first")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return str(done.stdout)

@@ -1,7 +1,6 @@
-"""compare, kill, go on, extend: all ten systems on the smoke profile, on real Ray and MLflow."""
+"""compare, kill, resume: all ten systems on the smoke profile, on real Ray and MLflow."""
 
 import csv
-import json
 import os
 import re
 import signal
@@ -11,6 +10,8 @@ from platform.comparison.systems import LABELS
 from typing import Any
 
 import pytest
+
+from tests.system.conftest import entries
 
 pytestmark = pytest.mark.slow
 
@@ -26,15 +27,8 @@ profiles:
 """
 
 
-def entries(storage: Path, name: str) -> list[dict[str, Any]]:
-    """The entries of a comparison's ledger."""
-    path = storage / "comparisons" / name / "ledger.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
-
-
 def ended(storage: Path, name: str) -> list[int]:
-    return [entry["trial"] for entry in entries(storage, name) if entry["event"] == "ended"]
+    return [entry["trial"] for entry in entries(storage / "comparisons" / name) if entry["event"] == "ended"]
 
 
 @pytest.fixture(scope="module")
@@ -85,21 +79,6 @@ def test_scores_and_pictures_are_on_disk_and_in_mlflow(finished: str, storage: P
     assert all({"fid", "test/fid", "test/psnr_t1"} <= run.data.metrics.keys() for run in children)
     stored = {file.path for file in client.list_artifacts(parent.info.run_id, "report")}
     assert {"report/tables.md", "report/scores.csv", "report/gallery.png"} <= stored
-
-
-def test_a_second_seed_of_one_more_run_trains_only_what_is_new(
-    command: Any, storage: Path, finished: str
-) -> None:
-    words = ("platform.compare", "--systems", "cut", "--profile", "smoke", "--storage", str(storage))
-    first = command(*words, "--name", "one")
-    assert first.returncode == 0, first.stdout + first.stderr
-    second = command(*words, "--name", "one", "--seeds", "2")
-    assert second.returncode == 0, second.stdout + second.stderr
-    proposed = [e["params"] for e in entries(storage, "one") if e["event"] == "proposed"]
-    assert [(p["system"], p["seed"]) for p in proposed] == [("cut", 0), ("cut", 1)]
-    assert "±" in (storage / "comparisons/one/report/tables.md").read_text()
-    other = command(*words, "--name", "one", "--budget", "9steps")
-    assert other.returncode == 2 and other.stderr.count("\n") == 1 and "budget" in other.stderr
 
 
 def test_a_cohort_without_pairs_still_gives_table_a(command: Any, storage: Path, tmp_path: Path) -> None:

@@ -1,11 +1,9 @@
-"""confirm, kill, go on, evaluate twice, promote: candidates looked at again, on real Ray and MLflow."""
+"""confirm, kill, resume, evaluate twice, promote: the front with new seeds, on real Ray and MLflow."""
 
 import json
 import os
 import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from platform import evaluate
 from platform.pareto.selection import saved_front
@@ -14,18 +12,17 @@ from typing import Any
 
 import pytest
 
+from tests.system.conftest import entries, hidden_test_split
 from trainers.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-NAME = "doubted"
+NAME = "first"
 
 
-def entries(storage: Path) -> list[dict[str, Any]]:
+def ledger(storage: Path) -> list[dict[str, Any]]:
     """The entries of the confirmation's ledger."""
-    path = storage / "studies" / NAME / "confirm/ledger.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return entries(storage / "studies" / NAME / "confirm")
 
 
 def dominated(storage: Path) -> str:
@@ -35,26 +32,12 @@ def dominated(storage: Path) -> str:
 
 
 def of(storage: Path, event: str) -> list[int]:
-    return [entry["trial"] for entry in entries(storage) if entry["event"] == event]
-
-
-@contextmanager
-def hidden_test_split(storage: Path) -> Iterator[None]:
-    """The files of the test split are elsewhere meanwhile."""
-    cohort = next(storage.glob("cohorts/*/manifest.json")).parent
-    (cohort / "test").rename(storage / "hidden")
-    try:
-        yield
-    finally:
-        (storage / "hidden").rename(cohort / "test")
+    return [entry["trial"] for entry in ledger(storage) if entry["event"] == event]
 
 
 @pytest.fixture(scope="module")
-def confirmed(command: Any, start: Any, storage: Path, space: Path) -> str:
+def confirmed(command: Any, start: Any, finished: str, storage: Path) -> str:
     """The output of a confirmation that was killed midway and started again, the test split out of reach."""
-    words = ("--space", str(space), "--storage", str(storage), "--name", NAME, "--trials", "3")
-    searched = command("platform.search", *words)
-    assert searched.returncode == 0, searched.stdout + searched.stderr
     words = ("platform.confirm", NAME, "--storage", str(storage), "--top", "2", "--seeds", "2")
     with hidden_test_split(storage):
         process, deadline = start(*words), time.monotonic() + 200
@@ -62,18 +45,18 @@ def confirmed(command: Any, start: Any, storage: Path, space: Path) -> str:
             time.sleep(0.05)
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        before = entries(storage)
+        before = ledger(storage)
         done = command(*words)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert before and entries(storage)[: len(before)] == before
+    assert before and ledger(storage)[: len(before)] == before
     return str(done.stdout)
 
 
-def test_what_was_killed_loses_and_repeats_no_training(confirmed: str, storage: Path) -> None:
+def test_a_kill_loses_and_repeats_no_training(confirmed: str, storage: Path) -> None:
     kept = json.loads((storage / "studies" / NAME / "confirm/finalists.json").read_text())
     trials = {trial for trial, _ in kept["candidates"]}
     expected = {(f"confirm trial {trial}", seed) for trial in trials for seed in (1, 2)}
-    proposed = [entry["params"] for entry in entries(storage) if entry["event"] == "proposed"]
+    proposed = [entry["params"] for entry in ledger(storage) if entry["event"] == "proposed"]
     assert {(p["system"], p["seed"]) for p in proposed} == expected and len(proposed) == len(expected)
     assert sorted(of(storage, "ended")) == sorted(of(storage, "proposed"))
 
@@ -100,7 +83,7 @@ def test_the_studys_own_mlflow_run_shows_the_intervals(confirmed: str, storage: 
     experiment = client.get_experiment_by_name("64mT-to-3T")
     runs = client.search_runs([experiment.experiment_id], f"tags.study = '{NAME}'")
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    assert len(runs) == 1 + 3, "the retrainings are no trials of the study"
+    assert len(runs) == 1 + 4, "the retrainings are no trials of the study"
     report = storage / "studies" / NAME / "confirm/report/confirm.json"
     for finalist in json.loads(report.read_text())["finalists"]:
         place = f"confirm/{finalist['trial']}_{finalist['steps']}"
@@ -112,7 +95,7 @@ def test_the_studys_own_mlflow_run_shows_the_intervals(confirmed: str, storage: 
     assert {"confirm/table.md", "confirm/confirm.png", "confirm/confirm.html"} <= stored
     again = client.search_runs([experiment.experiment_id], f"tags.study = 'confirmation {NAME}'")
     names = {run.info.run_name for run in again if "mlflow.parentRunId" in run.data.tags}
-    proposed = [entry["params"] for entry in entries(storage) if entry["event"] == "proposed"]
+    proposed = [entry["params"] for entry in ledger(storage) if entry["event"] == "proposed"]
     assert names == {f"{params['system']}, seed {params['seed']}" for params in proposed}
 
 

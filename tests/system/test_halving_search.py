@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
+from tests.system.conftest import entries
+
 pytestmark = pytest.mark.slow
 
 NAME, TRIALS = "halved", 8
 
 
-def entries(storage: Path, name: str = NAME) -> list[dict[str, Any]]:
+def ledger(storage: Path, name: str = NAME) -> list[dict[str, Any]]:
     """The entries of a study's ledger."""
-    path = storage / "studies" / name / "ledger.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return entries(storage / "studies" / name)
 
 
 def trials_of(storage: Path, name: str = NAME) -> dict[int, Trial]:
@@ -41,14 +41,14 @@ def of_study(storage: Path, name: str) -> list[Any]:
     return [run for run in runs if "mlflow.parentRunId" in run.data.tags]
 
 
-def require_told(storage: Path, name: str) -> None:
-    """MLflow tells of each trial what the ledger tells."""
+def require_recorded(storage: Path, name: str) -> None:
+    """MLflow has the same of each trial as the ledger."""
     trials = trials_of(storage, name)
     runs = {int(run.data.tags["trial"]): run for run in of_study(storage, name)}
     assert runs.keys() == trials.keys()
-    told = {"completed": ("FINISHED", "completed"), "paused": ("KILLED", "stopped")}
+    expected = {"completed": ("FINISHED", "completed"), "paused": ("KILLED", "stopped")}
     for number, trial in trials.items():
-        assert (runs[number].info.status, runs[number].data.tags["status"]) == told[trial.status]
+        assert (runs[number].info.status, runs[number].data.tags["status"]) == expected[trial.status]
         assert ("others did better there" in runs[number].data.tags["reason"]) == (trial.status == "paused")
 
 
@@ -74,7 +74,7 @@ def resumed(command: Any, start: Any, storage: Path, halving: Path) -> tuple[lis
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    before = entries(storage)
+    before = ledger(storage)
     assert count(storage, "completed") and count(storage, "paused") and len(trials_of(storage)) <= TRIALS
     assert not (storage / "studies" / NAME / "report").exists(), "it came to its end before it was killed"
     done = command("platform.search", "--resume", NAME, "--storage", str(storage))
@@ -90,14 +90,14 @@ def test_some_are_stopped_and_some_completed(resumed: Any, storage: Path) -> Non
         steps = sorted(trial.reports)
         assert steps == ([3, 9, 24] if trial.status == "completed" else [3, 9][: len(steps)])
     steps = sum(max(trial.reports) for trial in trials.values())
-    told = f"{statuses['paused']} of {TRIALS} trials were stopped early: {steps} of {24 * TRIALS} steps"
-    assert told in resumed[1] and "Pareto front" in resumed[1]
+    line = f"{statuses['paused']} of {TRIALS} trials were stopped early: {steps} of {24 * TRIALS} steps"
+    assert line in resumed[1] and "Pareto front" in resumed[1]
     front = json.loads((storage / "studies" / NAME / "report/front.json").read_text())["front"]
     assert {trials[c["trial"]].status for c in front} == {"completed"}
 
 
 def test_a_kill_trains_nothing_twice(resumed: Any, storage: Path) -> None:
-    before, after = resumed[0], entries(storage)
+    before, after = resumed[0], ledger(storage)
     assert after[: len(before)] == before
     ended = {entry["trial"] for entry in before if entry["event"] == "ended"}
     assert ended and not ended & {entry["trial"] for entry in after[len(before) :]}
@@ -108,12 +108,12 @@ def test_a_kill_trains_nothing_twice(resumed: Any, storage: Path) -> None:
         if entry["event"] == "reported":
             report = entry["report"]
             reports.setdefault((entry["trial"], report["step"]), []).append(report["seconds"])
-    # a rung that was heard again is the one that was trained before: its time is the same to the last digit
+    # a rung reported twice was trained once: its time is the same to the last digit
     assert all(len(set(seconds)) == 1 for seconds in reports.values())
 
 
 def test_stopped_trials_are_killed_runs_of_mlflow(resumed: Any, storage: Path) -> None:
-    require_told(storage, NAME)
+    require_recorded(storage, NAME)
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +125,12 @@ def extended(command: Any, resumed: Any, storage: Path) -> str:
     return str(done.stdout)
 
 
-def test_an_extended_study_goes_on(extended: str, resumed: Any, storage: Path) -> None:
+def test_an_extended_study_continues(extended: str, resumed: Any, storage: Path) -> None:
     trials = trials_of(storage)
     assert len(trials) == TRIALS + 2
     assert f"of {TRIALS + 2} trials were stopped early" in extended
     assert len(of_study(storage, NAME)) == TRIALS + 2
-    require_told(storage, NAME)
+    require_recorded(storage, NAME)
 
 
 def test_another_study_starts_from_it(command: Any, extended: str, halving: Path, storage: Path) -> None:
@@ -141,8 +141,8 @@ def test_another_study_starts_from_it(command: Any, extended: str, halving: Path
     done = command("platform.search", "--space", str(space), "--storage", str(storage))
     assert done.returncode == 0, done.stdout + done.stderr
     completed = count(storage, "completed")
-    told = f"warm start: {completed} of {completed} finished trials of '{NAME}' are known"
-    assert told in done.stdout.replace("\n", " ") and len(trials_of(storage, "warmed")) == 2
+    line = f"warm start: {completed} of {completed} finished trials of '{NAME}' are known"
+    assert line in done.stdout.replace("\n", " ") and len(trials_of(storage, "warmed")) == 2
     known = json.loads((storage / "studies/warmed/study.json").read_text())["known"]
     assert len(known) == completed
-    require_told(storage, "warmed")
+    require_recorded(storage, "warmed")

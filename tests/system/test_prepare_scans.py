@@ -1,12 +1,12 @@
-"""prepare on a folder of scans, by Ray: whole, again, without a visit; and a study takes it."""
+"""prepare on a folder of scans, by Ray: whole, again, without a visit; and a study uses it."""
 
 import re
 from pathlib import Path
 from platform import prepare, search
 from platform.cohorts import build
-from platform.execution import tuner
+from platform.execution import cluster
+from platform.reporting.console import console
 from platform.spaces.loader import load_study
-from platform.study.settings import CohortChoice
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cohort = Cohort.open(phantom.prepare(config, tmp_path_factory.mktemp("phantom")))
     root = tmp_path_factory.mktemp("bids")
     for split in ("train", "val", "test"):
-        prepare.export(CohortChoice("phantom", config), cohort, split, root)
+        build.export_scans(phantom.SOURCE, config, cohort, split, root)
     return root
 
 
@@ -36,7 +36,7 @@ def times(storage: Path) -> dict[str, int]:
     }
 
 
-def test_a_folder_is_prepared_once_reviewed_and_taken_by_a_study(
+def test_a_folder_is_prepared_once_reviewed_and_used_by_a_study(
     command: Any,
     scans: Path,
     tmp_path: Path,
@@ -56,9 +56,9 @@ def test_a_folder_is_prepared_once_reviewed_and_taken_by_a_study(
     before = times(tmp_path)
     assert len(before) == 8
 
-    # Again, and again without a visit: by this process, as what is there is found by whoever looks.
-    monkeypatch.setattr(tuner, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(build, "ray_map", lambda function, items, lost: map(function, items))
+    # Again, and again without a visit: by this process, as what exists is found whoever looks.
+    monkeypatch.setattr(cluster, "start_ray", lambda address, resources: None)
+    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash: map(function, items))
     prepare.main(words)
     assert printed_cohort(capsys.readouterr().out).path == first.path and times(tmp_path) == before
     (table,) = tmp_path.glob("prepared/*/exclusions.csv")
@@ -80,7 +80,7 @@ def test_a_folder_is_prepared_once_reviewed_and_taken_by_a_study(
         space.read_text().replace("cohort: {source: phantom, train: 3, val: 2, test: 2}", chosen)
     )
     choice = load_study(study).cohort
-    assert build.prepare_cohort(choice, tmp_path, prepare.console) == second.path
+    assert build.prepare_cohort(choice, tmp_path, console) == second.path
     search.main(["--space", str(study), "--storage", str(tmp_path), "--dry-run"])
     assert "folder" in capsys.readouterr().out
 

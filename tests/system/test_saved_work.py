@@ -14,6 +14,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.system.conftest import entries
+
 pytestmark = pytest.mark.slow
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures/saved_work.tar.xz"
@@ -56,7 +58,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def saved(unpacked: Path) -> Iterator[Path]:
-    """The storage folder; its cohort and its references are used as they are, none is made anew."""
+    """The storage folder; its cohort and its references are used as they are, none is made again."""
 
     def manifests() -> dict[Path, int]:
         kinds = ("cohorts/*/manifest.json", "references/*/*/manifest.json")
@@ -73,11 +75,6 @@ def run(command: Any, storage: Path, *words: str) -> str:
     done = command(*words, "--storage", str(storage))
     assert done.returncode == 0, done.stdout + done.stderr
     return str(done.stdout)
-
-
-def entries(folder: Path) -> list[dict[str, Any]]:
-    """The entries of a ledger."""
-    return [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()]
 
 
 def of(found: list[dict[str, Any]], event: str) -> list[int]:
@@ -144,10 +141,19 @@ def test_a_registered_model_translates_a_scan(command: Any, saved: Path, tmp_pat
     assert sidecar["version"] == "1" and sidecar["method"] == "unsb"
 
 
-def test_a_comparison_is_printed_again(command: Any, saved: Path) -> None:
+def test_a_second_seed_of_a_saved_comparison_trains_only_what_is_new(command: Any, saved: Path) -> None:
     folder = saved / "comparisons/two"
-    before = entries(folder), (folder / "report/scores.csv").read_text()
+    before = entries(folder)
     words = ("--systems", str(saved / "spaces/inr.yaml"), "--name", "two")
-    printed = run(command, saved, "platform.compare", *words)
+    printed = run(command, saved, "platform.compare", *words, "--seeds", "2")
     assert all(re.search(rf"^ *{label}", printed, re.MULTILINE) for label in ("RegGAN", "INR-based"))
-    assert (entries(folder), (folder / "report/scores.csv").read_text()) == before
+    after = entries(folder)
+    assert after[: len(before)] == before
+    assert {entry["trial"] for entry in after[len(before) :]} == {2, 3}
+    proposed = [entry["params"] for entry in after if entry["event"] == "proposed"]
+    assert sorted((p["system"], p["seed"]) for p in proposed) == [
+        (s, n) for s in ("inr", "reggan") for n in (0, 1)
+    ]
+    assert "±" in (folder / "report/tables.md").read_text()
+    other = command("platform.compare", *words, "--storage", str(saved), "--budget", "9steps")
+    assert other.returncode == 2 and other.stderr.count("\n") == 1 and "budget" in other.stderr

@@ -72,6 +72,23 @@ def test_the_posterior_is_bayes_rule_of_gaussians(t: int, x0: float, following: 
     assert float(deviation) ** 2 == pytest.approx(1 / (1 / variance + step_gain**2 / step_variance), rel=1e-6)
 
 
+def test_a_chain_of_true_posteriors_turns_noise_into_the_data() -> None:
+    """Data N(0.4, 0.3^2): a generator that draws from the exact p(x_0 | x_{t+1}) gives the data back."""
+    torch.manual_seed(0)
+    count, mean, spread = 200_000, 0.4, 0.3
+    x = torch.randn(count, 1, 1, 1, dtype=DOUBLE)
+    for t in reversed(LEVELS):
+        gain, variance = MARGINALS[t + 1]
+        share = gain * spread**2 / (gain**2 * spread**2 + variance)
+        clean = mean + share * (x - gain * mean)
+        clean = clean + spread * math.sqrt(1 - share * gain) * torch.randn_like(x)
+        centre, deviation = diffusion.posterior(clean, x, _level(t, count), BETAS)
+        x = centre + deviation * torch.randn_like(x)
+    error = spread / math.sqrt(count)
+    assert float(x.mean()) == pytest.approx(mean, abs=5 * error)
+    assert float(x.std()) == pytest.approx(spread, abs=5 * error)
+
+
 def test_every_sample_has_its_own_level() -> None:
     torch.manual_seed(0)
     x, other = torch.randn(2, 4, 3, 8, 8)

@@ -60,6 +60,16 @@ def test_the_matrix_square_root_gives_the_same_also_for_singular_covariances(n: 
     assert frechet(a, b) == pytest.approx(textbook(a, b), rel=1e-6)
 
 
+def test_torchmetrics_and_monai_agree() -> None:
+    from monai.metrics.fid import get_fid_score
+    from torchmetrics.image.fid import _compute_fid
+
+    a, b = gaussian(400, 96, 0) * 1.2, 0.1 + gaussian(300, 96, 1)
+    ours = frechet(a, b)
+    assert ours == pytest.approx(float(_compute_fid(a.mean(0), a.T.cov(), b.mean(0), b.T.cov())), rel=1e-8)
+    assert ours == pytest.approx(float(get_fid_score(a, b)), rel=1e-8)
+
+
 def test_a_pool_scores_many_sets_in_float64_and_small_samples_are_far_apart_as_documented() -> None:
     pool = gaussian(500, 24, 0) + 1000
     pool_ = FeaturePool.of(pool)
