@@ -97,6 +97,8 @@ def require_consistent(options: argparse.Namespace) -> None:
         budget.with_limits(budget.Budget(trials=1), "--", trials=options.trials)
     if options.tracking is not None:
         store.require_known(options.tracking)
+    if options.space is not None:
+        find_space(options.space)
 
 
 def resume(options: argparse.Namespace, storage: Storage) -> tuple[Study, str]:

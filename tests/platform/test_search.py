@@ -224,7 +224,8 @@ def test_a_study_or_space_without_a_name_is_refused(tmp_path: Path) -> None:
     """An empty name may be that of a shell variable that is not set."""
     assert "study: '' is not in" in refusal("--resume", "", "--storage", tmp_path)
     for name in ("", "a" * 300):
-        assert refusal("--space", name, "--storage", tmp_path).startswith("--space: no file")
+        assert refusal("--space", name, "--storage", tmp_path / "runs").startswith("--space: no file")
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize("option", [("--trials", "9"), ("--name", "other"), ("--profile", "laptop")])
