@@ -16,7 +16,7 @@ test: .venv/test.done lint
 
 # One core each: the units are one process; the system tests run commands, which often wait for Ray and MLflow.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/docs tests/platform tests/trainers tests/bench $(ARGS)
 
 system:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system $(ARGS)

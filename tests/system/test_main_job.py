@@ -215,7 +215,7 @@ def test_translate_keeps_the_grid_of_a_real_pair(
         ("search --space {space} --profile moon", "moon"),
         ("promote nobody --storage {storage}", "'nobody'"),
         (
-            "translate models:/none@champion --storage {storage} --t1 a.nii -o {fresh}",
+            "translate models:/none@champion --storage {storage} --t1 {scan} -o {fresh}",
             "models:/none@champion",
         ),
     ],
@@ -223,8 +223,10 @@ def test_translate_keeps_the_grid_of_a_real_pair(
 def test_wrong_input_is_one_line_and_exit_code_2(
     words: str, message: str, command: Any, storage: Path, space: Path, tmp_path: Path
 ) -> None:
-    fresh = tmp_path / "runs"
-    done = command(*f"platform.{words}".format(storage=storage, space=space, fresh=fresh).split())
+    fresh, scan = tmp_path / "runs", tmp_path / "a.nii"
+    scan.touch()
+    places = {"storage": storage, "space": space, "fresh": fresh, "scan": scan}
+    done = command(*f"platform.{words}".format(**places).split())
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr and done.stderr.count("\n") == 1
     assert not list(fresh.glob("studies/*"))

@@ -104,15 +104,6 @@ def test_an_interrupted_study_continues_from_its_checkpoints(command: Any, saved
         assert [each["step"] for each in added] == list(range(first, 25, 6))
 
 
-def test_a_confirmation_is_printed_again(command: Any, saved: Path) -> None:
-    folder = saved / "studies/finished/confirm"
-    report = folder / "report/confirm.json"
-    before = entries(folder), json.loads(report.read_text())
-    printed = run(command, saved, "platform.confirm", "finished", "--top", "1", "--seeds", "1")
-    assert "Confirmed with new seeds" in printed
-    assert (entries(folder), json.loads(report.read_text())) == before
-
-
 def test_a_finished_study_is_evaluated_on_its_test_split(command: Any, saved: Path) -> None:
     assert "Validation against test" in run(command, saved, "platform.evaluate", "finished")
     (chosen,) = json.loads((saved / "studies/finished/report/front.json").read_text())["front"]

@@ -287,7 +287,7 @@ def test_a_server_that_is_killed_and_started_again_has_everything_once(
             time.sleep(0.05)
         server = serve(tmp_path, port)
         record(recorder, trials=2)
-        run_id = recorder.run_id(2)
+        run_id = recorder.run_id(2) or recorder.run_id(2)  # a server that has just started may take 10 s
         assert recorder.close("FINISHED", 60) == 0
         mlflow = Store(where, experiment, tmp_path)
         found = mlflow.runs()
