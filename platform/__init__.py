@@ -1,4 +1,4 @@
-"""Python's own ``platform`` module, with this folder grafted on as its path (DESIGN.md section 1)."""
+"""Python's own ``platform`` module, with this folder grafted on as its path."""
 
 import importlib.util
 import os

@@ -8,5 +8,8 @@ if __name__ == "__main__":
     example = "example:\n  python -m platform.search --space asp_dmd.yaml"
     sentence = "Search, compare and apply unpaired 64 mT to 3 T brain MRI translators."
     parser = Parser("platform", sentence, f"commands:\n{lines}\n\n{example}")
-    parser.parse_args()
+    _, unknown = parser.parse_known_args()
+    if unknown:
+        names = ", ".join(f"platform.{name}" for name in COMMANDS)
+        parser.error(f"{unknown[0]!r} is not allowed; allowed: python -m one of {names}")
     parser.print_help()

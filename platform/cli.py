@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": "evaluate a study's candidates on the test split, once",
     "compare": "train and compare several systems under the same conditions",
     "promote": "register the best translator of a study in the model registry",
-    "translate": "translate 64 mT scans with a registered model",
+    "translate": "translate 64 mT scans with a registered model (research use only)",
 }
 """Every command with its one line, in the order in which a newcomer needs them."""
 
@@ -84,7 +84,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
 
 
 def leave(code: int) -> None:
-    """Exit without waiting for other libraries' threads; everything of ours is on disk by now."""
+    """Exit without waiting for other libraries' threads; this program has written all its files."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -47,12 +47,11 @@ def main(argv: Sequence[str]) -> None:
     options = arguments(argv)
     require_consistent(options)
     storage = Storage(Path(options.storage).resolve())
-    if not options.dry_run or options.resume is not None:
-        storage = Storage.open(options.storage)
     if options.resume is not None:
-        study, started = resume(options, storage)
+        storage = Storage.open(options.storage)
+        study, saved_uri = resume(options, storage)
     else:
-        study, started = resolve(options, storage), options.tracking or storage.tracking
+        study, saved_uri = resolve(options, storage), options.tracking or storage.tracking
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.confirmation.run import run_confirmation
@@ -68,9 +67,10 @@ def main(argv: Sequence[str]) -> None:
         return
     if not options.address:
         require_fit(study, Machine.here())
-    uri = options.tracking or started
+    storage = Storage.open(options.storage)
+    uri = options.tracking or saved_uri
     places = {"storage": storage.root, "address": options.address}
-    other = {"tracking": store.differing(uri, started)}
+    other = {"tracking": store.differing(uri, saved_uri)}
     again = {"resume": study.name, **places, "confirm": options.confirm, "seeds": options.seeds, **other}
     run_search(study, storage, uri, options.address, cli.resume_hint("search", again))
     if options.confirm is not None:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def require_consistent(options: argparse.Namespace) -> None:
-    """Raises InputError for options that are wrong whatever the space says."""
+    """Raises InputError for options that are wrong for every space."""
     if options.seeds is not None and options.confirm is None:
         raise InputError(f"--seeds: {options.seeds} has no meaning here; allowed: with --confirm")
     cli.require_positive(confirm=options.confirm, seeds=options.seeds)

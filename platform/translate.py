@@ -51,7 +51,6 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
     require_consistent(options)
-    require_writable(options.output)
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.models.registry import fetch
@@ -68,6 +67,7 @@ def main(argv: Sequence[str]) -> None:
         tempfile.TemporaryDirectory() as work,
         fetch(options.model, options.tracking, options.storage) as model,
     ):
+        require_writable(options.output)
         if options.bids:
             jobs = from_bids(options.bids, options.output)
         else:

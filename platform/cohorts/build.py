@@ -32,7 +32,8 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: st
     """The cohort's folder, made by Ray tasks where it is missing; all of it but the test split is verified.
 
     The result for real scans is printed, and written as a page. ``saved`` is the hash of the cohort that a
-    study was started on, whatever its scans are now; raises InputError where that one no longer exists.
+    study was started on, even if its scans have changed since; raises InputError where it no longer
+    exists.
     """
     path = find_cohort(root, saved) if saved else None
     if path is None:

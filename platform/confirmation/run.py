@@ -144,7 +144,7 @@ def report_confirmation(
         finalists, study.objectives, plotted(front), baseline, report / CONFIRMED.stem
     )
     files = [report / "table.md", saved.folder / CONFIRMED, *pictures]
-    # Grows with whatever is added, so that MLflow shows the newest:
+    # A step that grows with every added training, so that MLflow shows the newest values:
     count = len(tasks) + sum(retrainings.diverged.values())
     for file in files:
         trials.recorder.study_artifact(file, "report")

@@ -2,7 +2,7 @@
 
 What is evaluated is fixed before the test split is first opened: the confirmed candidates with all their
 trainings, else the front's. Requested again, the same results are printed; other candidates are refused, as
-a choice made after the test results are known would be a choice by them.
+a choice made with knowledge of the test results would be biased.
 """
 
 import json

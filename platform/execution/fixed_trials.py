@@ -53,7 +53,7 @@ class FixedTrials(LedgerSource):
     ) -> None:
         super().__init__(ledger, paths, [TrainingListener(recorder)])
         self.resources, self.recorder = resources, recorder
-        self.started = time.monotonic()
+        self._since = time.monotonic()
         self.trainings = {self._number(training): training for training in trainings}
         for number in self.trainings:
             self._end_if_done(number)
@@ -75,6 +75,11 @@ class FixedTrials(LedgerSource):
     def over(self) -> bool:
         """Whether every training was started."""
         return not self._waiting
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this driver has started."""
+        return time.monotonic() - self._since
 
     def trials(self) -> list[tuple[Training, Trial]]:
         """Every requested training, in order."""
@@ -141,5 +146,5 @@ class TrainingsView:
     def line(self) -> str:
         """Counts and time."""
         total, ended = len(self.trials.trainings), self.trials.count_ended()
-        elapsed = time.monotonic() - self.trials.started
+        elapsed = self.trials.elapsed
         return f"{ended}/{total} trainings ended  elapsed {clock(elapsed)}"

@@ -1,4 +1,4 @@
-"""How a search and a comparison end, whatever ends them: screen, MLflow and ledger are closed in order."""
+"""The end of a search or a comparison, normal or not: screen, MLflow and ledger are closed in order."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -56,7 +56,7 @@ class TrialListener:
         """A trial has ended."""
 
     def closed(self, ledger: Ledger) -> None:
-        """The driver ends in order."""
+        """The driver ends normally; no event follows."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Tune's searcher and scheduler: thin views of a trial source.
 
-A trial that waits leaves Tune: its worker takes the next one, and when its turn comes it is started again and
-continues from its own last checkpoint. So Tune holds no paused trials, which would count against those that
-may run at a time, and the next driver finds them in the ledger.
+A trial that waits leaves Tune: its worker takes the next one. When the scheduler lets it continue, it is
+started again from its own last checkpoint. So Tune holds no paused trials, which would count against those
+that may run at a time, and the next driver finds them in the ledger.
 """
 
 import json
@@ -28,7 +28,7 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next task as a Tune configuration; None: Tune asks again soon."""
+        """The next task as a Tune configuration; None: Tune calls again soon."""
         following = self._required.next()
         if following is None:
             return str(Searcher.FINISHED) if self._required.over else None

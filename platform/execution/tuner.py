@@ -17,7 +17,7 @@ DRIVER_SHARE = {"memory": 1}
 
 
 def run(source: TrialSource, callbacks: list[tune.Callback]) -> None:
-    """Run the source's trials until it has no more; an InputError of ours is raised plainly."""
+    """Run the source's trials until it has no more; an InputError inside Tune's error is raised by itself."""
     searcher = TuneSearcher(source)
     tuner = tune.Tuner(
         placed(source.resources),

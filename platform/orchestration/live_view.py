@@ -53,7 +53,7 @@ def status_line(progress: Progress) -> str:
     failed, waiting = (
         f", {count} {word}" if count else ""
         for count, word in (
-            (len(ledger.of_status("diverged", "failed")), "not"),
+            (len(ledger.of_status("diverged", "failed")), "failed"),
             (len(ledger.of_status("paused")), "waiting"),
         )
     )

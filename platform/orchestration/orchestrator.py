@@ -166,7 +166,7 @@ class Orchestrator(LedgerSource):
         for listener in self.listeners:
             listener.started(trial, task)
         self.running.add(trial.number)
-        self.progress.started += 1
+        self.progress.started_trials += 1
         return task
 
     def _open_trials(self) -> list[Trial]:

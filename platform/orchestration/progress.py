@@ -16,7 +16,7 @@ class Progress:
         self.study, self.criteria, self.ledger = study, criteria, ledger
         self.driver_seconds = 0.0
         """Spent on proposing and recording, all trials together."""
-        self.started = 0
+        self.started_trials = 0
         """Trials that this driver has started."""
         self.exhausted = False
         """Whether every point of the space has been tried."""

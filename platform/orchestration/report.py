@@ -49,7 +49,7 @@ def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list
     if floor is not None:
         values = f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
         lines.append(f"floor (3 T of the same subjects against the 3 T pool): {values}")
-    overhead = 1000 * progress.driver_seconds / max(1, progress.started)
+    overhead = 1000 * progress.driver_seconds / max(1, progress.started_trials)
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")
     failures = progress.ledger.of_status("diverged", "failed")
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in failures]

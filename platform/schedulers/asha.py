@@ -40,7 +40,7 @@ class Halving(RungScheduler):
         return [trial for trial in chosen if trial not in passed][: keep - len(passed)]
 
     def passes_freely(self, trial: int, level: int) -> bool:
-        """Whether a trial's bracket lets it pass a level without waiting, out of competition there."""
+        """Whether a trial's bracket lets it pass a level without waiting; it is not compared there."""
         return self.levels.index(level) < self.bracket(trial)
 
     def quota(self, level: int, count: int) -> int:

@@ -68,7 +68,7 @@ class RungScheduler(ABC):
         return self.passes_freely(trial, level) or trial in self.survivors(level)
 
     def passes_freely(self, trial: int, level: int) -> bool:
-        """Whether a trial passes a level without waiting, out of competition there; by default none does."""
+        """Whether a trial passes a level without waiting, and is not compared there; by default none does."""
         return False
 
     def next_to_resume(self, paused: Mapping[int, int]) -> int | None:

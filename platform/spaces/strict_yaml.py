@@ -2,7 +2,7 @@
 
 Scalars follow the YAML 1.2 core schema: ``1e-4`` is a number, ``on`` and ``1:30`` are text, ``010`` is 10.
 Refused: anchors, aliases, tags, duplicate keys, keys that are not text, numbers that are not finite or exceed
-64 bits, more than 20 levels, more than 256 KiB (RELIABILITY.md 2.1).
+64 bits, more than 20 levels, more than 256 KiB.
 """
 
 import json

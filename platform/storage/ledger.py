@@ -126,7 +126,7 @@ class Ledger:
         self._append({"event": "reported", "trial": number, "report": report.to_json()})
 
     def paused(self, number: int, reason: str = "") -> None:
-        """A trial pauses at its newest rung, possibly for ever."""
+        """A trial pauses at its newest rung, and may never continue."""
         self._append({"event": "paused", "trial": number, "reason": reason})
 
     def continued(self, number: int, step: int) -> None:
@@ -134,7 +134,7 @@ class Ledger:
         self._append({"event": "went_on", "trial": number, "step": step})
 
     def ended(self, number: int, status: TrialStatus, reason: str = "") -> None:
-        """A trial ends for good."""
+        """A trial ends; it cannot continue."""
         self._append({"event": "ended", "trial": number, "status": status, "reason": reason})
 
     def of_status(self, *statuses: TrialStatus) -> list[Trial]:

@@ -1,7 +1,7 @@
 """A study recorded in MLflow, without ever waiting for it: one parent run, one child run for each trial.
 
 Calls only append to a journal in the study's folder; a thread replays it into MLflow. What MLflow does not
-accept stays in the journal until later, or until the next start (RELIABILITY.md, row 5).
+accept stays in the journal until later, or until the next start.
 """
 
 import logging
@@ -38,8 +38,7 @@ class Recorder:
         self._journal = Journal(folder)
         self._changed = threading.Condition()
         self._deadline = math.inf
-        self._down = self._hurry = False
-        self._failures = 0
+        self._down = False
         self._thread = threading.Thread(target=self._deliver, name="mlflow-recorder", daemon=True)
         self._thread.start()
 
@@ -85,15 +84,6 @@ class Recorder:
         """Mark child runs that are RUNNING in MLflow, but are not among the live trials, as KILLED."""
         self._append(PARENT, live=sorted(live))
 
-    def run_id(self, number: int) -> str | None:
-        """The run of a trial, after up to 10 s in which its events are sent; None if MLflow has none."""
-        self._flush(10.0)
-        try:
-            return Replayer(*self._target).find(number)
-        except Exception as error:
-            log.warning("the MLflow run of trial %d cannot be looked up: %s", number, reason(error))
-            return None
-
     def close(self, status: RunStatus | None, timeout: float) -> int:
         """End the study's run and send what is left; returns how many events remain after ``timeout`` s.
 
@@ -113,16 +103,6 @@ class Recorder:
         self._journal.append({"time": int(time.time() * 1000), "trial": trial, **content})
         with self._changed:
             self._changed.notify_all()
-
-    def _flush(self, timeout: float) -> None:
-        """Wait until all events so far are delivered, or a delivery fails, at most ``timeout`` seconds."""
-        end, failures = self._journal.end, self._failures
-        with self._changed:
-            self._hurry = True
-            self._changed.notify_all()
-            self._changed.wait_for(
-                lambda: self._journal.delivered >= end or self._failures > failures, timeout
-            )
 
     def _deliver(self) -> None:
         """The thread: replay what is pending, wait longer after each failure, end at the deadline."""
@@ -154,8 +134,7 @@ class Recorder:
         with self._changed:
             closing = self._deadline < math.inf
             if not closing:
-                self._changed.wait_for(lambda: self._deadline < math.inf or self._hurry, seconds)
-                self._hurry = False
+                self._changed.wait_for(lambda: self._deadline < math.inf, seconds)
         if closing:
             time.sleep(min(seconds, 0.5))
 
@@ -176,8 +155,6 @@ class Recorder:
                     self._journal.path,
                 )
             self._down = True
-            self._failures += 1
-            self._changed.notify_all()
 
 
 def _texts(values: Mapping[str, object]) -> dict[str, str]:

@@ -34,7 +34,7 @@ def prepare(uri: str, experiment: str, artifact_root: Path) -> str:
     """Open or create the store and the experiment; returns the experiment's id.
 
     The driver calls it before anything else opens the store: two processes that create one schema at the
-    same time break it (HPO.md section 3). Artifacts of a sqlite store lie in ``artifact_root/experiment``,
+    same time break it. Artifacts of a sqlite store lie in ``artifact_root/experiment``,
     those of a server where it keeps them. Raises :class:`InputError` for an unknown scheme, a folder that
     cannot be written, a server that does not respond in about 5 s.
     """

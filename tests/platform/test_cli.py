@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from platform import cli
-from typing import Any
+from platform import cli, prepare, translate
+from typing import Any, get_args
 
 import pytest
 
-from trainers import VERSION
+from trainers import VERSION, weights
+from trainers.cohorts.preprocessing.skullstrip import BrainMask
+from trainers.data.store import SPLITS
 from trainers.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +56,12 @@ def test_help_starts_with_a_sentence_and_ends_with_an_example(
     assert (prefix, name) == (["python", "-m"], f"platform.{command}")
     importlib.import_module(name).arguments(words[3:])
     assert output(command, "--version", capsys).strip() == f"python -m platform.{command} {VERSION}"
+
+
+def test_choices_that_commands_repeat_are_those_of_the_library() -> None:
+    assert get_args(BrainMask) == translate.BRAIN_MASKS
+    assert translate.MANIFEST == weights.MANIFEST
+    assert prepare.SPLITS == SPLITS
 
 
 def test_a_hint_is_a_command_with_the_same_options() -> None:

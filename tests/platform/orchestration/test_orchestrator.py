@@ -67,7 +67,7 @@ def test_trials_are_started_until_the_budget(world: World) -> None:
     orchestrator = world.open()
     world.drive(orchestrator)
     assert orchestrator.over and orchestrator.next() is None and not orchestrator.running
-    assert orchestrator.progress.started == 3 and 0 < orchestrator.progress.driver_seconds < 60
+    assert orchestrator.progress.started_trials == 3 and 0 < orchestrator.progress.driver_seconds < 60
     assert sorted(world.starts) == sorted(orchestrator.ledger.trials)
     require_complete(world)
 

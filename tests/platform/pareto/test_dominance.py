@@ -190,11 +190,14 @@ def test_signs_change_so_that_less_is_better() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("function", [dominance.nondominated, dominance.nondominated_sort, dominance.knee])
-@pytest.mark.parametrize("measure", [dominance.hypervolume, dominance.contributions])
-def test_values_that_are_not_finite_are_an_error(bad: float, function: Any, measure: Any) -> None:
+def test_values_that_are_not_finite_are_an_error(bad: float) -> None:
     points = [[1.0, bad], [2.0, 0.0]]
-    calls = (function, (points,)), (measure, (points, [3, 3])), (measure, ([[1.0, 1.0]], [3, bad]))
+    calls: list[tuple[Any, tuple[Any, ...]]] = [
+        (function, (points,))
+        for function in (dominance.nondominated, dominance.nondominated_sort, dominance.knee)
+    ]
+    for measure in (dominance.hypervolume, dominance.contributions):
+        calls += [(measure, (points, [3, 3])), (measure, ([[1.0, 1.0]], [3, bad]))]
     for call, arguments in calls:
         with pytest.raises(ValueError, match="finite"):
             call(*arguments)

@@ -71,7 +71,7 @@ def read(path: str | Path) -> Scan:
             orientation = nib.io_orientation(affine)
     except InputError:
         raise
-    except Exception as error:  # nibabel raises a dozen types for damaged files (RELIABILITY.md)
+    except Exception as error:  # nibabel raises a dozen types for damaged files
         raise InputError(f"{path}: not a readable NIfTI scan ({error.__class__.__name__})") from error
     if not np.isfinite(values).all():
         raise InputError(f"{path}: holds values that are not finite; allowed: finite intensities")

@@ -1,0 +1,26 @@
+"""README and the pages of docs/ point at files that exist, and name every command."""
+
+import re
+from pathlib import Path
+from platform.cli import COMMANDS
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "deploy" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+PATH = re.compile(r"`((?:platform|trainers|tests|search_spaces|docs|deploy)/[\w./-]*)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_paths_exist(page: Path) -> None:
+    text = FENCED.sub("", page.read_text())
+    links = [page.parent / link for link in re.findall(r"\]\((?!http)([^)#]+)\)", text)]
+    paths = [ROOT / path for path in PATH.findall(text) if "NAME" not in path]
+    assert [path for path in links + paths if not path.exists()] == []
+
+
+def test_the_readme_lists_the_commands_in_their_order_and_is_short() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(COMMANDS)
+    assert text.count("\n") <= 150
