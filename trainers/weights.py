@@ -7,22 +7,26 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from trainers.errors import InputError
+
+# Late: torch takes a second to import, for which those who read a manifest need not wait.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MANIFEST = "manifest.json"
 
 
-def publish(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], facts: Mapping[str, Any]) -> None:
+def publish(folder: Path, tensors: Mapping[str, Mapping[str, "Tensor"]], facts: Mapping[str, Any]) -> None:
     """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, atomically.
 
     An existing ``folder`` is replaced. A reader finds the old folder, none, or the new one; never a part.
     """
+    from safetensors.torch import save_file
+
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     old = work.with_name(f"{work.name}.old")
@@ -55,8 +59,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{path}: not a readable manifest ({error.__class__.__name__})") from error
 
 
-def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+def read_tensors(folder: Path, name: str) -> "dict[str, Tensor]":
     """One verified group of tensors; raises InputError where its sha256 is not the manifest's."""
+    from safetensors.torch import load_file
+
     path = folder / f"{name}.safetensors"
     expected = read_manifest(folder)["sha256"].get(path.name)
     if not path.is_file() or file_sha256(path) != expected:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from trainers import VERSION, weights
+from trainers.cohorts.base import find_source, source_names
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
 from trainers.data.store import SPLITS
 from trainers.errors import InputError
@@ -31,7 +32,8 @@ def output(command: str, option: str, capsys: pytest.CaptureFixture[str]) -> str
 def test_every_command_is_listed_and_loads_no_slow_library() -> None:
     files = {path.stem for path in (ROOT / "platform").glob("*.py")} - {"__init__", "__main__", "cli"}
     assert files == set(cli.COMMANDS)
-    names = ", ".join(f"platform.{name}" for name in cli.COMMANDS)
+    sources = {find_source(name).prepare.__module__ for name in source_names()}
+    names = ", ".join([*(f"platform.{name}" for name in cli.COMMANDS), *sources])
     code = f"import sys, {names}; print(*{{name.partition('.')[0] for name in sys.modules}})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert SLOW & set(done.stdout.split()) == set()

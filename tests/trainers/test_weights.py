@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from trainers import weights
@@ -119,7 +120,7 @@ def test_the_visible_folder_is_always_complete(tmp_path: Path, monkeypatch: pyte
 
         return call
 
-    for module, name in ((os, "unlink"), (os, "rmdir"), (weights, "save_file"), (weights, "_sync")):
+    for module, name in ((os, "unlink"), (os, "rmdir"), (safetensors.torch, "save_file"), (weights, "_sync")):
         monkeypatch.setattr(module, name, watched(getattr(module, name)))
     _publish(folder, 2)
     assert {1, 2} <= set(steps) <= {1, 2, None} and len(steps) > 8
@@ -147,11 +148,11 @@ def test_a_failing_write_leaves_the_old_folder_and_nothing_else(
         if path.stem == "other":
             path.write_bytes(b"half")
             raise _Failure
-        safetensors.torch.save_file(tensors, path)
+        save_file(tensors, path)
 
     with monkeypatch.context() as patch:
         if fault in ("save", "partly saved"):
-            patch.setattr(weights, "save_file", fail if fault == "save" else save_half)
+            patch.setattr(safetensors.torch, "save_file", fail if fault == "save" else save_half)
         elif fault == "sync":
             patch.setattr(os, "fsync", fail)
         elif fault == "json":

@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 
 from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.preprocessing import slicing
-from trainers.cohorts.simulation import anatomy
-from trainers.cohorts.simulation.imaging import Geometry, Volume, acquire
 from trainers.cohorts.simulation.physics import CONTRASTS, FIELDS, Field
-from trainers.cohorts.simulation.subject import Anatomy, make_anatomy
 from trainers.config import Range, canonical, digest
 from trainers.data import writer
 from trainers.data.arrays import Array
 from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.data.store import MASK, PAIRED_SPLITS
 from trainers.errors import InputError
+
+# Late: the simulation's torch takes a second to import, for which a wrong setting need not wait.
+if TYPE_CHECKING:
+    from trainers.cohorts.simulation.imaging import Volume
+    from trainers.cohorts.simulation.subject import Anatomy
 
 RECIPE = "phantom-1"
 """Part of the cohort's hash: raise it with any change to the images."""
@@ -70,6 +72,8 @@ def domains_of(config: PhantomConfig, subject_id: str) -> tuple[Field, ...]:
 
 def cohort_hash(config: PhantomConfig) -> str:
     """Content hash of the configuration, the fixed choices, the recipe and the tissue maps."""
+    from trainers.cohorts.simulation import anatomy
+
     choices = json.dumps(_fixed_choices(), sort_keys=True)
     return digest(canonical(config), choices, RECIPE, *anatomy.tissue_hashes())
 
@@ -119,11 +123,16 @@ def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, st
     }
 
 
-def _anatomy(config: PhantomConfig, subject_id: str) -> Anatomy:
-    return make_anatomy(anatomy.tissue_template(config.size), _generator(config, subject_id, "anatomy"))
+def _anatomy(config: PhantomConfig, subject_id: str) -> "Anatomy":
+    from trainers.cohorts.simulation.anatomy import tissue_template
+    from trainers.cohorts.simulation.subject import make_anatomy
+
+    return make_anatomy(tissue_template(config.size), _generator(config, subject_id, "anatomy"))
 
 
-def _volumes(config: PhantomConfig, subject_id: str, person: Anatomy, domain: Field) -> dict[str, Volume]:
+def _volumes(config: PhantomConfig, subject_id: str, person: "Anatomy", domain: Field) -> "dict[str, Volume]":
+    from trainers.cohorts.simulation.imaging import Geometry, acquire
+
     geometry = Geometry.of(config.size, person.affine)
     return {
         contrast: acquire(
@@ -134,7 +143,7 @@ def _volumes(config: PhantomConfig, subject_id: str, person: Anatomy, domain: Fi
 
 
 def _slices(
-    config: PhantomConfig, volumes: dict[str, Volume], domain: Field
+    config: PhantomConfig, volumes: "dict[str, Volume]", domain: Field
 ) -> Iterator[tuple[tuple[str, str], Array]]:
     """Working slices of a domain's volumes at the 64 mT slice positions, normalised, and their mask."""
     grid = GRIDS[config.size]

@@ -10,11 +10,9 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from trainers import weights
 from trainers.cohorts.preprocessing import nifti, registration, skullstrip, slicing
@@ -28,6 +26,10 @@ from trainers.config import digest
 from trainers.data.arrays import Array
 from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.errors import InputError
+
+# Late: torch takes a second to import, for which a wrong setting need not wait.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RECIPE = "intake-1"
 """Part of a visit's key: raise it with any change to the slices."""
@@ -138,7 +140,7 @@ def visit_to_json(visit: Visit) -> dict[str, Any]:
     return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(visit).items()}
 
 
-Prepared = tuple[dict[str, dict[str, Tensor]], dict[str, Any]]
+Prepared = tuple[dict[str, dict[str, "Tensor"]], dict[str, Any]]
 """Groups of tensors to publish, and facts for the manifest."""
 
 
@@ -208,7 +210,9 @@ def _band_limited(scan: Image, spacing: float) -> Image:
     return Image(gaussian_filter(scan.values, (*sigma[:2], 0)), scan.affine) if sigma[:2].any() else scan
 
 
-def _tensors(arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+def _tensors(arrays: Mapping[str, Array]) -> "dict[str, Tensor]":
+    import torch
+
     return {
         name: torch.from_numpy(np.ascontiguousarray(a.astype(np.uint8) if a.dtype == bool else a))
         for name, a in arrays.items()
