@@ -20,7 +20,7 @@ def run(source: TrialSource, callbacks: list[tune.Callback]) -> None:
     """Run the source's trials until it has no more; an InputError inside Tune's error is raised by itself."""
     searcher = TuneSearcher(source)
     tuner = tune.Tuner(
-        placed(source.resources),
+        trainable_with_resources(source.resources),
         tune_config=tune.TuneConfig(
             num_samples=-1,
             search_alg=searcher,
@@ -53,7 +53,7 @@ def input_error(error: BaseException | None) -> InputError | None:
     return error
 
 
-def placed(resources: Resources) -> Any:
+def trainable_with_resources(resources: Resources) -> Any:
     """The trainable with what one trial takes; with several workers Tune reserves the driver's share only."""
     if resources.workers == 1:
         return tune.with_resources(trial.Trial, {"cpu": resources.cpus, "gpu": resources.gpus})
