@@ -15,7 +15,7 @@ PATH = re.compile(r"`((?:platform|trainers|tests|search_spaces|docs|deploy)/[\w.
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_paths_exist(page: Path) -> None:
     text = FENCED.sub("", page.read_text())
-    links = [page.parent / link for link in re.findall(r"\]\((?!http)([^)#]+)\)", text)]
+    links = [page.parent / link for link in re.findall(r"(?:\]\(|src=\")(?!http)([^)#\"]+)[)\"]", text)]
     paths = [ROOT / path for path in PATH.findall(text) if "NAME" not in path]
     assert [path for path in links + paths if not path.exists()] == []
 
