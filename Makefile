@@ -14,12 +14,13 @@ compare: .venv/run.done
 test: .venv/test.done lint
 	$(MAKE) -j2 units system
 
-# One core each: the units are one process; the system tests run commands, which often wait for Ray and MLflow.
+# Two halves that take about as long: the system tests run commands; saved work needs none of their studies.
+SAVED := tests/system/test_saved_work.py
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/docs tests/platform tests/trainers tests/bench $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SAVED) tests/architecture tests/docs tests/platform tests/trainers tests/bench $(ARGS)
 
 system:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system --ignore $(SAVED) $(ARGS)
 
 lint: .venv/test.done
 	$(BIN)/ruff check .

@@ -53,12 +53,13 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 def launch(*words: str) -> "subprocess.Popen[str]":
     """A command of the platform, in a process group of its own."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
+    # Ray's idle first workers take seconds of the cores that the trials need.
+    environment = {"OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0", "RAY_prestart_worker_first_driver": "0"}
     command = [sys.executable, "-m", *words]
     return subprocess.Popen(
         command,
         cwd=ROOT,
-        env=environment,
+        env=os.environ | environment,
         text=True,
         start_new_session=True,
         stdout=subprocess.PIPE,
