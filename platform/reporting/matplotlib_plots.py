@@ -43,23 +43,35 @@ def hypervolume_picture(curve: Sequence[float], title: str) -> Any:
 
 
 def sample_picture(rows: Sequence[Mapping[str, Image]], gaps: Sequence[Image | None], title: str) -> Any:
-    """Rows of grey images, each with its difference ``gap`` in the last column on one common scale."""
+    """Rows of grey images, each with its difference ``gap`` in the last column on one common scale.
+
+    Placed by arithmetic, as a layout engine takes twice as long and a study has one picture per trial.
+    """
     known = [gap for gap in gaps if gap is not None]
     top = max([0.05, *(float(np.percentile(gap, 99.5)) for gap in known)])
     columns = max(len(row) for row in rows) + bool(known)
-    height = 2.3 * max(image.shape[0] / image.shape[1] for row in rows for image in row.values())
-    picture = figure(2.3 * columns + 0.6 * bool(known), (height + 0.3) * len(rows) + 0.4, title)
-    grid = picture.subplots(len(rows), columns, squeeze=False)
-    for ax in grid.flat:
+    side, gutter, head = 2.3, 0.1, 0.3  # inches: an image's width, between images, above a row for its names
+    height = side * max(image.shape[0] / image.shape[1] for row in rows for image in row.values())
+    width, depth = columns * (side + gutter) + gutter, len(rows) * (height + head) + 0.4
+    picture = figure(width + 0.6 * bool(known), depth + gutter, title, fitted=False)
+
+    def axes(left: float, bottom: float, wide: float, high: float) -> Any:
+        w, h = picture.get_size_inches()
+        return picture.add_axes((left / w, bottom / h, wide / w, high / h))
+
+    def draw(r: int, c: int, *cell: Any) -> Any:
+        bottom = gutter + (len(rows) - 1 - r) * (height + head)
+        ax = axes(gutter + c * (side + gutter), bottom, side, height)
         ax.set_axis_off()
-    last = None
-    for cells, row, gap in zip(grid, rows, gaps, strict=True):
-        for ax, (name, image) in zip(cells, row.items(), strict=False):
-            show(ax, image, name, "gray", 1.0)
+        return show(ax, *cell)
+
+    for r, (row, gap) in enumerate(zip(rows, gaps, strict=True)):
+        for c, (name, image) in enumerate(row.items()):
+            draw(r, c, image, name, "gray", 1.0)
         if gap is not None:
-            last = show(cells[-1], gap, "|output − 3 T|", "magma", top)
-    if last is not None:
-        bar = picture.colorbar(last, ax=grid[:, -1], extend="max", fraction=0.05, aspect=22, pad=0.03)
+            shown = draw(r, columns - 1, gap, "|output − 3 T|", "magma", top)
+    if known:
+        bar = picture.colorbar(shown, cax=axes(width, gutter, 0.12, height), extend="max")
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
     return picture
@@ -72,13 +84,13 @@ def save(picture: Any, path: Path) -> Path:
     return path
 
 
-def figure(width: float, height: float, title: str) -> Any:
-    """An empty matplotlib figure in inches, its bold title on the left."""
+def figure(width: float, height: float, title: str, fitted: bool = True) -> Any:
+    """An empty figure in inches, its bold title on the left; ``fitted``: matplotlib arranges its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06) if fitted else None
     picture = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(picture)
     picture.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold", color=INK)

@@ -35,7 +35,7 @@ references:
   encoder_batch: 4
   encoder_width: 8
 fixed:
-  steps: 24
+  steps: 12
   rungs: 4
   batch_size: 2
   crop: 32

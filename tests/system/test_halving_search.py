@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import entries
+from tests.system.conftest import entries, hidden_test_split
 
 pytestmark = pytest.mark.slow
 
@@ -58,26 +58,32 @@ def halving(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("halving") / f"{NAME}.yaml"
     text = space.read_text().replace("rungs: 4", "rungs: 1")
     text = text.replace("budget: {trials: 4}", f"budget: {{trials: {TRIALS}}}")
-    path.write_text(text + "scheduler: {name: asha, grace: 3, min_results: 2}\n")
+    path.write_text(text + "scheduler: {name: asha, grace: 2, min_results: 2}\n")
     return path
 
 
 @pytest.fixture(scope="module")
-def resumed(command: Any, start: Any, storage: Path, halving: Path) -> tuple[list[dict[str, Any]], str]:
-    """The ledger of a search at the moment when it was killed, and the output of its resumption."""
-    process = start("platform.search", "--space", str(halving), "--storage", str(storage))
-    deadline = time.monotonic() + 200
-    path = storage / "studies" / NAME / "ledger.jsonl"
-    while time.monotonic() < deadline and process.poll() is None:
-        if path.exists() and count(storage, "completed") and count(storage, "paused"):
-            break
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    before = ledger(storage)
-    assert count(storage, "completed") and count(storage, "paused") and len(trials_of(storage)) <= TRIALS
-    assert not (storage / "studies" / NAME / "report").exists(), "it came to its end before it was killed"
-    done = command("platform.search", "--resume", NAME, "--storage", str(storage))
+def resumed(
+    command: Any, start: Any, finished: str, storage: Path, halving: Path
+) -> tuple[list[dict[str, Any]], str]:
+    """The ledger of a search at the moment when it was killed, and the output of its resumption.
+
+    All of it without the files of the test split, which a search never reads.
+    """
+    with hidden_test_split(storage):
+        process = start("platform.search", "--space", str(halving), "--storage", str(storage))
+        deadline = time.monotonic() + 200
+        path = storage / "studies" / NAME / "ledger.jsonl"
+        while time.monotonic() < deadline and process.poll() is None:
+            if path.exists() and count(storage, "completed") and count(storage, "paused"):
+                break
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        before = ledger(storage)
+        assert count(storage, "completed") and count(storage, "paused") and len(trials_of(storage)) <= TRIALS
+        assert not (storage / "studies" / NAME / "report").exists(), "it ended before it was killed"
+        done = command("platform.search", "--resume", NAME, "--storage", str(storage))
     assert done.returncode == 0, done.stdout + done.stderr
     return before, str(done.stdout)
 
@@ -88,9 +94,9 @@ def test_some_are_stopped_and_some_completed(resumed: Any, storage: Path) -> Non
     assert len(trials) == TRIALS and statuses.keys() == {"completed", "paused"}
     for trial in trials.values():
         steps = sorted(trial.reports)
-        assert steps == ([3, 9, 24] if trial.status == "completed" else [3, 9][: len(steps)])
+        assert steps == ([2, 6, 12] if trial.status == "completed" else [2, 6][: len(steps)])
     steps = sum(max(trial.reports) for trial in trials.values())
-    line = f"{statuses['paused']} of {TRIALS} trials were stopped early: {steps} of {24 * TRIALS} steps"
+    line = f"{statuses['paused']} of {TRIALS} trials were stopped early: {steps} of {12 * TRIALS} steps"
     assert line in resumed[1] and "Pareto front" in resumed[1]
     front = json.loads((storage / "studies" / NAME / "report/front.json").read_text())["front"]
     assert {trials[c["trial"]].status for c in front} == {"completed"}

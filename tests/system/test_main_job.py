@@ -1,10 +1,7 @@
-"""search, kill, resume, promote, translate: the main job end to end, on real Ray and MLflow."""
+"""search, resume, promote, translate: the main job end to end, on real Ray and MLflow."""
 
 import json
-import os
 import re
-import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.system.conftest import entries, hidden_test_split
+from tests.system.conftest import entries
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +31,7 @@ def test_front_of_the_report_is_the_ledgers(finished: str, storage: Path) -> Non
     rows = [
         (entry["trial"], int(steps), values["fid"], -values["ms_ssim"], -values["psnr"])
         for entry in ledger(storage, "first")
-        if entry["event"] == "reported" and entry["report"]["step"] == 24
+        if entry["event"] == "reported" and entry["report"]["step"] == 12
         for steps, values in entry["report"]["scores"].items()
     ]
 
@@ -83,34 +80,6 @@ def test_a_name_that_exists_is_refused(command: Any, finished: str, storage: Pat
     again = command("platform.search", "--space", str(space), "--storage", str(storage), "--name", "first")
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1 and "--resume first" in again.stderr
-
-
-def test_killed_mid_trial_and_resumed_loses_and_repeats_nothing(
-    command: Any, start: Any, finished: str, storage: Path, space: Path
-) -> None:
-    """All of it without the files of the test split, which a search never reads."""
-    words = ("--space", str(space), "--storage", str(storage), "--name", "second", "--trials", "3")
-    with hidden_test_split(storage):
-        process, deadline = start("platform.search", *words), time.monotonic() + 200
-        while time.monotonic() < deadline:
-            if any(entry["event"] == "reported" for entry in ledger(storage, "second")):
-                break
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        before = ledger(storage, "second")
-        resumed = command("platform.search", "--resume", "second", "--storage", str(storage))
-    ended_before = {entry["trial"] for entry in before if entry["event"] == "ended"}
-    assert before and len(ended_before) < 3
-    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
-    after = ledger(storage, "second")
-    proposed = [entry["trial"] for entry in after if entry["event"] == "proposed"]
-    ended = [entry["trial"] for entry in after if entry["event"] == "ended"]
-    assert len(proposed) == len(set(proposed)) == 3
-    assert sorted(ended) == sorted(proposed)
-    again = {entry["trial"] for entry in after[len(before) :]}
-    assert not again & ended_before
-    assert all(entry["status"] == "completed" for entry in after if entry["event"] == "ended")
 
 
 def test_resuming_a_finished_study_prints_its_front_again(command: Any, finished: str, storage: Path) -> None:

@@ -6,6 +6,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class References:
 
     config: ReferenceConfig
     hash: str
-    teacher: Denoiser
+    teacher_weights: dict[str, Tensor]
     domain: nn.Module
     """3 T-domain encoder: FID and KID."""
     radiology: nn.Module
@@ -46,15 +47,16 @@ class References:
         """Load and verify all parts; raises InputError where one is missing or damaged."""
         facts = weights.read_manifest(folder / "teacher")
         config = build(ReferenceConfig, facts["config"])
-        networks = {part: build_part(part, config) for part in PARTS}
-        for part, network in networks.items():
-            network.load_state_dict(weights.read_tensors(folder / part, part))
-            network.requires_grad_(False).eval()
-        teacher = networks["teacher"]
+        tensors = {part: weights.read_tensors(folder / part, part) for part in PARTS}
+        domain, radiology = (frozen(part, config, tensors[part]) for part in ("domain", "radiology"))
+        return cls(config, facts["hash"], tensors["teacher"], domain, radiology, radiology_label(config))
+
+    @cached_property
+    def teacher(self) -> Denoiser:
+        """The 3 T diffusion teacher, built when first used: a driver never needs it, nor diffusers."""
+        teacher = frozen("teacher", self.config, self.teacher_weights)
         assert isinstance(teacher, Denoiser)
-        return cls(
-            config, facts["hash"], teacher, networks["domain"], networks["radiology"], radiology_label(config)
-        )
+        return teacher
 
 
 def radiology_label(config: ReferenceConfig) -> str:
@@ -89,6 +91,13 @@ def build_part(part: str, config: ReferenceConfig) -> nn.Module:
     if part == "domain":
         return ResidualEncoder(config.encoder_width)
     return RadImageNet() if config.radimagenet else PlainEncoder(config.encoder_width)
+
+
+def frozen(part: str, config: ReferenceConfig, tensors: dict[str, Tensor]) -> nn.Module:
+    """The network of a part with these weights, not to be trained."""
+    network = build_part(part, config)
+    network.load_state_dict(tensors)
+    return network.requires_grad_(False).eval()
 
 
 def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path, progress: Progress) -> None:
