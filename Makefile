@@ -14,13 +14,13 @@ compare: .venv/run.done
 test: .venv/test.done lint
 	$(MAKE) -j2 units system
 
-# Two halves that take about as long: the system tests run commands; saved work needs none of their studies.
+# Two halves that take about as long: system tests and pages run commands; saved work needs none of their studies.
 SAVED := tests/system/test_saved_work.py
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SAVED) tests/architecture tests/docs tests/platform tests/trainers tests/bench $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SAVED) tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
 
 system:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system --ignore $(SAVED) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs --ignore $(SAVED) $(ARGS)
 
 lint: .venv/test.done
 	$(BIN)/ruff check .
