@@ -54,7 +54,8 @@ class References:
     @cached_property
     def teacher(self) -> Denoiser:
         """The 3 T diffusion teacher, built when first used: a driver never needs it, nor diffusers."""
-        teacher = frozen("teacher", self.config, self.teacher_weights)
+        with torch.random.fork_rng():  # whoever asks first has the same random numbers as those after it
+            teacher = frozen("teacher", self.config, self.teacher_weights)
         assert isinstance(teacher, Denoiser)
         return teacher
 

@@ -96,3 +96,9 @@ def test_references_train_on_training_subjects_name_the_fallback_and_are_verifie
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"domain\.safetensors"):
         store.References.open(copy)
+
+
+def test_the_teacher_is_built_once_when_first_used_and_draws_no_random_numbers(tiny: Any) -> None:
+    opened, state = store.References.open(tiny.folder), torch.get_rng_state()
+    assert opened.teacher is opened.teacher and not opened.teacher.training
+    assert torch.equal(torch.get_rng_state(), state)
