@@ -22,13 +22,18 @@ from trainers.data.store import Cohort
 from trainers.evaluate import SAMPLES, Evaluation
 from trainers.files import write_text
 from trainers.methods.base import find_method
-from trainers.metrics.extended import EXTENDED
 from trainers.metrics.judge import Judge
+from trainers.metrics.measures import EXTENDED
 from trainers.metrics.names import METRICS
 from trainers.references.store import References
 
 INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
-BOUNDS = {"input": INPUT, "truth": TRUTH}
+BOUNDS = {
+    "input": INPUT,
+    "matched": "Histogram-matched 64 mT",
+    "lookup": "Joint (T1, T2) lookup, a bound",
+    "truth": TRUTH,
+}
 
 
 def report_comparison(
@@ -40,7 +45,7 @@ def report_comparison(
     console: Console,
 ) -> None:
     """Evaluate what is not done yet, write the report, record it, print the tables."""
-    judge = Judge.of(cohort, references, "val")
+    judge = Judge.of(cohort, references, "val", trials.paths.measures)
     counts = {
         trial.number: chosen_steps(objectives, trial, judge.baselines["input"])
         for _, trial in trials.trials()
@@ -48,7 +53,7 @@ def report_comparison(
     }
     folders = evaluate_on_test(trials, counts, judge.paired, console)
     facts = {key: weights.verify(folder) for key, folder in folders.items()}
-    rows = [bound_row(key, facts[key]) for key in BOUNDS if key in facts]
+    rows = [bound_row(key, facts[key]) for key in BOUNDS if key in facts and facts[key]["scores"]]
     rows += system_rows(trials.trials(), facts)
     shown = {name: direction for name, direction in EXTENDED.items() if extended}
     folder = trials.folder / "report"
@@ -79,23 +84,24 @@ def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mappin
 def evaluate_on_test(
     trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
 ) -> dict[str, Path]:
-    """Folders of the test results by ``input``, ``truth`` and trial number; made by Ray tasks."""
-    requested = {"input": ("input", 1)} | ({"truth": ("truth", 1)} if paired else {})
+    """Folders of the test results by key of :data:`BOUNDS` and trial number; made by Ray tasks."""
+    requested = {key: (key, 1) for key in BOUNDS if paired or key != "truth"}
     for number, steps in counts.items():
         last = trials.ledger.trials[number].last
         assert last is not None
         requested[str(number)] = last.checkpoint, steps
     places, results = (trials.paths.cohort, trials.paths.references), trials.folder / "results"
     tasks = {
-        key: Evaluation(translator, steps, *places, results / key)
+        key: Evaluation(translator, steps, *places, results / key, measures=trials.paths.measures)
         for key, (translator, steps) in requested.items()
     }
     return evaluate_all(tasks, trials.resources.gpus, console)
 
 
 def bound_row(key: str, facts: EvaluationFacts) -> SystemResult:
-    """The untouched input's row, or the paired 3 T's."""
-    return SystemResult(key, BOUNDS[key], (scores_of(facts),), kind=key)
+    """A baseline's row, or the paired 3 T's."""
+    kind = "truth" if key == "truth" else "input"
+    return SystemResult(key, BOUNDS[key], (scores_of(facts),), kind=kind)
 
 
 def system_rows(

@@ -24,6 +24,7 @@ from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.loop import Task
+from trainers.metrics.names import VERSION
 from trainers.references.store import References
 
 FILE = "comparison.json"
@@ -62,7 +63,8 @@ def run_comparison(
     seeds = max(request.seeds, saved.get("seeds", 1))
     fixed = conditions(systems, budget)
     require_same(name, saved, fixed)
-    saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds}
+    measures = int(saved.get("measures", 1)) if saved else VERSION  # before version 2 it was not named
+    saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds, "measures": measures}
     write_saved(folder, saved)
     experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
     ledger = Ledger(folder)
@@ -72,7 +74,7 @@ def run_comparison(
     # Opened here, so that damaged ones are refused before hours are spent:
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
-    paths = TrialPaths(folder, cohort_path, reference_path)
+    paths = TrialPaths(folder, cohort_path, reference_path, measures)
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)
     facts = environment(*(system.study for system in systems))

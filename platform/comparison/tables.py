@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from platform.comparison import published_table
-from platform.comparison.published_table import PAIRED, UNPAIRED
+from platform.comparison.published_table import PAIRED, UNPAIRED, WHOLE_SLICES
 from platform.comparison.systems import LABELS
 from platform.comparison.table_cells import CellText, fact_cells, metric_column
 from platform.reporting.tables import heading, markdown_table, screen_table
@@ -18,7 +18,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainers.metrics.extended import MEASURES
+from trainers.metrics.measures import MEASURES
 from trainers.metrics.names import METRICS
 
 NO_MEASURES: Mapping[str, str] = MappingProxyType({})
@@ -118,11 +118,16 @@ def _tables(
 ) -> dict[str, "_Table | str"]:
     tables: dict[str, _Table | str] = {
         TITLES["A"]: _table(rows, _directions(UNPAIRED), radiology, facts=True),
-        TITLES["B"]: _table(rows, _directions(PAIRED), radiology),
+        TITLES["B"]: _table(rows, _directions(_measured(rows, PAIRED + WHOLE_SLICES)), radiology),
     }
-    if not any(metric in seed for row in rows for seed in row.seeds for metric in PAIRED):
+    if not _measured(rows, PAIRED):
         tables[TITLES["B"]] = UNPAIRED_ONLY
     return tables | ({TITLES["C"]: _table(rows, extended, radiology)} if extended else {})
+
+
+def _measured(rows: Sequence[SystemResult], metrics: Sequence[str]) -> list[str]:
+    """Those of the metrics that some system has."""
+    return [metric for metric in metrics if any(metric in seed for row in rows for seed in row.seeds)]
 
 
 def _table(

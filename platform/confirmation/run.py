@@ -13,7 +13,7 @@ from platform.confirmation import seed_report
 from platform.confirmation.picks import CONFIRMED
 from platform.confirmation.ranking import optimism, rank, ranking_metrics
 from platform.confirmation.retraining import FOLDER, Retrainings, results, trainings
-from platform.confirmation.scoring import UNTOUCHED, Scoring, evaluations, subject_intervals
+from platform.confirmation.scoring import Scoring, baseline_intervals, evaluations
 from platform.execution import cluster
 from platform.execution.evaluation_tasks import evaluate_all
 from platform.execution.fixed_trials import FixedTrials, trained
@@ -30,7 +30,6 @@ from platform.tracking import store
 from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
 
-from trainers import weights
 from trainers.data.store import Cohort
 from trainers.files import write_text
 from trainers.references.store import References
@@ -98,7 +97,7 @@ def run_confirmation(
     recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     requested = trainings(study, front, keys, request.seeds)
-    paths = TrialPaths(folder / FOLDER, cohort, references)
+    paths = TrialPaths(folder / FOLDER, cohort, references, saved.facts.measures)
     trials = FixedTrials(requested, study.resources, paths, recorder, ledger)
     with trained(trials, hint):
         retrainings = results(folder, study, front, keys, request.seeds)
@@ -128,18 +127,18 @@ def report_confirmation(
     """Rank on validation, write the report, record it in the study's own run, print it."""
     study, folder, paths = saved.study, trials.folder, trials.paths
     places = paths.cohort, paths.references
-    tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val")
+    tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val", paths.measures)
     evaluate_all({str(key): task for key, task in tasks.items()}, trials.resources.gpus, console)
     finalists = rank(Scoring.read(study.objectives, request.keys, retrainings, tasks), front)
-    untouched = subject_intervals(weights.verify(tasks[UNTOUCHED].folder), study.objectives)
+    baselines = baseline_intervals(tasks, study.objectives)
     report = saved.folder / CONFIRMED.parent
     report.mkdir(exist_ok=True)
     summary = {"finalists": [f.to_json() for f in finalists], "seeds": request.seeds}
     summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(retrainings.failed)}
-    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, untouched))
+    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines))
     write_text(saved.folder / CONFIRMED, json.dumps(summary, indent=1))
-    baseline = {name: interval.estimate for name, interval in untouched.items()}
+    baseline = {name: interval.estimate for name, interval in baselines.get("input", {}).items()}
     pictures = seed_report.figure(
         finalists, study.objectives, plotted(front), baseline, report / CONFIRMED.stem
     )
@@ -151,5 +150,5 @@ def report_confirmation(
     values = ranking_metrics(finalists)
     trials.recorder.study_metrics(values, count)
     run.record(values, count, files, "confirm", folder / "study")
-    console.print(seed_report.terminal(finalists, study.objectives, untouched))
+    console.print(seed_report.terminal(finalists, study.objectives, baselines))
     console.print(seed_report.closing(finalists, study.objectives, retrainings, report), markup=False)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainers.metrics.frechet import Interval
+from trainers.metrics.names import BASELINES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,23 +44,25 @@ _LOOKS = {OWN: ("o", QUIET), MEAN: ("D", KNEE), UNTOUCHED: ("X", INPUT)}
 
 @dataclass(frozen=True)
 class SplitComparison:
-    """A candidate, or the untouched input, on both splits."""
+    """A candidate, or a baseline, on both splits."""
 
     label: str
     key: CandidateKey | None
     searched: Mapping[str, float]
-    """Objectives by which the search chose it; empty for the untouched input."""
+    """Objectives by which the search chose it; empty for a baseline."""
     validation: Mapping[str, Interval]
     test: Mapping[str, Interval]
     own: Mapping[str, float]
     """On the test split, of the search's own training alone."""
     trainings: int = 0
     """How many are averaged."""
+    baseline: str = ""
+    """Its name, unless it is a candidate."""
 
     @property
     def place(self) -> str:
         """Its name in MLflow's metrics."""
-        return place(self.key) if self.key else "input"
+        return place(self.key) if self.key else self.baseline
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -71,9 +74,9 @@ class SplitComparison:
         return {**asdict(self), **intervals}
 
 
-def untouched(validation: Mapping[str, Interval], test: Mapping[str, Interval]) -> SplitComparison:
-    """The 64 mT input, not translated."""
-    return SplitComparison(UNTOUCHED, None, {}, validation, test, {})
+def baseline(name: str, validation: Mapping[str, Interval], test: Mapping[str, Interval]) -> SplitComparison:
+    """What is no candidate: the 64 mT input untouched, or translated without a network."""
+    return SplitComparison(BASELINES[name], None, {}, validation, test, {}, baseline=name)
 
 
 def terminal(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -> "Table":
@@ -125,7 +128,7 @@ class _Series:
 
 def _series(rows: Sequence[SplitComparison], name: str) -> list[_Series]:
     candidates = [row for row in rows if row.key and name in row.test]
-    inputs = [row for row in rows if not row.key and name in row.test]
+    inputs = [row for row in rows if row.baseline == "input" and name in row.test]
     own = np.array([[row.searched[name], row.own[name]] for row in candidates]).reshape(-1, 2)
     series = [_Series(OWN, [r.label for r in candidates], ErrorBars(own, np.zeros((len(own), 2, 2))))]
     for label, group in ((MEAN, candidates), (UNTOUCHED, inputs)):

@@ -15,7 +15,7 @@ from platform.confirmation.picks import Confirmation, pick
 from platform.confirmation.ranking import interval_metrics
 from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings, results
 from platform.confirmation.run import StudyRun, prepare
-from platform.confirmation.scoring import UNTOUCHED, Scoring, Tasks, evaluations, subject_intervals
+from platform.confirmation.scoring import Scoring, Tasks, baseline_intervals, evaluations
 from platform.confirmation.test_report import SplitComparison
 from platform.execution.evaluation_tasks import evaluate_all, is_done
 from platform.execution.machine import Machine, require_fit
@@ -29,7 +29,6 @@ from platform.storage.saved_study import SavedStudy
 from platform.study.study import Study
 from platform.tracking import store
 
-from trainers import weights
 from trainers.data.store import Cohort
 from trainers.data.writer import folder as cohort_folder
 from trainers.errors import InputError
@@ -84,7 +83,8 @@ def measure(saved: SavedStudy, storage: Storage, request: EvaluationRequest, add
     """Evaluate what is not done yet; the request is saved before the test split is opened."""
     study, folder = saved.study, saved.folder
     places = cohort_folder(storage.root, saved.facts.cohort), Path()
-    if all(is_done(task) for task in all_tasks(request, places, folder).values()):
+    measures = saved.facts.measures
+    if all(is_done(task) for task in all_tasks(request, places, folder, measures).values()):
         return
     if not address:
         require_fit(study, Machine.here())
@@ -93,7 +93,7 @@ def measure(saved: SavedStudy, storage: Storage, request: EvaluationRequest, add
     require_measurable(study, cohort, "test", {o.name: "objectives" for o in study.objectives})
     cohort.verify("test")
     request.write(folder)
-    evaluate_all(all_tasks(request, places, folder), study.resources.gpus, console)
+    evaluate_all(all_tasks(request, places, folder, measures), study.resources.gpus, console)
 
 
 def resolve(folder: Path, study: Study, front: Front, option: str | None) -> EvaluationRequest:
@@ -112,25 +112,29 @@ def resolve(folder: Path, study: Study, front: Front, option: str | None) -> Eva
     return EvaluationRequest(tuple(keys), results(folder, study, front, keys, seeds))
 
 
-def both_splits(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> dict[str, Tasks]:
+def both_splits(
+    request: EvaluationRequest, places: tuple[Path, Path], folder: Path, measures: int
+) -> dict[str, Tasks]:
     """By split: the evaluations on validation, as the confirmation has them, and on the test split."""
     folders = folder / FOLDER / "validation", folder / "test" / "results"
     return {
-        split: evaluations(request.keys, request.retrainings, places, results_folder, split)
+        split: evaluations(request.keys, request.retrainings, places, results_folder, split, measures)
         for split, results_folder in zip(SPLITS, folders, strict=True)
     }
 
 
-def all_tasks(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> dict[str, Evaluation]:
+def all_tasks(
+    request: EvaluationRequest, places: tuple[Path, Path], folder: Path, measures: int
+) -> dict[str, Evaluation]:
     """The evaluations of :func:`both_splits` together."""
-    tasks = both_splits(request, places, folder)
+    tasks = both_splits(request, places, folder, measures)
     return {f"{split} {key}": task for split in SPLITS for key, task in tasks[split].items()}
 
 
 def rows(
     study: Study, front: Front, request: EvaluationRequest, tasks: Mapping[str, Tasks]
 ) -> list[SplitComparison]:
-    """Every candidate on both splits, and the untouched input."""
+    """Every candidate on both splits, and the baselines."""
     objectives = study.objectives
     val, test = (Scoring.read(objectives, request.keys, request.retrainings, tasks[s]) for s in SPLITS)
     on_val, on_test, own = val.intervals(), test.intervals(), test.intervals(searched=True)
@@ -147,14 +151,16 @@ def rows(
         )
         for key in request.keys
     ]
-    inputs = [weights.verify(tasks[split][UNTOUCHED].folder) for split in SPLITS]
-    return [*candidates, test_report.untouched(*(subject_intervals(facts, objectives) for facts in inputs))]
+    before, after = (baseline_intervals(tasks[split], objectives) for split in SPLITS)
+    baselines = [test_report.baseline(name, before[name], after[name]) for name in after if name in before]
+    return [*candidates, *baselines]
 
 
 def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run: StudyRun) -> None:
     """Write the report from what was published, record it in the study's own run, print it."""
     study, folder = saved.study, saved.folder
-    compared = rows(study, front, request, both_splits(request, (Path(), Path()), folder))
+    tasks = both_splits(request, (Path(), Path()), folder, saved.facts.measures)
+    compared = rows(study, front, request, tasks)
     report = folder / "test" / "report"
     report.mkdir(exist_ok=True)
     write_text(report / "table.md", test_report.markdown(compared, study.objectives))

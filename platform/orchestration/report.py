@@ -17,6 +17,7 @@ from rich.console import Console
 
 from trainers.data.store import Cohort
 from trainers.files import write_text
+from trainers.metrics import baselines
 from trainers.metrics.judge import Judge
 
 ENOUGH_ENDS = 5
@@ -26,21 +27,21 @@ ENOUGH_ENDS = 5
 def report_search(
     progress: Progress, folder: Path, recorder: Recorder, judge: Judge, cohort: Cohort, console: Console
 ) -> list[str]:
-    """Print the front beside the untouched input, write and record pictures and tables; closing lines."""
-    front, baselines = progress.front(), judge.baselines
+    """Print the front beside the baselines, write and record pictures and tables; closing lines."""
+    front, scores = progress.front(), baselines.scores(cohort, judge, "val")
     points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
-    summary = summarise(front, baselines, judge.protocol(cohort))
+    summary = summarise(front, scores, judge.protocol(cohort))
     files = [folder / "table.md", folder / "front.json"]
     write_text(files[0], figures.final_table(points, objectives) + "\n")
     write_text(files[1], json.dumps(summary, indent=1) + "\n")
     if points:
-        files += figures.pareto_figure(points, objectives, baselines["input"], folder / "pareto")
+        files += figures.pareto_figure(points, objectives, scores["input"], folder / "pareto")
         files += figures.hypervolume_figure(progress.hypervolumes(), folder / "hypervolume")
     for file in files:
         recorder.study_artifact(file, "report")
-    console.print(figures.front_table(points, objectives, baselines["input"]))
-    return [*closing_lines(progress, baselines.get("floor")), f"report: {folder}"]
+    console.print(figures.front_table(points, objectives, scores))
+    return [*closing_lines(progress, scores.get("floor")), f"report: {folder}"]
 
 
 def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list[str]:

@@ -35,6 +35,7 @@ from threadpoolctl import threadpool_limits
 from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
+from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
 
 
@@ -53,7 +54,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     require_measurable(study, cohort, "val", study.metrics)
     reference_path = prepare_references(study, cohort_path, storage.root, console)
     references = References.open(reference_path)
-    judge = Judge.of(cohort, references, "val")
+    extended = any_extended(study.metrics)
+    judge = Judge.of(cohort, references, "val", saved.facts.measures if saved else VERSION, extended)
     if saved is None:
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
         saved = save_started(study, storage, judge.baselines["input"], facts)
@@ -64,7 +66,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     recorder.study(settings, tags)
     progress = Progress(study, saved.criteria, ledger)
     listeners = StudyRecorder(recorder, progress), SamplePictures(folder / "samples", recorder)
-    paths = TrialPaths(folder, cohort_path, reference_path)
+    paths = TrialPaths(folder, cohort_path, reference_path, saved.facts.measures, extended)
     orchestrator = Orchestrator(progress, paths, listeners, saved.facts.slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     table = LiveTable(StudyView(orchestrator), console)

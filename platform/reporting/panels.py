@@ -10,11 +10,12 @@ from platform.study.settings import Objective
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.metrics.extended import MEASURES
+from trainers.metrics.measures import MEASURES
+from trainers.metrics.names import BASELINES
 
 COLUMNS = 3
 """Panels side by side, at most."""
-UNTOUCHED = "untouched input"
+UNTOUCHED = BASELINES["input"]
 
 _NAMES = {
     "fid": "FID",
@@ -27,6 +28,11 @@ _NAMES = {
     "psnr_t2": "PSNR T2 (dB)",
     "ms_ssim_t1": "MS-SSIM T1",
     "ms_ssim_t2": "MS-SSIM T2",
+    **{
+        f"{name}_slice{end}": f"{label} of whole slices"
+        for end in ("", "_t1", "_t2")
+        for name, label in (("psnr", "PSNR"), ("ms_ssim", "MS-SSIM"))
+    },
     "seconds_per_volume": "seconds per volume",
     **{name: measure.label for name, measure in MEASURES.items()},
 }

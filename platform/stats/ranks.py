@@ -3,11 +3,13 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from platform.stats.scores import LEAST, Score, SystemResult, inflation
+from platform.stats.scores import Score, SystemResult, inflation
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainers.metrics.names import value_range
 
 Values = NDArray[np.floating[Any]]
 
@@ -62,7 +64,7 @@ def interval(score: Score, metric: str) -> tuple[float, float]:
         return np.nan, np.nan
     spread = np.sqrt(inflation(score.subjects)) * _quantile(score.subjects) / NORMAL
     low, high = np.quantile(score.estimate + spread * (draws - draws.mean()), (0.025, 0.975))
-    return float(max(low, LEAST.get(metric, -np.inf))), float(high)
+    return float(max(low, value_range(metric)[0])), float(high)
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float:

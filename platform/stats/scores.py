@@ -7,9 +7,6 @@ from typing import Any
 
 from trainers.metrics.frechet import Interval
 
-LEAST = {"fid": 0.0, "rad_fid": 0.0}
-"""No Frechet distance is smaller; draws that are moved to their estimate may be."""
-
 EvaluationFacts = Mapping[str, Any]
 """The manifest of a published evaluation."""
 

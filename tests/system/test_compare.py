@@ -6,6 +6,7 @@ import re
 import signal
 import time
 from pathlib import Path
+from platform.comparison.report import BOUNDS
 from platform.comparison.systems import LABELS
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_scores_and_pictures_are_on_disk_and_in_mlflow(finished: str, storage: P
 
     report = storage / "comparisons/ten/report"
     rows = list(csv.DictReader((report / "scores.csv").open()))
-    assert {row["system"] for row in rows} == {"input", "truth", *LABELS}
+    assert {row["system"] for row in rows} == {*BOUNDS, *LABELS}
     assert {"fid", "kid", "rad_fid", "piqe", "psnr_t1", "ms_ssim_t2"} <= {row["metric"] for row in rows}
     assert all((report / name).stat().st_size > 10_000 for name in ("gallery.png", "plane.png", "plane.html"))
     client = MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")

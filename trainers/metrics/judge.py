@@ -1,8 +1,8 @@
 """Translated slices of one split, judged against the 3 T pool (realism) and their own 3 T (fidelity).
 
-The protocol, printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store, output clamped
-and black outside the input's brain mask, K slices per subject for the pooled distances, means over slices,
-then over subjects.
+The protocol, printed by :meth:`Judge.protocol`: grid and normalisation of the cohort store, output clamped,
+black outside the input's brain mask and rebuilt from the contrasts that are delivered, K slices per subject
+for the pooled distances, means over slices, then over subjects. Scored is the brain of both input and 3 T.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,15 +15,20 @@ from torch import Tensor, nn
 
 from trainers.data import channels
 from trainers.data.sampling import whole_slices
-from trainers.data.store import Cohort
+from trainers.data.store import DOMAINS, Cohort, Split
+from trainers.errors import InputError
 from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
+from trainers.metrics.extended import extended_measures
+from trainers.metrics.names import VERSION
 from trainers.references.store import References
 
 SAMPLE_SUBJECTS = 2
 """Subjects whose middle slice is kept as a sample."""
 DRAWS = 200
 """Bootstrap draws of subjects."""
+Distance = Callable[[Tensor], float]
+"""Of features [N, D] to the pool."""
 
 
 def clamp_and_mask(output: Tensor, mask: Tensor) -> Tensor:
@@ -42,33 +47,58 @@ class Judge:
     """[N, H, W] bool, the brain in the source."""
     truth: Tensor
     """[N, 3, H, W], the paired 3 T slices; N = 0 where the subjects were not scanned at 3 T."""
+    region: Tensor
+    """[N, H, W] bool, the brain in both; N as that of ``truth``."""
     subjects: tuple[tuple[int, int], ...]
     """Rows (start, stop) of each subject."""
     balanced: Tensor
     """Rows of the same K slices per subject."""
     pools: Mapping[str, frechet.FeaturePool]
     """Features of the 3 T training pool, by encoder."""
+    spacing: float
+    """In-plane spacing (mm)."""
+    version: int = VERSION
+    """Of the measures: that of the study which asks."""
+    with_extended: bool = False
+    """Whether scores include the extended measures, which take longer."""
 
     @classmethod
-    def of(cls, cohort: Cohort, references: References, split: str) -> "Judge":
-        """Judge of a paired split against the 3 T training pool; opens no other split."""
+    def of(
+        cls,
+        cohort: Cohort,
+        references: References,
+        split: str,
+        version: int = VERSION,
+        with_extended: bool = False,
+    ) -> "Judge":
+        """Judge of a paired split against the 3 T training pool; opens no other split.
+
+        Raises InputError for a subject without a slice that shows brain at both fields.
+        """
         rows, train, layout = cohort.split(split), cohort.split("train"), references.config.channels
         subjects = tuple((s.start, s.stop) for s in rows.subjects("64mT"))
         pool = tuple((s.start, s.stop) for s in train.subjects("3T"))
         per_subject = min(stop - start for start, stop in subjects + pool)
         everything = np.arange(subjects[-1][1])
         pool_slices = whole_slices(train, "3T", layout, balanced_rows(pool, per_subject).numpy())
+        mask, truth_mask = (torch.from_numpy(np.asarray(rows.mask(field)) > 0) for field in DOMAINS)
+        region = mask[: len(truth_mask)] & truth_mask
+        require_overlap(region, rows)
         return cls(
             references=references,
             source=whole_slices(rows, "64mT", layout, everything),
-            mask=torch.from_numpy(np.asarray(rows.mask("64mT")) > 0),
-            truth=whole_slices(rows, "3T", layout, everything[: len(rows.mask("3T"))]),
+            mask=mask,
+            truth=whole_slices(rows, "3T", layout, everything[: len(truth_mask)]),
+            region=region,
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
             pools={
                 "fid": frechet.FeaturePool.of(encode(references.domain, pool_slices)),
                 "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
             },
+            spacing=cohort.spacing,
+            version=version,
+            with_extended=with_extended,
         )
 
     @cached_property
@@ -83,13 +113,13 @@ class Judge:
 
     def score(self, output: Tensor) -> dict[str, float]:
         """Every measure of finished outputs [N, 3, H, W] of all rows of the split."""
-        means = {name: float(values.nanmean()) for name, values in self.per_subject(output).items()}
-        return self.distances(output) | means
+        values = self.per_subject(output) | (self.extended(output) if self.with_extended else {})
+        return self.distances(output) | {name: float(each.nanmean()) for name, each in values.items()}
 
     def distances(self, output: Tensor) -> dict[str, float]:
         """FID, KID and Rad-FID of the balanced rows against the 3 T pool."""
         features = self._features(output)
-        return {name: distance(features[space]) for name, (space, distance) in self._distances.items()}
+        return {name: distance(features[space]) for name, (space, distance, _) in self._distances.items()}
 
     def per_subject(self, output: Tensor) -> dict[str, Tensor]:
         """Values [S] of each subject: PIQE in the mask and, with pairs, PSNR (dB) and MS-SSIM by contrast.
@@ -110,14 +140,20 @@ class Judge:
             found[name] = torch.stack(list(values.values())).mean(0)
         return found
 
+    def extended(self, output: Tensor) -> dict[str, Tensor]:
+        """The extended measures [S] of each subject."""
+        truth = self.unit(self.truth) if self.paired else None
+        images = self.unit(output), self.unit(self.source), truth
+        return extended_measures(*images, self.mask, self.subjects, self.spacing)
+
     def resampled(self, output: Tensor) -> dict[str, tuple[float, list[float]]]:
         """Every measure with its values on :data:`DRAWS` bootstrap draws of subjects, the same for all."""
         features, count = self._features(output), len(self.balanced) // len(self.subjects)
         groups = [(i * count, (i + 1) * count) for i in range(len(self.subjects))]
         found = {}
-        for name, (space, distance) in self._distances.items():
-            estimate, values = frechet.resampled(features[space], groups, distance, self.draws)
-            found[name] = estimate, values.tolist()
+        for name, (space, distance, quick) in self._distances.items():
+            _, values = frechet.resampled(features[space], groups, quick, self.draws)
+            found[name] = distance(features[space]), values.tolist()
         for name, subjects in self.per_subject(output).items():
             found[name] = float(subjects.nanmean()), subjects[self.draws].nanmean(1).tolist()
         return found
@@ -148,33 +184,52 @@ class Judge:
             "rad_fid": f"the same in the encoder '{self.references.radiology_label}'",
             "ms_ssim": f"{self.scales} scales on {self.source.shape[-2]}x{self.source.shape[-1]} slices",
             "output": "clamped, black outside the input's brain mask",
+            "region": "psnr, ms_ssim: the brain of input and 3 T; psnr_slice, ms_ssim_slice: whole slices",
+            "measures": f"version {self.version}",
         }
 
     @property
-    def _distances(self) -> dict[str, tuple[str, Callable[[Tensor], float]]]:
-        """Each distance with the name of its encoder."""
+    def _distances(self) -> dict[str, tuple[str, Distance, Distance]]:
+        """Each distance with the name of its encoder, and its quick form for the bootstrap."""
         domain, radiology = self.pools["fid"], self.pools["rad_fid"]
         return {
-            "fid": ("domain", domain.frechet),
-            "kid": ("domain", domain.kernel),
-            "rad_fid": ("radiology", radiology.frechet),
+            "fid": ("domain", domain.fid, domain.frechet),
+            "kid": ("domain", domain.kernel, domain.kernel),
+            "rad_fid": ("radiology", radiology.fid, radiology.frechet),
         }
 
     def _features(self, output: Tensor) -> dict[str, Tensor]:
         rows, frozen = output[self.balanced], self.references
+        if self.version > 1:
+            rows = channels.delivered(rows, frozen.config.channels)
         return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
 
     @property
     def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
         """Each score of ``names.FIDELITY``: outputs and 3 T slices [N, H, W] in [0, 1] to values [N]."""
-        return {
-            "psnr": paired.psnr,
+        whole: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+            "psnr": paired.slice_psnr,
             "ms_ssim": partial(paired.ms_ssim, scales=self.scales),
+        }
+        if self.version == 1:
+            return whole
+        return {
+            "psnr": partial(paired.psnr, region=self.region),
+            "ms_ssim": partial(paired.ms_ssim, scales=self.scales, region=self.region),
+            **{f"{name}_slice": measure for name, measure in whole.items()},
         }
 
     def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""
         return {c: (x + 1) / 2 for c, x in channels.split(images, self.references.config.channels).items()}
+
+
+def require_overlap(region: Tensor, rows: Split) -> None:
+    """Raises InputError for a paired subject whose brain masks at the two fields never overlap."""
+    for subject in rows.subjects("3T"):
+        if not region[subject.start : subject.stop].any():
+            overlap = "its brain masks at 64 mT and at 3 T do not overlap in any slice"
+            raise InputError(f"cohort: {subject.id}: {overlap}; allowed: scans that are registered")
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import pytest
 
 from tests.platform.reporting.reading import markdown_cells, screen
 from tests.platform.stats.examples import result
-from trainers.metrics.extended import MEASURES
+from trainers.metrics.measures import MEASURES
 from trainers.metrics.names import METRICS
 
 NAN, INF = float("nan"), float("inf")

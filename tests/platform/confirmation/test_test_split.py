@@ -17,6 +17,7 @@ import pytest
 from tests.platform.confirmation.examples import OBJECTIVES, checkpoints, front
 from trainers import weights
 from trainers.errors import InputError
+from trainers.metrics.names import BASELINES
 
 FRONT = front((0, 1, 1.0, 5.0), (1, 1, 2.0, 8.0), (1, 2, 9.0, 1.0))
 """Trial 1 at 2 steps is dominated."""
@@ -84,13 +85,13 @@ def publish(folder: Path, estimate: float) -> None:
 def test_rows_have_validation_and_test_of_the_same_trainings(study: Study, tmp_path: Path) -> None:
     retrainings = Retrainings(checkpoints((0, 0), (0, 1), (0, 2)), {0: 0}, ())
     request = EvaluationRequest(((0, 1),), retrainings)
-    tasks = both_splits(request, (Path(), Path()), tmp_path)
-    assert {split: len(of_split) for split, of_split in tasks.items()} == {"val": 4, "test": 4}
+    tasks = both_splits(request, (Path(), Path()), tmp_path, 2)
+    assert {split: len(of_split) for split, of_split in tasks.items()} == dict.fromkeys(("val", "test"), 6)
     for split, of_split in tasks.items():
         for key, task in of_split.items():
             seed = key[1] if isinstance(key, tuple) else 7
             publish(task.folder, 10.0 * (split == "test") + 2.0 * seed)
-    candidate, untouched = rows(study, FRONT, request, tasks)
+    candidate, untouched, *others = rows(study, FRONT, request, tasks)
     assert candidate.label == "trial 0, 1 step" and candidate.trainings == 2
     assert candidate.searched == {"fid": 1.0, "psnr": 5.0}
     assert candidate.validation["fid"].estimate == pytest.approx(3.0), "the new seeds' mean"
@@ -98,3 +99,4 @@ def test_rows_have_validation_and_test_of_the_same_trainings(study: Study, tmp_p
     assert candidate.test["fid"].low < 13.0 < candidate.test["fid"].high
     assert candidate.own == {"fid": 10.0, "psnr": 30.0}, "the search's own training on the test split"
     assert untouched.test["fid"].estimate == 24.0 and untouched.key is None
+    assert [row.baseline for row in (untouched, *others)] == list(BASELINES)

@@ -58,6 +58,9 @@ def test_diagonal_gaussians_identical_sets_and_shifts_have_closed_forms() -> Non
 def test_the_matrix_square_root_gives_the_same_also_for_singular_covariances(n: int, m: int) -> None:
     a, b = gaussian(n, 64, 0) @ gaussian(64, 64, 1) / 8, 0.3 + gaussian(m, 64, 2)
     assert frechet(a, b) == pytest.approx(textbook(a, b), rel=1e-6)
+    pool = FeaturePool.of(b)
+    assert [pool.fid(a), pool.fid(a)] == pytest.approx([frechet(a, b)] * 2, abs=1e-4)
+    assert math.isnan(pool.fid(a[:1])) and math.isnan(pool.fid(a * math.nan))
 
 
 def test_torchmetrics_and_monai_agree() -> None:
