@@ -116,12 +116,11 @@ class _Table:
 def _tables(
     rows: Sequence[SystemResult], radiology: str, extended: Mapping[str, str]
 ) -> dict[str, "_Table | str"]:
+    compared = _measured(rows, PAIRED + WHOLE_SLICES)
     tables: dict[str, _Table | str] = {
         TITLES["A"]: _table(rows, _directions(UNPAIRED), radiology, facts=True),
-        TITLES["B"]: _table(rows, _directions(_measured(rows, PAIRED + WHOLE_SLICES)), radiology),
+        TITLES["B"]: _table(rows, _directions(compared), radiology) if compared else UNPAIRED_ONLY,
     }
-    if not _measured(rows, PAIRED):
-        tables[TITLES["B"]] = UNPAIRED_ONLY
     return tables | ({TITLES["C"]: _table(rows, extended, radiology)} if extended else {})
 
 

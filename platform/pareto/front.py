@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import InputError
-from trainers.metrics.names import VERSION
 
 CandidateKey = tuple[int, int]
 """A candidate's trial and refinement step count."""
@@ -28,7 +27,7 @@ class Candidate:
     values: Mapping[str, float]
     params: Mapping[str, Any]
     checkpoint: str
-    measures: int = VERSION
+    measures: int = 1
     """Version of the measures."""
 
     @property
