@@ -45,7 +45,7 @@ def report_comparison(
     console: Console,
 ) -> None:
     """Evaluate what is not done yet, write the report, record it, print the tables."""
-    judge = Judge.of(cohort, references, "val", trials.paths.measures)
+    judge = Judge.of(cohort, references, "val", trials.paths.measures, trials.paths.extended)
     counts = {
         trial.number: chosen_steps(objectives, trial, judge.baselines["input"])
         for _, trial in trials.trials()

@@ -24,7 +24,7 @@ from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.loop import Task
-from trainers.metrics.names import VERSION
+from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
 
 FILE = "comparison.json"
@@ -74,7 +74,7 @@ def run_comparison(
     # Opened here, so that damaged ones are refused before hours are spent:
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
-    paths = TrialPaths(folder, cohort_path, reference_path, measures)
+    paths = TrialPaths(folder, cohort_path, reference_path, measures, any_extended(study.metrics))
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)
     facts = environment(*(system.study for system in systems))

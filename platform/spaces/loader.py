@@ -5,10 +5,10 @@
     name: asp_dmd                   # optional; of the study's folder and MLflow run; default: the file's name
     method: unsb                    # a file of trainers/methods, whose Config has the fields named below; or
                                     # a list, [unsb, cut]: then `method` is searched too
-    objectives:                     # one to four of METRICS, each with its natural direction
+    objectives:                     # one to four measures (docs/measures.md), each with its direction
       fid: minimize
       ms_ssim: maximize
-    constraints:                    # optional; required of the front: min, max or both for any of METRICS,
+    constraints:                    # optional; required of the front: min, max or both for any measure,
       psnr: {min: input}            # a number, or input: the value of the untouched input
       seconds_per_volume: {max: 20} # (a number only)
     sampler: auto                   # auto (default), tpe, nsga3, gp, sobol, random, or grid (every point;
