@@ -17,7 +17,7 @@ from trainers.data.grid import GRIDS
 from trainers.data.store import CONTRASTS, DOMAINS, MASK, Cohort
 from trainers.errors import InputError
 
-CONFIG = phantom.PhantomConfig(train=3, val=2, test=2)
+CONFIG = phantom.PhantomConfig(train=3, val=2, test=2, anatomy="first")
 
 
 @pytest.fixture(scope="module")
