@@ -114,7 +114,7 @@ def plain_values(config: Any) -> dict[str, Any]:
 
 
 def rebuild(config: type[C], values: Mapping[str, Any]) -> C:
-    """The configuration that :func:`plain_values` gave, today or before a field was added; raises FieldError."""
+    """What :func:`plain_values` saved, today or before a field was added; raises FieldError."""
     return build(config, {**_earlier(config), **values})
 
 

@@ -169,8 +169,9 @@ def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, st
 def site_names(config: PhantomConfig, subject_id: str) -> dict[str, str]:
     """The site whose population a subject is of, and that of each of its scans' scanners.
 
-    The 64 mT training scans are the north's, the 3 T ones the south's; so are the scans of paired subjects,
-    who are of either population in turn. With ``site: same`` all are the north's. Shifted ones are the east's.
+    The 64 mT training scans are the north's, the 3 T ones the south's; so are the scans of paired
+    subjects, who are of either population in turn. With ``site: same`` all are the north's. Those of the
+    shifted split are the east's.
     """
     south = "north" if config.site == "same" else "south"
     if split_of(subject_id) == SHIFTED:

@@ -176,9 +176,9 @@ def test_optional_arrays_are_opened_alone_by_subject_and_absent_ones_are_one_lin
         cohort.optional("val", "lesion")
     with pytest.raises(InputError, match=r"has no array 'tissue' of val; allowed: none$"):
         Cohort.open(path).optional("val", "tissue")
-    with pytest.raises(InputError, match="subject: 'x' has no such array; allowed: d$"):
+    with pytest.raises(InputError, match=r"subject: 'x' has no such array; allowed: d$"):
         found.of("x")
-    with pytest.raises(InputError, match="'shifted' is not in this cohort; allowed: train, val, test$"):
+    with pytest.raises(InputError, match=r"'shifted' is not in this cohort; allowed: train, val, test$"):
         cohort.split("shifted")
     file = cohort.path / "val/optional/tissue.npy"
     file.write_bytes(file.read_bytes()[:-1] + b"\7")

@@ -26,7 +26,7 @@ class Pose:
     turn: Array
     """Of the subject about z ``[N]`` (radians)."""
     nonlinearity: float
-    """In-plane displacement (mm) outwards at ``_FAR``; it grows with the cube of the distance."""
+    """In-plane displacement (mm) at ``_FAR``; it grows with the cube of the distance."""
 
     @property
     def still(self) -> bool:
@@ -35,7 +35,7 @@ class Pose:
 
 
 def draw_pose(rng: np.random.Generator, quality: Quality, slices: int, moved: Array) -> Pose:
-    """A scan's pose: ``moved`` (mm ``[3]``) since the first contrast, and a mean-reverting walk from there."""
+    """A scan's pose: ``moved`` (mm ``[3]``) since the first contrast, and a walk that returns there."""
     size = draw(rng, quality.motion)
     steps = size * rng.standard_normal((slices, 4)) * (1, 1, 1, np.deg2rad(1.0))
     walk = np.zeros((slices, 4))
@@ -52,10 +52,10 @@ def draw_shift(rng: np.random.Generator, quality: Quality) -> Array:
 
 
 def move_in_plane(volume: Array, spacing: Array, pose: Pose) -> Array:
-    """The subject of ``volume [X, Y, N]`` moved in plane, slice by slice, as the scanner depicts it; bilinear."""
+    """Slices ``[X, Y, N]`` of a subject in a pose, as the scanner depicts it; cubic interpolation."""
     if pose.still:
         return volume
-    count_x, count_y, count = volume.shape
+    count_x, count_y = volume.shape[:2]
     x, y = (
         torch.from_numpy(centres(n, float(d)).astype(np.float32))
         for n, d in zip((count_x, count_y), spacing, strict=False)

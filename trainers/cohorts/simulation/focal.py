@@ -22,7 +22,7 @@ PUSH, PUSH_REACH = 0.4, 1.4
 
 @dataclass(frozen=True)
 class Ground:
-    """What lesions are placed in: arrays over a subject's grid ``[X, Y, Z]`` of voxels of ``spacing`` (mm)."""
+    """What lesions are placed in: arrays ``[X, Y, Z]`` over a subject's grid of ``spacing`` (mm)."""
 
     levels: Array
     """Distances ``[5, X, Y, Z]`` (mm) of ``surfaces.LEVELS``."""

@@ -24,6 +24,8 @@ _TO_MNI152 = np.array(
     ]
 )
 """From the space of fsaverage (MNI305) to MNI152, in mm: FreeSurfer's wiki, CoordinateSystems."""
+WIDER = (0.4, 1.2)
+"""Shift (mm) of the white and the pial surface outwards: an average brain has wide sulci, a thin cortex."""
 _NUDGE = (3.7e-4, 7.1e-4, 5.3e-4)
 """Voxels by which vertices are moved, so that none lies on a line of voxel centres."""
 
@@ -53,8 +55,10 @@ def mesh_surfaces(size: str) -> Surfaces:
     levels = template.levels.copy()
     lower = surfaces.below_tentorium(template.affine, levels.shape[1:])
     inner = np.maximum(levels[surfaces.DEEP], levels[surfaces.VENTRICLE])
-    for index, region in ((surfaces.WHITE, white), (surfaces.PIAL, pial)):
-        cortex = np.maximum(surfaces.distance(region), np.minimum(inner + 1.0, surfaces.REACH))
+    skull = levels[surfaces.BRAIN]
+    for index, region, wider in ((surfaces.WHITE, white, WIDER[0]), (surfaces.PIAL, pial, WIDER[1])):
+        cortex = np.minimum(surfaces.distance(region) + np.float32(wider), skull)
+        cortex = np.maximum(cortex, np.minimum(inner + 1.0, surfaces.REACH))
         levels[index] = np.where(lower, np.maximum(levels[index], cortex), cortex)
     return surfaces.on_grid(Surfaces(levels, template.affine), size)
 
@@ -73,9 +77,10 @@ def _fill(kind: str, template: Surfaces) -> Array:
 
 
 def inside(vertices: Array, faces: Array, shape: tuple[int, ...]) -> Array:
-    """Voxels ``[X, Y, Z]`` whose centres are inside a closed mesh: ``vertices [V, 3]`` (voxels), ``faces [F, 3]``.
+    """Voxels ``[X, Y, Z]`` whose centres are inside a closed mesh.
 
-    By parity: along each line parallel to x, a crossing changes the side.
+    ``vertices [V, 3]`` are in voxels, ``faces [F, 3]`` their indices. By parity: along each line parallel
+    to x, a crossing changes the side.
     """
     corners = (vertices + np.array(_NUDGE))[faces]
     low = np.ceil(corners[:, :, 1:].min(1)).astype(int)
@@ -88,7 +93,7 @@ def inside(vertices: Array, faces: Array, shape: tuple[int, ...]) -> Array:
         x = (weights[hit] * corners[hit, :, 0]).sum(1)
         at = np.clip(np.ceil(x).astype(int), 0, shape[0] - 1)
         np.add.at(crossings, (at, *line[hit].T), 1)
-    return np.cumsum(crossings, axis=0, dtype=np.uint8) % 2 == 1
+    return np.asarray(np.cumsum(crossings, axis=0, dtype=np.uint8) % 2 == 1)
 
 
 def _barycentric(corners: Array, points: Array) -> Array:

@@ -76,7 +76,7 @@ class Geometry:
         return apply_along(apply_along(slices, x, 0), y, 1)
 
     def slab(self, depth: int, moved: Array | float = 0.0) -> Array:
-        """Slice profiles ``[N, depth]`` of a subject that was ``moved`` (mm) upwards, in each slice or in all."""
+        """Slice profiles ``[N, depth]`` of a subject ``moved`` upwards (mm), in each slice or in all."""
         spacing = self.anatomy_affine[2, 2]
         positions = np.arange(depth) * spacing
         return physics.slab_profile(positions, self.planes(depth) * spacing - moved, spacing, self.spacing[2])

@@ -64,9 +64,10 @@ def draw_shape(template: Surfaces, rng: np.random.Generator) -> Shape:
 
 
 def jacobian(place: Tensor, steps: list[float]) -> Tensor:
-    """Determinant ``[X, Y, Z]`` of the derivative of ``place [3, X, Y, Z]`` (mm) on a grid of ``steps`` (mm)."""
+    """Determinant ``[X, Y, Z]`` of the derivative of ``place [3, X, Y, Z]``; ``steps`` of the grid; in mm."""
     a, b, c = torch.gradient(place, spacing=steps, dim=(1, 2, 3))
-    return (a * torch.linalg.cross(b, c, dim=0)).sum(0)
+    determinant: Tensor = (a * torch.linalg.cross(b, c, dim=0)).sum(0)
+    return determinant
 
 
 def coarse_shape(template: Surfaces) -> tuple[int, ...]:

@@ -107,7 +107,7 @@ def make_lesions(
 
 
 def _tissues(kind: FocalKind, blob: Blob, ground: Ground) -> list[Lesion]:
-    """What a focal lesion consists of, from its surroundings inwards; all of it on one side of the midline."""
+    """What a focal lesion consists of, from its surroundings inwards; all on one side of the midline."""
     box = blob.box(ground.height.shape, ground.spacing, 14)
     depth, radius = blob.depth(box, ground.spacing), blob.radius
     side = ground.left[box] == ground.left[tuple(blob.centre)]

@@ -19,7 +19,7 @@ from trainers.data.arrays import Array
 TISSUES = ("WM", "GM", "deep GM", "CSF")
 """In the order of fractions; labels of tissue maps are 1, 2, ...; 0 is outside the brain."""
 RIM = 3.0
-"""Fluid (mm) beyond the brain's mask, which cuts through it: so a thick slice's edge is no darker than a thin one's."""
+"""Fluid (mm) beyond the brain's mask, which cuts through it: the edges of thick slices are not darker."""
 
 
 @dataclass(frozen=True)

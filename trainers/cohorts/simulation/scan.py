@@ -1,4 +1,4 @@
-"""Scans of a subject of the second anatomy: both contrasts at a field, with the errors of its site's scanner."""
+"""Scans of a subject of the second anatomy, with the errors of its site's scanner."""
 
 from collections.abc import Mapping
 
@@ -38,7 +38,7 @@ def scan(
 
 
 def contrast_image(person: Person, signals: Array) -> Array:
-    """Noise-free image ``[X, Y, Z]``: fractions mix the signals of tissues; lesions replace what they fill."""
+    """Noise-free image ``[X, Y, Z]``: fractions mix the tissues' signals; lesions replace what they fill."""
     image = np.zeros(person.mask.shape, np.float32)
     count = len(person.fractions)
     for fraction, signal in zip(person.fractions, signals[:count], strict=True):

@@ -45,7 +45,7 @@ class Site:
     lesions: float = 1.0
     """Factor of how often a subject has a lesion of each kind."""
     low: Quality = Quality(
-        bias=(0.8, 1.2), ghost=(0.0, 0.02), gradient=(-1.0, 1.0), motion=(0.1, 0.4), shift=(0.2, 1.0)
+        bias=(0.8, 1.2), ghost=(0.0, 0.02), gradient=(-0.7, 0.7), motion=(0.05, 0.25), shift=(0.1, 0.6)
     )
     high: Quality = Quality()
     protocol: Mapping[tuple[Field, Contrast], Sequence] = field(default_factory=lambda: SEQUENCES)

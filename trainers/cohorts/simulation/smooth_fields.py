@@ -19,8 +19,8 @@ def smooth_field(
 ) -> Array:
     """Gaussian field over ``shape`` (``[components, *shape]`` if given) of mean 0 and variance 1.
 
-    As smooth as white noise after a Gaussian of ``sigma`` voxels (of each axis, or of all): a cubic B-spline with knots every h
-    has the variance h^2 / 3.
+    As smooth as white noise after a Gaussian of ``sigma`` voxels, of each axis or of all: a cubic B-spline
+    with knots every h has the variance h^2 / 3.
     """
     sigmas = np.broadcast_to(sigma, len(shape))
     bases = tuple(bspline_basis(n, np.sqrt(3) * each) for n, each in zip(shape, sigmas, strict=True))

@@ -87,7 +87,7 @@ def on_grid(fine: Surfaces, size: str) -> Surfaces:
 
 
 def below_tentorium(affine: Array, shape: tuple[int, ...]) -> Array:
-    """Voxels ``[X, Y, Z]`` of cerebellum and brain stem: below a roof that falls to the back and the sides."""
+    """Voxels ``[X, Y, Z]`` of cerebellum and brain stem: below a roof that falls to back and sides."""
     x, y, z = _axes(affine, shape)
     roof = np.interp(y, (-95, -80, -65, -50, -35, -18, -5), (-20, -10, -2, 3, 1, -8, -60))
     return np.asarray(z < roof[:, None] - 0.65 * np.abs(x)[:, None, None])
@@ -147,7 +147,7 @@ def _folia(white: Array, affine: Array) -> Array:
     radius, angle = np.hypot(back, up), np.arctan2(up, -back) * _LEAVES
     away = radius / _LEAVES * np.abs(angle - np.round(angle)) - 0.4
     front = y[:, None] + 38 + 0.5 * (z + 20)
-    return np.maximum(np.maximum(away, white + 2.0), front)
+    return np.asarray(np.maximum(np.maximum(away, white + 2.0), front))
 
 
 def _without_specks(region: Array) -> Array:
@@ -184,8 +184,8 @@ def _crests(level: Array) -> Array:
 def _ventricles(fluid: Array, affine: Array) -> tuple[Array, Array]:
     """The largest connected part of ``fluid`` in the boxes of the ventricles; all near the lateral ones."""
     x, y, z = np.ix_(*_axes(affine, fluid.shape))
-    front = (np.abs(x) < 30) & (y > -26) & (y < 36) & (z > -4) & (z < 34)
-    back = (np.abs(x) > 8) & (np.abs(x) < 34) & (y > -52) & (y <= -26) & (z > -4) & (z < 34)
+    front = (np.abs(x) < 30) & (y > -20) & (y < 36) & (z > -2) & (z < 34)
+    back = (np.abs(x) > 8) & (np.abs(x) < 34) & (y > -52) & (y <= -20) & (z > -2) & (z < 34)
     parts, count = ndimage.label(fluid & (front | back))
     sizes = np.bincount(parts.ravel(), minlength=count + 1)
     found = parts == 1 + sizes[1:].argmax()

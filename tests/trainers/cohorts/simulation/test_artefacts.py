@@ -42,7 +42,7 @@ def test_a_point_is_depicted_where_the_pose_puts_it(
     moved: artefacts.Pose, expected: tuple[float, float]
 ) -> None:
     found = artefacts.move_in_plane(bell(20, -10, 0), np.array([2.0, 2.0]), moved)
-    np.testing.assert_allclose(centre(found), expected, atol=0.06)
+    np.testing.assert_allclose(centre(found), expected, atol=0.12)
 
 
 def test_what_moves_up_is_seen_in_a_higher_slice_and_the_profile_is_unchanged() -> None:
