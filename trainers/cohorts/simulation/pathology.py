@@ -44,7 +44,7 @@ VOLUMES: Mapping[FocalKind, Volume] = {
     "mass": (14.0, 0.6, 3.0, 45.0),
 }
 """Of the whole infarct, the blood, the solid mass; assumed within what is reported for such lesions."""
-CANDIDATES = 600
+CANDIDATES = 4000
 LEAST = 0.02
 """Volume (ml) below which what overlaps left of a lesion is none."""
 

@@ -74,7 +74,8 @@ def make_person(template: Surfaces, rng: np.random.Generator, site: Site, rates:
     distances = (levels * shape.scale).numpy()
     ground = _ground(template, distances, coordinates)
     morphology.vary_surfaces(distances, rng, site, spacing, ground.left, shape.scale[0].numpy())
-    fractions = tissue_fractions(distances, float(np.cbrt(spacing.prod()))) * (distances[BRAIN] > -RIM)
+    fractions = tissue_fractions(distances, float(np.cbrt(spacing.prod()))) * mask
+    fractions[TISSUES.index("CSF")][~mask & (distances[BRAIN] > -RIM)] = 1
     ground = replace(ground, white=fractions[0], solid=fractions[:3].sum(0) * mask)
     lesions = pathology.make_lesions(plan, rng, ground, mass)
     texture = (1 + TEXTURE * smooth_field(rng, mask.shape, 1.2)).astype(np.float32)
