@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.comparison.report import report_comparison
-from platform.comparison.systems import System, TrainingBudget, common_budget, conditions, find_systems
+from platform.comparison.systems import (
+    System,
+    TrainingBudget,
+    as_started,
+    common_budget,
+    conditions,
+    find_systems,
+)
 from platform.execution import cluster
 from platform.execution.fixed_trials import FixedTrials, trained
 from platform.execution.machine import Machine, require_fit
@@ -56,6 +63,7 @@ def run_comparison(
     names = [*saved.get("systems", []), *request.systems]
     profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
     systems = find_systems(names, profile, source, machine, address)
+    systems = as_started(systems, saved.get("cohort"))
     budget = common_budget(systems, request.budget or saved.get("budget"))
     study = systems[0].study
     if not address:

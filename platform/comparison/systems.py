@@ -16,7 +16,7 @@ from platform.study.settings import CohortChoice
 from platform.study.study import Study
 from typing import Any
 
-from trainers.config import build, canonical, suggest
+from trainers.config import as_earlier, build, canonical, suggest
 from trainers.errors import InputError
 
 LABELS: Mapping[str, str] = {
@@ -122,6 +122,18 @@ def find_systems(
         systems.append(System(name, study))
     require_common(systems)
     return systems
+
+
+def as_started(systems: Sequence[System], cohort: str | None) -> list[System]:
+    """The systems on the ``cohort`` (canonical JSON) of a comparison that was started, where it is theirs.
+
+    It may be from before settings were added to its source, which the systems' spaces do not give.
+    """
+    earlier = as_earlier(systems[0].study.cohort.config)
+    if canonical(earlier) != cohort:
+        return list(systems)
+    choice = CohortChoice(systems[0].study.cohort.source, earlier)
+    return [System(each.name, dataclasses.replace(each.study, cohort=choice)) for each in systems]
 
 
 def find_paths(names: Sequence[str]) -> dict[str, Path]:

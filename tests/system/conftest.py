@@ -22,7 +22,7 @@ search:
   T_m: {uniform: [0.01, 0.05]}
   refinement_steps: {int: [1, 3]}
 start_from: [{refinement_steps: 2}]
-cohort: {source: phantom, train: 3, val: 2, test: 2}
+cohort: {source: phantom, train: 3, val: 2, test: 2, anatomy: first}
 references:
   crop: 32
   teacher_steps: 4

@@ -23,7 +23,9 @@ AGAINST_3T = tuple(name for name in EXTENDED if name not in ALONE)
 @pytest.fixture(scope="module")
 def pair() -> Pair:
     """64 mT and 3 T slices in [0, 1] of one phantom, black outside the 64 mT brain, and that brain."""
-    arrays = prepare_subject(PhantomConfig(train=1, val=1, test=1, seed=5), "val-0000").arrays
+    arrays = prepare_subject(
+        PhantomConfig(train=1, val=1, test=1, seed=5, anatomy="first"), "val-0000"
+    ).arrays
     mask = torch.from_numpy(arrays["64mT", "mask"]) > 0
     source, truth = (
         {c: (torch.from_numpy(arrays[field, c]).float() + 1) / 2 * mask for c in ("T1", "T2")}

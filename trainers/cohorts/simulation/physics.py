@@ -90,8 +90,12 @@ def signal(tissue: Relaxation, sequence: Sequence) -> float:
     return float(tissue.pd * weight * np.exp(-sequence.te / tissue.t2))
 
 
-def bias_field(rng: np.random.Generator, shape: tuple[int, ...], sigma: float, deviation: float) -> Array:
-    """A smooth positive gain over ``shape``; smooth as ``sigma`` voxels; ``deviation`` of its logarithm."""
+def bias_field(
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: float | Array, deviation: float
+) -> Array:
+    """A smooth positive gain over ``shape``; smooth as ``sigma`` voxels, of an axis or of all; ``deviation``
+    of its logarithm.
+    """
     return np.exp(deviation * smooth_field(rng, shape, sigma)).astype(np.float32)
 
 
