@@ -1,4 +1,4 @@
-"""The end of a comparison: every system evaluated once on the test split, then tables and pictures."""
+"""The end of a comparison: every system evaluated once on the test splits, then tables and pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from platform.study.settings import Objective
 from rich.console import Console
 
 from trainers import weights
-from trainers.data.store import Cohort
+from trainers.data.store import SHIFTED, Cohort
 from trainers.evaluate import SAMPLES, Evaluation
 from trainers.files import write_text
 from trainers.methods.base import find_method
@@ -51,26 +51,36 @@ def report_comparison(
         for _, trial in trials.trials()
         if trial.status == "completed"
     }
-    folders = evaluate_on_test(trials, counts, judge.paired, console)
-    facts = {key: weights.verify(folder) for key, folder in folders.items()}
-    rows = [bound_row(key, facts[key]) for key in BOUNDS if key in facts and facts[key]["scores"]]
-    rows += system_rows(trials.trials(), facts)
+    folders = {
+        split: evaluate_on(split, trials, counts, judge.paired, console)
+        for split in cohort.splits
+        if split not in ("train", "val")
+    }
+    facts = {split: _facts(of_split) for split, of_split in folders.items()}
+    rows = result_rows(trials, facts["test"])
+    shifted = result_rows(trials, facts[SHIFTED]) if SHIFTED in facts else []
     shown = {name: direction for name, direction in EXTENDED.items() if extended}
     folder = trials.folder / "report"
     folder.mkdir(exist_ok=True)
     label = references.radiology_label
-    text = tables.markdown(rows, radiology=label, extended=shown)
+    text = tables.markdown(rows, radiology=label, extended=shown, shifted=shifted)
     protocol = "\n".join(f"- {name}: {choice}" for name, choice in judge.protocol(cohort).items())
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
     write_text(files[1], tables.csv(rows, [*METRICS, *shown]))
+    if shifted:
+        files.append(folder / "scores_shifted.csv")
+        write_text(files[-1], tables.csv(shifted, [*METRICS, *shown]))
     files += realism_fidelity_figure(rows, folder / "plane")
-    files.append(slice_grid_figure(slices_by_column(trials.trials(), folders), folder / "gallery.png"))
+    files.append(
+        slice_grid_figure(slices_by_column(trials.trials(), folders["test"]), folder / "gallery.png")
+    )
     for file in files:
         trials.recorder.study_artifact(file, "report")
     for number in counts:
-        record(trials, number, facts[str(number)])
-    console.print(tables.terminal(rows, radiology=label))
+        for split, of_split in facts.items():
+            record(trials, number, split, of_split[str(number)])
+    console.print(tables.terminal(rows, radiology=label, shifted=shifted))
     console.print(f"report: {folder}", markup=False)
 
 
@@ -81,18 +91,30 @@ def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mappin
     return front.candidates[front.best].steps
 
 
-def evaluate_on_test(
-    trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
+def _facts(folders: Mapping[str, Path]) -> dict[str, EvaluationFacts]:
+    return {key: weights.verify(folder) for key, folder in folders.items()}
+
+
+def result_rows(trials: FixedTrials, facts: Mapping[str, EvaluationFacts]) -> list[SystemResult]:
+    """The rows of one split: those of :data:`BOUNDS` that the cohort has, then the systems."""
+    bounds = [bound_row(key, facts[key]) for key in BOUNDS if key in facts and facts[key]["scores"]]
+    return bounds + system_rows(trials.trials(), facts)
+
+
+def evaluate_on(
+    split: str, trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
 ) -> dict[str, Path]:
-    """Folders of the test results by key of :data:`BOUNDS` and trial number; made by Ray tasks."""
+    """Folders of a test split's results by key of :data:`BOUNDS` and trial number; made by Ray tasks."""
     requested = {key: (key, 1) for key in BOUNDS if paired or key != "truth"}
     for number, steps in counts.items():
         last = trials.ledger.trials[number].last
         assert last is not None
         requested[str(number)] = last.checkpoint, steps
     places, results = (trials.paths.cohort, trials.paths.references), trials.folder / "results"
+    if split != "test":
+        results /= split
     tasks = {
-        key: Evaluation(translator, steps, *places, results / key, measures=trials.paths.measures)
+        key: Evaluation(translator, steps, *places, results / key, split, trials.paths.measures)
         for key, (translator, steps) in requested.items()
     }
     return evaluate_all(tasks, trials.resources.gpus, console)
@@ -159,13 +181,13 @@ def slices_by_column(
     return columns
 
 
-def record(trials: FixedTrials, number: int, facts: EvaluationFacts) -> None:
-    """The test scores in the training's MLflow run."""
-    values = {f"test/{name}": score.estimate for name, score in scores_of(facts).items()}
-    values |= {f"test/{name}": value for name, value in facts["costs"].items()}
+def record(trials: FixedTrials, number: int, split: str, facts: EvaluationFacts) -> None:
+    """The scores of a test split in the training's MLflow run."""
+    values = {f"{split}/{name}": score.estimate for name, score in scores_of(facts).items()}
+    values |= {f"{split}/{name}": value for name, value in facts["costs"].items()}
     last = trials.ledger.trials[number].last
     assert last is not None
-    trials.recorder.metrics(number, values | {"test/steps": facts["steps"]}, last.step)
+    trials.recorder.metrics(number, values | {f"{split}/steps": facts["steps"]}, last.step)
 
 
 def _slices(folder: Path) -> dict[str, Image]:

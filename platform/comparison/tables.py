@@ -27,6 +27,8 @@ TITLES = {
     "A": "A. Unpaired: realism of the translated test slices against the 3 T pool",
     "B": "B. Paired: fidelity to the same subjects' own 3 T",
     "C": "C. Extended measures",
+    "D": "D. Unpaired, shifted: test subjects of another population and other scanners",
+    "E": "E. Paired, shifted",
 }
 UNPAIRED_ONLY = "no paired subjects"
 _KINDS = ("input", "truth", "system")
@@ -34,13 +36,18 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def markdown(
-    rows: Sequence[SystemResult], *, radiology: str, extended: Mapping[str, str] = NO_MEASURES
+    rows: Sequence[SystemResult],
+    *,
+    radiology: str,
+    extended: Mapping[str, str] = NO_MEASURES,
+    shifted: Sequence[SystemResult] = (),
 ) -> str:
     """Tables A and B, the published Table 1 beside them, and C of ``extended`` measures (name to direction).
 
-    ``radiology`` names the encoder of Rad-FID: "radimagenet" or "rad-fallback".
+    ``radiology`` names the encoder of Rad-FID: "radimagenet" or "rad-fallback"; ``shifted``: the same systems
+    on the shifted test split, in tables D and E.
     """
-    tables = _tables(rows, radiology, extended)
+    tables = _tables(rows, radiology, extended, shifted)
     parts = [
         f"### {name}\n\n{table if isinstance(table, str) else table.markdown}"
         for name, table in tables.items()
@@ -52,11 +59,15 @@ def markdown(
 
 
 def terminal(
-    rows: Sequence[SystemResult], *, radiology: str, extended: Mapping[str, str] = NO_MEASURES
+    rows: Sequence[SystemResult],
+    *,
+    radiology: str,
+    extended: Mapping[str, str] = NO_MEASURES,
+    shifted: Sequence[SystemResult] = (),
 ) -> Group:
     """The same tables for the screen: means alone, and not the published ones."""
     parts: list[RenderableType] = []
-    for name, table in _tables(rows, radiology, extended).items():
+    for name, table in _tables(rows, radiology, extended, shifted).items():
         parts.append(Text(f"{name}: {table}") if isinstance(table, str) else table.screen(name))
     return Group(*parts, *map(Text, _notes(rows)), Text(published_table.agreement(rows)))
 
@@ -114,14 +125,26 @@ class _Table:
 
 
 def _tables(
-    rows: Sequence[SystemResult], radiology: str, extended: Mapping[str, str]
+    rows: Sequence[SystemResult],
+    radiology: str,
+    extended: Mapping[str, str],
+    shifted: Sequence[SystemResult],
 ) -> dict[str, "_Table | str"]:
+    tables = _both_parts(rows, radiology, ("A", "B"), facts=True)
+    if extended:
+        tables[TITLES["C"]] = _table(rows, extended, radiology)
+    return tables | (_both_parts(shifted, radiology, ("D", "E")) if shifted else {})
+
+
+def _both_parts(
+    rows: Sequence[SystemResult], radiology: str, titles: tuple[str, str], facts: bool = False
+) -> dict[str, "_Table | str"]:
+    """The unpaired and the paired table of one split."""
     compared = _measured(rows, PAIRED + WHOLE_SLICES)
-    tables: dict[str, _Table | str] = {
-        TITLES["A"]: _table(rows, _directions(UNPAIRED), radiology, facts=True),
-        TITLES["B"]: _table(rows, _directions(compared), radiology) if compared else UNPAIRED_ONLY,
+    return {
+        TITLES[titles[0]]: _table(rows, _directions(UNPAIRED), radiology, facts),
+        TITLES[titles[1]]: _table(rows, _directions(compared), radiology) if compared else UNPAIRED_ONLY,
     }
-    return tables | ({TITLES["C"]: _table(rows, extended, radiology)} if extended else {})
 
 
 def _measured(rows: Sequence[SystemResult], metrics: Sequence[str]) -> list[str]:

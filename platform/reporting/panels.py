@@ -29,7 +29,7 @@ _NAMES = {
     "ms_ssim_t1": "MS-SSIM T1",
     "ms_ssim_t2": "MS-SSIM T2",
     **{
-        f"{name}_slice{end}": f"{label} of whole slices"
+        f"{name}_slice{end}": f"{label} of whole slices{end.replace('_', ' ').upper()}"
         for end in ("", "_t1", "_t2")
         for name, label in (("psnr", "PSNR"), ("ms_ssim", "MS-SSIM"))
     },

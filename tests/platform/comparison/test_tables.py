@@ -68,6 +68,14 @@ def test_input_and_truth_come_first_and_systems_in_the_given_order() -> None:
     assert grid(text, "B")[0][1:] == ["MS-SSIM T1 ↑", "PSNR T1 (dB) ↑", "MS-SSIM T2 ↑", "PSNR T2 (dB) ↑"]
 
 
+def test_the_shifted_test_split_has_tables_of_its_own() -> None:
+    other = result("cut", dict.fromkeys(("fid", "psnr_slice_t1"), 7.0))
+    text = tables.markdown([published("cut")], radiology="rad-fallback", shifted=[other])
+    assert cell(text, "D", "cut", "FID") == "7.000" and cell(text, "A", "CUT", "FID").startswith("23.07")
+    assert grid(text, "E")[0] == ["system", "PSNR of whole slices T1 ↑"]
+    assert "### D" not in markdown([published("cut")])
+
+
 def test_extended_measures_have_a_table_of_their_own_and_no_best_without_a_direction() -> None:
     rows = [result(n, dict.fromkeys(("dice", "slice_shift", "bias"), v)) for n, v in (("a", 0.8), ("b", 0.9))]
     text = markdown(rows, dice="maximize", slice_shift="none", bias="minimize")

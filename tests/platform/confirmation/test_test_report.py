@@ -21,7 +21,7 @@ ROWS = [
         *({"fid": 3.5, "psnr": 22.5}, 2),
     ),
     *(
-        test_report.baseline(name, {"fid": Interval(9.0, 8.0, 10.0)}, {"fid": Interval(9.5, 8.5, 10.5)})
+        test_report.baseline(name, {"fid": Interval(9.0, 8.0, 10.0)}, {"fid": Interval(9.5, 8.5, 10.5)}, {})
         for name in ("input", "matched")
     ),
 ]
@@ -37,6 +37,14 @@ def test_the_table_has_a_line_for_each_candidate_and_objective() -> None:
     assert lines[2][1] == "histogram-matched input" and len(lines) == 6
     assert lines[3][3:5] == ["24.00 [23.00, 25.00]", "23.00"]
     assert "3.000 [2.000, 4.000]" in screen(test_report.terminal(ROWS, OBJECTIVES))
+
+
+def test_the_shifted_test_split_has_a_column_where_a_cohort_has_one() -> None:
+    rows = [replace(row, shifted={"fid": Interval(4.0, 3.0, 5.0)}) for row in ROWS]
+    heads, line, *_ = markdown_cells(test_report.markdown(rows, OBJECTIVES))
+    assert heads[4:6] == ["test", "shifted"] and line[5] == "4.000 [3.000, 5.000]"
+    assert "shifted" in screen(test_report.terminal(rows, OBJECTIVES), width=160)
+    assert rows[0].to_json()["shifted"]["fid"]["estimate"] == 4.0
 
 
 def test_the_picture_and_the_page_are_written_even_for_one_objective(tmp_path: Path) -> None:
