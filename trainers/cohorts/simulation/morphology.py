@@ -115,23 +115,23 @@ def vary_surfaces(
         level /= np.clip(slope(level, spacing), *_SLOPES)
     white, pial, deep, ventricle, _ = levels
     folds = GYRI * smooth_field(rng, shape, GYRI_SIGMA / mean)
-    thicker = THICKER * smooth_field(rng, shape, THICKER_SIGMA / mean) + rng.normal(0, 0.08)
-    thicker -= THICKNESS * (np.minimum(scale, 2) - 1)
-    atrophy = draw(rng, site.atrophy)
-    white += folds - thicker / 2
-    pial += folds + thicker / 2 - atrophy
+    thicker = THICKER * smooth_field(rng, shape, THICKER_SIGMA / mean) + np.float32(rng.normal(0, 0.08))
+    both = (thicker - THICKNESS * (np.minimum(scale, 2) - 1)) / 2
+    white += folds - both
+    pial += folds + both - draw(rng, site.atrophy)
     thinnest, thickest = LIMITS
     inner = np.maximum(deep, ventricle) > -3
-    np.clip(white, pial - thickest, np.where(inner, np.inf, pial - thinnest), out=white)
+    depth = pial - thicker
+    np.clip(white, depth - thickest, np.where(inner, np.inf, depth - thinnest), out=white)
     wider, asymmetry = draw(rng, site.ventricles), rng.normal(0, 0.4)
     ventricle += np.float32(wider) + np.float32(asymmetry) * (left - 0.5)
 
 
-GYRI, GYRI_SIGMA = 0.45, 3.0
+GYRI, GYRI_SIGMA = 0.6, 3.0
 """Deviation (mm) by which both surfaces of the cortex move together, and its smoothness."""
-LIMITS = (2.2, 3.0)
-"""Least and greatest depth (mm) of the white matter below the pial surface."""
-THICKER, THICKER_SIGMA = 0.3, 12.0
+LIMITS = (2.65, 2.9)
+"""Least and greatest depth (mm) of the white matter below the pial surface, where the cortex is average."""
+THICKER, THICKER_SIGMA = 0.25, 12.0
 """Deviation (mm) of the cortex's thickness within a subject, and its smoothness."""
 
 
