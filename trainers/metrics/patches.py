@@ -23,8 +23,8 @@ class PatchGrid:
 
     pixel: float
     """mm; slices are averaged down to about this."""
-    stride: int
-    """Pixels between patches."""
+    step: float
+    """mm between patches."""
     share: float
     """Least share of brain in a patch."""
     regions: tuple[int, int, int] = (1, 1, 1)
@@ -38,22 +38,23 @@ class PatchGrid:
         Slices from inferior to superior; ``spacing`` in mm. Both sides of the middle share their regions.
         """
         factor = max(1, round(self.pixel / spacing))
+        stride = max(1, round(self.step / (factor * spacing)))
         inside = F.avg_pool2d(mask[:, None].double(), factor) > _HALF
         coarse = F.avg_pool2d(images.double(), factor)
         box = brain_box(inside[:, 0])
         if self.mirrored:
             coarse = coarse - reflected(coarse, box)
             inside = inside & (reflected(inside.double(), box) > _HALF)
-        share = F.avg_pool2d(inside.double(), SIDE, self.stride).flatten(1)
+        share = F.avg_pool2d(inside.double(), SIDE, stride).flatten(1)
         kept = share > self.share - 1e-9
-        regions = self._regions((len(inside), inside.shape[2], inside.shape[3]), box)
-        return F.unfold(coarse, SIDE, stride=self.stride).mT[kept], regions[kept]
+        regions = self._regions((len(inside), inside.shape[2], inside.shape[3]), stride, box)
+        return F.unfold(coarse, SIDE, stride=stride).mT[kept], regions[kept]
 
-    def _regions(self, shape: tuple[int, int, int], box: Box) -> Tensor:
+    def _regions(self, shape: tuple[int, int, int], stride: int, box: Box) -> Tensor:
         """The region of each patch [n, L] of slices of ``shape`` (n, H, W)."""
         top, bottom, left, right = box
         rows, columns = (
-            torch.arange(0, side - SIDE + 1, self.stride, dtype=torch.float64) + (SIDE - 1) / 2
+            torch.arange(0, side - SIDE + 1, stride, dtype=torch.float64) + (SIDE - 1) / 2
             for side in shape[1:]
         )
         relative = (
