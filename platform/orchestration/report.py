@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.orchestration.progress import Progress
 from platform.pareto.front import Front, candidates_at
-from platform.reporting import figures
+from platform.reporting import figures, sensitivity_table
 from platform.reporting.panels import plotted
+from platform.reporting.sensitivity_table import Cards
 from platform.stats.ranks import spearman
 from platform.storage.ledger import Trial
 from platform.study.settings import Objective
@@ -25,7 +26,13 @@ ENOUGH_ENDS = 5
 
 
 def report_search(
-    progress: Progress, folder: Path, recorder: Recorder, judge: Judge, cohort: Cohort, console: Console
+    progress: Progress,
+    folder: Path,
+    recorder: Recorder,
+    judge: Judge,
+    cohort: Cohort,
+    cards: Cards,
+    console: Console,
 ) -> list[str]:
     """Print the front beside the baselines, write and record pictures and tables; closing lines."""
     front, scores = progress.front(), baselines.scores(cohort, judge, "val")
@@ -38,6 +45,9 @@ def report_search(
     if points:
         files += figures.pareto_figure(points, objectives, scores["input"], folder / "pareto")
         files += figures.hypervolume_figure(progress.hypervolumes(), folder / "hypervolume")
+    if cards:
+        files.append(folder / "sensitivity.md")
+        write_text(files[-1], sensitivity_table.markdown(cards))
     for file in files:
         recorder.study_artifact(file, "report")
     console.print(figures.front_table(points, objectives, scores))

@@ -12,7 +12,9 @@ from platform.orchestration.live_view import StudyView
 from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
 from platform.orchestration.report import report_search
+from platform.reporting import sensitivity_table
 from platform.reporting.console import console
+from platform.reporting.sensitivity_table import Cards
 from platform.samplers import warm_start
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
@@ -34,6 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from trainers.data.store import Cohort
 from trainers.errors import InputError
+from trainers.metrics import card
 from trainers.metrics.judge import Judge
 from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
@@ -56,6 +59,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     references = References.open(reference_path)
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", saved.facts.measures if saved else VERSION, extended)
+    judge.require_measured(study.metrics)
+    cards = show_sensitivity(storage, cohort, judge)
     if saved is None:
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
         saved = save_started(study, storage, judge.baselines["input"], facts)
@@ -75,9 +80,21 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         tuner.run(orchestrator, [table])
         table.stop()
         orchestrator.close()
-        lines = report_search(progress, folder / "report", recorder, judge, cohort, console)
+        lines = report_search(progress, folder / "report", recorder, judge, cohort, cards, console)
         following = f"next: python -m platform.promote {study.name} --storage {storage.root}"
         console.print("\n".join([*lines, following]), markup=False)
+
+
+def show_sensitivity(storage: Storage, cohort: Cohort, judge: Judge) -> Cards:
+    """Print what the distances see on this cohort; computed once for a cohort and its references."""
+    if judge.version == 1:
+        return {}
+    with console.status("what the distances see on this cohort"):
+        cards = card.read_or_compute(storage.root, cohort.hash, judge)
+    if cards:
+        console.print(sensitivity_table.terminal(cards))
+        console.print("\n".join(sensitivity_table.verdicts(cards)), markup=False)
+    return cards
 
 
 def started_before(folder: Path, study: Study, ledger: Ledger) -> SavedStudy | None:

@@ -20,6 +20,9 @@ UNTOUCHED = BASELINES["input"]
 _NAMES = {
     "fid": "FID",
     "kid": "KID",
+    "fid_spatial": "spatial FID",
+    "patch_fd": "patch distance",
+    **{f"patch_{block}": f"patch distance, {block}" for block in ("texture", "place", "symmetry")},
     "rad_fid": "Rad-FID",
     "piqe": "PIQE",
     "psnr": "PSNR (dB)",

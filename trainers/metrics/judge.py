@@ -5,7 +5,7 @@ black outside the input's brain mask and rebuilt from the contrasts that are del
 for the pooled distances, means over slices, then over subjects. Scored is the brain of both input and 3 T.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -21,6 +21,8 @@ from trainers.metrics import frechet, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.metrics.extended import extended_measures
 from trainers.metrics.names import VERSION
+from trainers.metrics.realism import RealismPools
+from trainers.metrics.resampling import Comparison
 from trainers.references.store import References
 
 SAMPLE_SUBJECTS = 2
@@ -47,14 +49,16 @@ class Judge:
     """[N, H, W] bool, the brain in the source."""
     truth: Tensor
     """[N, 3, H, W], the paired 3 T slices; N = 0 where the subjects were not scanned at 3 T."""
-    region: Tensor
-    """[N, H, W] bool, the brain in both; N as that of ``truth``."""
+    truth_mask: Tensor
+    """[N, H, W] bool, the brain in the 3 T; N as that of ``truth``."""
     subjects: tuple[tuple[int, int], ...]
     """Rows (start, stop) of each subject."""
     balanced: Tensor
     """Rows of the same K slices per subject."""
     pools: Mapping[str, frechet.FeaturePool]
     """Features of the 3 T training pool, by encoder."""
+    realism: RealismPools
+    """Pools of the distances that see anatomy."""
     spacing: float
     """In-plane spacing (mm)."""
     version: int = VERSION
@@ -82,20 +86,20 @@ class Judge:
         everything = np.arange(subjects[-1][1])
         pool_slices = whole_slices(train, "3T", layout, balanced_rows(pool, per_subject).numpy())
         mask, truth_mask = (torch.from_numpy(np.asarray(rows.mask(field)) > 0) for field in DOMAINS)
-        region = mask[: len(truth_mask)] & truth_mask
-        require_overlap(region, rows)
+        require_overlap(mask[: len(truth_mask)] & truth_mask, rows)
         return cls(
             references=references,
             source=whole_slices(rows, "64mT", layout, everything),
             mask=mask,
             truth=whole_slices(rows, "3T", layout, everything[: len(truth_mask)]),
-            region=region,
+            truth_mask=truth_mask,
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
             pools={
                 "fid": frechet.FeaturePool.of(encode(references.domain, pool_slices)),
                 "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
             },
+            realism=RealismPools.of(cohort, references),
             spacing=cohort.spacing,
             version=version,
             with_extended=with_extended,
@@ -105,6 +109,11 @@ class Judge:
     def draws(self) -> Tensor:
         """Bootstrap draws of subjects [DRAWS, S], the same for every output that is judged."""
         return subject_draws(len(self.subjects), DRAWS, seed=0)
+
+    @property
+    def region(self) -> Tensor:
+        """[N, H, W] bool, the brain in both fields."""
+        return self.mask[: len(self.truth_mask)] & self.truth_mask
 
     @property
     def paired(self) -> bool:
@@ -117,9 +126,21 @@ class Judge:
         return self.distances(output) | {name: float(each.nanmean()) for name, each in values.items()}
 
     def distances(self, output: Tensor) -> dict[str, float]:
-        """FID, KID and Rad-FID of the balanced rows against the 3 T pool."""
+        """FID, KID and Rad-FID of the balanced rows against the 3 T pool, and those that see anatomy."""
         features = self._features(output)
-        return {name: distance(features[space]) for name, (space, distance, _) in self._distances.items()}
+        found = {name: distance(features[space]) for name, (space, distance, _) in self._distances.items()}
+        for comparison in self._comparisons(output):
+            found |= comparison.values()
+        return found
+
+    def _comparisons(self, output: Tensor) -> list[Comparison]:
+        return self.realism.compare(output, self.mask, self.subjects) if self.version > 1 else []
+
+    def require_measured(self, names: Iterable[str]) -> None:
+        """Raises InputError for a distance for which the cohort is too small."""
+        for name in names:
+            if refusal := self.realism.refusal(name):
+                raise refusal
 
     def per_subject(self, output: Tensor) -> dict[str, Tensor]:
         """Values [S] of each subject: PIQE in the mask and, with pairs, PSNR (dB) and MS-SSIM by contrast.
@@ -154,6 +175,9 @@ class Judge:
         for name, (space, distance, quick) in self._distances.items():
             _, values = frechet.resampled(features[space], groups, quick, self.draws)
             found[name] = distance(features[space]), values.tolist()
+        for comparison in self._comparisons(output):
+            for name, (estimate, values) in comparison.bootstrapped(self.draws).items():
+                found[name] = estimate, values.tolist()
         for name, subjects in self.per_subject(output).items():
             found[name] = float(subjects.nanmean()), subjects[self.draws].nanmean(1).tolist()
         return found

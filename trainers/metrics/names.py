@@ -8,9 +8,16 @@ from trainers.metrics.measures import EXTENDED, MEASURES
 VERSION = 2
 """Of the measures: saved with every study, comparison and report; scores of two versions never compare.
 
-1: the encoders saw the network's own third channel; PSNR and MS-SSIM were those of whole slices.
+1: the encoders saw the network's own third channel; PSNR and MS-SSIM were those of whole slices; neither
+positions nor patches were compared.
 """
-REALISM = {"fid": "minimize", "kid": "minimize", "rad_fid": "minimize", "piqe": "minimize"}
+REALISM = dict.fromkeys(
+    (
+        *("fid", "fid_spatial", "kid", "rad_fid", "piqe"),
+        *("patch_fd", "patch_texture", "patch_place", "patch_symmetry"),
+    ),
+    "minimize",
+)
 """Scores that need no pairs, with the direction in which each is better."""
 FIDELITY = {
     "psnr": "maximize",

@@ -71,7 +71,9 @@ def test_input_and_truth_come_first_and_systems_in_the_given_order() -> None:
 def test_the_shifted_test_split_has_tables_of_its_own() -> None:
     other = result("cut", dict.fromkeys(("fid", "psnr_slice_t1"), 7.0))
     text = tables.markdown([published("cut")], radiology="rad-fallback", shifted=[other])
-    assert cell(text, "D", "cut", "FID") == "**7.000**" and cell(text, "A", "CUT", "FID").startswith("**23.07")
+    assert cell(text, "D", "cut", "FID") == "**7.000**" and cell(text, "A", "CUT", "FID").startswith(
+        "**23.07"
+    )
     assert grid(text, "E")[0] == ["system", "PSNR of whole slices T1 ↑"]
     assert "### D" not in markdown([published("cut")])
 
