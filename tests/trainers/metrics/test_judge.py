@@ -32,7 +32,8 @@ def test_every_metric_is_reported_perfect_for_the_truth_and_psnr_in_closed_form(
     scores = tiny.judge.score(output)
     assert scores["psnr"] == np.inf and abs(scores["ms_ssim"] - 1) < 1e-12
     assert scores["psnr_slice"] < 40 and scores["ms_ssim_slice"] < 1
-    assert tiny.judge.score(tiny.judge.source).keys() | {"seconds_per_volume"} == METRICS.keys()
+    measured = tiny.judge.score(tiny.judge.source).keys() | {"seconds_per_volume"}
+    assert measured == {name for name in METRICS if not tiny.judge.realism.refusal(name)}
 
 
 def test_outputs_are_clamped_and_masked_and_noise_worsens_their_distances(tiny: Any) -> None:
