@@ -1,6 +1,7 @@
 """The second anatomy of the phantom, from a subject to its stored arrays."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from trainers.cohorts.simulation.lesion_tissues import KINDS
 from trainers.cohorts.simulation.site import NORTH
 from trainers.config import FieldError
 from trainers.config import build as build_config
-from trainers.data.store import CONTRASTS, MASK
+from trainers.data.store import CONTRASTS, MASK, Cohort
 from trainers.data.writer import SubjectArrays
 
 CONFIG = phantom.PhantomConfig(train=2, val=2, test=2, pathology="more")
@@ -55,8 +56,8 @@ def test_earlier_settings_mean_the_first_anatomy_with_its_hash() -> None:
 def test_tissues_fill_the_brain_and_lie_as_in_a_brain(sick: person.Person) -> None:
     np.testing.assert_allclose(sick.fractions.sum(0)[sick.mask], 1, atol=1e-5)
     assert not sick.fractions[:3, ~sick.mask].any() and sick.fractions.min() >= 0
-    white, grey, deep, fluid = (sick.fractions * sick.mask).sum((1, 2, 3)) * sick.spacing.prod() / 1000
-    assert 500 < white < 950 and 450 < grey < 900 and 20 < deep < 70 and 200 < fluid < 700
+    white, grey, deep, fluid = sick.fractions[:, sick.mask].mean(1)  # shares of the brain
+    assert 0.35 < white < 0.5 and 0.25 < grey < 0.45 and 0.01 < deep < 0.04 and 0.12 < fluid < 0.4
 
 
 def test_origins_say_where_in_the_template_a_point_lies(
@@ -134,3 +135,17 @@ def test_the_same_subject_again_and_a_training_subject_of_one_field(subject: Sub
     volumes = phantom.native_volumes(CONFIG, "train-64mT-0000")
     assert {v.shape for v, _ in volumes.values()} == {(124, 146, 38)}
     np.testing.assert_allclose(np.diag(volumes["64mT", "T1"][1])[:3], (1.6, 1.6, 5))
+
+
+@pytest.mark.slow  # the meshes and five subjects
+def test_a_stored_cohort_has_a_shifted_test_split_from_another_site(tmp_path: Path) -> None:
+    config = replace(CONFIG, train=1, val=1, test=1, shifted=1)
+    cohort = Cohort.open(phantom.prepare(config, tmp_path))
+    assert cohort.splits == ("train", "val", "test", "shifted")
+    split = cohort.split("shifted")
+    assert split.subjects("64mT") == split.subjects("3T") and len(split.subjects("3T")) == 1
+    (entry,) = (s for s in cohort.manifest["subjects"] if s["split"] == "shifted")
+    assert set(entry["provenance"]["site"].values()) == {"east"}
+    tissue = cohort.optional("shifted", "tissue").of("shifted-0000")
+    assert set(np.unique(tissue)) == {0, 1, 2, 3, 4}
+    cohort.verify()

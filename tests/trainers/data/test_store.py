@@ -185,3 +185,11 @@ def test_optional_arrays_are_opened_alone_by_subject_and_absent_ones_are_one_lin
     cohort.verify("train", "test")
     with pytest.raises(InputError, match=r"optional/tissue\.npy: does not match its sha256"):
         cohort.verify("val")
+
+
+def test_a_cohort_may_have_a_shifted_test_split(tmp_path: Path) -> None:
+    extra = subject("f", "shifted", ("64mT", "3T"), 2, 7)
+    cohort = Cohort.open(writer.write(tmp_path, HASH, HEAD, [*subjects(), extra], (*store.SPLITS, "shifted")))
+    assert cohort.splits == ("train", "val", "test", "shifted")
+    assert cohort.split("shifted").subjects("3T") == (store.Subject("f", 0, 2),)
+    cohort.verify()

@@ -118,7 +118,7 @@ def draw_relaxation(rng: np.random.Generator) -> Mapping[Field, tuple[Relaxation
 
 
 def _origin(coordinates: torch.Tensor, template: Surfaces) -> Array:
-    """Template positions (mm) at the corners of a coarse grid, every 4 mm, as float16."""
+    """Template positions (mm) at the points of a coarse grid, every 4 mm, as float16: to 0.06 mm."""
     steps = [max(1, round(morphology.COARSE / d)) for d in template.spacing]
     coarse = coordinates[:, :: steps[0], :: steps[1], :: steps[2]].numpy()
     scale, first = template.spacing[:, None, None, None], template.affine[:3, 3, None, None, None]

@@ -4,6 +4,7 @@ Times are in ms, lengths in mm; volumes are arrays ``[X, Y, Z]``.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -112,10 +113,11 @@ def kspace_gain(frequency: Array, cutoff: float, apodisation: float) -> Array:
     return np.where(np.abs(frequency) <= cutoff, window, 0.0)
 
 
+@lru_cache(maxsize=8)
 def kspace_crop(
     n: int, spacing: float, n_out: int, spacing_out: float, shift: float = 0.0, apodisation: float = 0.3
 ) -> Array:
-    """Matrix ``[n_out, n]`` of a k-space crop to ``spacing_out``; ``shift`` (mm) between the centres."""
+    """Matrix ``[n_out, n]`` of a k-space crop to ``spacing_out``; ``shift`` (mm) between centres; cached."""
     frequency = np.fft.fftfreq(n, spacing)
     gain = kspace_gain(frequency, 0.5 / spacing_out, apodisation)
     lag = np.subtract.outer(centres(n_out, spacing_out) + shift, centres(n, spacing))
