@@ -103,7 +103,8 @@ def invented(pairs: Pairs) -> Tensor:
     detail = torch.fft.irfft2(lost.abs() * phase / phase.abs().clamp(min=_TINY), s=smooth.shape[2:])
     # The detail was in the brain, its noise fills the slice: this makes their variance in a pixel equal.
     share = pairs.mask.float().mean((1, 2)).clamp(min=1e-3)
-    return smooth + detail / share.sqrt()[:, None, None, None]
+    result: Tensor = smooth + detail / share.sqrt()[:, None, None, None]
+    return result
 
 
 def histogram_matched(pairs: Pairs) -> Tensor:

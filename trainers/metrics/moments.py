@@ -106,7 +106,8 @@ def frechet(a: Gaussian, b: Gaussian) -> Tensor:
 
 def _square_root(covariance: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
-    return (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()[..., None, :]) @ vectors.mT
+    return root
 
 
 def _trace(matrices: Tensor) -> Tensor:

@@ -104,7 +104,8 @@ class BlockComparison:
             distance = frechet(moments.pooled(each), self.pool.regions[region])
             total = total + torch.where(enough, self.pool.rows[region] * distance, 0)
             mass = mass + enough * self.pool.rows[region]
-        return total / mass / components / self.pool.block.unit
+        mean: Tensor = total / mass / components / self.pool.block.unit
+        return mean
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def _positions(encoder: ResidualEncoder, slices: Tensor, mask: Tensor, subjects:
     """Features [n, D] of each subject at the positions in the brain."""
     found = []
     for start, stop in subjects:
-        parts = torch.arange(start, stop).split(_CHUNK)
+        parts = torch.split(torch.arange(start, stop), _CHUNK)
         found.append(torch.cat([_features(encoder, slices[part], mask[part]) for part in parts]))
     return found
 
