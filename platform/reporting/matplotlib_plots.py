@@ -53,7 +53,8 @@ def sample_picture(rows: Sequence[Mapping[str, Image]], gaps: Sequence[Image | N
     side, gutter, head = 2.3, 0.1, 0.3  # inches: an image's width, between images, above a row for its names
     height = side * max(image.shape[0] / image.shape[1] for row in rows for image in row.values())
     width, depth = columns * (side + gutter) + gutter, len(rows) * (height + head) + 0.4
-    picture = figure(width + 0.6 * bool(known), depth + gutter, title, fitted=False)
+    picture = figure(width + 0.6 * bool(known), depth + gutter, title)
+    picture.set_layout_engine("none")
 
     def axes(left: float, bottom: float, wide: float, high: float) -> Any:
         w, h = picture.get_size_inches()
@@ -84,13 +85,13 @@ def save(picture: Any, path: Path) -> Path:
     return path
 
 
-def figure(width: float, height: float, title: str, fitted: bool = True) -> Any:
-    """An empty figure in inches, its bold title on the left; ``fitted``: matplotlib arranges its axes."""
+def figure(width: float, height: float, title: str) -> Any:
+    """An empty matplotlib figure in inches, its bold title on the left."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06) if fitted else None
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.06)
     picture = Figure(figsize=(width, height), layout=layout, facecolor="white")
     FigureCanvasAgg(picture)
     picture.suptitle(title, x=0.015, ha="left", fontsize=12, fontweight="bold", color=INK)

@@ -54,7 +54,7 @@ class References:
     @cached_property
     def teacher(self) -> Denoiser:
         """The 3 T diffusion teacher, built when first used: a driver never needs it, nor diffusers."""
-        with torch.random.fork_rng():  # whoever asks first has the same random numbers as those after it
+        with torch.random.fork_rng(devices=[]):  # whoever asks first draws what those after it draw
             teacher = frozen("teacher", self.config, self.teacher_weights)
         assert isinstance(teacher, Denoiser)
         return teacher
