@@ -6,7 +6,7 @@ from pathlib import Path
 from platform.orchestration.progress import Progress
 from platform.pareto.front import Front, candidates_at
 from platform.reporting import figures, sensitivity_table
-from platform.reporting.panels import plotted
+from platform.reporting.panels import metric_label, number, plotted
 from platform.reporting.sensitivity_table import Cards
 from platform.stats.ranks import spearman
 from platform.storage.ledger import Trial
@@ -58,7 +58,8 @@ def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list
     """Floor, overhead, failures, early stopping, and why the study ended."""
     lines = []
     if floor is not None:
-        values = f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
+        names = dict.fromkeys([*(o.name for o in progress.study.objectives if o.name in floor), "fid", "kid"])
+        values = ", ".join(f"{metric_label(name)} {number(floor[name])}" for name in names)
         lines.append(f"floor (3 T of the same subjects against the 3 T pool): {values}")
     overhead = 1000 * progress.driver_seconds / max(1, progress.started_trials)
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")

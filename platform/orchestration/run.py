@@ -12,9 +12,8 @@ from platform.orchestration.live_view import StudyView
 from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
 from platform.orchestration.report import report_search
-from platform.reporting import sensitivity_table
+from platform.orchestration.sensitivity import require_sensitive, show_sensitivity
 from platform.reporting.console import console
-from platform.reporting.sensitivity_table import Cards
 from platform.samplers import warm_start
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
@@ -36,7 +35,6 @@ from threadpoolctl import threadpool_limits
 
 from trainers.data.store import Cohort
 from trainers.errors import InputError
-from trainers.metrics import card
 from trainers.metrics.judge import Judge
 from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
@@ -62,6 +60,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     judge.require_measured(study.metrics)
     cards = show_sensitivity(storage, cohort, judge)
     if saved is None:
+        require_sensitive(study, cards)
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
         saved = save_started(study, storage, judge.baselines["input"], facts)
     study = saved.study
@@ -83,18 +82,6 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         lines = report_search(progress, folder / "report", recorder, judge, cohort, cards, console)
         following = f"next: python -m platform.promote {study.name} --storage {storage.root}"
         console.print("\n".join([*lines, following]), markup=False)
-
-
-def show_sensitivity(storage: Storage, cohort: Cohort, judge: Judge) -> Cards:
-    """Print what the distances see on this cohort; computed once for a cohort and its references."""
-    if judge.version == 1:
-        return {}
-    with console.status("what the distances see on this cohort"):
-        cards = card.read_or_compute(storage.root, cohort.hash, judge)
-    if cards:
-        console.print(sensitivity_table.terminal(cards))
-        console.print("\n".join(sensitivity_table.verdicts(cards)), markup=False)
-    return cards
 
 
 def started_before(folder: Path, study: Study, ledger: Ledger) -> SavedStudy | None:

@@ -55,6 +55,8 @@
     seed: 0                         # optional; of the sampler
     deterministic: false            # optional; true: the study, repeated with as many trials at a time, makes
                                     # the same proposals; not with the metric seconds_per_volume
+    allow_blind: false              # optional; true: an objective may fail its sensitivity card
+                                    # (docs/measures.md)
     profiles:                       # optional variants, chosen with --profile; each may have any key above
       laptop:                       # except extends; sections merge key by key, a domain is replaced whole;
         search: {lambda_SB: null}   # null removes a key (as in RFC 7396); a cohort of another source replaces
@@ -88,7 +90,7 @@ FOLDER = Path(__file__).parents[2] / "search_spaces"
 _KEYS = (
     *("name", "method", "objectives", "constraints", "sampler", "scheduler", "search", "fixed"),
     *("start_from", "cohort", "references", "resources", "budget", "seed", "deterministic"),
-    *("profiles", "extends"),
+    *("allow_blind", "profiles", "extends"),
 )
 _PROFILE_KEYS = [key for key in _KEYS if key not in ("profiles", "extends")]
 _REQUIRED = ("method", "objectives", "search", "cohort", "budget")
@@ -185,7 +187,8 @@ def _study(document: Document, profile: str | None, classes: Classes) -> Study:
         "resources": reader.read("resources", sections.read_resources),
         "budget": reader.read("budget", sections.read_budget),
         "seed": reader.read("seed", sections.read_seed),
-        "deterministic": reader.read("deterministic", sections.read_deterministic),
+        "deterministic": reader.read("deterministic", sections.read_flag, "deterministic"),
+        "allow_blind": reader.read("allow_blind", sections.read_flag, "allow_blind"),
     }
     if methods is not None:
         read["fixed"] = reader.read("fixed", sections.read_fixed, methods)

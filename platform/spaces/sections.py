@@ -143,12 +143,12 @@ def read_seed(document: Document) -> int:
     return seed
 
 
-def read_deterministic(document: Document) -> bool:
-    """Whether repetitions of the study make the same proposals."""
-    deterministic: bool = document.data.get("deterministic", False)
-    if type(deterministic) is not bool:
-        raise document.refusal(("deterministic",), deterministic, "true or false")
-    return deterministic
+def read_flag(document: Document, key: str) -> bool:
+    """Whether a setting is on; off without it."""
+    flag: bool = document.data.get(key, False)
+    if type(flag) is not bool:
+        raise document.refusal((key,), flag, "true or false")
+    return flag
 
 
 def read_cohort(document: Document, classes: Classes) -> CohortChoice:

@@ -51,6 +51,8 @@ class Study:
     seed: int
     deterministic: bool = False
     """Whether the study, repeated with as many trials at a time, makes the same proposals."""
+    allow_blind: bool = False
+    """Whether an objective may fail its sensitivity card."""
 
     @property
     def method(self) -> str:
@@ -118,6 +120,7 @@ class Study:
         plain |= {key: [asdict(each) for each in getattr(self, key)] for key in _LISTED}
         plain |= {key: asdict(getattr(self, key)) for key in _NESTED}
         plain |= {"search": [{"kind": type(d).__name__, **asdict(d)} for d in self.search]}
+        plain |= {"allow_blind": True} if self.allow_blind else {}  # studies before it do not name it
         return plain | {"cohort": {"source": self.cohort.source, "config": plain_values(self.cohort.config)}}
 
     @classmethod
@@ -138,4 +141,5 @@ class Study:
             start=tuple(plain["start"]),
             cohort=CohortChoice(source, rebuild(classes.cohort(source), plain["cohort"]["config"])),
             references=typed((classes.references(),), plain["references"]),
+            allow_blind=plain.get("allow_blind", False),
         )

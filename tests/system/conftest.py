@@ -45,6 +45,7 @@ fixed:
   discriminator_width: 4
   latent: 8
 budget: {trials: 4}
+allow_blind: true # two subjects tell nothing
 """
 
 Start = Callable[..., "subprocess.Popen[str]"]

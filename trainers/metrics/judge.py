@@ -29,6 +29,7 @@ SAMPLE_SUBJECTS = 2
 """Subjects whose middle slice is kept as a sample."""
 DRAWS = 200
 """Bootstrap draws of subjects."""
+_PART = 16  # slices at once
 Distance = Callable[[Tensor], float]
 """Of features [N, D] to the pool."""
 
@@ -148,14 +149,17 @@ class Judge:
         ``piqe``, ``psnr`` and ``ms_ssim`` are means over the contrasts.
         """
         images, found = self.unit(output), {}
-        qualities = [by_subject(piqe.piqe(image, self.mask), self.subjects) for image in images.values()]
+        qualities = [
+            by_subject(in_parts(piqe.piqe, image, self.mask), self.subjects) for image in images.values()
+        ]
         found["piqe"] = torch.stack([quality.per_subject for quality in qualities]).mean(0)
         if not self.paired:
             return found
         truth = self.unit(self.truth)
         for name, measure in self._fidelity.items():
             values = {
-                c: by_subject(measure(x, truth[c]), self.subjects).per_subject for c, x in images.items()
+                c: by_subject(in_parts(measure, x, truth[c], self.region), self.subjects).per_subject
+                for c, x in images.items()
             }
             found |= {f"{name}_{contrast.lower()}": value for contrast, value in values.items()}
             found[name] = torch.stack(list(values.values())).mean(0)
@@ -229,19 +233,17 @@ class Judge:
         return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
 
     @property
-    def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:
-        """Each score of ``names.FIDELITY``: outputs and 3 T slices [N, H, W] in [0, 1] to values [N]."""
-        whole: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-            "psnr": paired.slice_psnr,
-            "ms_ssim": partial(paired.ms_ssim, scales=self.scales),
+    def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:
+        """Each score of ``names.FIDELITY``: outputs and 3 T [N, H, W] in [0, 1], their region; values [N]."""
+        ms_ssim = partial(paired.ms_ssim, scales=self.scales)
+        whole: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+            "psnr": lambda x, y, _: paired.slice_psnr(x, y),
+            "ms_ssim": lambda x, y, _: ms_ssim(x, y),
         }
         if self.version == 1:
             return whole
-        return {
-            "psnr": partial(paired.psnr, region=self.region),
-            "ms_ssim": partial(paired.ms_ssim, scales=self.scales, region=self.region),
-            **{f"{name}_slice": measure for name, measure in whole.items()},
-        }
+        inside = {"psnr": paired.psnr, "ms_ssim": lambda x, y, region: ms_ssim(x, y, region=region)}
+        return inside | {f"{name}_slice": measure for name, measure in whole.items()}
 
     def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""
@@ -254,6 +256,11 @@ def require_overlap(region: Tensor, rows: Split) -> None:
         if not region[subject.start : subject.stop].any():
             overlap = "its brain masks at 64 mT and at 3 T do not overlap in any slice"
             raise InputError(f"cohort: {subject.id}: {overlap}; allowed: scans that are registered")
+
+
+def in_parts(measure: Callable[..., Tensor], *slices: Tensor) -> Tensor:
+    """Values [N] of a measure of single slices; a few at once stay in a core's cache: half the time."""
+    return torch.cat([measure(*part) for part in zip(*(torch.split(x, _PART) for x in slices), strict=True)])
 
 
 @torch.no_grad()

@@ -20,7 +20,11 @@ from trainers.errors import InputError
         ("scheduler: asha", Scheduler("asha", grace=0, reduction=3, brackets=1, min_results=0)),
         ("scheduler: {name: asha, grace: 2, reduction: 4}", Scheduler("asha", grace=2, reduction=4)),
         ("scheduler: {name: asha, brackets: 8, min_results: 5}", Scheduler("asha", 0, 3, 8, 5)),
-        *[("deterministic: true", True), ("deterministic: false", False)],
+        *[
+            (f"{key}: {text}", text == "true")
+            for key in ("deterministic", "allow_blind")
+            for text in ("true", "false")
+        ],
         (
             "constraints: {psnr: {min: input}, seconds_per_volume: {max: 20}, fid: {min: 1, max: 2.5}}",
             (
@@ -108,6 +112,7 @@ CASES: list[Case] = [
     (SEED, "constraints: {seconds_per_volume: {max: 0}}", "seconds_per_volume.max ... above 0"),
     (SEED, "constraints: {seconds_per_volume: {max: input}}", 'max: "input" ... allowed: a number'),
     (SEED, "deterministic: 1", "deterministic ... 1 ... true or false"),
+    (SEED, "allow_blind: input", 'allow_blind ... "input" ... true or false'),
 ]
 OF_TWO: list[Case] = [
     (("[bridge, patch]", 1), "[bridge, pitch]", "method: 'pitch' ... did you mean patch?"),
