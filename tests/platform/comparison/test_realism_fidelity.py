@@ -48,6 +48,17 @@ def test_the_figure_is_a_page_and_a_picture(tmp_path: Path) -> None:
     assert named["good"]["hovertext"] == "<br>".join(lines)
 
 
+def test_realism_is_the_patch_distance_where_it_was_measured() -> None:
+    rows = [
+        system("a", 0.1, 20.0, patch_fd=9.0),
+        system("b", 0.2, 21.0, patch_fd=4.0),
+        system("old", 0.3, 20.5),
+    ]
+    (view,) = views(rows)
+    assert {spot.label: spot.x.mean for spot in view.spots} == {"a": 9.0, "b": 4.0}
+    assert view.titles[0] == "patch distance, lower is better"
+
+
 def test_a_view_marks_front_input_and_floor_and_has_intervals_within_its_limits() -> None:
     psnr, ssim = views(ROWS)
     kinds = {spot.label: spot.kind for spot in psnr.spots}
