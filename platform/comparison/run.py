@@ -86,7 +86,7 @@ def run_comparison(
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     config = chosen_bound(systems, saved)
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
-    saved |= {"bound": None if bound is None else asdict(config)}
+    saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
     paths = TrialPaths(folder, cohort_path, reference_path, measures, any_extended(study.metrics))
     steps = step_counts(systems, budget, paths)

@@ -33,7 +33,7 @@ class BoundConfig:
     """CPU time of each training, as a share of a trial's."""
     steps: Annotated[int, Range(1, 10**9)]
     """At the trials' crop; a larger one takes fewer, for the same number of pixels."""
-    lr: float = 2e-3
+    lr: float = 5e-4
     """Adam's, falling to 0 by half a cosine."""
     seed: int = 0
 

@@ -66,7 +66,7 @@ def brain_error(output: Tensor, target: Tensor, mask: Tensor, power: int = 1) ->
 def translate(network: ResNetGenerator, source: Tensor) -> Tensor:
     """Whole slices [N, 3, H, W] in [-1, 1] to the same, a few at a time."""
     network.to(device())
-    return torch.cat([network(part.to(device())).cpu() for part in source.split(CHUNK)])
+    return torch.cat([network(part.to(device())).cpu() for part in torch.split(source, CHUNK)])
 
 
 def squared_error(network: ResNetGenerator, config: BoundConfig, split: Split, rows: Array) -> float:
