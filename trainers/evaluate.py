@@ -40,6 +40,8 @@ class Evaluation:
     """The only paired split that is opened."""
     measures: int = VERSION
     """Version of the measures."""
+    bound: Path | None = None
+    """Folder of the supervised bound, where there is one."""
 
 
 def evaluate(task: Evaluation) -> str:
@@ -53,7 +55,7 @@ def evaluate(task: Evaluation) -> str:
     if task.translator == "truth":
         output = judge.truth
     elif task.translator in BASELINES:
-        output = baselines.output(task.translator, cohort, judge, task.split)
+        output = baselines.output(task.translator, cohort, judge, task.split, task.bound)
     else:
         folder = Path(task.translator)
         output, facts["costs"] = translated(folder, task.steps, judge, references, device)

@@ -119,26 +119,36 @@ def prepare_references(study: Study, cohort_path: Path, root: Path, console: Con
     missing = store.missing_parts(root, cohort, config)
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        _train(missing, cohort_path, config, root, folder, console)
+        totals = {part: steps(part, config) for part in missing}
+        train = partial(store.train_with_progress, cohort_path, config, root)
+        train_parts("reference", totals, train, folder, len(store.PARTS), console)
     return folder
 
 
-def _train(
-    parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console
+def train_parts(
+    kind: str,
+    totals: Mapping[str, int],
+    train: Callable[[str], None],
+    folder: Path,
+    at_once: int,
+    console: Console,
 ) -> None:
-    files = {part: store.progress_file(folder, part) for part in parts}
+    """Train parts by Ray tasks, with a progress bar each; ``totals``: their steps.
+
+    Each task may use one in ``at_once`` of a GPU.
+    """
+    files = {part: store.progress_file(folder, part) for part in totals}
     with counting_bar(console) as bar:
-        rows = {part: bar.add_task(f"reference {part}", total=steps(part, config)) for part in parts}
+        rows = {part: bar.add_task(f"{kind} {part}", total=total) for part, total in totals.items()}
 
         def watch() -> None:
             for part, file in files.items():
                 if text := file.read_text() if file.is_file() else "":
                     bar.update(rows[part], completed=int(text))
 
-        train = partial(store.train_with_progress, cohort, config, root)
-        run_watched(train, parts, gpu_share(len(store.PARTS)), watch)
+        run_watched(train, list(totals), gpu_share(at_once), watch)
         for part, file in files.items():
-            bar.update(rows[part], completed=steps(part, config))
+            bar.update(rows[part], completed=totals[part])
             file.unlink(missing_ok=True)
 
 

@@ -18,6 +18,7 @@ from platform.study.settings import Objective
 from rich.console import Console
 
 from trainers import weights
+from trainers.bounds import store as bounds
 from trainers.data.store import SHIFTED, Cohort
 from trainers.evaluate import SAMPLES, Evaluation
 from trainers.files import write_text
@@ -32,6 +33,7 @@ BOUNDS = {
     "input": INPUT,
     "matched": "Histogram-matched 64 mT",
     "lookup": "Joint (T1, T2) lookup, a bound",
+    "supervised": "Supervised network, a bound",
     "truth": TRUTH,
 }
 
@@ -41,6 +43,7 @@ def report_comparison(
     objectives: Sequence[Objective],
     cohort: Cohort,
     references: References,
+    bound: Path | None,
     extended: bool,
     console: Console,
 ) -> None:
@@ -51,8 +54,9 @@ def report_comparison(
         for _, trial in trials.trials()
         if trial.status == "completed"
     }
+    keys = [key for key in BOUNDS if {"truth": judge.paired, "supervised": bound}.get(key, True)]
     folders = {
-        split: evaluate_on(split, trials, counts, judge.paired, console)
+        split: evaluate_on(split, trials, counts, keys, bound, console)
         for split in cohort.splits
         if split not in ("train", "val")
     }
@@ -64,7 +68,8 @@ def report_comparison(
     folder.mkdir(exist_ok=True)
     label = references.radiology_label
     text = tables.markdown(rows, radiology=label, extended=shown, shifted=shifted)
-    protocol = "\n".join(f"- {name}: {choice}" for name, choice in judge.protocol(cohort).items())
+    choices = judge.protocol(cohort) | ({} if bound is None else {"supervised": bounds.describe(bound)})
+    protocol = "\n".join(f"- {name}: {choice}" for name, choice in choices.items())
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
     write_text(files[1], tables.csv(rows, [*METRICS, *shown]))
@@ -102,10 +107,15 @@ def result_rows(trials: FixedTrials, facts: Mapping[str, EvaluationFacts]) -> li
 
 
 def evaluate_on(
-    split: str, trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
+    split: str,
+    trials: FixedTrials,
+    counts: Mapping[int, int],
+    keys: Sequence[str],
+    bound: Path | None,
+    console: Console,
 ) -> dict[str, Path]:
-    """Folders of a test split's results by key of :data:`BOUNDS` and trial number; made by Ray tasks."""
-    requested = {key: (key, 1) for key in BOUNDS if paired or key != "truth"}
+    """Folders of a test split's results by ``keys`` of :data:`BOUNDS` and trial number; made by Ray tasks."""
+    requested = {key: (key, 1) for key in keys}
     for number, steps in counts.items():
         last = trials.ledger.trials[number].last
         assert last is not None
@@ -114,7 +124,7 @@ def evaluate_on(
     if split != "test":
         results /= split
     tasks = {
-        key: Evaluation(translator, steps, *places, results / key, split, trials.paths.measures)
+        key: Evaluation(translator, steps, *places, results / key, split, trials.paths.measures, bound)
         for key, (translator, steps) in requested.items()
     }
     return evaluate_all(tasks, trials.resources.gpus, console)

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.comparison.report import report_comparison
 from platform.comparison.systems import (
@@ -26,6 +27,8 @@ from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
 from typing import Any
 
+from trainers.bounds.config import BoundConfig
+from trainers.config import build
 from trainers.cost import seconds_per_step
 from trainers.data.store import Cohort
 from trainers.errors import InputError
@@ -81,6 +84,9 @@ def run_comparison(
     reference_path = prepare_references(study, cohort_path, storage.root, console)
     # Opened here, so that damaged ones are refused before hours are spent:
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
+    config = chosen_bound(systems, saved)
+    bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
+    saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
     paths = TrialPaths(folder, cohort_path, reference_path, measures, any_extended(study.metrics))
     steps = step_counts(systems, budget, paths)
@@ -91,7 +97,14 @@ def run_comparison(
     trainings = [system.training(seed, steps[system.name]) for seed in range(seeds) for system in systems]
     trials = FixedTrials(trainings, study.resources, paths, recorder, ledger)
     with trained(trials, "to resume, start the same command again"):
-        report_comparison(trials, study.objectives, cohort, references, extended, console)
+        report_comparison(trials, study.objectives, cohort, references, bound, extended, console)
+
+
+def chosen_bound(systems: Sequence[System], saved: Mapping[str, Any]) -> BoundConfig | None:
+    """That of the first system that has a generator of its kind, when the comparison had one first."""
+    if saved.get("bound"):
+        return build(BoundConfig, saved["bound"])
+    return next((config for system in systems if (config := bound_config(system.study))), None)
 
 
 def read_saved(folder: Path) -> dict[str, Any]:

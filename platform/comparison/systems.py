@@ -185,6 +185,6 @@ def conditions(systems: Sequence[System], budget: TrainingBudget) -> dict[str, s
         "source": study.cohort.source,
         "profile": study.profile or "",
         "cohort": canonical(study.cohort.config),
-        "references": str(sorted(study.references.items())),
+        "references": str(sorted((key, value) for key, value in study.references.items() if key != "bound")),
         "budget": str(budget),
     }

@@ -26,26 +26,37 @@ Tasks = Mapping[SeedKey | str, Evaluation]
 """Evaluations of trainings, and of the baselines by their names, on one split."""
 
 
+@dataclass(frozen=True)
+class Places:
+    """What evaluations open; where all are done, nothing is."""
+
+    cohort: Path = Path()
+    references: Path = Path()
+    bound: Path | None = None
+    """Of the supervised bound, where there is one."""
+
+
 def evaluations(
     keys: Sequence[CandidateKey],
     retrainings: Retrainings,
-    places: tuple[Path, Path],
+    places: Places,
     folder: Path,
     split: str,
     measures: int,
 ) -> Tasks:
     """Every finished training at the requested step counts, and the baselines, on one split.
 
-    ``places``: cohort and references. The results are kept in ``folder``. ``measures``: their version.
+    The results are kept in ``folder``. ``measures``: their version.
     """
+    opened = places.cohort, places.references
     tasks: dict[SeedKey | str, Evaluation] = {
-        name: Evaluation(name, 1, *places, folder / name, split, measures) for name in BASELINES
+        name: Evaluation(name, 1, *opened, folder / name, split, measures, places.bound) for name in BASELINES
     }
     for checkpoint in retrainings.checkpoints:
         for steps in (steps for trial, steps in keys if trial == checkpoint.trial):
             results_folder = folder / f"trial-{checkpoint.trial:05d}-seed-{checkpoint.seed}-steps-{steps}"
             key = checkpoint.trial, checkpoint.seed, steps
-            tasks[key] = Evaluation(checkpoint.path, steps, *places, results_folder, split, measures)
+            tasks[key] = Evaluation(checkpoint.path, steps, *opened, results_folder, split, measures)
     return tasks
 
 

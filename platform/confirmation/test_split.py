@@ -15,7 +15,7 @@ from platform.confirmation.picks import Confirmation, pick
 from platform.confirmation.ranking import interval_metrics
 from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings, results
 from platform.confirmation.run import StudyRun, prepare
-from platform.confirmation.scoring import Scoring, Tasks, baseline_intervals, evaluations
+from platform.confirmation.scoring import Places, Scoring, Tasks, baseline_intervals, evaluations
 from platform.confirmation.test_report import SplitComparison
 from platform.execution.evaluation_tasks import evaluate_all, is_done
 from platform.execution.machine import Machine, require_fit
@@ -30,7 +30,6 @@ from platform.study.study import Study
 from platform.tracking import store
 
 from trainers.data.store import SHIFTED, Cohort
-from trainers.data.writer import folder as cohort_folder
 from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.files import write_text
@@ -87,14 +86,13 @@ def measure(
 ) -> EvaluationRequest:
     """Evaluate what is not done yet; the request is saved, and returned, before a test split is opened."""
     study, folder = saved.study, saved.folder
-    places = cohort_folder(storage.root, saved.facts.cohort), Path()
     measures = saved.facts.measures
-    if all(is_done(task) for task in all_tasks(request, places, folder, measures).values()):
+    if all(is_done(task) for task in all_tasks(request, Places(), folder, measures).values()):
         return request
     if not address:
         require_fit(study, Machine.here())
-    places = prepare(saved, storage, address)
-    cohort = Cohort.open(places[0])
+    places = prepare(saved, storage, address, SPLITS)
+    cohort = Cohort.open(places.cohort)
     request = replace(request, splits=tuple(split for split in cohort.splits if split != "train"))
     for split in request.splits[1:]:
         require_measurable(study, cohort, split, {o.name: "objectives" for o in study.objectives})
@@ -120,9 +118,7 @@ def resolve(folder: Path, study: Study, front: Front, option: str | None) -> Eva
     return EvaluationRequest(tuple(keys), results(folder, study, front, keys, seeds))
 
 
-def each_split(
-    request: EvaluationRequest, places: tuple[Path, Path], folder: Path, measures: int
-) -> dict[str, Tasks]:
+def each_split(request: EvaluationRequest, places: Places, folder: Path, measures: int) -> dict[str, Tasks]:
     """By split: the evaluations on validation, as the confirmation has them, and on the test splits."""
     folders = {"val": folder / FOLDER / "validation", "test": folder / "test" / "results"}
     return {
@@ -139,7 +135,7 @@ def each_split(
 
 
 def all_tasks(
-    request: EvaluationRequest, places: tuple[Path, Path], folder: Path, measures: int
+    request: EvaluationRequest, places: Places, folder: Path, measures: int
 ) -> dict[str, Evaluation]:
     """The evaluations of :func:`each_split` together."""
     tasks = each_split(request, places, folder, measures)
@@ -184,7 +180,7 @@ def rows(
 def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run: StudyRun) -> None:
     """Write the report from what was published, record it in the study's own run, print it."""
     study, folder = saved.study, saved.folder
-    tasks = each_split(request, (Path(), Path()), folder, saved.facts.measures)
+    tasks = each_split(request, Places(), folder, saved.facts.measures)
     compared = rows(study, front, request, tasks)
     report = folder / "test" / "report"
     report.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from platform.orchestration.progress import Progress
 from platform.pareto.front import Front, candidates_at
@@ -16,6 +17,7 @@ from typing import Any
 
 from rich.console import Console
 
+from trainers.bounds import store as bounds
 from trainers.data.store import Cohort
 from trainers.files import write_text
 from trainers.metrics import baselines
@@ -25,33 +27,46 @@ ENOUGH_ENDS = 5
 """Completed trials from which a rank correlation is shown."""
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What a report needs besides the trials."""
+
+    judge: Judge
+    cohort: Cohort
+    cards: Cards
+    bound: Path | None
+    """Folder of the supervised bound, where there is one."""
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """Of the measures, and of the bound."""
+        described = {} if self.bound is None else {"supervised": bounds.describe(self.bound)}
+        return self.judge.protocol(self.cohort) | described
+
+
 def report_search(
-    progress: Progress,
-    folder: Path,
-    recorder: Recorder,
-    judge: Judge,
-    cohort: Cohort,
-    cards: Cards,
-    console: Console,
+    progress: Progress, folder: Path, recorder: Recorder, found: Findings, console: Console
 ) -> list[str]:
     """Print the front beside the baselines, write and record pictures and tables; closing lines."""
-    front, scores = progress.front(), baselines.scores(cohort, judge, "val")
+    front, protocol = progress.front(), found.protocol
+    scores = baselines.scores(found.cohort, found.judge, "val", found.bound)
     points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
-    summary = summarise(front, scores, judge.protocol(cohort))
+    summary = summarise(front, scores, protocol)
     files = [folder / "table.md", folder / "front.json"]
     write_text(files[0], figures.final_table(points, objectives) + "\n")
     write_text(files[1], json.dumps(summary, indent=1) + "\n")
     if points:
         files += figures.pareto_figure(points, objectives, scores["input"], folder / "pareto")
         files += figures.hypervolume_figure(progress.hypervolumes(), folder / "hypervolume")
-    if cards:
+    if found.cards:
         files.append(folder / "sensitivity.md")
-        write_text(files[-1], sensitivity_table.markdown(cards))
+        write_text(files[-1], sensitivity_table.markdown(found.cards))
     for file in files:
         recorder.study_artifact(file, "report")
     console.print(figures.front_table(points, objectives, scores))
-    return [*closing_lines(progress, scores.get("floor")), f"report: {folder}"]
+    lines = [f"supervised bound: {protocol['supervised']}"] if "supervised" in protocol else []
+    return [*lines, *closing_lines(progress, scores.get("floor")), f"report: {folder}"]
 
 
 def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
 from platform.execution import cluster, tuner
 from platform.execution.live_table import LiveTable
@@ -11,7 +12,7 @@ from platform.orchestration.listeners import SamplePictures, StudyRecorder
 from platform.orchestration.live_view import StudyView
 from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
-from platform.orchestration.report import report_search
+from platform.orchestration.report import Findings, report_search
 from platform.orchestration.sensitivity import require_sensitive, show_sensitivity
 from platform.reporting.console import console
 from platform.samplers import warm_start
@@ -55,6 +56,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     require_measurable(study, cohort, "val", study.metrics)
     reference_path = prepare_references(study, cohort_path, storage.root, console)
     references = References.open(reference_path)
+    bound = prepare_bound(bound_config(study), cohort_path, storage.root, console, ("val",))
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", saved.facts.measures if saved else VERSION, extended)
     judge.require_measured(study.metrics)
@@ -79,7 +81,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         tuner.run(orchestrator, [table])
         table.stop()
         orchestrator.close()
-        lines = report_search(progress, folder / "report", recorder, judge, cohort, cards, console)
+        found = Findings(judge, cohort, cards, bound)
+        lines = report_search(progress, folder / "report", recorder, found, console)
         following = f"next: python -m platform.promote {study.name} --storage {storage.root}"
         console.print("\n".join([*lines, following]), markup=False)
 

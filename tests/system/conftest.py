@@ -34,6 +34,7 @@ references:
   encoder_steps: 4
   encoder_batch: 4
   encoder_width: 8
+  bound: 0.1
 fixed:
   steps: 12
   rungs: 4

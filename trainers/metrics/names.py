@@ -50,6 +50,7 @@ BASELINES = {
     "input": "untouched input",
     "matched": "histogram-matched input",
     "lookup": "joint lookup (bound, from pairs)",
+    "supervised": "supervised network (bound, from pairs)",
 }
 """What is scored beside the candidates, with its label; see :mod:`trainers.metrics.baselines`."""
 

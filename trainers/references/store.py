@@ -3,18 +3,20 @@
 <root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
 """
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import FieldError, build, canonical, digest
+from trainers.config import FieldError, build, digest
 from trainers.data.sampling import Slices, relative_heights, whole_slices
 from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
@@ -25,6 +27,7 @@ from trainers.references.config import ReferenceConfig
 from trainers.references.encoders import Progress
 from trainers.references.teacher import build_teacher, train_teacher
 
+Trained = TypeVar("Trained")
 PARTS = ("teacher", "domain", "radiology")
 
 
@@ -71,7 +74,13 @@ def reference_hash(cohort: Cohort, config: ReferenceConfig) -> str:
         allowed = "a safetensors file of RadImageNet's ResNet-50, or nothing for the labelled fallback"
         raise FieldError("radimagenet", config.radimagenet, allowed)
     given = weights.file_sha256(Path(config.radimagenet)) if config.radimagenet else ""
-    return digest(cohort.hash, canonical(config), given)
+    settings = json.dumps(hashed_settings(config), sort_keys=True, separators=(",", ":"))
+    return digest(cohort.hash, settings, given)
+
+
+def hashed_settings(config: ReferenceConfig) -> dict[str, Any]:
+    """The settings on which the references depend."""
+    return {key: value for key, value in asdict(config).items() if key != "bound"}
 
 
 def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig) -> Path:
@@ -118,7 +127,7 @@ def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path
     else:
         network = encoders.train_fallback_encoder(config, slice_batches(cohort, config), device, progress)
     facts = {
-        "config": asdict(config),
+        "config": hashed_settings(config),
         "hash": reference_hash(cohort, config),
         "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
     }
@@ -126,9 +135,15 @@ def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path
 
 
 def train_with_progress(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
-    """:func:`train_part`, its step count written to :func:`progress_file` once a second."""
+    """:func:`train_part`, with :func:`with_progress`."""
     file = progress_file(reference_folder(root, Cohort.open(cohort_path), config), part)
+    with_progress(file, partial(train_part, part, cohort_path, config, root))
+
+
+def with_progress(file: Path, train: Callable[[Progress], Trained]) -> Trained:
+    """What ``train`` returns, which is given a function that writes its step count once a second."""
     written = 0.0
+    file.parent.mkdir(parents=True, exist_ok=True)
 
     def write(step: int) -> None:
         nonlocal written
@@ -136,7 +151,7 @@ def train_with_progress(cohort_path: Path, config: ReferenceConfig, root: Path, 
             written = time.monotonic()
             file.write_text(str(step))
 
-    train_part(part, cohort_path, config, root, write)
+    return train(write)
 
 
 def progress_file(folder: Path, part: str) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from platform.confirmation.picks import CONFIRMED
 from platform.confirmation.retraining import FOLDER, Retrainings
 from platform.confirmation.run import ConfirmationRequest
+from platform.confirmation.scoring import Places
 from platform.confirmation.test_split import EvaluationRequest, each_split, resolve, rows
 from platform.pareto.front import CandidateKey
 from platform.storage.ledger import Ledger
@@ -88,9 +89,10 @@ def test_rows_have_validation_and_test_of_the_same_trainings(study: Study, tmp_p
     (tmp_path / "test").mkdir()
     request.write(tmp_path)
     assert EvaluationRequest.read(tmp_path) == request
-    tasks = each_split(request, (Path(), Path()), tmp_path, 2)
-    assert {split: len(of_split) for split, of_split in tasks.items()} == dict.fromkeys(request.splits, 6)
-    assert len({task.folder for of_split in tasks.values() for task in of_split.values()}) == 18
+    tasks = each_split(request, Places(), tmp_path, 2)
+    count = 3 + len(BASELINES)
+    assert {split: len(of_split) for split, of_split in tasks.items()} == dict.fromkeys(request.splits, count)
+    assert len({task.folder for of_split in tasks.values() for task in of_split.values()}) == 3 * count
     for split, of_split in tasks.items():
         for key, task in of_split.items():
             seed = key[1] if isinstance(key, tuple) else 7
