@@ -1,4 +1,4 @@
-"""Evaluation of one translator on one split: measures with bootstrap draws, sample slices, cost.
+"""Evaluation of one translator on one split: measures with draws of subjects, sample slices, cost.
 
 <folder>/samples.safetensors, manifest.json
 """
@@ -18,6 +18,7 @@ from trainers.data.store import Cohort
 from trainers.export import load_networks
 from trainers.methods.base import find_method, translate_rows
 from trainers.metrics import baselines
+from trainers.metrics.aggregate import resampled_mean
 from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.metrics.names import BASELINES, VERSION
 from trainers.references.store import References
@@ -101,8 +102,8 @@ def parameters(networks: dict[str, nn.Module]) -> float:
 
 
 def extended(judge: Judge, output: Tensor) -> dict[str, list[Any]]:
-    """Extended measures: the mean over subjects and its values on the judge's bootstrap draws."""
+    """Extended measures: the mean over subjects and its values on the judge's draws."""
     return {
-        name: [float(values.nanmean()), values[judge.draws].nanmean(1).tolist()]
+        name: [float(values.nanmean()), resampled_mean(values, judge.draws).tolist()]
         for name, values in judge.extended(output).items()
     }

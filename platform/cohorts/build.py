@@ -21,6 +21,8 @@ from trainers.data.channels import contrasts
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
+from trainers.metrics import lesions
+from trainers.metrics.measures import LESIONS
 from trainers.metrics.names import score_names
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
@@ -64,6 +66,12 @@ def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mappin
             unpaired = f"needs paired {SPLITS[split]} subjects, which this cohort does not have"
             key = f"{study.path}: {section}: {name}"
             raise InputError(f"{key} {other if paired else unpaired}; allowed: {', '.join(sorted(known))}")
+    requested = [section for name, section in metrics.items() if name in LESIONS]
+    if requested:
+        try:
+            lesions.read(cohort, split)
+        except InputError as error:
+            raise InputError(f"{study.path}: {requested[0]}: {error}") from None
 
 
 def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, folder: Path) -> list[Path]:

@@ -19,6 +19,7 @@ UNTOUCHED = BASELINES["input"]
 
 _NAMES = {
     "fid": "FID",
+    "fid_infinity": "FID, infinitely many subjects",
     "kid": "KID",
     "fid_spatial": "spatial FID",
     "patch_fd": "patch distance",

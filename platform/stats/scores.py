@@ -1,4 +1,4 @@
-"""Scores of trained systems with their bootstrap draws, and intervals as JSON has them."""
+"""Scores of trained systems with their draws of subjects, and intervals as JSON has them."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ EvaluationFacts = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of one seed, and the same metric on bootstrap resamples of the subjects."""
+    """A metric of one seed, and the same metric on resamples of the subjects."""
 
     estimate: float
     draws: tuple[float, ...] = ()

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from trainers.metrics import image_scores
 from trainers.metrics.edges import unsupported
-from trainers.metrics.measures import MEASURES
+from trainers.metrics.lesions import Part, kept
+from trainers.metrics.measures import LESIONS, MEASURES
 from trainers.metrics.plausibility import input_residual, slice_shift, through_plane_change
 from trainers.metrics.sharpness import gradient_energy
 from trainers.metrics.tissue import agreement
@@ -24,17 +25,23 @@ def extended_measures(
     mask: Tensor,
     subjects: Sequence[tuple[int, int]],
     spacing: float,
+    lesions: Sequence[Sequence[Part]] | None = None,
 ) -> dict[str, Tensor]:
     """Each extended measure per subject: [S], float64, NaN for a subject that has no such value.
 
     ``mask`` [N, H, W] is the brain in the source, ``subjects`` are rows (start, stop), inferior to superior,
     ``spacing`` is in the plane (mm); the contrasts are those of ``output``. Without ``truth`` the paired
-    measures are left out. With it, only pixels of both brains count; the 3 T's is where it is not black.
-    A subject whose output is not finite has NaN throughout.
+    measures are left out, and theirs without ``lesions``, those of each subject. With a truth, only pixels of
+    both brains count; the 3 T's is where it is not black. A subject whose output is not finite has NaN
+    throughout.
     """
-    names = [name for name, measure in MEASURES.items() if truth is not None or not measure.paired]
+    names = [
+        name
+        for name, measure in MEASURES.items()
+        if (truth is not None or not measure.paired) and (lesions is not None or name not in LESIONS)
+    ]
     rows = []
-    for start, stop in subjects:
+    for i, (start, stop) in enumerate(subjects):
         own, given = (_rows(images, output, start, stop) for images in (output, source))
         scores = dict.fromkeys(names, torch.tensor(torch.nan))
         if all(image.isfinite().all() for image in own.values()):
@@ -42,6 +49,7 @@ def extended_measures(
             if truth is not None:
                 real = _rows(truth, output, start, stop)
                 scores |= _against_truth(real, own, mask[start:stop], spacing)
+                scores |= {} if lesions is None else kept(own, real, lesions[i])
         rows.append(scores)
     return {name: torch.stack([scores[name].double() for scores in rows]) for name in names}
 

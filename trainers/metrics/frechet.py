@@ -1,10 +1,9 @@
-"""Frechet and kernel distances of features to a fixed pool, and their bootstrap values over subjects.
+"""Frechet and kernel distances of features to a fixed pool.
 
 Small sets make the Frechet distance large (DATA.md B1): compare at equal N only, and with the distance
 of real slices to the same pool.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -47,7 +46,7 @@ class FeaturePool:
         Covariances of n - 1. With any factors S1 = A^T A, S2 = B^T B the last trace is the nuclear norm of
         A B^T: real, no matrix square root, exact for singular covariances (DATA.md B1). NaN with fewer than
         two rows or where a value is not finite (a diverged trial). Several times faster than :meth:`fid`,
-        which matters for the hundreds of values of a bootstrap.
+        which matters for the values without each subject.
         """
         mean, factor = _moments(features.detach().to(self.features))
         pool_mean, pool_factor = self._pool
@@ -104,26 +103,6 @@ class Interval:
     estimate: float
     low: float
     high: float
-
-
-def resampled(
-    features: Tensor,
-    subjects: Sequence[tuple[int, int]],
-    distance: Callable[[Tensor], float],
-    draws: Tensor,
-) -> tuple[float, Tensor]:
-    """The distance of features [N, D], and its values [R] on ``draws`` [R, S] of whole subjects.
-
-    ``subjects`` are rows (start, stop). A subject drawn twice raises both distances (fewer distinct rows,
-    pairs of a row with its own copy), so the values are shifted to average to the distance. They remain too
-    wide, as the number of copies varies: 1.6 to 22 times in simulated cohorts of 6 to 40 subjects.
-    """
-    groups = [features[start:stop] for start, stop in subjects]
-    estimate = distance(torch.cat(groups))
-    values = torch.tensor(
-        [distance(torch.cat([groups[s] for s in draw])) for draw in draws.tolist()], dtype=torch.float64
-    )
-    return estimate, estimate + values - values.mean()
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:

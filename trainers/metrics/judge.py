@@ -17,18 +17,22 @@ from trainers.data import channels
 from trainers.data.sampling import whole_slices
 from trainers.data.store import DOMAINS, Cohort, Split
 from trainers.errors import InputError
-from trainers.metrics import frechet, paired, piqe
-from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
+from trainers.metrics import frechet, lesions, paired, piqe
+from trainers.metrics.aggregate import balanced_rows, by_subject, resampled_mean, subject_draws
 from trainers.metrics.extended import extended_measures
+from trainers.metrics.lesions import Part
+from trainers.metrics.measures import LESIONS
 from trainers.metrics.names import VERSION
 from trainers.metrics.realism import RealismPools
-from trainers.metrics.resampling import Comparison
+from trainers.metrics.resampling import Comparison, repeated
 from trainers.references.store import References
 
 SAMPLE_SUBJECTS = 2
 """Subjects whose middle slice is kept as a sample."""
 DRAWS = 200
-"""Bootstrap draws of subjects."""
+"""Draws of subjects for intervals."""
+LEAST_EXTRAPOLATED = 4
+"""Subjects without which no distance is extrapolated."""
 _PART = 16  # slices at once
 Distance = Callable[[Tensor], float]
 """Of features [N, D] to the pool."""
@@ -60,8 +64,8 @@ class Judge:
     """Features of the 3 T training pool, by encoder."""
     realism: RealismPools
     """Pools of the distances that see anatomy."""
-    spacing: float
-    """In-plane spacing (mm)."""
+    cohort: Cohort
+    split: str
     version: int = VERSION
     """Of the measures: that of the study which asks."""
     with_extended: bool = False
@@ -101,14 +105,28 @@ class Judge:
                 "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
             },
             realism=RealismPools.of(cohort, references),
-            spacing=cohort.spacing,
+            cohort=cohort,
+            split=split,
             version=version,
             with_extended=with_extended,
         )
 
+    @property
+    def spacing(self) -> float:
+        """In-plane spacing (mm)."""
+        return self.cohort.spacing
+
+    @cached_property
+    def lesions(self) -> list[list[Part]] | InputError:
+        """The lesions of each subject, or why none is scored; read when first asked for."""
+        try:
+            return lesions.read(self.cohort, self.split)
+        except InputError as error:
+            return error
+
     @cached_property
     def draws(self) -> Tensor:
-        """Bootstrap draws of subjects [DRAWS, S], the same for every output that is judged."""
+        """Draws of subjects [DRAWS, S], the same for every output that is judged."""
         return subject_draws(len(self.subjects), DRAWS, seed=0)
 
     @property
@@ -130,18 +148,41 @@ class Judge:
         """FID, KID and Rad-FID of the balanced rows against the 3 T pool, and those that see anatomy."""
         features = self._features(output)
         found = {name: distance(features[space]) for name, (space, distance, _) in self._distances.items()}
+        if self._extrapolates:
+            found["fid_infinity"] = self._pooled("fid", features).jackknifed()["fid"].extrapolated
         for comparison in self._comparisons(output):
             found |= comparison.values()
         return found
+
+    @property
+    def _extrapolates(self) -> bool:
+        return self.version > 1 and not self.refusal("fid_infinity")
+
+    def _pooled(self, name: str, features: Mapping[str, Tensor]) -> Comparison:
+        """The quick form of a pooled distance for any whole subjects."""
+        space, _, quick = self._distances[name]
+        count = len(self.balanced) // len(self.subjects)
+        groups = [(i * count, (i + 1) * count) for i in range(len(self.subjects))]
+        return repeated(name, quick, features[space], groups)
 
     def _comparisons(self, output: Tensor) -> list[Comparison]:
         return self.realism.compare(output, self.mask, self.subjects) if self.version > 1 else []
 
     def require_measured(self, names: Iterable[str]) -> None:
-        """Raises InputError for a distance for which the cohort is too small."""
+        """Raises InputError for a measure that the cohort does not have or is too small for."""
         for name in names:
-            if refusal := self.realism.refusal(name):
+            if refusal := self.refusal(name):
                 raise refusal
+
+    def refusal(self, name: str) -> InputError | None:
+        """Why a measure is left out."""
+        if name in LESIONS:
+            return self.lesions if isinstance(self.lesions, InputError) else None
+        count = len(self.subjects)
+        if name == "fid_infinity" and count < LEAST_EXTRAPOLATED:
+            allowed = f"allowed: {LEAST_EXTRAPOLATED} or more"
+            return InputError(f"{name}: {count} subjects of {self.split} are not allowed; {allowed}")
+        return self.realism.refusal(name)
 
     def per_subject(self, output: Tensor) -> dict[str, Tensor]:
         """Values [S] of each subject: PIQE in the mask and, with pairs, PSNR (dB) and MS-SSIM by contrast.
@@ -169,21 +210,25 @@ class Judge:
         """The extended measures [S] of each subject."""
         truth = self.unit(self.truth) if self.paired else None
         images = self.unit(output), self.unit(self.source), truth
-        return extended_measures(*images, self.mask, self.subjects, self.spacing)
+        found = None if isinstance(self.lesions, InputError) else self.lesions
+        return extended_measures(*images, self.mask, self.subjects, self.spacing, found)
 
     def resampled(self, output: Tensor) -> dict[str, tuple[float, list[float]]]:
-        """Every measure with its values on :data:`DRAWS` bootstrap draws of subjects, the same for all."""
-        features, count = self._features(output), len(self.balanced) // len(self.subjects)
-        groups = [(i * count, (i + 1) * count) for i in range(len(self.subjects))]
-        found = {}
-        for name, (space, distance, quick) in self._distances.items():
-            _, values = frechet.resampled(features[space], groups, quick, self.draws)
+        """Every measure with its values on :data:`DRAWS` draws of subjects, the same for all."""
+        features, found = self._features(output), {}
+        for name, (space, distance, _) in self._distances.items():
+            _, values = self._pooled(name, features).resampled(self.draws)[name]
             found[name] = distance(features[space]), values.tolist()
+        if self._extrapolates:
+            # As uncertain as the distance itself: to first order a subject weighs as much in both.
+            plain = self._pooled("fid", features).jackknifed()["fid"]
+            shift = plain.extrapolated - plain.value
+            found["fid_infinity"] = plain.extrapolated, [x + shift for x in found["fid"][1]]
         for comparison in self._comparisons(output):
-            for name, (estimate, values) in comparison.bootstrapped(self.draws).items():
+            for name, (estimate, values) in comparison.resampled(self.draws).items():
                 found[name] = estimate, values.tolist()
         for name, subjects in self.per_subject(output).items():
-            found[name] = float(subjects.nanmean()), subjects[self.draws].nanmean(1).tolist()
+            found[name] = float(subjects.nanmean()), resampled_mean(subjects, self.draws).tolist()
         return found
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:
@@ -218,7 +263,7 @@ class Judge:
 
     @property
     def _distances(self) -> dict[str, tuple[str, Distance, Distance]]:
-        """Each distance with the name of its encoder, and its quick form for the bootstrap."""
+        """Each distance with the name of its encoder, and its quick form for values without each subject."""
         domain, radiology = self.pools["fid"], self.pools["rad_fid"]
         return {
             "fid": ("domain", domain.fid, domain.frechet),

@@ -99,6 +99,19 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             "offset fitted, leaves unexplained; not 0 for the 3 T, whose contrast differs",
             False,
         ),
+        "lesion_contrast": Measure(
+            "lesion contrast error",
+            "minimize",
+            "difference of a lesion to the white matter around it, against that in the paired 3 T, relative: "
+            "0 = kept, 1 = lost",
+            True,
+        ),
+        "lesion_extent": Measure(
+            "lesion extent",
+            "maximize",
+            "overlap (Dice) of a lesion's extent, beyond half its height, with that found in the paired 3 T",
+            True,
+        ),
         "through_plane_error": Measure(
             "through-plane error",
             "minimize",
@@ -128,5 +141,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
     }
 )
 """Every extended measure in the order of a table."""
+LESIONS = ("lesion_contrast", "lesion_extent")
+"""Those that need a map of lesions, which only some cohorts have."""
 EXTENDED = {name: measure.direction for name, measure in MEASURES.items()}
 """Every extended measure with its direction."""

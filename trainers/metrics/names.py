@@ -13,7 +13,7 @@ positions nor patches were compared.
 """
 REALISM = dict.fromkeys(
     (
-        *("fid", "fid_spatial", "kid", "rad_fid", "piqe"),
+        *("fid", "fid_infinity", "fid_spatial", "kid", "rad_fid", "piqe"),
         *("patch_fd", "patch_texture", "patch_place", "patch_symmetry"),
     ),
     "minimize",
@@ -59,7 +59,7 @@ def value_range(name: str) -> tuple[float, float]:
     """Least and greatest possible value of a score, infinite where there is none."""
     if name == "piqe":
         return 0.0, 100.0
-    if name == "kid" or name.startswith("psnr"):
+    if name in ("kid", "fid_infinity") or name.startswith("psnr"):
         return -math.inf, math.inf
     if CONSTRAINABLE[name] == "maximize":
         return 0.0 if name.startswith("ms_ssim") else -math.inf, 1.0

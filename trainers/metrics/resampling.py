@@ -1,4 +1,4 @@
-"""A set's distances to a pool for any weights of its subjects: jackknife and bootstrap without new passes.
+"""A set's distances to a pool for any weights of its subjects: jackknife and resampling without new passes.
 
 Shapes: S subjects, R resamples.
 """
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from trainers.errors import InputError
 
@@ -26,6 +25,30 @@ class Jackknifed:
         """Standard error over subjects (Efron & Tibshirani 1993, eq. 11.5)."""
         spread = self.without - self.without.mean()
         return float((spread.square().mean() * (len(spread) - 1)).sqrt())
+
+    @property
+    def extrapolated(self) -> float:
+        """The value for infinitely many subjects: intercept of the line in 1 / S through all S and S - 1.
+
+        Chong & Forsyth 2020 (arXiv 1911.07023) fit it over a wide range of sizes, each from a random subset.
+        With few subjects the curve is straight near S only, and there all S subsets of S - 1 can be taken:
+        nothing is drawn, and this is the jackknife's correction of bias (Quenouille 1956). Removed is the
+        bias of order 1 / S from the few subjects of this set; that of the pool's own finite size is in all
+        values alike and remains, as do higher orders: with 128 Gaussian features and 16 subjects of 11 slices
+        the distance of a set like the pool's is 2.3 times its limit, and this value 1.24 times.
+        """
+        count = len(self.without)
+        return count * self.value - (count - 1) * float(self.without.mean())
+
+    def resampled(self, draws: Tensor) -> Tensor:
+        """The value [R] on draws [R, S] of subjects, to first order: mean of the drawn pseudo-values.
+
+        A distance of the drawn subjects themselves is no such value: those drawn twice leave fewer distinct
+        ones, which raises it, and by how much varies from draw to draw, so that its intervals are too wide.
+        Pseudo-values as in Efron & Tibshirani 1993, eq. 11.14 and section 20.
+        """
+        influence = (len(self.without) - 1) * (self.without.mean() - self.without)
+        return self.value + influence[draws].mean(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +71,11 @@ class Comparison:
         values = self.distances(torch.cat([self._everyone, others]))
         return {name: Jackknifed(float(x[0]), x[1:]) for name, x in values.items()}
 
-    def bootstrapped(self, draws: Tensor) -> dict[str, tuple[float, Tensor]]:
-        """Every distance and its values [R] on ``draws`` [R, S] of subjects, shifted to average to it.
-
-        A subject drawn twice raises a distance as fewer distinct ones are left (``frechet.resampled``).
-        """
-        drawn = one_hot(draws, self.subjects).sum(1).double()
-        values = self.distances(torch.cat([self._everyone, drawn]))
-        return {name: (float(x[0]), x[1:] - x[1:].mean() + x[0]) for name, x in values.items()}
+    def resampled(self, draws: Tensor) -> dict[str, tuple[float, Tensor]]:
+        """Every distance and its values [R] on ``draws`` [R, S] of subjects; all equal for a single one."""
+        if self.subjects < 2:
+            return {name: (x, torch.full((len(draws),), x).double()) for name, x in self.values().items()}
+        return {name: (each.value, each.resampled(draws)) for name, each in self.jackknifed().items()}
 
     @property
     def _everyone(self) -> Tensor:

@@ -11,7 +11,8 @@ import torch
 
 from trainers.data.store import Cohort
 from trainers.errors import InputError
-from trainers.metrics.judge import Judge, clamp_and_mask, require_overlap
+from trainers.metrics.aggregate import balanced_rows
+from trainers.metrics.judge import Judge, clamp_and_mask, encode, require_overlap
 from trainers.metrics.names import METRICS
 
 
@@ -33,7 +34,23 @@ def test_every_metric_is_reported_perfect_for_the_truth_and_psnr_in_closed_form(
     assert scores["psnr"] == np.inf and abs(scores["ms_ssim"] - 1) < 1e-12
     assert scores["psnr_slice"] < 40 and scores["ms_ssim_slice"] < 1
     measured = tiny.judge.score(tiny.judge.source).keys() | {"seconds_per_volume"}
-    assert measured == {name for name in METRICS if not tiny.judge.realism.refusal(name)}
+    assert measured == {name for name in METRICS if not tiny.judge.refusal(name)}
+    # Of two subjects no distance is extrapolated; of four it is that of the slices without each.
+    assert "fid_infinity" not in measured
+    subjects = tuple(
+        (start, stop) for a, b in tiny.judge.subjects for start, stop in ((a, a + 5), (b - 5, b))
+    )
+    four = replace(tiny.judge, subjects=subjects, balanced=balanced_rows(subjects, 5))
+    found, drawn = four.distances(four.source), four.resampled(four.source)
+    rows = [torch.cat([four.balanced[: 5 * i], four.balanced[5 * i + 5 :]]) for i in range(4)]
+    fewer = [float(four.pools["fid"].frechet(encode(tiny.references.domain, four.source[r]))) for r in rows]
+    assert found["fid_infinity"] == pytest.approx(4 * found["fid"] - 3 * np.mean(fewer), rel=1e-3)
+    estimate, draws = drawn["fid_infinity"]
+    assert estimate == found["fid_infinity"]
+    np.testing.assert_allclose(
+        np.array(draws) - estimate, np.array(drawn["fid"][1]) - found["fid"], atol=1e-3
+    )
+    assert "fid_infinity" not in replace(four, version=1).distances(four.source)
 
 
 def test_outputs_are_clamped_and_masked_and_noise_worsens_their_distances(tiny: Any) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainers.errors import InputError
+from trainers.metrics.aggregate import subject_draws
 from trainers.metrics.frechet import FeaturePool
 from trainers.metrics.moments import Gaussian, SubjectMoments, Whitening, frechet
 from trainers.metrics.resampling import Comparison, repeated
@@ -88,11 +89,39 @@ def test_jackknife_of_a_mean_has_its_standard_error_and_equals_leaving_subjects_
         Comparison(1, lambda weights: {}).jackknifed()
 
 
-def test_bootstrap_values_average_to_the_distance() -> None:
-    values = torch.arange(6, dtype=torch.float64)
-    draws = torch.randint(6, (40, 6), generator=torch.Generator().manual_seed(1))
-    comparison = Comparison(6, lambda weights: {"mean": weights @ values / weights.sum(1)})
-    estimate, drawn = comparison.bootstrapped(draws)["mean"]
-    assert estimate == 2.5 == pytest.approx(float(drawn.mean()))
-    expected = values[draws].mean(1)
-    torch.testing.assert_close(drawn - drawn[0], expected - expected[0])
+def test_a_mean_is_resampled_exactly_and_a_distance_by_its_pseudo_values() -> None:
+    values, draws = torch.rand(6, dtype=torch.float64), subject_draws(6, 40, seed=1)
+    mean = Comparison(6, lambda weights: {"mean": weights @ values / weights.sum(1)})
+    estimate, drawn = mean.resampled(draws)["mean"]
+    assert estimate == pytest.approx(float(values.mean()))
+    torch.testing.assert_close(drawn, values[draws].mean(1))
+    # Every subject drawn once is the value itself, and so is the mean over all draws.
+    pool, rows = FeaturePool.of(samples(150)[0]), [(20 * i, 20 * i + 20) for i in range(4)]
+    for distance in (pool.frechet, pool.kernel):
+        found = repeated("d", distance, torch.cat(samples(20, 20, 20, 20)), rows)
+        everyone = torch.cartesian_prod(*[torch.arange(4)] * 4)
+        value, drawn = found.resampled(torch.cat([torch.arange(4)[None], everyone]))["d"]
+        assert float(drawn[0]) == pytest.approx(value) == pytest.approx(float(drawn[1:].mean()))
+        # Of all 4^4 draws the unbiased variance is the jackknife's.
+        assert float(drawn[1:].var(correction=0)) * 4 / 3 == pytest.approx(found.jackknifed()["d"].error ** 2)
+    one = Comparison(1, lambda weights: {"mean": weights[:, 0]})
+    assert one.resampled(torch.zeros(5, 1).long())["mean"][1].tolist() == [1] * 5
+
+
+def test_the_extrapolated_distance_is_nearer_to_the_limit_and_without_bias_where_that_is_linear() -> None:
+    """In the closed form of two Gaussians; a squared mean has a bias of variance / S exactly."""
+    generator, plain, extrapolated = torch.Generator().manual_seed(0), [], []
+    scale = torch.linspace(0.3, 1.2, 16, dtype=torch.float64)
+    pool = FeaturePool.of(torch.randn(20_000, 16, generator=generator, dtype=torch.float64))
+    rows = [(4 * i, 4 * i + 4) for i in range(12)]
+    for _ in range(12):
+        features = 0.3 + scale * torch.randn(48, 16, generator=generator, dtype=torch.float64)
+        found = repeated("fid", pool.frechet, features, rows).jackknifed()["fid"]
+        plain.append(found.value)
+        extrapolated.append(found.extrapolated)
+    limit = float(16 * 0.3**2 + (scale - 1).square().sum())
+    errors = [abs(sum(values) / len(values) - limit) for values in (extrapolated, plain)]
+    assert errors[0] < 0.2 * errors[1] and errors[1] > 0.2 * limit
+    values = torch.rand(9, generator=generator, dtype=torch.float64)
+    squared = Comparison(9, lambda w: {"d": (w @ values / w.sum(1)) ** 2}).jackknifed()["d"]
+    assert squared.extrapolated == pytest.approx(float(values.mean() ** 2 - values.var() / 9))
