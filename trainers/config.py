@@ -119,11 +119,13 @@ def rebuild(config: type[C], values: Mapping[str, Any]) -> C:
 
 
 def as_earlier(config: C) -> C:
-    """What the same given settings meant before fields were added: each of those at its default changes."""
+    """What the same given settings meant before fields were added: each of those at its default changes.
+
+    So do fields of the class variable ``EARLIER_DEFAULTS``, which always existed and had other defaults.
+    """
     defaults = {f.name: f.default for f in fields(config)}  # type: ignore[arg-type]
-    changed = {
-        key: value for key, value in _earlier(type(config)).items() if getattr(config, key) == defaults[key]
-    }
+    earlier = {**_earlier(type(config)), **getattr(config, "EARLIER_DEFAULTS", {})}
+    changed = {key: value for key, value in earlier.items() if getattr(config, key) == defaults[key]}
     return replace(config, **changed)  # type: ignore[type-var]
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import build
+from trainers.config import rebuild
 from trainers.data.store import Cohort
 from trainers.export import load_networks
 from trainers.methods.base import find_method, translate_rows
@@ -87,7 +87,7 @@ def translated(
     """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
     facts = weights.verify(folder)
     module = find_method(facts["method"])
-    config = build(module.Config, facts["config"])
+    config = rebuild(module.Config, facts["config"])
     networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references.config, device)
     started = time.perf_counter()
     outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed, steps)

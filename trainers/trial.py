@@ -15,7 +15,7 @@ import torch
 from ray import train, tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from trainers.config import build, canonical
+from trainers.config import canonical, rebuild
 from trainers.data.store import Cohort
 from trainers.loop import Diverged, Loop, Task
 from trainers.methods.base import find_method
@@ -101,7 +101,7 @@ def encode(task: Task) -> str:
 def decode(text: str) -> Task:
     """The task that :func:`encode` wrote."""
     values = json.loads(text)
-    config = build(find_method(values["method"]).Config, values["config"])
+    config = rebuild(find_method(values["method"]).Config, values["config"])
     cohort, references, folder = (Path(values[name]) for name in ("cohort", "references", "folder"))
     milestones, scoring = tuple(values["milestones"]), (values["measures"], values["extended"])
     return Task(values["method"], config, cohort, references, folder, milestones, *scoring)

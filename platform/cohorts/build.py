@@ -18,7 +18,7 @@ from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
 from trainers.cohorts.scans.visit_preparation import VisitResult, VisitTask
 from trainers.config import build
 from trainers.data.channels import contrasts
-from trainers.data.store import Cohort
+from trainers.data.store import SHIFTED, Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
 from trainers.metrics import lesions
@@ -27,7 +27,7 @@ from trainers.metrics.names import score_names
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
-SPLITS = {"val": "validation", "test": "test"}
+SPLITS = {"val": "validation", "test": "test", SHIFTED: "shifted test"}
 
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: str | None = None) -> Path:

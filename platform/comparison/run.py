@@ -22,6 +22,8 @@ from platform.execution.trial_source import TrialPaths
 from platform.reporting.console import console
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
+from platform.study.settings import Objective
+from platform.study.study import Study
 from platform.tracking import store
 from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
@@ -38,6 +40,7 @@ from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
 
 FILE = "comparison.json"
+EARLIER_OBJECTIVES = {"fid": "minimize", "ms_ssim": "maximize", "psnr": "maximize"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ def run_comparison(
     systems = as_started(systems, saved.get("cohort"))
     budget = common_budget(systems, request.budget or saved.get("budget"))
     study = systems[0].study
+    objectives = objectives_of(saved, study)
     if not address:
         require_fit(study, machine)
     seeds = max(request.seeds, saved.get("seeds", 1))
@@ -76,6 +80,7 @@ def run_comparison(
     require_same(name, saved, fixed)
     measures = int(saved.get("measures", 1)) if saved else VERSION  # before version 2 it was not named
     saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds, "measures": measures}
+    saved["objectives"] = {objective.name: objective.direction for objective in objectives}
     write_saved(folder, saved)
     experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
     ledger = Ledger(folder)
@@ -88,7 +93,7 @@ def run_comparison(
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
     saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
-    paths = TrialPaths(folder, cohort_path, reference_path, measures, any_extended(study.metrics))
+    paths = TrialPaths(folder, cohort_path, reference_path, measures, any_extended(saved["objectives"]))
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)
     facts = environment(*(system.study for system in systems))
@@ -97,7 +102,7 @@ def run_comparison(
     trainings = [system.training(seed, steps[system.name]) for seed in range(seeds) for system in systems]
     trials = FixedTrials(trainings, study.resources, paths, recorder, ledger)
     with trained(trials, "to resume, start the same command again"):
-        report_comparison(trials, study.objectives, cohort, references, bound, extended, console)
+        report_comparison(trials, objectives, cohort, references, bound, extended, console)
 
 
 def chosen_bound(systems: Sequence[System], saved: Mapping[str, Any]) -> BoundConfig | None:
@@ -111,6 +116,16 @@ def read_saved(folder: Path) -> dict[str, Any]:
     """The conditions, systems and seeds of a comparison that was started; empty for a new one."""
     path = folder / FILE
     return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def objectives_of(saved: Mapping[str, Any], study: Study) -> tuple[Objective, ...]:
+    """By which refinement steps are chosen: as a comparison was started, those of the study for a new one.
+
+    Before version 2 of the measures they were not saved: the shipped spaces' of then.
+    """
+    if not saved:
+        return study.objectives
+    return tuple(Objective(*item) for item in saved.get("objectives", EARLIER_OBJECTIVES).items())
 
 
 def write_saved(folder: Path, values: Mapping[str, Any]) -> None:

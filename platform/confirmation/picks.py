@@ -1,6 +1,7 @@
 """Which candidate ``--pick`` names, and what a confirmation has published of the candidates."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,11 @@ def _best(option: str, front: Front) -> Candidate:
     """The best feasible candidate in one metric."""
     metric = option.removeprefix(BEST)
     feasible = [c for c, ok in zip(front.candidates, front.feasible, strict=True) if ok]
-    if metric not in feasible[0].values:
+    known = [c for c in feasible if math.isfinite(c.values.get(metric, math.nan))]
+    if not known:
         measured = ", ".join(sorted(feasible[0].values))
         raise InputError(f"--pick: {option!r}, but {metric} was not measured; allowed: of {measured}")
-    return (min if OBJECTIVES[metric] == "minimize" else max)(feasible, key=lambda c: c.values[metric])
+    return (min if OBJECTIVES[metric] == "minimize" else max)(known, key=lambda c: c.values[metric])
 
 
 def _of_trial(option: str, front: Front) -> Candidate:

@@ -10,6 +10,9 @@ from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics import card
 from trainers.metrics.judge import Judge
+from trainers.metrics.names import REALISM
+
+_SAME = {"fid_infinity": "fid"}  # an extrapolation sees what the distance does
 
 
 def show_sensitivity(storage: Storage, cohort: Cohort, judge: Judge) -> Cards:
@@ -25,13 +28,14 @@ def show_sensitivity(storage: Storage, cohort: Cohort, judge: Judge) -> Cards:
 
 
 def require_sensitive(study: Study, cards: Cards) -> None:
-    """Raises InputError for an objective that fails its card, unless the study allows it."""
-    if study.allow_blind:
+    """Raises InputError for an objective of realism that fails its card, unless the study allows it."""
+    if study.allow_blind or not cards:
         return
-    for objective in study.objectives:
-        measured = cards.get(objective.name)
-        if measured and not measured.holds:
-            key = f"{study.path}: objectives: {objective.name}"
-            fails = f"fails its sensitivity card on this cohort ({measured.failures[0]})"
+    for name in (objective.name for objective in study.objectives if objective.name in REALISM):
+        measured = cards.get(_SAME.get(name, name))
+        if not (measured and measured.holds):
+            reason = f"fails its card on this cohort ({measured.failures[0]})" if measured else "has no card"
             others = [n for n, each in cards.items() if each.holds and n not in sensitivity_table.PARTS]
-            raise InputError(f"{key} {fails}; allowed: {', '.join([*others, 'any with allow_blind: true'])}")
+            allowed = ", ".join([*others, "any with allow_blind: true"])
+            key = f"{study.path}: objectives: {name}"
+            raise InputError(f"{key} {reason}, so that it may not see anatomy; allowed: {allowed}")

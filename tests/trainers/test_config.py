@@ -129,13 +129,17 @@ class Grown:
 
     size: int = 1
     kind: Literal["old", "new"] = "new"
+    many: int = 16
     EARLIER: ClassVar[dict[str, Any]] = {"kind": "old"}
+    EARLIER_DEFAULTS: ClassVar[dict[str, Any]] = {"many": 4}
 
 
 def test_a_field_that_was_added_later_has_its_earlier_meaning_in_what_was_saved_before() -> None:
-    old = rebuild(Grown, {"size": 2})
-    assert old == Grown(size=2, kind="old") == as_earlier(Grown(size=2))
-    assert canonical(old) == '{"size":2}' and plain_values(Grown()) == {"size": 1, "kind": "new"}
+    old = rebuild(Grown, {"size": 2, "many": 4})
+    assert old == Grown(size=2, kind="old", many=4) == as_earlier(Grown(size=2))
+    assert as_earlier(Grown(many=5)).many == 5
+    assert canonical(old) == '{"many":4,"size":2}'
+    assert plain_values(Grown()) == {"size": 1, "kind": "new", "many": 16}
     for config in (old, Grown()):
         assert rebuild(Grown, plain_values(config)) == config
     with pytest.raises(FieldError, match="kind: 'x' is not allowed; allowed: old, new"):

@@ -69,6 +69,7 @@ class PhantomConfig:
         "shifted": 0,
     }
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
+    EARLIER_DEFAULTS: ClassVar[dict[str, Any]] = {"val": 4, "test": 4}
 
     def __post_init__(self) -> None:
         """Settings of the second anatomy have their earlier meaning with the first one.

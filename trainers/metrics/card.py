@@ -1,6 +1,6 @@
 """The sensitivity card of a cohort: whether each distance that trials report can see anatomy.
 
-<storage>/cards/<cohort16>-<references16>.json
+<storage>/cards/<cohort16>-<references16>-<version of the measures>.json
 """
 
 import json
@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from trainers.data import channels
+from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.metrics.corruptions import Pairs
 from trainers.metrics.judge import Judge, encode
 from trainers.metrics.names import VERSION
+from trainers.metrics.realism import some_rows
 from trainers.metrics.resampling import Jackknifed, repeated
 from trainers.metrics.sensitivity import SensitivityCard, cards
 
@@ -31,12 +33,19 @@ def read_or_compute(root: Path, cohort: str, judge: Judge) -> dict[str, Sensitiv
         return {}
     path = root / "cards" / f"{cohort[:16]}-{judge.references.hash[:16]}-{VERSION}.json"
     if path.exists():
-        kept = json.loads(path.read_text())
-        return {name: SensitivityCard.from_json(card) for name, card in kept.items()}
+        return _read(path)
     found = compute(judge)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps({name: card.to_json() for name, card in found.items()}, indent=1))
     return found
+
+
+def _read(path: Path) -> dict[str, SensitivityCard]:
+    try:
+        kept = json.loads(path.read_text())
+        return {name: SensitivityCard.from_json(card) for name, card in kept.items()}
+    except (ValueError, InputError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); allowed: the card as written, or no file") from None
 
 
 def compute(judge: Judge) -> dict[str, SensitivityCard]:
@@ -47,22 +56,24 @@ def compute(judge: Judge) -> dict[str, SensitivityCard]:
     def contrasts(slices: Tensor) -> Tensor:
         return torch.stack(list(judge.unit(slices).values()), 1)
 
+    rows, groups = some_rows(judge.subjects)
+
     def distances(images: Tensor, mask: Tensor) -> Mapping[str, Jackknifed]:
         by_contrast = {c: 2 * image - 1 for c, image in zip(names, images.unbind(1), strict=True)}
         output = channels.restack(by_contrast, layout)
-        count = len(judge.balanced) // len(judge.subjects)
-        groups = [(i * count, (i + 1) * count) for i in range(len(judge.subjects))]
-        features = encode(judge.references.domain, output[judge.balanced])
-        compared = [repeated("fid", judge.pools["fid"].frechet, features, groups)]
-        compared += judge.realism.compare(output, mask, judge.subjects)
+        features = encode(judge.references.domain, output)
+        pool = judge.pools["fid"]
+        pooled = {"fid": pool.frechet, "kid": pool.kernel}
+        compared = [repeated(name, quick, features, groups) for name, quick in pooled.items()]
+        compared += judge.realism.compare(output, mask, groups)
         return {name: value for each in compared for name, value in each.jackknifed().items()}
 
     pairs = Pairs(
-        contrasts(judge.truth),
-        judge.truth_mask,
-        contrasts(judge.source),
-        judge.mask,
-        judge.subjects,
+        contrasts(judge.truth[rows]),
+        judge.truth_mask[rows],
+        contrasts(judge.source[rows]),
+        judge.mask[rows],
+        groups,
         judge.spacing,
     )
     return cards(pairs, distances)

@@ -114,9 +114,10 @@ def histogram_matched(pairs: Pairs) -> Tensor:
     for contrast in range(result.shape[1]):
         wanted = _quantiles(pairs.real[:, contrast][pairs.mask], levels)
         for start, stop in pairs.subjects:
-            own = pairs.source[start:stop, contrast]
-            given = _quantiles(own[pairs.source_mask[start:stop]], levels)
-            result[start:stop, contrast] = _lookup(own.double(), given, wanted).to(result)
+            inside = pairs.source_mask[start:stop]
+            own = pairs.source[start:stop, contrast][inside]
+            matched = _lookup(own.double(), _quantiles(own, levels), wanted)
+            result[start:stop, contrast][inside] = matched.to(result)
     return result
 
 

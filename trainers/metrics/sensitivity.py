@@ -85,7 +85,7 @@ class SensitivityCard:
             lines = tuple(Line(**{k: _number(v) for k, v in line.items()}) for line in data["lines"])
             return cls(**plain | {"lines": lines, "failures": tuple(data["failures"])})
         except (AttributeError, KeyError, TypeError) as error:
-            raise InputError(f"sensitivity card: cannot be read ({error!r}); compute it again") from None
+            raise InputError(f"sensitivity card: {error!r}") from None
 
 
 def cards(pairs: Pairs, distances: Distances) -> dict[str, SensitivityCard]:

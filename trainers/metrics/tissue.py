@@ -33,7 +33,7 @@ def agreement(
     scores = {
         "dice": dice(a, b),
         "nsd": normalised_surface_distance(a, b, TOLERANCE / spacing),
-        "volume_error": (volumes[0] - volumes[1]).abs() / volumes[1],
+        "volume_error": torch.where(volumes[1] > 0, (volumes[0] - volumes[1]).abs() / volumes[1], torch.nan),
     }
     by_tissue = {
         f"{name}_{tissue}": value

@@ -13,7 +13,7 @@ from trainers.errors import InputError
 
 def test_an_objective_that_is_blind_is_refused_with_the_line_that_fails(smoke: Study) -> None:
     message = (
-        f"{smoke.path}: objectives: fid fails its sensitivity card on this cohort (noise 5 % < blur 2 mm: "
+        f"{smoke.path}: objectives: fid fails its card on this cohort (noise 5 % < blur 2 mm: "
         "4 against 2 floors, "
     )
     study = replace(smoke, allow_blind=False)
@@ -21,6 +21,9 @@ def test_an_objective_that_is_blind_is_refused_with_the_line_that_fails(smoke: S
         require_sensitive(study, CARDS)
     assert str(refusal.value).startswith(message)
     assert str(refusal.value).endswith("; allowed: patch_fd, any with allow_blind: true")
+    for name, reason in {"fid_infinity": "fails its card", "piqe": "has no card"}.items():
+        with pytest.raises(InputError, match=f"objectives: {name} {reason}"):
+            require_sensitive(replace(study, objectives=(Objective(name, "minimize"),)), CARDS)
     require_sensitive(replace(study, allow_blind=True), CARDS)
     require_sensitive(replace(study, objectives=(Objective("patch_fd", "minimize"),)), CARDS)
     require_sensitive(study, {})

@@ -28,7 +28,7 @@ def test_each_corruption_is_a_line_in_multiples_of_the_floor() -> None:
     heads, *lines = markdown_cells(sensitivity_table.markdown(CARDS))
     assert heads == ["corruption", "FID", "patch distance", "patch distance, place"]
     assert [line[0] for line in lines] == ["floor", "noise 5 %", "blur 2 mm"]
-    assert lines[2][1].startswith("2.000 ±") and lines[2][2].startswith("40.00 ±")
+    assert lines[2][1].startswith("2.000 [") and lines[2][2] == "40.00 [40.00, 40.00]"
 
 
 def test_what_fails_is_named_and_the_parts_of_a_distance_are_not_on_the_screen() -> None:

@@ -94,5 +94,5 @@ def test_a_split_is_scored_with_every_corruption_by_every_distance() -> None:
 @pytest.mark.parametrize("damage", [{}, {"lines": 3}, {"lines": [{"corruption": "floor"}]}, {"extra": 1}])
 def test_a_damaged_card_is_one_line(damage: dict[str, object]) -> None:
     whole = SensitivityCard.of("toy", values()).to_json()
-    with pytest.raises(InputError, match="sensitivity card: cannot be read"):
+    with pytest.raises(InputError, match="sensitivity card: "):
         SensitivityCard.from_json(whole | damage if damage else {})
