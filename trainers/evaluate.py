@@ -73,7 +73,7 @@ def _opened(
 ) -> tuple[Cohort, References, Judge]:
     """Opened and encoded once per process and shared by its evaluations."""
     store, frozen = Cohort.open(cohort), References.open(references)
-    for encoder in (frozen.domain, frozen.radiology):
+    for encoder in frozen.encoders.values():
         encoder.to(device)
     return store, frozen, Judge.of(store, frozen, split, measures)
 

@@ -21,7 +21,7 @@ from trainers.data.channels import contrasts
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
-from trainers.metrics.names import score_names
+from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, score_names
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
@@ -57,7 +57,8 @@ def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mappin
     ``metrics``: names, each with the section of the space that requests it.
     """
     config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
-    known = {*score_names(contrasts(config.channels), paired), "seconds_per_volume"}
+    radiology = bool(config.radimagenet) or "rad_fid" in metrics  # else prepare_references refuses it
+    known = {*score_names(contrasts(config.channels), paired, radiology), "seconds_per_volume"}
     for name, section in metrics.items():
         if name not in known:
             other = f"is of a contrast that references: channels: {config.channels} does not have"
@@ -112,19 +113,32 @@ def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
                 console.print(line)
 
 
-def prepare_references(study: Study, cohort_path: Path, root: Path, console: Console) -> Path:
-    """The references' folder, the missing parts trained by Ray tasks at the same time."""
+def prepare_references(
+    study: Study, cohort_path: Path, root: Path, console: Console, measures: int = VERSION
+) -> Path:
+    """The references' folder, the missing parts trained by Ray tasks at the same time.
+
+    ``measures``: the version of the study's. Raises InputError for Rad-FID without its encoder.
+    """
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
-    folder = store.reference_folder(root, cohort, config)
-    missing = store.missing_parts(root, cohort, config)
+    version = 1 if measures == 1 else store.VERSION  # as trained when those studies started
+    folder = store.reference_folder(root, cohort, config, version)
+    if "rad_fid" in study.metrics and not store.has_radiology(folder, config):
+        raise InputError(f"{study.path}: {study.metrics['rad_fid']}: rad_fid: {NEEDS_RADIMAGENET}")
+    missing = store.missing_parts(folder, config)
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        _train(missing, cohort_path, config, root, folder, console)
+        train = partial(store.train_with_progress, cohort_path, config, root, version)
+        _train(missing, train, config, folder, console)
     return folder
 
 
 def _train(
-    parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console
+    parts: list[str],
+    train: Callable[[str], None],
+    config: ReferenceConfig,
+    folder: Path,
+    console: Console,
 ) -> None:
     files = {part: store.progress_file(folder, part) for part in parts}
     with counting_bar(console) as bar:
@@ -135,8 +149,7 @@ def _train(
                 if text := file.read_text() if file.is_file() else "":
                     bar.update(rows[part], completed=int(text))
 
-        train = partial(store.train_with_progress, cohort, config, root)
-        run_watched(train, parts, gpu_share(len(store.PARTS)), watch)
+        run_watched(train, parts, gpu_share(len(parts)), watch)
         for part, file in files.items():
             bar.update(rows[part], completed=steps(part, config))
             file.unlink(missing_ok=True)

@@ -78,7 +78,7 @@ def run_comparison(
     ledger = Ledger(folder)
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.get("cohort_hash"))
-    reference_path = prepare_references(study, cohort_path, storage.root, console)
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     # Opened here, so that damaged ones are refused before hours are spent:
     cohort, references = Cohort.open(cohort_path), References.open(reference_path)
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})

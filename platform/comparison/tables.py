@@ -44,8 +44,8 @@ def markdown(
 ) -> str:
     """Tables A and B, the published Table 1 beside them, and C of ``extended`` measures (name to direction).
 
-    ``radiology`` names the encoder of Rad-FID: "radimagenet" or "rad-fallback"; ``shifted``: the same systems
-    on the shifted test split, in tables D and E.
+    ``radiology`` names the encoder of Rad-FID, whose column is left out where no system has it; ``shifted``:
+    the same systems on the shifted test split, in tables D and E.
     """
     tables = _tables(rows, radiology, extended, shifted)
     parts = [
@@ -140,9 +140,10 @@ def _both_parts(
     rows: Sequence[SystemResult], radiology: str, titles: tuple[str, str], facts: bool = False
 ) -> dict[str, "_Table | str"]:
     """The unpaired and the paired table of one split."""
-    compared = _measured(rows, PAIRED + WHOLE_SLICES)
+    compared, measured = _measured(rows, PAIRED + WHOLE_SLICES), _measured(rows, UNPAIRED)
+    unpaired = [metric for metric in UNPAIRED if metric != "rad_fid" or metric in measured]
     return {
-        TITLES[titles[0]]: _table(rows, _directions(UNPAIRED), radiology, facts),
+        TITLES[titles[0]]: _table(rows, _directions(unpaired), radiology, facts),
         TITLES[titles[1]]: _table(rows, _directions(compared), radiology) if compared else UNPAIRED_ONLY,
     }
 

@@ -55,10 +55,11 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)
     cohort = Cohort.open(cohort_path)
     require_measurable(study, cohort, "val", study.metrics)
-    reference_path = prepare_references(study, cohort_path, storage.root, console)
+    measures = saved.facts.measures if saved else VERSION
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
     extended = any_extended(study.metrics)
-    judge = Judge.of(cohort, references, "val", saved.facts.measures if saved else VERSION, extended)
+    judge = Judge.of(cohort, references, "val", measures, extended)
     judge.require_measured(study.metrics)
     cards = show_sensitivity(storage, cohort, judge)
     if saved is None:

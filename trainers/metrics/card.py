@@ -53,7 +53,7 @@ def compute(judge: Judge) -> dict[str, SensitivityCard]:
         count = len(judge.balanced) // len(judge.subjects)
         groups = [(i * count, (i + 1) * count) for i in range(len(judge.subjects))]
         features = encode(judge.references.domain, output[judge.balanced])
-        compared = [repeated("fid", judge.pools["fid"].frechet, features, groups)]
+        compared = [repeated("fid", judge.pools["domain"].frechet, features, groups)]
         compared += judge.realism.compare(output, mask, judge.subjects)
         return {name: value for each in compared for name, value in each.jackknifed().items()}
 

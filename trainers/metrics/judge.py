@@ -40,8 +40,12 @@ def clamp_and_mask(output: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Judge:
-    """One paired split, opened and encoded once, that scores any number of translations."""
+    """One paired split, opened once, that scores any number of translations.
 
+    What is compared with is encoded at the first score: a process that only translates does not wait for it.
+    """
+
+    cohort: Cohort
     references: References
     source: Tensor
     """[N, 3, H, W] in [-1, 1], the 64 mT slices to translate."""
@@ -55,10 +59,6 @@ class Judge:
     """Rows (start, stop) of each subject."""
     balanced: Tensor
     """Rows of the same K slices per subject."""
-    pools: Mapping[str, frechet.FeaturePool]
-    """Features of the 3 T training pool, by encoder."""
-    realism: RealismPools
-    """Pools of the distances that see anatomy."""
     spacing: float
     """In-plane spacing (mm)."""
     version: int = VERSION
@@ -84,10 +84,10 @@ class Judge:
         pool = tuple((s.start, s.stop) for s in train.subjects("3T"))
         per_subject = min(stop - start for start, stop in subjects + pool)
         everything = np.arange(subjects[-1][1])
-        pool_slices = whole_slices(train, "3T", layout, balanced_rows(pool, per_subject).numpy())
         mask, truth_mask = (torch.from_numpy(np.asarray(rows.mask(field)) > 0) for field in DOMAINS)
         require_overlap(mask[: len(truth_mask)] & truth_mask, rows)
         return cls(
+            cohort=cohort,
             references=references,
             source=whole_slices(rows, "64mT", layout, everything),
             mask=mask,
@@ -95,15 +95,24 @@ class Judge:
             truth_mask=truth_mask,
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
-            pools={
-                "fid": frechet.FeaturePool.of(encode(references.domain, pool_slices)),
-                "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
-            },
-            realism=RealismPools.of(cohort, references),
             spacing=cohort.spacing,
             version=version,
             with_extended=with_extended,
         )
+
+    @cached_property
+    def pools(self) -> Mapping[str, frechet.FeaturePool]:
+        """Features of the 3 T training pool, as many slices a subject as are compared, by encoder."""
+        train, count = self.cohort.split("train"), len(self.balanced) // len(self.subjects)
+        rows = balanced_rows([(s.start, s.stop) for s in train.subjects("3T")], count).numpy()
+        slices = whole_slices(train, "3T", self.references.config.channels, rows)
+        encoders = self.references.encoders.items()
+        return {name: frechet.FeaturePool.of(encode(encoder, slices)) for name, encoder in encoders}
+
+    @cached_property
+    def realism(self) -> RealismPools:
+        """Pools of the distances that see anatomy."""
+        return RealismPools(self.cohort, self.references)
 
     @cached_property
     def draws(self) -> Tensor:
@@ -126,7 +135,7 @@ class Judge:
         return self.distances(output) | {name: float(each.nanmean()) for name, each in values.items()}
 
     def distances(self, output: Tensor) -> dict[str, float]:
-        """FID, KID and Rad-FID of the balanced rows against the 3 T pool, and those that see anatomy."""
+        """FID, KID and perhaps Rad-FID of the balanced rows against the 3 T pool, and those of anatomy."""
         features = self._features(output)
         found = {name: distance(features[space]) for name, (space, distance, _) in self._distances.items()}
         for comparison in self._comparisons(output):
@@ -202,10 +211,11 @@ class Judge:
     def protocol(self, cohort: Cohort) -> dict[str, str]:
         """The protocol of the measures, for reports."""
         fixed = {key: str(value) for key, value in cohort.manifest["choices"].items()}
+        label = self.references.radiology_label
         return fixed | {
             "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder "
             f"{self.references.hash[:12]}",
-            "rad_fid": f"the same in the encoder '{self.references.radiology_label}'",
+            **({"rad_fid": f"the same in the encoder '{label}'"} if label else {}),
             "ms_ssim": f"{self.scales} scales on {self.source.shape[-2]}x{self.source.shape[-1]} slices",
             "output": "clamped, black outside the input's brain mask",
             "region": "psnr, ms_ssim: the brain of input and 3 T; psnr_slice, ms_ssim_slice: whole slices",
@@ -215,18 +225,20 @@ class Judge:
     @property
     def _distances(self) -> dict[str, tuple[str, Distance, Distance]]:
         """Each distance with the name of its encoder, and its quick form for the bootstrap."""
-        domain, radiology = self.pools["fid"], self.pools["rad_fid"]
-        return {
+        domain, radiology = self.pools["domain"], self.pools.get("radiology")
+        found: dict[str, tuple[str, Distance, Distance]] = {
             "fid": ("domain", domain.fid, domain.frechet),
             "kid": ("domain", domain.kernel, domain.kernel),
-            "rad_fid": ("radiology", radiology.fid, radiology.frechet),
         }
+        if radiology:
+            found["rad_fid"] = "radiology", radiology.fid, radiology.frechet
+        return found
 
     def _features(self, output: Tensor) -> dict[str, Tensor]:
-        rows, frozen = output[self.balanced], self.references
+        rows = output[self.balanced]
         if self.version > 1:
-            rows = channels.delivered(rows, frozen.config.channels)
-        return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
+            rows = channels.delivered(rows, self.references.config.channels)
+        return {name: encode(encoder, rows) for name, encoder in self.references.encoders.items()}
 
     @property
     def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor], Tensor]]:

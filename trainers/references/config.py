@@ -34,7 +34,7 @@ class ReferenceConfig:
     """Channels of the encoders' first level; their features are 128 wide."""
     encoder_lr: Annotated[float, Range(1e-6, 1e-2)] = 1e-3
     radimagenet: str = ""
-    """A safetensors file of RadImageNet's ResNet-50; empty: a fallback encoder, labelled rad-fallback."""
+    """A safetensors file of RadImageNet's ResNet-50, for ``rad_fid``; empty: that is not measured."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
 
     def __post_init__(self) -> None:
