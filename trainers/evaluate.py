@@ -64,7 +64,8 @@ def evaluate(task: Evaluation) -> str:
     if output is None:  # a baseline that this cohort does not have
         weights.publish(task.folder, {SAMPLES: {}}, facts | {"scores": {}, "extended": {}})
         return str(task.folder)
-    facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output).items()}
+    mask = judge.truth_mask if task.translator == "truth" else None
+    facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output, mask).items()}
     facts["extended"] = extended(judge, output)
     weights.publish(task.folder, {SAMPLES: judge.samples(output)}, facts)
     return str(task.folder)
@@ -76,7 +77,7 @@ def _opened(
 ) -> tuple[Cohort, References, Judge]:
     """Opened and encoded once per process and shared by its evaluations."""
     store, frozen = Cohort.open(cohort), References.open(references)
-    for encoder in (frozen.domain, frozen.radiology):
+    for encoder in frozen.encoders.values():
         encoder.to(device)
     return store, frozen, Judge.of(store, frozen, split, measures)
 

@@ -119,6 +119,6 @@ def _opened(
     """Opened once per process and shared by the trials of an actor."""
     store, frozen = Cohort.open(cohort), References.open(references)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for encoder in (frozen.domain, frozen.radiology):
+    for encoder in frozen.encoders.values():
         encoder.to(device)
     return store, frozen, Judge.of(store, frozen, "val", measures, extended)

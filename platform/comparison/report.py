@@ -9,7 +9,9 @@ from platform.execution.evaluation_tasks import evaluate_all
 from platform.execution.fixed_trials import FixedTrials
 from platform.execution.training import Training
 from platform.pareto.front import Front, candidates
+from platform.reporting import sensitivity_table
 from platform.reporting.matplotlib_plots import Image
+from platform.reporting.sensitivity_table import Cards
 from platform.stats.scores import EvaluationFacts, SystemResult, scores_of
 from platform.storage.ledger import Trial
 from platform.study.criteria import reference_point
@@ -19,14 +21,13 @@ from rich.console import Console
 
 from trainers import weights
 from trainers.bounds import store as bounds
-from trainers.data.store import SHIFTED, Cohort
+from trainers.data.store import SHIFTED
 from trainers.evaluate import SAMPLES, Evaluation
 from trainers.files import write_text
 from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge
 from trainers.metrics.measures import EXTENDED
 from trainers.metrics.names import METRICS
-from trainers.references.store import References
 
 INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
 BOUNDS = {
@@ -41,14 +42,13 @@ BOUNDS = {
 def report_comparison(
     trials: FixedTrials,
     objectives: Sequence[Objective],
-    cohort: Cohort,
-    references: References,
+    judge: Judge,
+    cards: Cards,
     bound: Path | None,
     extended: bool,
     console: Console,
 ) -> None:
     """Evaluate what is not done yet, write the report, record it, print the tables."""
-    judge = Judge.of(cohort, references, "val", trials.paths.measures, trials.paths.extended)
     counts = {
         trial.number: chosen_steps(objectives, trial, judge.baselines["input"])
         for _, trial in trials.trials()
@@ -57,7 +57,7 @@ def report_comparison(
     keys = [key for key in BOUNDS if {"truth": judge.paired, "supervised": bound}.get(key, True)]
     folders = {
         split: evaluate_on(split, trials, counts, keys, bound, console)
-        for split in cohort.splits
+        for split in judge.cohort.splits
         if split not in ("train", "val")
     }
     facts = {split: _facts(of_split) for split, of_split in folders.items()}
@@ -66,9 +66,9 @@ def report_comparison(
     shown = {name: direction for name, direction in EXTENDED.items() if extended}
     folder = trials.folder / "report"
     folder.mkdir(exist_ok=True)
-    label = references.radiology_label
+    label = judge.references.radiology_label
     text = tables.markdown(rows, radiology=label, extended=shown, shifted=shifted)
-    choices = judge.protocol(cohort) | ({} if bound is None else {"supervised": bounds.describe(bound)})
+    choices = judge.protocol(judge.cohort) | ({} if bound is None else {"supervised": bounds.describe(bound)})
     protocol = "\n".join(f"- {name}: {choice}" for name, choice in choices.items())
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
@@ -76,6 +76,9 @@ def report_comparison(
     if shifted:
         files.append(folder / "scores_shifted.csv")
         write_text(files[-1], tables.csv(shifted, [*METRICS, *shown]))
+    if cards:
+        files.append(folder / "sensitivity.md")
+        write_text(files[-1], sensitivity_table.markdown(cards))
     files += realism_fidelity_figure(rows, folder / "plane")
     files.append(
         slice_grid_figure(slices_by_column(trials.trials(), folders["test"]), folder / "gallery.png")

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
-from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
+from platform.cohorts.sensitivity import show_sensitivity
 from platform.comparison.report import report_comparison
 from platform.comparison.systems import (
     System,
@@ -36,7 +37,8 @@ from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.loop import Task
-from trainers.metrics.names import VERSION, any_extended
+from trainers.metrics.judge import Judge
+from trainers.metrics.names import REALISM, VERSION, any_extended
 from trainers.references.store import References
 
 FILE = "comparison.json"
@@ -86,14 +88,18 @@ def run_comparison(
     ledger = Ledger(folder)
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.get("cohort_hash"))
-    reference_path = prepare_references(study, cohort_path, storage.root, console)
-    # Opened here, so that damaged ones are refused before hours are spent:
-    cohort, references = Cohort.open(cohort_path), References.open(reference_path)
+    cohort = Cohort.open(cohort_path)
+    realism = {name: "objectives" for name in saved["objectives"] if name in REALISM}
+    require_measurable(study, cohort, "val", realism)
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
+    references = References.open(reference_path)  # here: damaged ones are refused before hours are spent
     config = chosen_bound(systems, saved)
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
     saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
-    paths = TrialPaths(folder, cohort_path, reference_path, measures, any_extended(saved["objectives"]))
+    judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
+    cards = show_sensitivity(storage, cohort, judge)
+    paths = TrialPaths(folder, cohort_path, reference_path, measures, judge.with_extended)
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)
     facts = environment(*(system.study for system in systems))
@@ -102,7 +108,7 @@ def run_comparison(
     trainings = [system.training(seed, steps[system.name]) for seed in range(seeds) for system in systems]
     trials = FixedTrials(trainings, study.resources, paths, recorder, ledger)
     with trained(trials, "to resume, start the same command again"):
-        report_comparison(trials, objectives, cohort, references, bound, extended, console)
+        report_comparison(trials, objectives, judge, cards, bound, extended, console)
 
 
 def chosen_bound(systems: Sequence[System], saved: Mapping[str, Any]) -> BoundConfig | None:

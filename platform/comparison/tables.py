@@ -46,8 +46,8 @@ def markdown(
 ) -> str:
     """Tables A and B, the published Table 1 beside them, and C of ``extended`` measures (name to direction).
 
-    ``radiology`` names the encoder of Rad-FID: "radimagenet" or "rad-fallback"; ``shifted``: the same systems
-    on the shifted test split, in tables D and E.
+    ``radiology`` names the encoder of Rad-FID, whose column is left out where no system has it; ``shifted``:
+    the same systems on the shifted test split, in tables D and E.
     """
     tables = _tables(rows, radiology, extended, shifted)
     parts = [

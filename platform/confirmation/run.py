@@ -114,7 +114,7 @@ def prepare(saved: SavedStudy, storage: Storage, address: str | None, splits: Co
     study = saved.study
     cluster.ensure_ray(address, study.resources)
     cohort = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort)
-    references = prepare_references(study, cohort, storage.root, console)
+    references = prepare_references(study, cohort, storage.root, console, saved.facts.measures)
     Cohort.open(cohort), References.open(references)
     bound = prepare_bound(bound_config(study), cohort, storage.root, console, splits)
     return Places(cohort, references, bound)

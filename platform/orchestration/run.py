@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
-from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
+from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable, require_measured
+from platform.cohorts.sensitivity import require_sensitive, show_sensitivity
 from platform.execution import cluster, tuner
 from platform.execution.live_table import LiveTable
 from platform.execution.session import session
@@ -13,7 +14,6 @@ from platform.orchestration.live_view import StudyView
 from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
 from platform.orchestration.report import Findings, report_search
-from platform.orchestration.sensitivity import require_sensitive, show_sensitivity
 from platform.reporting.console import console
 from platform.samplers import warm_start
 from platform.storage.layout import Storage
@@ -54,12 +54,13 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)
     cohort = Cohort.open(cohort_path)
     require_measurable(study, cohort, "val", study.metrics)
-    reference_path = prepare_references(study, cohort_path, storage.root, console)
+    measures = saved.facts.measures if saved else VERSION
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
     bound = prepare_bound(bound_config(study), cohort_path, storage.root, console, ("val",))
     extended = any_extended(study.metrics)
-    judge = Judge.of(cohort, references, "val", saved.facts.measures if saved else VERSION, extended)
-    judge.require_measured(study.metrics)
+    judge = Judge.of(cohort, references, "val", measures, extended)
+    require_measured(study, judge)
     cards = show_sensitivity(storage, cohort, judge)
     if saved is None:
         require_sensitive(study, cards)

@@ -105,14 +105,14 @@ def test_a_trained_translator_gives_costs_and_samples_and_is_evaluated_once(
 def test_without_pairs_realism_alone_is_measured(tiny: Any, unpaired: Cohort, tmp_path: Path) -> None:
     judge = Judge.of(unpaired, tiny.references, "val")
     assert not judge.paired and judge.baselines.keys() == {"input"}
-    assert judge.baselines["input"].keys() >= {"fid", "kid", "rad_fid", "piqe"}
+    assert judge.baselines["input"].keys() >= {"fid", "kid", "piqe"}
     for contrasts in (("T1", "T2"), ("T2",)):
-        known = set(score_names(contrasts, paired=False)) - EXTENDED.keys()
+        known = set(score_names(contrasts, paired=False, radiology=False)) - EXTENDED.keys()
         assert judge.baselines["input"].keys() == {n for n in known if not judge.realism.refusal(n)}
-    known = score_names(channels.contrasts(tiny.references.config.channels), paired=True)
+    known = score_names(channels.contrasts(tiny.references.config.channels), paired=True, radiology=False)
     measured = {name for name in known if not tiny.judge.realism.refusal(name)} - EXTENDED.keys()
     assert tiny.judge.baselines["input"].keys() == measured <= set(METRICS)
-    assert set(known) - set(score_names(("T2",), paired=True)) == {
+    assert set(known) - set(score_names(("T2",), paired=True, radiology=False)) == {
         name for name in known if name.endswith("_t1")
     }
     assert not any("3 T" in title for title in judge.samples(judge.source))

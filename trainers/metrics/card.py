@@ -45,7 +45,9 @@ def _read(path: Path) -> dict[str, SensitivityCard]:
         kept = json.loads(path.read_text())
         return {name: SensitivityCard.from_json(card) for name, card in kept.items()}
     except (ValueError, InputError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); allowed: the card as written, or no file") from None
+        raise InputError(
+            f"{path}: cannot be read ({error}); allowed: the card as written, or no file"
+        ) from None
 
 
 def compute(judge: Judge) -> dict[str, SensitivityCard]:
@@ -62,7 +64,7 @@ def compute(judge: Judge) -> dict[str, SensitivityCard]:
         by_contrast = {c: 2 * image - 1 for c, image in zip(names, images.unbind(1), strict=True)}
         output = channels.restack(by_contrast, layout)
         features = encode(judge.references.domain, output)
-        pool = judge.pools["fid"]
+        pool = judge.pools["domain"]
         pooled = {"fid": pool.frechet, "kid": pool.kernel}
         compared = [repeated(name, quick, features, groups) for name, quick in pooled.items()]
         compared += judge.realism.compare(output, mask, groups)

@@ -21,7 +21,7 @@ Rows = Sequence[tuple[int, int]]
 def shuffled(
     images: Tensor, mask: Tensor, subjects: Rows, side: int, seam: float, generator: torch.Generator
 ) -> Tensor:
-    """Square blocks of ``side`` inside the brain in another order within each slice; of two or more none stays.
+    """Square blocks of ``side`` inside the brain in another order within each slice; of two none stays.
 
     ``seam`` is the width over which a block fades into what was there; 0 for a hard edge.
     """

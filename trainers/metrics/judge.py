@@ -5,7 +5,8 @@ black outside the input's brain mask and rebuilt from the contrasts that are del
 for the pooled distances, means over slices, then over subjects. Scored is the brain of both input and 3 T.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -45,8 +46,12 @@ def clamp_and_mask(output: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Judge:
-    """One paired split, opened and encoded once, that scores any number of translations."""
+    """One paired split, opened once, that scores any number of translations.
 
+    What is compared with is encoded at the first score: a process that only translates does not wait for it.
+    """
+
+    cohort: Cohort
     references: References
     source: Tensor
     """[N, 3, H, W] in [-1, 1], the 64 mT slices to translate."""
@@ -60,11 +65,6 @@ class Judge:
     """Rows (start, stop) of each subject."""
     balanced: Tensor
     """Rows of the same K slices per subject."""
-    pools: Mapping[str, frechet.FeaturePool]
-    """Features of the 3 T training pool, by encoder."""
-    realism: RealismPools
-    """Pools of the distances that see anatomy."""
-    cohort: Cohort
     split: str
     version: int = VERSION
     """Of the measures: that of the study which asks."""
@@ -89,7 +89,6 @@ class Judge:
         pool = tuple((s.start, s.stop) for s in train.subjects("3T"))
         per_subject = min(stop - start for start, stop in subjects + pool)
         everything = np.arange(subjects[-1][1])
-        pool_slices = whole_slices(train, "3T", layout, balanced_rows(pool, per_subject).numpy())
         mask, truth_mask = (torch.from_numpy(np.asarray(rows.mask(field)) > 0) for field in DOMAINS)
         require_overlap(mask[: len(truth_mask)] & truth_mask, rows)
         return cls(
@@ -100,11 +99,6 @@ class Judge:
             truth_mask=truth_mask,
             subjects=subjects,
             balanced=balanced_rows(subjects, per_subject),
-            pools={
-                "fid": frechet.FeaturePool.of(encode(references.domain, pool_slices)),
-                "rad_fid": frechet.FeaturePool.of(encode(references.radiology, pool_slices)),
-            },
-            realism=RealismPools.of(cohort, references),
             cohort=cohort,
             split=split,
             version=version,
@@ -125,6 +119,20 @@ class Judge:
             return error
 
     @cached_property
+    def pools(self) -> Mapping[str, frechet.FeaturePool]:
+        """Features of the 3 T training pool, as many slices a subject as are compared, by encoder."""
+        train, count = self.cohort.split("train"), len(self.balanced) // len(self.subjects)
+        rows = balanced_rows([(s.start, s.stop) for s in train.subjects("3T")], count).numpy()
+        slices = whole_slices(train, "3T", self.references.config.channels, rows)
+        encoders = self.references.encoders.items()
+        return {name: frechet.FeaturePool.of(encode(encoder, slices)) for name, encoder in encoders}
+
+    @cached_property
+    def realism(self) -> RealismPools:
+        """Pools of the distances that see anatomy."""
+        return RealismPools(self.cohort, self.references)
+
+    @cached_property
     def draws(self) -> Tensor:
         """Draws of subjects [DRAWS, S], the same for every output that is judged."""
         return subject_draws(len(self.subjects), DRAWS, seed=0)
@@ -140,17 +148,22 @@ class Judge:
         return len(self.truth) > 0
 
     def score(self, output: Tensor) -> dict[str, float]:
-        """Every measure of finished outputs [N, 3, H, W] of all rows of the split."""
+        """Every measure of finished outputs [N, 3, H, W] of the split; NaN if any is not finite."""
+        finite, output = bool(output.isfinite().all()), output.nan_to_num()
         values = self.per_subject(output) | (self.extended(output) if self.with_extended else {})
-        return self.distances(output) | {name: float(each.nanmean()) for name, each in values.items()}
+        scores = self.distances(output) | {name: float(each.nanmean()) for name, each in values.items()}
+        return scores if finite else dict.fromkeys(scores, math.nan)
 
-    def distances(self, output: Tensor) -> dict[str, float]:
-        """FID, KID and Rad-FID of the balanced rows against the 3 T pool, and those that see anatomy."""
+    def distances(self, output: Tensor, mask: Tensor | None = None) -> dict[str, float]:
+        """FID, KID and perhaps Rad-FID of the balanced rows against the 3 T pool, and those of anatomy.
+
+        ``mask`` [N, H, W]: the brain, where it is not the source's.
+        """
         features = self._features(output)
         found = {name: distance(features[space]) for name, (space, distance, _) in self._distances.items()}
         if self._extrapolates:
             found["fid_infinity"] = self._pooled("fid", features).jackknifed()["fid"].extrapolated
-        for comparison in self._comparisons(output):
+        for comparison in self._comparisons(output, mask):
             found |= comparison.values()
         return found
 
@@ -165,14 +178,10 @@ class Judge:
         groups = [(i * count, (i + 1) * count) for i in range(len(self.subjects))]
         return repeated(name, quick, features[space], groups)
 
-    def _comparisons(self, output: Tensor) -> list[Comparison]:
-        return self.realism.compare(output, self.mask, self.subjects) if self.version > 1 else []
-
-    def require_measured(self, names: Iterable[str]) -> None:
-        """Raises InputError for a measure that the cohort does not have or is too small for."""
-        for name in names:
-            if refusal := self.refusal(name):
-                raise refusal
+    def _comparisons(self, output: Tensor, mask: Tensor | None) -> list[Comparison]:
+        if self.version == 1:
+            return []
+        return self.realism.compare(output, self.mask if mask is None else mask, self.subjects)
 
     def refusal(self, name: str) -> InputError | None:
         """Why a measure is left out."""
@@ -213,8 +222,11 @@ class Judge:
         found = None if isinstance(self.lesions, InputError) else self.lesions
         return extended_measures(*images, self.mask, self.subjects, self.spacing, found)
 
-    def resampled(self, output: Tensor) -> dict[str, tuple[float, list[float]]]:
-        """Every measure with its values on :data:`DRAWS` draws of subjects, the same for all."""
+    def resampled(self, output: Tensor, mask: Tensor | None = None) -> dict[str, tuple[float, list[float]]]:
+        """Every measure with its values on :data:`DRAWS` draws of subjects, the same for all.
+
+        ``mask`` as in :meth:`distances`.
+        """
         features, found = self._features(output), {}
         for name, (space, distance, _) in self._distances.items():
             _, values = self._pooled(name, features).resampled(self.draws)[name]
@@ -224,7 +236,7 @@ class Judge:
             plain = self._pooled("fid", features).jackknifed()["fid"]
             shift = plain.extrapolated - plain.value
             found["fid_infinity"] = plain.extrapolated, [x + shift for x in found["fid"][1]]
-        for comparison in self._comparisons(output):
+        for comparison in self._comparisons(output, mask):
             for name, (estimate, values) in comparison.resampled(self.draws).items():
                 found[name] = estimate, values.tolist()
         for name, subjects in self.per_subject(output).items():
@@ -240,7 +252,7 @@ class Judge:
     @cached_property
     def baselines(self) -> dict[str, dict[str, float]]:
         """The untouched input's scores and, with pairs, the floor: their 3 T against the pool, same N."""
-        floor = {"floor": self.distances(self.truth)} if self.paired else {}
+        floor = {"floor": self.distances(self.truth, self.truth_mask)} if self.paired else {}
         return {"input": self.score(self.source), **floor}
 
     @property
@@ -251,31 +263,35 @@ class Judge:
     def protocol(self, cohort: Cohort) -> dict[str, str]:
         """The protocol of the measures, for reports."""
         fixed = {key: str(value) for key, value in cohort.manifest["choices"].items()}
+        label = self.references.radiology_label
+        inside = "psnr, ms_ssim: the brain of input and 3 T; psnr_slice, ms_ssim_slice: whole slices"
         return fixed | {
             "fid": f"Frechet distance, {len(self.balanced)} slices, frozen 3 T-domain encoder "
             f"{self.references.hash[:12]}",
-            "rad_fid": f"the same in the encoder '{self.references.radiology_label}'",
+            **({"rad_fid": f"the same in the encoder '{label}'"} if label else {}),
             "ms_ssim": f"{self.scales} scales on {self.source.shape[-2]}x{self.source.shape[-1]} slices",
             "output": "clamped, black outside the input's brain mask",
-            "region": "psnr, ms_ssim: the brain of input and 3 T; psnr_slice, ms_ssim_slice: whole slices",
+            "region": "whole slices" if self.version == 1 else inside,
             "measures": f"version {self.version}",
         }
 
     @property
     def _distances(self) -> dict[str, tuple[str, Distance, Distance]]:
         """Each distance with the name of its encoder, and its quick form for values without each subject."""
-        domain, radiology = self.pools["fid"], self.pools["rad_fid"]
-        return {
+        domain, radiology = self.pools["domain"], self.pools.get("radiology")
+        found: dict[str, tuple[str, Distance, Distance]] = {
             "fid": ("domain", domain.fid, domain.frechet),
             "kid": ("domain", domain.kernel, domain.kernel),
-            "rad_fid": ("radiology", radiology.fid, radiology.frechet),
         }
+        if radiology:
+            found["rad_fid"] = "radiology", radiology.fid, radiology.frechet
+        return found
 
     def _features(self, output: Tensor) -> dict[str, Tensor]:
-        rows, frozen = output[self.balanced], self.references
+        rows = output[self.balanced]
         if self.version > 1:
-            rows = channels.delivered(rows, frozen.config.channels)
-        return {"domain": encode(frozen.domain, rows), "radiology": encode(frozen.radiology, rows)}
+            rows = channels.delivered(rows, self.references.config.channels)
+        return {name: encode(encoder, rows) for name, encoder in self.references.encoders.items()}
 
     @property
     def _fidelity(self) -> dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]]:

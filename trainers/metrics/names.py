@@ -19,6 +19,10 @@ REALISM = dict.fromkeys(
     "minimize",
 )
 """Scores that need no pairs, with the direction in which each is better."""
+NEEDS_RADIMAGENET = (
+    "is measured in RadImageNet's ResNet-50; allowed: with references: {radimagenet: its file}"
+)
+"""Why ``rad_fid`` is refused."""
 FIDELITY = {
     "psnr": "maximize",
     "ms_ssim": "maximize",
@@ -39,11 +43,15 @@ CONSTRAINABLE = {**METRICS, **EXTENDED}
 """What a study may set bounds for."""
 
 
-def score_names(contrasts: Sequence[str], paired: bool) -> tuple[str, ...]:
-    """The scores of outputs with these contrasts; ``paired``: whether subjects were scanned at 3 T too."""
+def score_names(contrasts: Sequence[str], paired: bool, radiology: bool) -> tuple[str, ...]:
+    """The scores of outputs with these contrasts.
+
+    ``paired``: whether subjects were scanned at 3 T too; ``radiology``: whether there is Rad-FID's encoder.
+    """
+    realism = [name for name in REALISM if radiology or name != "rad_fid"]
     compared = [name for kind in FIDELITY for name in (kind, *(f"{kind}_{c.lower()}" for c in contrasts))]
     extended = [name for name, measure in MEASURES.items() if paired or not measure.paired]
-    return (*REALISM, *(compared if paired else ()), *extended)
+    return (*realism, *(compared if paired else ()), *extended)
 
 
 BASELINES = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -26,34 +27,30 @@ SPATIAL, PATCHES = ("fid_spatial",), ("patch_fd", "patch_texture", "patch_place"
 
 @dataclass(frozen=True, eq=False)
 class RealismPools:
-    """The 3 T training pool of each distance."""
+    """The 3 T training pool of each distance, made when it is first compared with."""
 
-    layout: channels.Layout
-    spatial: SpatialPool | InputError
-    """Or why the cohort is too small for it."""
-    patches: PatchPool | InputError
+    cohort: Cohort
+    references: References
 
-    @classmethod
-    def of(cls, cohort: Cohort, references: References) -> "RealismPools":
-        """From the cohort's 3 T training slices."""
-        train, layout = cohort.split("train"), references.config.channels
-        whole = [(s.start, s.stop) for s in train.subjects("3T")]
-        rows, subjects = some_rows(whole)
-        slices = whole_slices(train, "3T", layout, rows.numpy())
-        mask = torch.from_numpy(np.asarray(train.mask("3T")[rows.numpy()]) > 0)
-        encoder = references.domain
+    @property
+    def layout(self) -> channels.Layout:
+        """How contrasts make channels."""
+        return self.references.config.channels
+
+    @cached_property
+    def spatial(self) -> SpatialPool | InputError:
+        """Or why the cohort is too small for it."""
+        encoder = self.references.domain
         assert isinstance(encoder, ResidualEncoder)
-        spatial: SpatialPool | InputError
-        patches: PatchPool | InputError
         try:
-            spatial = SpatialPool.of(encoder, slices, mask, subjects)
+            return SpatialPool.of(encoder, *_pool(self.cohort, self.layout))
         except InputError as error:
-            spatial = error
-        try:
-            patches = PatchPool.of(_images(slices, layout), mask, subjects, cohort.spacing)
-        except InputError as error:
-            patches = error
-        return cls(layout, spatial, patches)
+            return error
+
+    @cached_property
+    def patches(self) -> PatchPool | InputError:
+        """Likewise."""
+        return patch_pool(self.cohort, self.layout)
 
     def compare(self, slices: Tensor, mask: Tensor, subjects: Sequence[tuple[int, int]]) -> list[Comparison]:
         """Slices [N, 3, H, W] in [-1, 1], rebuilt as they are delivered, inside ``mask`` [N, H, W]."""
@@ -68,16 +65,31 @@ class RealismPools:
 
     def refusal(self, name: str) -> InputError | None:
         """Why this cohort does not allow a distance."""
-        for names, pool in ((SPATIAL, self.spatial), (PATCHES, self.patches)):
-            if name in names and isinstance(pool, InputError):
-                return pool
-        return None
+        pool = self.spatial if name in SPATIAL else self.patches if name in PATCHES else None
+        return pool if isinstance(pool, InputError) else None
+
+
+def patch_pool(cohort: Cohort, layout: channels.Layout) -> PatchPool | InputError:
+    """The 3 T training pool's patches, or why the cohort is too small for them: needs no references."""
+    slices, mask, subjects = _pool(cohort, layout)
+    try:
+        return PatchPool.of(_images(slices, layout), mask, subjects, cohort.spacing)
+    except InputError as error:
+        return error
 
 
 def some_rows(subjects: Sequence[tuple[int, int]]) -> tuple[Tensor, list[tuple[int, int]]]:
     """Rows of at most :data:`SLICES` slices of each subject (start, stop), and where they then are."""
     count = min([SLICES, *(stop - start for start, stop in subjects)])
     return balanced_rows(subjects, count), [(i * count, (i + 1) * count) for i in range(len(subjects))]
+
+
+def _pool(cohort: Cohort, layout: channels.Layout) -> tuple[Tensor, Tensor, list[tuple[int, int]]]:
+    """Slices [N, 3, H, W] in [-1, 1], masks [N, H, W] and rows of the 3 T training subjects."""
+    train = cohort.split("train")
+    rows, subjects = some_rows([(s.start, s.stop) for s in train.subjects("3T")])
+    mask = torch.from_numpy(np.asarray(train.mask("3T")[rows.numpy()]) > 0)
+    return whole_slices(train, "3T", layout, rows.numpy()), mask, subjects
 
 
 def _images(slices: Tensor, layout: channels.Layout) -> Tensor:

@@ -31,8 +31,9 @@ def dilate(mask: Tensor, radius: float) -> Tensor:
     result, row, width = mask.clone(), mask, 0
     for down in range(int(radius + 1e-6), -1, -1):  # rows of the disc grow towards its middle
         half = int(math.sqrt(max(0.0, radius**2 - down**2) + 1e-6))
-        for width in range(width + 1, half + 1):
-            row = row | shifted(mask, 0, width) | shifted(mask, 0, -width)
+        for right in range(width + 1, half + 1):
+            row = row | shifted(mask, 0, right) | shifted(mask, 0, -right)
+        width = half
         result |= shifted(row, down, 0) | shifted(row, -down, 0)
     return result
 

@@ -34,7 +34,7 @@ class ReferenceConfig:
     """Channels of the encoders' first level; their features are 128 wide."""
     encoder_lr: Annotated[float, Range(1e-6, 1e-2)] = 1e-3
     radimagenet: str = ""
-    """A safetensors file of RadImageNet's ResNet-50; empty: a fallback encoder, labelled rad-fallback."""
+    """A safetensors file of RadImageNet's ResNet-50, for ``rad_fid``; empty: that is not measured."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     bound: Annotated[float, Range(0, 10)] = field(default=1.0, compare=False)
     """CPU time of each training of the supervised bound, as a share of a trial's; 0: no such baseline.

@@ -65,6 +65,8 @@ def test_input_and_truth_come_first_and_systems_in_the_given_order() -> None:
         *("system", "Rad-FID (rad-fallback) ↓", "FID ↓", "KID ↓", "PIQE ↓"),
         *("steps", "parameters", "training", "per volume"),
     ]
+    others = [result("cut", {m: 1.0 for m in UNPAIRED if m != "rad_fid"})]
+    assert grid(markdown(others, radiology=""), "A")[0][:2] == ["system", "FID ↓"]
     assert grid(text, "B")[0][1:] == ["MS-SSIM T1 ↑", "PSNR T1 (dB) ↑", "MS-SSIM T2 ↑", "PSNR T2 (dB) ↑"]
 
 
@@ -202,9 +204,9 @@ def test_the_screen_shows_means_and_marks() -> None:
     lines = [line.split() for line in text.splitlines() if line.strip().startswith(("CUT", "UNSB", "INR"))]
     known = ["—", "400", "11.4", "M", "1.5", "h", "0.25", "s"]
     assert lines == [
-        ["CUT", "—", "0.2500", "0.2500", *known],
-        ["UNSB", "—", "0.1250", "0.2500†", *known],
-        ["INR-based", "—", "0.1250†", "0.5000", *known],
+        ["CUT", "0.2500", "0.2500", *known],
+        ["UNSB", "0.1250", "0.2500†", *known],
+        ["INR-based", "0.1250†", "0.5000", *known],
         ["CUT", "0.2500"],
         ["UNSB", "0.1250"],
         ["INR-based", "0.1250†"],

@@ -1,7 +1,7 @@
 """An objective that fails its sensitivity card is refused, unless the study allows it."""
 
 from dataclasses import replace
-from platform.orchestration.sensitivity import require_sensitive
+from platform.cohorts.sensitivity import require_sensitive
 from platform.study.settings import Objective
 from platform.study.study import Study
 
