@@ -83,7 +83,8 @@ def test_references_are_found_by_content_and_a_missing_file_of_weights_is_an_err
     folder = store.reference_folder(tiny.root, tiny.cohort, changed)
     assert store.missing_parts(folder, changed) == ["teacher", "domain"]
     assert store.reference_hash(tiny.cohort, changed) != tiny.references.hash
-    earlier = digest(tiny.cohort.hash, canonical(config), "")
+    then = {key: value for key, value in vars(config).items() if key != "bound"}  # which came later
+    earlier = digest(tiny.cohort.hash, json.dumps(then, sort_keys=True, separators=(",", ":")), "")
     assert store.reference_hash(tiny.cohort, config, version=1) == earlier != tiny.references.hash
     config = ReferenceConfig(radimagenet="/nowhere/resnet.safetensors")
     with pytest.raises(InputError, match=r"radimagenet: '/nowhere/resnet.safetensors' is not allowed"):
