@@ -80,7 +80,7 @@ def test_small_lesions_are_left_out_kinds_scored_apart_and_no_other_lesion_is_ar
 
 
 def cohort(root: Path, lesion: bool, planes: bool = True) -> Cohort:
-    """A validation subject of three of five planes with a disc in its second slice; a test subject without."""
+    """A validation subject with a disc in its second slice, three of five planes; a test subject without."""
     rng, subjects = np.random.default_rng(0), []
     tissues = np.where(COLUMNS < 12, 0.1, np.where(COLUMNS < 30, 0.4, 0.8)) * np.ones((3, 1, 1))
     slices = {"T1": tissues, "T2": 0.9 - tissues}
