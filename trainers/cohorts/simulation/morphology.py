@@ -18,9 +18,11 @@ from trainers.data.arrays import Array
 
 COARSE = 4.0
 """Spacing (mm) of velocities."""
+HEAD = 0.915
+"""Mean length of a subject in the template's, whose brain of 1.9 litres is larger than people's."""
 LARGE, LARGE_SIGMA = 3.0, 25.0
 """Deviation (mm) of the velocity that makes large shapes, and its smoothness."""
-FINE, FINE_SIGMA = 3.0, 8.0
+FINE, FINE_SIGMA = 1.6, 8.0
 """The same of gyri."""
 CALM = 0.75
 """Share of the fine velocity that is taken away at ventricles and deep grey matter."""
@@ -50,6 +52,7 @@ def draw_shape(template: Surfaces, rng: np.random.Generator) -> Shape:
     velocity = _velocity(template, rng, coarse_shape(template))
     flow = deformation.exponential(velocity)
     matrix, shift = deformation.random_affine(rng, 1.0)
+    matrix = matrix / HEAD
     spacing = torch.from_numpy(template.spacing.astype(np.float32)).view(3, 1, 1, 1)
     step = _steps(template, flow.shape[1:])
     place = (deformation.identity(flow) + flow) * step  # mm from the grid's first voxel
@@ -127,9 +130,9 @@ def vary_surfaces(
     ventricle += np.float32(wider) + np.float32(asymmetry) * (left - 0.5)
 
 
-GYRI, GYRI_SIGMA = 0.6, 3.0
+GYRI, GYRI_SIGMA = 0.4, 3.0
 """Deviation (mm) by which both surfaces of the cortex move together, and its smoothness."""
-LIMITS = (2.65, 2.9)
+LIMITS = (1.9, 3.4)
 """Least and greatest depth (mm) of the white matter below the pial surface, where the cortex is average."""
 THICKER, THICKER_SIGMA = 0.25, 12.0
 """Deviation (mm) of the cortex's thickness within a subject, and its smoothness."""

@@ -13,18 +13,25 @@ from scipy import ndimage
 from trainers.cohorts.simulation.anatomy import deep_weight, tissue_files
 from trainers.data.arrays import Array
 
-THICKNESS = 2.5
+THICKNESS = 2.4
 """Of the template's cortex (mm)."""
 REACH = 8.0
 """Distances to the cortex's surfaces are cut off here (mm)."""
 LIMITS = (1.8, 3.0)
 """Least and greatest thickness (mm) of the template's cortex, where both surfaces' fit left another one."""
-INNER = 0.7
-"""Share of a change of thickness that the inner surface makes."""
+INNER = 0.2
+"""Share of a change of thickness that the inner surface makes: the average brain's cortex is thick because
+its sulci are closed, and its white matter has its size already."""
+_SHALLOW = 0.3  # mm by which an average brain's sulci are narrow: both surfaces lie deeper
+_SKULL = 0.8  # mm by which the T1 map's edge is blurred outwards
 _NEAR, _FAR = 14.0, 30.0
 _LINING = 2.0  # mm of white matter around ventricles
 _SPECK = 150  # voxels
-_CSF_PRIOR = 1.6  # of averaged maps: the blur of an average brain closes its sulci
+_DEBLUR, _BLUR = 6.0, 2.0  # weight and deviation (mm) of an unsharp mask: an average brain's gyri are short
+_WHITE = 0.4  # least surplus of white matter over grey, once sharpened
+_CSF_PRIOR = 0.8  # of averaged maps: the blur of an average brain closes its sulci
+_CSF_BELOW = 0.3  # the same below the tentorium, whose fissures are drawn
+_STEM = 0.715  # least T1 there of white matter: the maps call most of the brain stem grey
 _BRAIN = 0.2  # of the T1 map's maximum: nilearn's own brain mask
 _MIRROR = 98  # plane of x = 0 in the 1 mm maps, which are symmetric about it
 _MARGIN = 10  # planes beyond it, as far as distances reach
@@ -89,8 +96,9 @@ def on_grid(fine: Surfaces, size: str) -> Surfaces:
 def below_tentorium(affine: Array, shape: tuple[int, ...]) -> Array:
     """Voxels ``[X, Y, Z]`` of cerebellum and brain stem: below a roof that falls to back and sides."""
     x, y, z = _axes(affine, shape)
-    roof = np.interp(y, (-95, -80, -65, -50, -35, -18, -5), (-20, -10, -2, 3, 1, -8, -60))
-    return np.asarray(z < roof[:, None] - 0.65 * np.abs(x)[:, None, None])
+    roof = np.interp(y, (-95, -80, -65, -50, -35, -18, -5), (-14, -5, 0, 3, 1, -8, -60))
+    fall = np.interp(y, (-70, -45), (0.4, 0.65))
+    return np.asarray(z < roof[:, None] - fall[:, None] * np.abs(x)[:, None, None])
 
 
 def _axes(affine: Array, shape: tuple[int, ...]) -> list[Array]:
@@ -109,20 +117,27 @@ def _levels(t1: Array, grey: Array, white: Array, affine: Array) -> Array:
     deep = grey * deep_weight(grey.shape, affine) > 0.5
     fluid = np.clip(1 - grey - white, 0, 1)
     brain = _closed(t1 >= _BRAIN, 4)
-    inside = _without_specks((grey + white > _CSF_PRIOR * fluid) & brain)
+    lower = below_tentorium(affine, grey.shape)
+    inside = _without_specks((grey + white > np.where(lower, _CSF_BELOW, _CSF_PRIOR) * fluid) & brain)
     ventricle, lined = _ventricles(~inside & brain, affine)
-    core = _without_specks(((white > grey) & inside) | deep | lined)
+    surplus = white - grey
+    surplus += _DEBLUR * (surplus - ndimage.gaussian_filter(surplus, _BLUR))
+    bright = np.where(lower, t1 > _STEM, surplus > _WHITE)
+    core = _without_specks((bright & inside) | deep | lined)
     inside |= core
-    lower = below_tentorium(affine, core.shape)
     white_level = distance(core)
-    sulci = _crests(white_level) & inside & (white_level < -1.2)
+    sulci = _crests(white_level) & inside & (white_level < -1.2) & (white_level > 1 - REACH)
     moved = fit_thickness(white_level, distance(inside & ~sulci), ~lower)
     white_level, pial = (distance(level > 0) for level in moved)
     thinnest, thickest = LIMITS
     fitted = np.clip(white_level, pial - thickest, np.where(lined | deep, REACH, pial - thinnest))
     white_level = np.where(lower, white_level, fitted)
     pial = np.where(lower, np.minimum(pial, _folia(white_level, affine)), pial)
-    return np.stack([white_level, pial, distance(deep), distance(ventricle, _NEAR), distance(brain, _FAR)])
+    shallow = np.float32(_SHALLOW) * ~lower
+    skull = distance(brain, _FAR) - np.float32(_SKULL)
+    return np.stack(
+        [white_level - shallow, pial - shallow, distance(deep), distance(ventricle, _NEAR), skull]
+    )
 
 
 def fit_thickness(white: Array, pial: Array, where: Array | float = 1.0) -> tuple[Array, Array]:
@@ -145,7 +160,7 @@ def _folia(white: Array, affine: Array) -> Array:
     back = (y + 48)[:, None] - (x**2 / 150)[:, None, None]
     up = z + 32
     radius, angle = np.hypot(back, up), np.arctan2(up, -back) * _LEAVES
-    away = radius / _LEAVES * np.abs(angle - np.round(angle)) - 0.4
+    away = radius / _LEAVES * np.abs(angle - np.round(angle)) + 0.4
     front = y[:, None] + 38 + 0.5 * (z + 20)
     return np.asarray(np.maximum(np.maximum(away, white + 2.0), front))
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from trainers.cohorts.simulation import person, surfaces
+from trainers.cohorts.simulation import morphology, person, surfaces
+from trainers.cohorts.simulation.site import Site
 
 AXES = np.indices((41, 43, 45)) - np.array([20, 21, 22])[:, None, None, None]
 AWAY = np.sqrt((AXES**2).sum(0))
@@ -22,6 +23,21 @@ def test_a_flat_cortex_gets_its_thickness_from_both_sides(thickness: float) -> N
     np.testing.assert_allclose((pial - white)[middle], surfaces.THICKNESS, atol=1e-6)
     moved = surfaces.INNER * (surfaces.THICKNESS - thickness)
     np.testing.assert_allclose((white - (15 - x))[middle], -moved, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.8, 1.0, 1.3])
+def test_a_subjects_flat_cortex_has_the_templates_mean_thickness_however_it_was_scaled(scale: float) -> None:
+    """Less what atrophy takes from the pial surface; the folds of both surfaces leave it as it is."""
+    x, atrophy = np.tile(np.arange(40.0)[:, None, None], (1, 40, 40)), 0.2
+    far = np.full_like(x, -9)
+    levels = np.stack([20 - x, 20 + surfaces.THICKNESS - x, far, far, 40 - x]).astype(np.float32)
+    site, spacing = Site("any", (atrophy, atrophy)), np.full(3, scale)
+    args = (np.random.default_rng(1), site, spacing, np.zeros(x.shape), np.full(x.shape, scale, np.float32))
+    levels *= np.float32(scale)
+    morphology.vary_surfaces(levels, *args)
+    cortex = (levels[1] - levels[0])[10:30]
+    assert cortex.mean() == pytest.approx(surfaces.THICKNESS - atrophy, abs=0.25)
+    assert cortex.min() > 1.5 and cortex.max() < 4.5
 
 
 def test_fractions_are_those_that_surfaces_cut_off_and_sum_to_one() -> None:
