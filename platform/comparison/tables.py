@@ -144,9 +144,12 @@ def _both_parts(
     rows: Sequence[SystemResult], radiology: str, titles: tuple[str, str], facts: bool = False
 ) -> dict[str, "_Table | str"]:
     """The unpaired and the paired table of one split."""
-    compared, realism = _measured(rows, PAIRED + WHOLE_SLICES), _measured(rows, REALISM)
+    compared, known = _measured(rows, PAIRED + WHOLE_SLICES), (*_measured(rows, REALISM), *ALWAYS)
+    realism = _directions([name for name in REALISM if name in known])
     return {
-        TITLES[titles[0]]: _table(rows, _directions([name for name in REALISM if name in (*realism, *ALWAYS)]), radiology, facts),
+        TITLES[titles[0]]: _table(
+            rows, _directions([name for name in REALISM if name in (*realism, *ALWAYS)]), radiology, facts
+        ),
         TITLES[titles[1]]: _table(rows, _directions(compared), radiology) if compared else UNPAIRED_ONLY,
     }
 

@@ -1,5 +1,6 @@
 """The frozen references: training, storage, and the subjects they are trained on."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers import weights
-from trainers.config import canonical, digest
+from trainers.config import digest
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
 from trainers.networks.denoiser import schedule
