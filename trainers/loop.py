@@ -110,12 +110,11 @@ class Loop:
         method, source = self.method, judge.source.to(self.accelerator.device)
         outputs = translate_rows(method, method.averaged, self.config, source, self.config.seed)
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
-        finished = [clamp_and_mask(output, judge.mask) for output in outputs]
-        scores = {
-            count: judge.score(output) | {"seconds_per_volume": count * pace}
-            for count, output in enumerate(finished, 1)
-        }
-        return scores, judge.samples(finished[-1])
+        scores = {}
+        for count, output in enumerate(outputs, 1):
+            finished = clamp_and_mask(output, judge.mask)
+            scores[count] = judge.score(finished) | {"seconds_per_volume": count * pace}
+        return scores, judge.samples(finished)
 
     def _report(self, scalars: RunningMeans, started: float) -> Report:
         folder = checkpoint.folder_of(self.task.folder, self.step)

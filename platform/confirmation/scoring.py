@@ -46,11 +46,12 @@ def evaluations(
 ) -> Tasks:
     """Every finished training at the requested step counts, and the baselines, on one split.
 
-    The results are kept in ``folder``. ``measures``: their version.
+    The results are kept in ``folder``. ``measures``: their version; with the first there was one baseline.
     """
+    baselines = BASELINES if measures > 1 else ("input",)
     opened = places.cohort, places.references
     tasks: dict[SeedKey | str, Evaluation] = {
-        name: Evaluation(name, 1, *opened, folder / name, split, measures, places.bound) for name in BASELINES
+        name: Evaluation(name, 1, *opened, folder / name, split, measures, places.bound) for name in baselines
     }
     for checkpoint in retrainings.checkpoints:
         for steps in (steps for trial, steps in keys if trial == checkpoint.trial):
@@ -132,7 +133,8 @@ def scores_with_cost(facts: EvaluationFacts) -> dict[str, Score]:
 
 def baseline_intervals(tasks: Tasks, objectives: Sequence[Objective]) -> dict[str, dict[str, Interval]]:
     """Of each baseline that the cohort has, over subjects."""
-    found = {name: subject_intervals(weights.verify(tasks[name].folder), objectives) for name in BASELINES}
+    folders = {name: tasks[name].folder for name in BASELINES if name in tasks}
+    found = {name: subject_intervals(weights.verify(folder), objectives) for name, folder in folders.items()}
     return {name: intervals for name, intervals in found.items() if intervals}
 
 

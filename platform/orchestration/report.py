@@ -54,7 +54,7 @@ def report_search(
     folder.mkdir(exist_ok=True)
     summary = summarise(front, scores, protocol)
     files = [folder / "table.md", folder / "front.json"]
-    write_text(files[0], figures.final_table(points, objectives) + "\n")
+    write_text(files[0], figures.final_table(points, objectives, scores) + "\n")
     write_text(files[1], json.dumps(summary, indent=1) + "\n")
     if points:
         files += figures.pareto_figure(points, objectives, scores["input"], folder / "pareto")

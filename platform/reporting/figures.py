@@ -80,10 +80,17 @@ def draw_samples(trial: Trial, path: Path) -> Path:
     return sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")
 
 
-def final_table(candidates: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> str:
-    """All candidates as a Markdown table: the front first, each part from its best first objective on."""
+def final_table(
+    candidates: Sequence[PlottedCandidate],
+    objectives: Sequence[Objective],
+    baselines: Mapping[str, Mapping[str, float]] = NO_BASELINES,
+) -> str:
+    """All candidates as a Markdown table: the front first, each part from its best first objective on.
+
+    Below them the ``baselines`` as in :func:`front_table`.
+    """
     rows = [[_mark(c), *_cells(c, objectives)] for c in _ranked(candidates, objectives)]
-    return markdown_table(_heads(objectives), rows)
+    return markdown_table(_heads(objectives), rows + _baseline_rows(baselines, objectives))
 
 
 def front_table(
@@ -96,12 +103,22 @@ def front_table(
     for candidate in _ranked([c for c in candidates if c.on_front], objectives):
         style = "bold" if candidate.knee else None
         table.add_row("knee" if candidate.knee else "", *_cells(candidate, objectives), style=style)
+    for row in _baseline_rows(baselines, objectives):
+        table.add_row(*row, style="dim")
+    return table
+
+
+def _baseline_rows(
+    baselines: Mapping[str, Mapping[str, float]], objectives: Sequence[Objective]
+) -> list[list[str]]:
+    rows = []
     for name, label in BASELINES.items():
         if name in baselines:
             known = baselines[name]
-            values = [number(known[o.name]) if o.name in known else "" for o in objectives]
-            table.add_row(label, "", "", *values, style="dim")
-    return table
+            rows.append(
+                [label, "", "", *(number(known[o.name]) if o.name in known else "" for o in objectives)]
+            )
+    return rows
 
 
 def _difference(row: Mapping[str, Image]) -> Image | None:
