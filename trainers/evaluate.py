@@ -38,7 +38,7 @@ class Evaluation:
     references: Path
     folder: Path
     split: str = "test"
-    """The only paired split that is opened."""
+    """The split that is scored; of others only val is opened, from which baselines learn."""
     measures: int = VERSION
     """Version of the measures."""
     bound: Path | None = None
