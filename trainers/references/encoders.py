@@ -64,14 +64,14 @@ def train_domain_encoder(
 
 @torch.no_grad()
 def _initialise(network: nn.Module) -> None:
-    """PyTorch's own uniform weights, in [-b, b] with b^2 = 1 / inputs; no processor changes a bit."""
+    """PyTorch's own weights, uniform in [-b, b] with b^2 = 1 / inputs, but equal bits on any processor."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             assert layer.bias is not None
             bound = layer.weight[0].numel() ** -0.5
             for values in (layer.weight, layer.bias):
                 values.copy_(bound * (2 * torch.rand(values.shape).to(PRECISION) - 1))
-                values.div_(WEIGHT_UNIT).round_().mul_(WEIGHT_UNIT)
+                _round(values, WEIGHT_UNIT)
 
 
 def _fit(
@@ -88,14 +88,17 @@ def _fit(
             round_to_bits(p.grad, GRADIENT_BITS)
         optimizer.step()
         for p in parameters:
-            p.detach().div_(WEIGHT_UNIT).round_().mul_(WEIGHT_UNIT)
+            _round(p.detach(), WEIGHT_UNIT)
         progress(step + 1)
 
 
 def round_to_bits(values: Tensor, bits: int) -> None:
     """Round in place to multiples of 2^(e - ``bits``), where 2^e is the power of two above the largest."""
     exponent = torch.frexp(values.abs().max()).exponent - bits
-    unit = torch.ldexp(values.new_ones(()), exponent)
+    _round(values, torch.ldexp(values.new_ones(()), exponent))
+
+
+def _round(values: Tensor, unit: Tensor | float) -> None:
     values.div_(unit).round_().mul_(unit)
 
 
@@ -109,12 +112,12 @@ def contrastive(first: Tensor, second: Tensor, temperature: float = 0.2) -> Tens
 
 def augment(slices: Tensor) -> Tensor:
     """Small shift, zoom and flip; no change of intensity, noise or sharpness, which FID must detect."""
-    n = len(slices)
-    zoom = 1 + 0.1 * (2 * torch.rand(n) - 1)
-    flip = torch.where(torch.rand(n) < 0.5, -1.0, 1.0)
-    theta = slices.new_zeros(n, 2, 3)
-    theta[:, 0, 0], theta[:, 1, 1] = zoom * flip, zoom
-    theta[:, :, 2] = 0.1 * (2 * torch.rand(n, 2) - 1)
+    # Drawn in float32 but computed with in the slices' type: processors differ in the last bit.
+    zoom, side, shift = (torch.rand(len(slices), k).to(slices) for k in (1, 1, 2))
+    zoom = 1 + 0.1 * (2 * zoom - 1)
+    theta = slices.new_zeros(len(slices), 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = (zoom * torch.where(side < 0.5, -1.0, 1.0))[:, 0], zoom[:, 0]
+    theta[:, :, 2] = 0.1 * (2 * shift - 1)
     grid = F.affine_grid(theta, list(slices.shape), align_corners=False)
     return F.grid_sample(slices + 1, grid, align_corners=False) - 1
 

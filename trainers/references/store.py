@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from trainers import weights
 from trainers.config import FieldError, build, digest
-from trainers.data.sampling import Slices, relative_heights, whole_slices
+from trainers.data.sampling import Slices, whole_slices
 from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
@@ -197,7 +197,10 @@ def progress_file(folder: Path, part: str) -> Path:
 def slice_batches(cohort: Cohort, config: ReferenceConfig) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of whole 3 T training slices with their relative heights."""
     split = cohort.split("train")
-    level, rng = relative_heights(split, "3T"), np.random.default_rng(config.seed)
+    # Not torch.linspace, whose last bit differs between processors.
+    counts = [s.stop - s.start for s in split.subjects("3T")]
+    level = torch.from_numpy(np.concatenate([np.arange(n) / max(1, n - 1) for n in counts]))
+    rng = np.random.default_rng(config.seed)
     while True:
         rows = np.sort(rng.integers(len(level), size=config.encoder_batch))
         yield whole_slices(split, "3T", config.channels, rows), level[rows]
