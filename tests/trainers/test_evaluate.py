@@ -108,9 +108,9 @@ def test_without_pairs_realism_alone_is_measured(tiny: Any, unpaired: Cohort, tm
     assert judge.baselines["input"].keys() >= {"fid", "kid", "rad_fid", "piqe"}
     for contrasts in (("T1", "T2"), ("T2",)):
         known = set(score_names(contrasts, paired=False)) - EXTENDED.keys()
-        assert judge.baselines["input"].keys() == {n for n in known if not judge.realism.refusal(n)}
+        assert judge.baselines["input"].keys() == {n for n in known if not judge.refusal(n)}
     known = score_names(channels.contrasts(tiny.references.config.channels), paired=True)
-    measured = {name for name in known if not tiny.judge.realism.refusal(name)} - EXTENDED.keys()
+    measured = {name for name in known if not tiny.judge.refusal(name)} - EXTENDED.keys()
     assert tiny.judge.baselines["input"].keys() == measured <= set(METRICS)
     assert set(known) - set(score_names(("T2",), paired=True)) == {
         name for name in known if name.endswith("_t1")
