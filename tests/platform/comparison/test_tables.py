@@ -94,7 +94,7 @@ def test_extended_measures_have_a_table_of_their_own_and_no_best_without_a_direc
 
 
 def test_a_cell_is_estimate_interval_and_spread() -> None:
-    """Draws on an even grid have the uniform distribution's deviation .04 / sqrt(12): 1.96 of it is .0226."""
+    """Draws on an even grid have the deviation of the uniform distribution, .02 / sqrt(3)."""
     even = np.linspace(-0.02, 0.02, 2001)
     seeds = [{"fid": Score(e, tuple(e + even))} for e in (0.080, 0.084, 0.088)]
     cases = {

@@ -76,7 +76,11 @@ CASES: list[Case] = [
     (("gpus: 0.5, concurrent: 2, workers: 1", 23), "gpus: 1, workers: 4", "resources.gpus ... 1 ... 0 or 4"),
     (("concurrent: 2", 23), "concurrent: -1", "resources.concurrent ... -1 ... [0, 100000]"),
     (("trials: 8", 24), "trials: 0", "budget.trials ... 0 ... [1, 1e+06]"),
-    (("  fid: minimize\n  ms_ssim: maximize", 3), "  {}", "objectives ... 1 to 4 of fid, fid_spatial"),
+    (
+        ("  fid: minimize\n  ms_ssim: maximize", 3),
+        "  {}",
+        "objectives ... 1 to 4 of fid, fid_infinity, fid_spatial",
+    ),
     (("sampler", 3), "  kid: minimize\n  psnr: maximize\n  piqe: minimize\nsampler", "objectives ... 5 ob"),
     (("batch: 4", 17), "bach: 4", "fixed.bach ... did you mean batch?"),
     (("batch: 4", 17), "batch: 4.0", "fixed.batch ... 4.0 ... an integer in [1, 64]"),
