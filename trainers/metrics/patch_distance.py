@@ -42,7 +42,7 @@ class Block:
 BLOCKS: Mapping[str, Block] = {
     "texture": Block(PatchGrid(pixel=2, step=8, share=0.9), 30, 0.006),
     "place": Block(PatchGrid(pixel=4, step=8, share=0.8, regions=(4, 3, 3)), 10, 0.005, 600),
-    "symmetry": Block(PatchGrid(pixel=2, step=8, share=0.9, mirrored=True), 12, 0.08),
+    "symmetry": Block(PatchGrid(pixel=2, step=8, share=0.9, mirrored=True), 12, 0.16),
 }
 
 
