@@ -17,7 +17,7 @@ test: .venv/test.done lint
 # Two halves that take about as long: system tests and pages run commands; saved work needs none of their studies.
 SAVED := tests/system/test_saved_work.py
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SAVED) tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(SAVED) $(ARGS)
 
 system:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs --ignore $(SAVED) $(ARGS)

@@ -65,7 +65,7 @@ def test_scores_and_pictures_are_on_disk_and_in_mlflow(finished: str, storage: P
 
     report = storage / "comparisons/ten/report"
     rows = list(csv.DictReader((report / "scores.csv").open()))
-    assert {row["system"] for row in rows} == {*BOUNDS, *LABELS}
+    assert {row["system"] for row in rows} == {*BOUNDS, *LABELS} - {"supervised"}  # off in the smoke profile
     metrics = {row["metric"] for row in rows}
     assert {"fid", "kid", "piqe", "psnr_t1", "ms_ssim_t2"} <= metrics and "rad_fid" not in metrics
     assert all((report / name).stat().st_size > 10_000 for name in ("gallery.png", "plane.png", "plane.html"))
