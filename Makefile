@@ -14,13 +14,12 @@ compare: .venv/run.done
 test: .venv/test.done lint
 	$(MAKE) -j2 units system
 
-# Two halves that take about as long: system tests and pages run commands; saved work needs none of their studies.
-SAVED := tests/system/test_saved_work.py
+# Two halves that take about as long: system tests and pages run commands.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(SAVED) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
 
 system:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs --ignore $(SAVED) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs $(ARGS)
 
 lint: .venv/test.done
 	$(BIN)/ruff check .

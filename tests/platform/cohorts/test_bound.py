@@ -33,8 +33,10 @@ def test_a_comparison_keeps_that_of_its_first_system_with_such_a_network() -> No
     cut, inr = find("cut")[0], find("inr")[0]
     assert chosen_bound([inr, cut], {}) == bound_config(cut.study)
     assert chosen_bound([inr], {}) is None
-    other = bound_config(find("cut", profile="smoke")[0].study)
-    assert other is not None and chosen_bound([cut], {"bound": asdict(other)}) == other
+    own = bound_config(cut.study)
+    assert own is not None
+    other = replace(own, share=2 * own.share)
+    assert chosen_bound([cut], {"bound": asdict(other)}) == other
     assert chosen_bound([cut], {"bound": None}) == bound_config(cut.study)
 
 
