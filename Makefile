@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test units system lint bench bench-search bench-real ui clean
+.PHONY: search compare test units system lint bench bench-search bench-real evidence ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -14,13 +14,12 @@ compare: .venv/run.done
 test: .venv/test.done lint
 	$(MAKE) -j2 units system
 
-# Two halves that take about as long: system tests and pages run commands; saved work needs none of their studies.
-SAVED := tests/system/test_saved_work.py
+# Two halves that take about as long: system tests and pages run commands.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SAVED) tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
 
 system:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs --ignore $(SAVED) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs $(ARGS)
 
 lint: .venv/test.done
 	$(BIN)/ruff check .
@@ -38,6 +37,10 @@ bench-search: .venv/bench.done
 # Early stopping in real studies on the phantom; half an hour a seed on two cores.
 bench-real: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.real $(ARGS)
+
+# How often printed intervals contain the truth; writes docs/coverage.md in some five minutes of one core.
+evidence: .venv/test.done
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.coverage $(ARGS)
 
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1

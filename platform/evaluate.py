@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from platform import cli
-from platform.confirmation.picks import PICKS, require_form
+from platform.confirmation.picks import CHOICES, require_form
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.tracking import store
@@ -13,8 +13,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = cli.parser("evaluate", "asp_dmd --pick knee")
     parser.add_argument("study", help="the study's name")
-    choices = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
-    parser.add_argument("--pick", help=f"{choices} (default: what was confirmed, else the front)")
+    parser.add_argument("--pick", help=f"{CHOICES} (default: what was confirmed, else the front)")
     cli.add_places(parser)
     return parser.parse_args(argv)
 

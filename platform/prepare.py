@@ -20,6 +20,7 @@ from typing import Any
 from trainers.cohorts.base import find_source, source_names
 from trainers.config import FieldError, FieldType, build, field_types
 from trainers.errors import InputError
+from trainers.metrics.names import VERSION
 
 SPLITS = ("train", "val", "test")
 
@@ -52,11 +53,12 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
     study: Study | None = None
+    measures = VERSION
     if options.cohort:
         choice = chosen_cohort(options)
     storage = Storage.open(options.storage)
     if not options.cohort:
-        study = chosen_study(options, storage)
+        study, measures = chosen_study(options, storage)
         choice = study.cohort
     source = find_source(choice.source)
     if options.export and source.native_volumes is None:
@@ -76,19 +78,21 @@ def main(argv: Sequence[str]) -> None:
     path = prepare_cohort(choice, storage.root, console)
     console.print(f"cohort: {path}")
     if study:
-        console.print(f"references: {prepare_references(study, path, storage.root, console)}")
+        references = prepare_references(study, path, storage.root, console, measures)
+        console.print(f"references: {references}")
     if options.export:
         split, folder = options.split or "test", Path(options.export)
         for file in export_scans(source, choice.config, Cohort.open(path), split, folder):
             console.print(file)
 
 
-def chosen_study(options: argparse.Namespace, storage: Storage) -> Study:
-    """The study of ``--study`` or of ``--space``."""
+def chosen_study(options: argparse.Namespace, storage: Storage) -> tuple[Study, int]:
+    """The study of ``--study`` or of ``--space``, and the version of its measures."""
     if options.study:
-        return load_saved(storage.existing(options.study)).study
+        saved = load_saved(storage.existing(options.study))
+        return saved.study, saved.facts.measures
     on_cluster = prefers_cluster(options.profile, options.address)
-    return load_chosen(find_space(options.space), options.profile, on_cluster)
+    return load_chosen(find_space(options.space), options.profile, on_cluster), VERSION
 
 
 def chosen_cohort(options: argparse.Namespace) -> CohortChoice:

@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from platform import cli
-from platform.confirmation.picks import PICKS, confirmed_tags, pick, require_form
+from platform.confirmation.picks import CHOICES, confirmed_tags, pick, require_form
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.tracking import store
@@ -18,8 +18,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = cli.parser("promote", "asp_dmd --pick knee --alias champion")
     parser.add_argument("study", help="the study's name")
-    choices = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
-    parser.add_argument("--pick", default="knee", help=f"{choices} (default: knee)")
+    parser.add_argument("--pick", default="knee", help=f"{CHOICES} (default: knee)")
     parser.add_argument("--alias", default="champion", help="alias to set (default: champion)")
     parser.add_argument("--model", help="registered model's name (default: the study's)")
     parser.add_argument("--storage", default="runs", help="folder of the study (default: runs)")

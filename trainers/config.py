@@ -5,7 +5,7 @@ import hashlib
 import json
 import types
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from trainers import VERSION
@@ -55,7 +55,7 @@ class FieldType:
 
     def __str__(self) -> str:
         if self.choices:
-            return ", ".join(str(choice) for choice in self.choices)
+            return ", ".join("true" if choice is True else str(choice) for choice in self.choices)
         name = _NAMES[self.kind]
         return f"{name} in {self.bounds}" if self.bounds else name
 
@@ -103,14 +103,45 @@ def suggest(key: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     return f"did you mean {names[close[0]]}? " if close else ""
 
 
+def plain_values(config: Any) -> dict[str, Any]:
+    """The fields as plain values, to be saved.
+
+    A class may have a class variable ``EARLIER``: what fields that were added later meant before they
+    existed. With that value they are left out, so that hashes and files from before stay as they were.
+    """
+    earlier = _earlier(type(config))
+    return {key: value for key, value in asdict(config).items() if earlier.get(key, MISSING) != value}
+
+
+def rebuild(config: type[C], values: Mapping[str, Any]) -> C:
+    """What :func:`plain_values` saved, today or before a field was added; raises FieldError."""
+    return build(config, {**_earlier(config), **values})
+
+
+def as_earlier(config: C) -> C:
+    """What the same given settings meant before fields were added: each of those at its default changes.
+
+    So do fields of the class variable ``EARLIER_DEFAULTS``, which always existed and had other defaults.
+    """
+    defaults = {f.name: f.default for f in fields(config)}  # type: ignore[arg-type]
+    earlier = {**_earlier(type(config)), **getattr(config, "EARLIER_DEFAULTS", {})}
+    changed = {key: value for key, value in earlier.items() if getattr(config, key) == defaults[key]}
+    return replace(config, **changed)  # type: ignore[type-var]
+
+
 def canonical(config: Any) -> str:
     """The configuration as JSON with sorted keys: equal settings give equal text."""
-    return json.dumps(asdict(config), sort_keys=True, separators=(",", ":"))
+    return json.dumps(plain_values(config), sort_keys=True, separators=(",", ":"))
 
 
 def digest(*parts: str) -> str:
     """Content hash (hex sha256) of the parts and the code version."""
     return hashlib.sha256("\x00".join((VERSION, *parts)).encode()).hexdigest()
+
+
+def _earlier(config: type) -> Mapping[str, Any]:
+    earlier: Mapping[str, Any] = getattr(config, "EARLIER", {})
+    return earlier
 
 
 def _field_type(hint: Any) -> FieldType:

@@ -1,4 +1,4 @@
-"""Evaluation of one translator on one split: measures with bootstrap draws, sample slices, cost.
+"""Evaluation of one translator on one split: measures with draws of subjects, sample slices, cost.
 
 <folder>/samples.safetensors, manifest.json
 """
@@ -13,12 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import build
+from trainers.config import rebuild
 from trainers.data.store import Cohort
 from trainers.export import load_networks
 from trainers.methods.base import find_method, translate_rows
-from trainers.metrics.extended import extended_measures
+from trainers.metrics import baselines
+from trainers.metrics.aggregate import resampled_mean
 from trainers.metrics.judge import Judge, clamp_and_mask
+from trainers.metrics.names import BASELINES, VERSION
 from trainers.references.store import References
 
 SAMPLES = "samples"
@@ -29,14 +31,18 @@ class Evaluation:
     """What to evaluate, and where its results are published."""
 
     translator: str
-    """A checkpoint's folder; or ``input``, the untouched 64 mT; or ``truth``, the paired 3 T itself."""
+    """A checkpoint's folder, a name of ``names.BASELINES``, or ``truth``: the paired 3 T itself."""
     steps: int
     """Refinement step count at which the checkpoint translates."""
     cohort: Path
     references: Path
     folder: Path
     split: str = "test"
-    """The only paired split that is opened."""
+    """The split that is scored; of others only val is opened, from which baselines learn."""
+    measures: int = VERSION
+    """Version of the measures."""
+    bound: Path | None = None
+    """Folder of the supervised bound, where there is one."""
 
 
 def evaluate(task: Evaluation) -> str:
@@ -44,28 +50,36 @@ def evaluate(task: Evaluation) -> str:
     if (task.folder / weights.MANIFEST).is_file():
         return str(task.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cohort, references, judge = _opened(task.cohort, task.references, task.split, device)
+    cohort, references, judge = _opened(task.cohort, task.references, task.split, task.measures, device)
     facts: dict[str, Any] = {"translator": task.translator, "steps": task.steps, "costs": {}}
-    output = {"input": judge.source, "truth": judge.truth}.get(task.translator)
-    if output is None:
+    output: Tensor | None
+    if task.translator == "truth":
+        output = judge.truth
+    elif task.translator in BASELINES:
+        output = baselines.output(task.translator, cohort, judge, task.split, task.bound)
+    else:
         folder = Path(task.translator)
         output, facts["costs"] = translated(folder, task.steps, judge, references, device)
     facts["subjects"] = len(judge.subjects)
-    facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output).items()}
-    facts["extended"] = extended(judge, output, cohort.spacing)
+    if output is None:  # a baseline that this cohort does not have
+        weights.publish(task.folder, {SAMPLES: {}}, facts | {"scores": {}, "extended": {}})
+        return str(task.folder)
+    mask = judge.truth_mask if task.translator == "truth" else None
+    facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output, mask).items()}
+    facts["extended"] = extended(judge, output)
     weights.publish(task.folder, {SAMPLES: judge.samples(output)}, facts)
     return str(task.folder)
 
 
 @functools.lru_cache(maxsize=1)
 def _opened(
-    cohort: Path, references: Path, split: str, device: torch.device
+    cohort: Path, references: Path, split: str, measures: int, device: torch.device
 ) -> tuple[Cohort, References, Judge]:
     """Opened and encoded once per process and shared by its evaluations."""
     store, frozen = Cohort.open(cohort), References.open(references)
-    for encoder in (frozen.domain, frozen.radiology):
+    for encoder in frozen.encoders.values():
         encoder.to(device)
-    return store, frozen, Judge.of(store, frozen, split)
+    return store, frozen, Judge.of(store, frozen, split, measures)
 
 
 def translated(
@@ -74,7 +88,7 @@ def translated(
     """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
     facts = weights.verify(folder)
     module = find_method(facts["method"])
-    config = build(module.Config, facts["config"])
+    config = rebuild(module.Config, facts["config"])
     networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references.config, device)
     started = time.perf_counter()
     outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed, steps)
@@ -88,13 +102,9 @@ def parameters(networks: dict[str, nn.Module]) -> float:
     return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
 
 
-def extended(judge: Judge, output: Tensor, spacing: float) -> dict[str, list[Any]]:
-    """Anatomical measures: the mean over subjects and its values on the judge's bootstrap draws."""
-    truth = judge.unit(judge.truth) if judge.paired else None
-    measured = extended_measures(
-        judge.unit(output), judge.unit(judge.source), truth, judge.mask, judge.subjects, spacing
-    )
+def extended(judge: Judge, output: Tensor) -> dict[str, list[Any]]:
+    """Extended measures: the mean over subjects and its values on the judge's draws."""
     return {
-        name: [float(values.nanmean()), values[judge.draws].nanmean(1).tolist()]
-        for name, values in measured.items()
+        name: [float(values.nanmean()), resampled_mean(values, judge.draws).tolist()]
+        for name, values in judge.extended(output).items()
     }

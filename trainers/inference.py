@@ -45,7 +45,7 @@ def enhance(translator: Translator, examination: Examination, draws: int = 1) ->
     cut = {c: frame.slices(values, examination.mask) for c, values in volumes.items()}
     inside = torch.from_numpy(next(iter(cut.values()))[1]) > 0
     images = {c: torch.from_numpy(slices) for c, (slices, _) in cut.items()}
-    source = channels.stack(*_t1_and_t2(images), translator.channels)
+    source = channels.restack(images, translator.channels)
     outputs = torch.stack([translator.slices(source, inside, draw) for draw in range(draws)])
     names = channels.contrasts(translator.channels)
     shown = [channels.split(output, translator.channels) for output in outputs]
@@ -67,12 +67,6 @@ def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float
         "through_plane_change": float(through_plane_change(unit, reference, mask)),
         "slice_shift": float(slice_shift(unit, reference, mask)),
     }
-
-
-def _t1_and_t2(images: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """T1 and T2; a layout of one contrast ignores the other."""
-    present = next(iter(images.values()))
-    return images.get("T1", present), images.get("T2", present)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from trainers.data.sampling import Slices, example_subject
 from trainers.data.store import Cohort
 from trainers.methods.base import Context, Method, TrialConfig, find_method, translate_rows
 from trainers.metrics.judge import Judge, clamp_and_mask
+from trainers.metrics.names import VERSION
 from trainers.references.store import References
 from trainers.report import Report
 
@@ -41,6 +42,10 @@ class Task:
     """Where the trial's checkpoints are published."""
     milestones: tuple[int, ...] = ()
     """Steps at which it reports, in addition to its rungs."""
+    measures: int = VERSION
+    """Version of the measures by which it is scored."""
+    extended: bool = False
+    """Whether its scores include the extended measures."""
 
 
 @dataclass
@@ -105,17 +110,17 @@ class Loop:
         method, source = self.method, judge.source.to(self.accelerator.device)
         outputs = translate_rows(method, method.averaged, self.config, source, self.config.seed)
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
-        finished = [clamp_and_mask(output, judge.mask) for output in outputs]
-        scores = {
-            count: judge.score(output) | {"seconds_per_volume": count * pace}
-            for count, output in enumerate(finished, 1)
-        }
-        return scores, judge.samples(finished[-1])
+        scores = {}
+        for count, output in enumerate(outputs, 1):
+            finished = clamp_and_mask(output, judge.mask)
+            scores[count] = judge.score(finished) | {"seconds_per_volume": count * pace}
+        return scores, judge.samples(finished)
 
     def _report(self, scalars: RunningMeans, started: float) -> Report:
         folder = checkpoint.folder_of(self.task.folder, self.step)
         trained = time.perf_counter() - started
-        report = Report(self.step, self.config.steps, {}, scalars.means(), trained, str(folder), trained)
+        empty = Report(self.step, self.config.steps, {}, scalars.means(), trained, str(folder), trained)
+        report = replace(empty, measures=self.judge.version)
         if self.accelerator.is_main_process:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)

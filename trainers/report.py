@@ -21,6 +21,8 @@ class Report:
     checkpoint: str
     training_seconds: float = 0.0
     """Training alone."""
+    measures: int = 1
+    """Version of the measures that the scores are of; reports before version 2 do not name it."""
 
     @property
     def done(self) -> bool:
@@ -34,7 +36,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; refinement step counts are text, as JSON's keys are."""
-        return asdict(self) | {"scores": scores_to_json(self.scores)}
+        values = asdict(self) | {"scores": scores_to_json(self.scores)}
+        return {key: value for key, value in values.items() if (key, value) != ("measures", 1)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Report":

@@ -15,7 +15,7 @@ import torch
 from ray import train, tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from trainers.config import build, canonical
+from trainers.config import canonical, rebuild
 from trainers.data.store import Cohort
 from trainers.loop import Diverged, Loop, Task
 from trainers.methods.base import find_method
@@ -77,7 +77,7 @@ def train_worker(config: dict[str, Any]) -> None:
 
 def results(task: Task) -> Iterator[Result]:
     """Every result of a task, starting from its last checkpoint."""
-    cohort, references, judge = _opened(task.cohort, task.references)
+    cohort, references, judge = _opened(task.cohort, task.references, task.measures, task.extended)
     try:
         for report in Loop(task, cohort, references, judge).reports():
             yield {"report": json.dumps(report.to_json()), "done": report.done}
@@ -94,15 +94,17 @@ def encode(task: Task) -> str:
     """A task as JSON text."""
     paths = {"cohort": str(task.cohort), "references": str(task.references), "folder": str(task.folder)}
     values = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
-    return json.dumps({**values, "milestones": task.milestones})
+    scoring = {"measures": task.measures, "extended": task.extended}
+    return json.dumps({**values, "milestones": task.milestones, **scoring})
 
 
 def decode(text: str) -> Task:
     """The task that :func:`encode` wrote."""
     values = json.loads(text)
-    config = build(find_method(values["method"]).Config, values["config"])
+    config = rebuild(find_method(values["method"]).Config, values["config"])
     cohort, references, folder = (Path(values[name]) for name in ("cohort", "references", "folder"))
-    return Task(values["method"], config, cohort, references, folder, tuple(values["milestones"]))
+    milestones, scoring = tuple(values["milestones"]), (values["measures"], values["extended"])
+    return Task(values["method"], config, cohort, references, folder, milestones, *scoring)
 
 
 def decode_report(text: str) -> Report:
@@ -111,10 +113,12 @@ def decode_report(text: str) -> Report:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(cohort: Path, references: Path) -> tuple[Cohort, References, Judge]:
+def _opened(
+    cohort: Path, references: Path, measures: int, extended: bool
+) -> tuple[Cohort, References, Judge]:
     """Opened once per process and shared by the trials of an actor."""
     store, frozen = Cohort.open(cohort), References.open(references)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for encoder in (frozen.domain, frozen.radiology):
+    for encoder in frozen.encoders.values():
         encoder.to(device)
-    return store, frozen, Judge.of(store, frozen, "val")
+    return store, frozen, Judge.of(store, frozen, "val", measures, extended)

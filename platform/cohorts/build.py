@@ -17,15 +17,19 @@ from trainers.cohorts.base import CohortSource, find_source
 from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
 from trainers.cohorts.scans.visit_preparation import VisitResult, VisitTask
 from trainers.config import build
-from trainers.data.channels import contrasts
-from trainers.data.store import Cohort
+from trainers.data.channels import Layout, contrasts
+from trainers.data.store import SHIFTED, Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
-from trainers.metrics.names import score_names
+from trainers.metrics import lesions
+from trainers.metrics.judge import Judge
+from trainers.metrics.measures import LESIONS
+from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, score_names
+from trainers.metrics.realism import PATCHES, patch_pool
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
-SPLITS = {"val": "validation", "test": "test"}
+SPLITS = {"val": "validation", "test": "test", SHIFTED: "shifted test"}
 
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: str | None = None) -> Path:
@@ -57,13 +61,34 @@ def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mappin
     ``metrics``: names, each with the section of the space that requests it.
     """
     config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
-    known = {*score_names(contrasts(config.channels), paired), "seconds_per_volume"}
+    radiology = bool(config.radimagenet) or "rad_fid" in metrics  # else prepare_references refuses it
+    known = {*score_names(contrasts(config.channels), paired, radiology), "seconds_per_volume"}
     for name, section in metrics.items():
         if name not in known:
             other = f"is of a contrast that references: channels: {config.channels} does not have"
             unpaired = f"needs paired {SPLITS[split]} subjects, which this cohort does not have"
             key = f"{study.path}: {section}: {name}"
             raise InputError(f"{key} {other if paired else unpaired}; allowed: {', '.join(sorted(known))}")
+        if refusal := _refusal(name, cohort, split, config.channels):
+            raise InputError(f"{study.path}: {section}: {refusal}")
+
+
+def _refusal(name: str, cohort: Cohort, split: str, layout: Layout) -> InputError | None:
+    """Why the cohort's scans alone, without references, do not allow a measure."""
+    try:
+        if name in LESIONS:
+            lesions.read(cohort, split)
+    except InputError as error:
+        return error
+    pool = patch_pool(cohort, layout) if name in PATCHES else None
+    return pool if isinstance(pool, InputError) else None
+
+
+def require_measured(study: Study, judge: Judge) -> None:
+    """Raises InputError for a metric for which the cohort and its references are too small."""
+    for name, section in study.metrics.items():
+        if refusal := judge.refusal(name):
+            raise InputError(f"{study.path}: {section}: {refusal}")
 
 
 def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, folder: Path) -> list[Path]:
@@ -112,33 +137,51 @@ def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
                 console.print(line)
 
 
-def prepare_references(study: Study, cohort_path: Path, root: Path, console: Console) -> Path:
-    """The references' folder, the missing parts trained by Ray tasks at the same time."""
+def prepare_references(
+    study: Study, cohort_path: Path, root: Path, console: Console, measures: int = VERSION
+) -> Path:
+    """The references' folder, the missing parts trained by Ray tasks at the same time.
+
+    ``measures``: the version of the study's. Raises InputError for Rad-FID without its encoder.
+    """
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
-    folder = store.reference_folder(root, cohort, config)
-    missing = store.missing_parts(root, cohort, config)
+    version = 1 if measures == 1 else store.VERSION  # as trained when those studies started
+    folder = store.reference_folder(root, cohort, config, version)
+    if "rad_fid" in study.metrics and not store.has_radiology(folder, config):
+        raise InputError(f"{study.path}: {study.metrics['rad_fid']}: rad_fid: {NEEDS_RADIMAGENET}")
+    missing = store.missing_parts(folder, config)
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
-        _train(missing, cohort_path, config, root, folder, console)
+        totals = {part: steps(part, config) for part in missing}
+        train = partial(store.train_with_progress, cohort_path, config, root, version)
+        train_parts("reference", totals, train, folder, len(missing), console)
     return folder
 
 
-def _train(
-    parts: list[str], cohort: Path, config: ReferenceConfig, root: Path, folder: Path, console: Console
+def train_parts(
+    kind: str,
+    totals: Mapping[str, int],
+    train: Callable[[str], None],
+    folder: Path,
+    at_once: int,
+    console: Console,
 ) -> None:
-    files = {part: store.progress_file(folder, part) for part in parts}
+    """Train parts by Ray tasks, with a progress bar each; ``totals``: their steps.
+
+    Each task may use one in ``at_once`` of a GPU.
+    """
+    files = {part: store.progress_file(folder, part) for part in totals}
     with counting_bar(console) as bar:
-        rows = {part: bar.add_task(f"reference {part}", total=steps(part, config)) for part in parts}
+        rows = {part: bar.add_task(f"{kind} {part}", total=total) for part, total in totals.items()}
 
         def watch() -> None:
             for part, file in files.items():
                 if text := file.read_text() if file.is_file() else "":
                     bar.update(rows[part], completed=int(text))
 
-        train = partial(store.train_with_progress, cohort, config, root)
-        run_watched(train, parts, gpu_share(len(store.PARTS)), watch)
+        run_watched(train, list(totals), gpu_share(at_once), watch)
         for part, file in files.items():
-            bar.update(rows[part], completed=steps(part, config))
+            bar.update(rows[part], completed=totals[part])
             file.unlink(missing_ok=True)
 
 

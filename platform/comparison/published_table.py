@@ -11,6 +11,8 @@ from trainers.metrics.names import METRICS
 
 UNPAIRED = ("rad_fid", "fid", "kid", "piqe")
 PAIRED = ("ms_ssim_t1", "psnr_t1", "ms_ssim_t2", "psnr_t2")
+WHOLE_SLICES = ("ms_ssim_slice_t1", "psnr_slice_t1", "ms_ssim_slice_t2", "psnr_slice_t2")
+"""Those of part (B) over whole slices, background included, as the paper may have them."""
 
 _FIGURES = {
     "cyclegan": ((0.3551, 26.5839, 0.0073, 37.8657), (0.9204, 23.3010, 0.8926, 22.5735)),

@@ -9,10 +9,11 @@ from platform.stats.scores import SystemResult
 
 import numpy as np
 
-REALISM, FIDELITY = "fid", ("psnr", "ms_ssim")
+REALISM, FIDELITY = ("patch_fd", "fid"), ("psnr", "ms_ssim")
+"""Realism is the first of its measures that a row has: FID does not see anatomy."""
 DIRECTIONS = ("minimize", "maximize")
 LINEAR_RANGE = 8.0
-"""From the smallest to the largest FID; beyond this, only a logarithm shows them all."""
+"""From the smallest to the largest realism; beyond this, only a logarithm shows them all."""
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,17 @@ class Spot:
 
 @dataclass(frozen=True)
 class View:
-    """FID against one measure of fidelity."""
+    """Realism against one measure of fidelity."""
 
+    realism: str
     metric: str
     spots: tuple[Spot, ...]
     floor: tuple[str, float] | None
-    """Label and FID of the 3 T itself."""
+    """Label and realism of the 3 T itself."""
     edge: Values
     """[k, 2], of the region that the systems dominate."""
     log: bool
-    """Whether FID is on a logarithmic axis."""
+    """Whether realism is on a logarithmic axis."""
     limits: Values
     """[2, 2]: of x, of y."""
 
@@ -53,7 +55,7 @@ class View:
     @property
     def titles(self) -> tuple[str, str]:
         """Of both axes."""
-        return axis_label(REALISM, DIRECTIONS[0]), axis_label(self.metric, DIRECTIONS[1])
+        return axis_label(self.realism, DIRECTIONS[0]), axis_label(self.metric, DIRECTIONS[1])
 
     @property
     def means(self) -> Values:
@@ -68,14 +70,15 @@ class View:
 
 
 def views(rows: Sequence[SystemResult]) -> list[View]:
-    """A view for each measure of fidelity that a row has beside its FID."""
-    made = [_view(rows, metric) for metric in FIDELITY]
+    """A view for each measure of fidelity that a row has beside its realism."""
+    known = [name for name in REALISM if any(name in seed for row in rows for seed in row.seeds)]
+    made = [_view(rows, known[0], metric) for metric in FIDELITY if known]
     return [view for view in made if view]
 
 
-def _view(rows: Sequence[SystemResult], metric: str) -> View | None:
+def _view(rows: Sequence[SystemResult], realism: str, metric: str) -> View | None:
     both = zip(
-        rows, *(cells(rows, *of) for of in zip((REALISM, metric), DIRECTIONS, strict=True)), strict=True
+        rows, *(cells(rows, *of) for of in zip((realism, metric), DIRECTIONS, strict=True)), strict=True
     )
     known = [(row, x, y) for row, x, y in both if x and np.isfinite(x.mean)]
     floor = next(((row.label, x.mean) for row, x, _ in known if row.kind == "truth"), None)
@@ -91,16 +94,16 @@ def _view(rows: Sequence[SystemResult], metric: str) -> View | None:
     on_front = nondominated(minimised(np.stack([x, y], 1), DIRECTIONS))
     front = [system for system, on in zip(systems, on_front, strict=True) if on]
     spots = [replace(spot, kind="front") if spot in front else spot for spot in spots]
-    return View(metric, tuple(spots), floor, staircase(x, y, DIRECTIONS), *_limits(spots, floor))
+    return View(realism, metric, tuple(spots), floor, staircase(x, y, DIRECTIONS), *_limits(spots, floor))
 
 
 def _limits(spots: Sequence[Spot], floor: tuple[str, float] | None) -> tuple[bool, Values]:
     """Whether x is logarithmic, and limits [2, 2] around all means and bars."""
-    fids = np.array([*(spot.x.mean for spot in spots), *(floor or ())[1:]])
-    x = np.array([*fids, *(bound for spot in spots for bound in _bounds(spot.x))])
+    middles = np.array([*(spot.x.mean for spot in spots), *(floor or ())[1:]])
+    x = np.array([*middles, *(bound for spot in spots for bound in _bounds(spot.x))])
     y = np.array([bound for spot in spots for bound in _bounds(spot.y)])
-    if fids.min() > 0 and fids.max() > LINEAR_RANGE * fids.min():
-        return True, np.array([np.exp(_around(np.log(np.maximum(x, fids.min() / 2)))), _around(y)])
+    if middles.min() > 0 and middles.max() > LINEAR_RANGE * middles.min():
+        return True, np.array([np.exp(_around(np.log(np.maximum(x, middles.min() / 2)))), _around(y)])
     return False, np.array([_around(x), _around(y)])
 
 

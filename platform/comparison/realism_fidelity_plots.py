@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.comparison.label_placement import place_labels
-from platform.comparison.realism_fidelity import REALISM, Spot, View, views
+from platform.comparison.realism_fidelity import Spot, View, views
 from platform.pareto.dominance import Values
 from platform.reporting import figures, matplotlib_plots
 from platform.reporting.error_bars import ErrorBars
@@ -46,10 +46,11 @@ class Label:
 
 
 def realism_fidelity_figure(rows: Sequence[SystemResult], path_stem: Path) -> tuple[Path, ...]:
-    """FID over PSNR and over MS-SSIM, a labelled point a system; the HTML and the PNG.
+    """Realism over PSNR and over MS-SSIM, a labelled point a system; the HTML and the PNG.
 
     Bars are 95 % intervals over subjects; the line is the edge of the region that the systems dominate. The
-    untouched input is a cross, the 3 T's own FID a line. Nothing is written where no row has both measures.
+    untouched input is a cross, the 3 T's own realism a line. Nothing is written where no row has
+    both measures.
     """
     drawn = views(rows)
     return figures.save(page(drawn), picture(drawn), path_stem) if drawn else ()
@@ -167,7 +168,7 @@ def _marker(view: View, spot: Spot, bars: ErrorBars) -> Any:
 
 def _hover(view: View, spot: Spot) -> str:
     lines = [f"<b>{html.escape(spot.label)}</b>"]
-    for metric, cell in ((REALISM, spot.x), (view.metric, spot.y)):
+    for metric, cell in ((view.realism, spot.x), (view.metric, spot.y)):
         words = (f"{metric_label(metric)} <b>{number(cell.mean)}</b>", bounds_text(cell.low, cell.high))
         lines.append(" ".join(word for word in words if word))
     return "<br>".join(lines)

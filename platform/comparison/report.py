@@ -1,4 +1,4 @@
-"""The end of a comparison: every system evaluated once on the test split, then tables and pictures."""
+"""The end of a comparison: every system evaluated once on the test splits, then tables and pictures."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,9 @@ from platform.execution.evaluation_tasks import evaluate_all
 from platform.execution.fixed_trials import FixedTrials
 from platform.execution.training import Training
 from platform.pareto.front import Front, candidates
+from platform.reporting import sensitivity_table
 from platform.reporting.matplotlib_plots import Image
+from platform.reporting.sensitivity_table import Cards
 from platform.stats.scores import EvaluationFacts, SystemResult, scores_of
 from platform.storage.ledger import Trial
 from platform.study.criteria import reference_point
@@ -18,54 +20,75 @@ from platform.study.settings import Objective
 from rich.console import Console
 
 from trainers import weights
-from trainers.data.store import Cohort
+from trainers.bounds import store as bounds
+from trainers.data.store import SHIFTED
 from trainers.evaluate import SAMPLES, Evaluation
 from trainers.files import write_text
 from trainers.methods.base import find_method
-from trainers.metrics.extended import EXTENDED
 from trainers.metrics.judge import Judge
+from trainers.metrics.measures import EXTENDED
 from trainers.metrics.names import METRICS
-from trainers.references.store import References
 
 INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
-BOUNDS = {"input": INPUT, "truth": TRUTH}
+BOUNDS = {
+    "input": INPUT,
+    "matched": "Histogram-matched 64 mT",
+    "lookup": "Joint (T1, T2) lookup, a bound",
+    "supervised": "Supervised network, a bound",
+    "truth": TRUTH,
+}
 
 
 def report_comparison(
     trials: FixedTrials,
     objectives: Sequence[Objective],
-    cohort: Cohort,
-    references: References,
+    judge: Judge,
+    cards: Cards,
+    bound: Path | None,
     extended: bool,
     console: Console,
 ) -> None:
     """Evaluate what is not done yet, write the report, record it, print the tables."""
-    judge = Judge.of(cohort, references, "val")
     counts = {
         trial.number: chosen_steps(objectives, trial, judge.baselines["input"])
         for _, trial in trials.trials()
         if trial.status == "completed"
     }
-    folders = evaluate_on_test(trials, counts, judge.paired, console)
-    facts = {key: weights.verify(folder) for key, folder in folders.items()}
-    rows = [bound_row(key, facts[key]) for key in BOUNDS if key in facts]
-    rows += system_rows(trials.trials(), facts)
+    keys = [key for key in BOUNDS if {"truth": judge.paired, "supervised": bound}.get(key, True)]
+    folders = {
+        split: evaluate_on(split, trials, counts, keys, bound, console)
+        for split in judge.cohort.splits
+        if split not in ("train", "val")
+    }
+    facts = {split: _facts(of_split) for split, of_split in folders.items()}
+    rows = result_rows(trials, facts["test"])
+    shifted = result_rows(trials, facts[SHIFTED]) if SHIFTED in facts else []
     shown = {name: direction for name, direction in EXTENDED.items() if extended}
     folder = trials.folder / "report"
     folder.mkdir(exist_ok=True)
-    label = references.radiology_label
-    text = tables.markdown(rows, radiology=label, extended=shown)
-    protocol = "\n".join(f"- {name}: {choice}" for name, choice in judge.protocol(cohort).items())
+    label = judge.references.radiology_label
+    text = tables.markdown(rows, radiology=label, extended=shown, shifted=shifted)
+    choices = judge.protocol(judge.cohort) | ({} if bound is None else {"supervised": bounds.describe(bound)})
+    protocol = "\n".join(f"- {name}: {choice}" for name, choice in choices.items())
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")
     write_text(files[1], tables.csv(rows, [*METRICS, *shown]))
+    if shifted:
+        files.append(folder / "scores_shifted.csv")
+        write_text(files[-1], tables.csv(shifted, [*METRICS, *shown]))
+    if cards:
+        files.append(folder / "sensitivity.md")
+        write_text(files[-1], sensitivity_table.markdown(cards))
     files += realism_fidelity_figure(rows, folder / "plane")
-    files.append(slice_grid_figure(slices_by_column(trials.trials(), folders), folder / "gallery.png"))
+    files.append(
+        slice_grid_figure(slices_by_column(trials.trials(), folders["test"]), folder / "gallery.png")
+    )
     for file in files:
         trials.recorder.study_artifact(file, "report")
     for number in counts:
-        record(trials, number, facts[str(number)])
-    console.print(tables.terminal(rows, radiology=label))
+        for split, of_split in facts.items():
+            record(trials, number, split, of_split[str(number)])
+    console.print(tables.terminal(rows, radiology=label, shifted=shifted))
     console.print(f"report: {folder}", markup=False)
 
 
@@ -76,26 +99,44 @@ def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mappin
     return front.candidates[front.best].steps
 
 
-def evaluate_on_test(
-    trials: FixedTrials, counts: Mapping[int, int], paired: bool, console: Console
+def _facts(folders: Mapping[str, Path]) -> dict[str, EvaluationFacts]:
+    return {key: weights.verify(folder) for key, folder in folders.items()}
+
+
+def result_rows(trials: FixedTrials, facts: Mapping[str, EvaluationFacts]) -> list[SystemResult]:
+    """The rows of one split: those of :data:`BOUNDS` that the cohort has, then the systems."""
+    bounds = [bound_row(key, facts[key]) for key in BOUNDS if key in facts and facts[key]["scores"]]
+    return bounds + system_rows(trials.trials(), facts)
+
+
+def evaluate_on(
+    split: str,
+    trials: FixedTrials,
+    counts: Mapping[int, int],
+    keys: Sequence[str],
+    bound: Path | None,
+    console: Console,
 ) -> dict[str, Path]:
-    """Folders of the test results by ``input``, ``truth`` and trial number; made by Ray tasks."""
-    requested = {"input": ("input", 1)} | ({"truth": ("truth", 1)} if paired else {})
+    """Folders of a test split's results by ``keys`` of :data:`BOUNDS` and trial number; made by Ray tasks."""
+    requested = {key: (key, 1) for key in keys}
     for number, steps in counts.items():
         last = trials.ledger.trials[number].last
         assert last is not None
         requested[str(number)] = last.checkpoint, steps
     places, results = (trials.paths.cohort, trials.paths.references), trials.folder / "results"
+    if split != "test":
+        results /= split
     tasks = {
-        key: Evaluation(translator, steps, *places, results / key)
+        key: Evaluation(translator, steps, *places, results / key, split, trials.paths.measures, bound)
         for key, (translator, steps) in requested.items()
     }
     return evaluate_all(tasks, trials.resources.gpus, console)
 
 
 def bound_row(key: str, facts: EvaluationFacts) -> SystemResult:
-    """The untouched input's row, or the paired 3 T's."""
-    return SystemResult(key, BOUNDS[key], (scores_of(facts),), kind=key)
+    """A baseline's row, or the paired 3 T's."""
+    kind = "truth" if key == "truth" else "input"
+    return SystemResult(key, BOUNDS[key], (scores_of(facts),), kind=kind)
 
 
 def system_rows(
@@ -153,13 +194,13 @@ def slices_by_column(
     return columns
 
 
-def record(trials: FixedTrials, number: int, facts: EvaluationFacts) -> None:
-    """The test scores in the training's MLflow run."""
-    values = {f"test/{name}": score.estimate for name, score in scores_of(facts).items()}
-    values |= {f"test/{name}": value for name, value in facts["costs"].items()}
+def record(trials: FixedTrials, number: int, split: str, facts: EvaluationFacts) -> None:
+    """The scores of a test split in the training's MLflow run."""
+    values = {f"{split}/{name}": score.estimate for name, score in scores_of(facts).items()}
+    values |= {f"{split}/{name}": value for name, value in facts["costs"].items()}
     last = trials.ledger.trials[number].last
     assert last is not None
-    trials.recorder.metrics(number, values | {"test/steps": facts["steps"]}, last.step)
+    trials.recorder.metrics(number, values | {f"{split}/steps": facts["steps"]}, last.step)
 
 
 def _slices(folder: Path) -> dict[str, Image]:

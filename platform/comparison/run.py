@@ -2,11 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.cohorts.bound import bound_config, prepare_bound
+from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
+from platform.cohorts.sensitivity import show_sensitivity
 from platform.comparison.report import report_comparison
-from platform.comparison.systems import System, TrainingBudget, common_budget, conditions, find_systems
+from platform.comparison.systems import (
+    System,
+    TrainingBudget,
+    as_started,
+    common_budget,
+    conditions,
+    find_systems,
+)
 from platform.execution import cluster
 from platform.execution.fixed_trials import FixedTrials, trained
 from platform.execution.machine import Machine, require_fit
@@ -14,19 +23,26 @@ from platform.execution.trial_source import TrialPaths
 from platform.reporting.console import console
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
+from platform.study.settings import Objective
+from platform.study.study import Study
 from platform.tracking import store
 from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
 from typing import Any
 
+from trainers.bounds.config import BoundConfig
+from trainers.config import build
 from trainers.cost import seconds_per_step
 from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.loop import Task
+from trainers.metrics.judge import Judge
+from trainers.metrics.names import REALISM, VERSION, any_extended
 from trainers.references.store import References
 
 FILE = "comparison.json"
+EARLIER_OBJECTIVES = {"fid": "minimize", "ms_ssim": "maximize", "psnr": "maximize"}
 
 
 @dataclass(frozen=True)
@@ -55,24 +71,35 @@ def run_comparison(
     names = [*saved.get("systems", []), *request.systems]
     profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
     systems = find_systems(names, profile, source, machine, address)
+    systems = as_started(systems, saved.get("cohort"))
     budget = common_budget(systems, request.budget or saved.get("budget"))
     study = systems[0].study
+    objectives = objectives_of(saved, study)
     if not address:
         require_fit(study, machine)
     seeds = max(request.seeds, saved.get("seeds", 1))
     fixed = conditions(systems, budget)
     require_same(name, saved, fixed)
-    saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds}
+    measures = int(saved.get("measures", 1)) if saved else VERSION  # before version 2 it was not named
+    saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds, "measures": measures}
+    saved["objectives"] = {objective.name: objective.direction for objective in objectives}
     write_saved(folder, saved)
     experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
     ledger = Ledger(folder)
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.get("cohort_hash"))
-    reference_path = prepare_references(study, cohort_path, storage.root, console)
-    # Opened here, so that damaged ones are refused before hours are spent:
-    cohort, references = Cohort.open(cohort_path), References.open(reference_path)
+    cohort = Cohort.open(cohort_path)
+    realism = {name: "objectives" for name in saved["objectives"] if name in REALISM}
+    require_measurable(study, cohort, "val", realism)
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
+    references = References.open(reference_path)  # here: damaged ones are refused before hours are spent
+    config = chosen_bound(systems, saved)
+    bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
+    saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
-    paths = TrialPaths(folder, cohort_path, reference_path)
+    judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
+    cards = show_sensitivity(storage, cohort, judge)
+    paths = TrialPaths(folder, cohort_path, reference_path, measures, judge.with_extended)
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)
     facts = environment(*(system.study for system in systems))
@@ -81,13 +108,30 @@ def run_comparison(
     trainings = [system.training(seed, steps[system.name]) for seed in range(seeds) for system in systems]
     trials = FixedTrials(trainings, study.resources, paths, recorder, ledger)
     with trained(trials, "to resume, start the same command again"):
-        report_comparison(trials, study.objectives, cohort, references, extended, console)
+        report_comparison(trials, objectives, judge, cards, bound, extended, console)
+
+
+def chosen_bound(systems: Sequence[System], saved: Mapping[str, Any]) -> BoundConfig | None:
+    """That of the first system that has a generator of its kind, when the comparison had one first."""
+    if saved.get("bound"):
+        return build(BoundConfig, saved["bound"])
+    return next((config for system in systems if (config := bound_config(system.study))), None)
 
 
 def read_saved(folder: Path) -> dict[str, Any]:
     """The conditions, systems and seeds of a comparison that was started; empty for a new one."""
     path = folder / FILE
     return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def objectives_of(saved: Mapping[str, Any], study: Study) -> tuple[Objective, ...]:
+    """By which refinement steps are chosen: as a comparison was started, those of the study for a new one.
+
+    Before version 2 of the measures they were not saved: the shipped spaces' of then.
+    """
+    if not saved:
+        return study.objectives
+    return tuple(Objective(*item) for item in saved.get("objectives", EARLIER_OBJECTIVES).items())
 
 
 def write_saved(folder: Path, values: Mapping[str, Any]) -> None:

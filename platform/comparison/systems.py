@@ -16,7 +16,7 @@ from platform.study.settings import CohortChoice
 from platform.study.study import Study
 from typing import Any
 
-from trainers.config import build, canonical, suggest
+from trainers.config import as_earlier, build, canonical, suggest
 from trainers.errors import InputError
 
 LABELS: Mapping[str, str] = {
@@ -124,6 +124,18 @@ def find_systems(
     return systems
 
 
+def as_started(systems: Sequence[System], cohort: str | None) -> list[System]:
+    """The systems on the ``cohort`` (canonical JSON) of a comparison that was started, where it is theirs.
+
+    It may be from before settings were added to its source, which the systems' spaces do not give.
+    """
+    earlier = as_earlier(systems[0].study.cohort.config)
+    if canonical(earlier) != cohort:
+        return list(systems)
+    choice = CohortChoice(systems[0].study.cohort.source, earlier)
+    return [System(each.name, dataclasses.replace(each.study, cohort=choice)) for each in systems]
+
+
 def find_paths(names: Sequence[str]) -> dict[str, Path]:
     """The space of each of ``--systems`` by its name; raises InputError for an unknown one."""
     paths: dict[str, Path] = {}
@@ -173,6 +185,6 @@ def conditions(systems: Sequence[System], budget: TrainingBudget) -> dict[str, s
         "source": study.cohort.source,
         "profile": study.profile or "",
         "cohort": canonical(study.cohort.config),
-        "references": str(sorted(study.references.items())),
+        "references": str(sorted((key, value) for key, value in study.references.items() if key != "bound")),
         "budget": str(budget),
     }

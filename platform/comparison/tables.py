@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from platform.comparison import published_table
-from platform.comparison.published_table import PAIRED, UNPAIRED
+from platform.comparison.published_table import PAIRED, UNPAIRED, WHOLE_SLICES
 from platform.comparison.systems import LABELS
 from platform.comparison.table_cells import CellText, fact_cells, metric_column
 from platform.reporting.tables import heading, markdown_table, screen_table
@@ -18,15 +18,21 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from trainers.metrics.extended import MEASURES
+from trainers.metrics.measures import MEASURES
 from trainers.metrics.names import METRICS
 
 NO_MEASURES: Mapping[str, str] = MappingProxyType({})
 FACTS = ("parameters", "train_seconds", "seconds_per_volume", "steps")
+REALISM = ("patch_fd", "fid_spatial", "fid", "fid_infinity", "kid", "rad_fid", "piqe")
+"""Columns of the unpaired tables, those that were measured: first what sees anatomy."""
+ALWAYS = ("fid", "kid", "piqe")
+"""Columns that need neither a large cohort nor given weights."""
 TITLES = {
     "A": "A. Unpaired: realism of the translated test slices against the 3 T pool",
     "B": "B. Paired: fidelity to the same subjects' own 3 T",
     "C": "C. Extended measures",
+    "D": "D. Unpaired, shifted: test subjects of another population and other scanners",
+    "E": "E. Paired, shifted",
 }
 UNPAIRED_ONLY = "no paired subjects"
 _KINDS = ("input", "truth", "system")
@@ -34,13 +40,18 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def markdown(
-    rows: Sequence[SystemResult], *, radiology: str, extended: Mapping[str, str] = NO_MEASURES
+    rows: Sequence[SystemResult],
+    *,
+    radiology: str,
+    extended: Mapping[str, str] = NO_MEASURES,
+    shifted: Sequence[SystemResult] = (),
 ) -> str:
     """Tables A and B, the published Table 1 beside them, and C of ``extended`` measures (name to direction).
 
-    ``radiology`` names the encoder of Rad-FID: "radimagenet" or "rad-fallback".
+    ``radiology`` names the encoder of Rad-FID, whose column is left out where no system has it; ``shifted``:
+    the same systems on the shifted test split, in tables D and E.
     """
-    tables = _tables(rows, radiology, extended)
+    tables = _tables(rows, radiology, extended, shifted)
     parts = [
         f"### {name}\n\n{table if isinstance(table, str) else table.markdown}"
         for name, table in tables.items()
@@ -52,11 +63,15 @@ def markdown(
 
 
 def terminal(
-    rows: Sequence[SystemResult], *, radiology: str, extended: Mapping[str, str] = NO_MEASURES
+    rows: Sequence[SystemResult],
+    *,
+    radiology: str,
+    extended: Mapping[str, str] = NO_MEASURES,
+    shifted: Sequence[SystemResult] = (),
 ) -> Group:
     """The same tables for the screen: means alone, and not the published ones."""
     parts: list[RenderableType] = []
-    for name, table in _tables(rows, radiology, extended).items():
+    for name, table in _tables(rows, radiology, extended, shifted).items():
         parts.append(Text(f"{name}: {table}") if isinstance(table, str) else table.screen(name))
     return Group(*parts, *map(Text, _notes(rows)), Text(published_table.agreement(rows)))
 
@@ -114,15 +129,34 @@ class _Table:
 
 
 def _tables(
-    rows: Sequence[SystemResult], radiology: str, extended: Mapping[str, str]
+    rows: Sequence[SystemResult],
+    radiology: str,
+    extended: Mapping[str, str],
+    shifted: Sequence[SystemResult],
 ) -> dict[str, "_Table | str"]:
-    tables: dict[str, _Table | str] = {
-        TITLES["A"]: _table(rows, _directions(UNPAIRED), radiology, facts=True),
-        TITLES["B"]: _table(rows, _directions(PAIRED), radiology),
+    tables = _both_parts(rows, radiology, ("A", "B"), facts=True)
+    if extended:
+        tables[TITLES["C"]] = _table(rows, extended, radiology)
+    return tables | (_both_parts(shifted, radiology, ("D", "E")) if shifted else {})
+
+
+def _both_parts(
+    rows: Sequence[SystemResult], radiology: str, titles: tuple[str, str], facts: bool = False
+) -> dict[str, "_Table | str"]:
+    """The unpaired and the paired table of one split."""
+    compared, known = _measured(rows, PAIRED + WHOLE_SLICES), (*_measured(rows, REALISM), *ALWAYS)
+    realism = _directions([name for name in REALISM if name in known])
+    return {
+        TITLES[titles[0]]: _table(
+            rows, _directions([name for name in REALISM if name in (*realism, *ALWAYS)]), radiology, facts
+        ),
+        TITLES[titles[1]]: _table(rows, _directions(compared), radiology) if compared else UNPAIRED_ONLY,
     }
-    if not any(metric in seed for row in rows for seed in row.seeds for metric in PAIRED):
-        tables[TITLES["B"]] = UNPAIRED_ONLY
-    return tables | ({TITLES["C"]: _table(rows, extended, radiology)} if extended else {})
+
+
+def _measured(rows: Sequence[SystemResult], metrics: Sequence[str]) -> list[str]:
+    """Those of the metrics that some system has."""
+    return [metric for metric in metrics if any(metric in seed for row in rows for seed in row.seeds)]
 
 
 def _table(

@@ -1,6 +1,7 @@
 """Which candidate ``--pick`` names, and what a confirmation has published of the candidates."""
 
 import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from platform.pareto.front import Candidate, Front
 from typing import Any
 
 from trainers.errors import InputError
+from trainers.metrics.names import OBJECTIVES
 
-PICKS = ("knee", "confirmed", "best-fid", "best-psnr", "best-ms_ssim")
+BEST = "best-"
+CHOICES = f"knee, confirmed, {BEST}MEASURE (such as {BEST}psnr), TRIAL or TRIAL/STEPS"
 CONFIRMED = Path("confirm", "report", "confirm.json")
 """What a confirmation publishes in a study's folder."""
 
@@ -35,9 +38,9 @@ class Confirmation:
 
 def require_form(option: str) -> None:
     """Raises InputError for a ``--pick`` that names no candidate of any study."""
-    if option not in PICKS and not re.fullmatch(r"\d+(/\d+)?", option):
-        allowed = f"{', '.join(PICKS)}, TRIAL or TRIAL/STEPS"
-        raise InputError(f"--pick: {option!r} is not allowed; allowed: {allowed}")
+    best = option.startswith(BEST) and option.removeprefix(BEST) in OBJECTIVES
+    if not (option in ("knee", "confirmed") or best or re.fullmatch(r"\d+(/\d+)?", option)):
+        raise InputError(f"--pick: {option!r} is not allowed; allowed: {CHOICES}")
 
 
 def pick(option: str, front: Front, folder: Path) -> Candidate:
@@ -47,7 +50,7 @@ def pick(option: str, front: Front, folder: Path) -> Candidate:
         return front.knee
     if option == "confirmed":
         return _confirmed(front, folder)
-    return _best(option, front) if option in PICKS else _of_trial(option, front)
+    return _best(option, front) if option.startswith(BEST) else _of_trial(option, front)
 
 
 def _confirmed(front: Front, folder: Path) -> Candidate:
@@ -66,12 +69,13 @@ def _confirmed(front: Front, folder: Path) -> Candidate:
 
 def _best(option: str, front: Front) -> Candidate:
     """The best feasible candidate in one metric."""
-    metric = option.removeprefix("best-")
+    metric = option.removeprefix(BEST)
     feasible = [c for c, ok in zip(front.candidates, front.feasible, strict=True) if ok]
-    if metric not in feasible[0].values:
+    known = [c for c in feasible if math.isfinite(c.values.get(metric, math.nan))]
+    if not known:
         measured = ", ".join(sorted(feasible[0].values))
         raise InputError(f"--pick: {option!r}, but {metric} was not measured; allowed: of {measured}")
-    return (min if metric == "fid" else max)(feasible, key=lambda c: c.values[metric])
+    return (min if OBJECTIVES[metric] == "minimize" else max)(known, key=lambda c: c.values[metric])
 
 
 def _of_trial(option: str, front: Front) -> Candidate:
@@ -80,8 +84,8 @@ def _of_trial(option: str, front: Front) -> Candidate:
     named = [c for c in front.candidates if str(c.trial) == number and steps in ("", str(c.steps))]
     if not named:
         trials = ", ".join(str(n) for n in sorted({c.trial for c in front.candidates}))
-        allowed = f"{', '.join(PICKS)}, or a completed trial ({trials}) or TRIAL/STEPS"
-        raise InputError(f"--pick: {option!r} is not allowed; allowed: {allowed}")
+        completed = f"{option!r} is not a completed trial ({trials})"
+        raise InputError(f"--pick: {completed}; allowed: {CHOICES}")
     members = [c for c in named if c in front.members]
     return (members or named)[-1]
 

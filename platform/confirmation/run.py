@@ -5,15 +5,16 @@ Candidates are ranked on validation subjects; the test split is not opened.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.confirmation import seed_report
 from platform.confirmation.picks import CONFIRMED
 from platform.confirmation.ranking import optimism, rank, ranking_metrics
 from platform.confirmation.retraining import FOLDER, Retrainings, results, trainings
-from platform.confirmation.scoring import UNTOUCHED, Scoring, evaluations, subject_intervals
+from platform.confirmation.scoring import Places, Scoring, baseline_intervals, evaluations
 from platform.execution import cluster
 from platform.execution.evaluation_tasks import evaluate_all
 from platform.execution.fixed_trials import FixedTrials, trained
@@ -30,7 +31,6 @@ from platform.tracking import store
 from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
 
-from trainers import weights
 from trainers.data.store import Cohort
 from trainers.files import write_text
 from trainers.references.store import References
@@ -94,27 +94,30 @@ def run_confirmation(
     keys = tuple(choose(front, top, earlier.keys))
     request = ConfirmationRequest(keys, max(seeds, earlier.seeds))
     request.write(folder)
-    cohort, references = prepare(saved, storage, address)
+    places = prepare(saved, storage, address, ("val",))
     recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     requested = trainings(study, front, keys, request.seeds)
-    paths = TrialPaths(folder / FOLDER, cohort, references)
+    paths = TrialPaths(folder / FOLDER, places.cohort, places.references, saved.facts.measures)
     trials = FixedTrials(requested, study.resources, paths, recorder, ledger)
     with trained(trials, hint):
         retrainings = results(folder, study, front, keys, request.seeds)
-        report_confirmation(
-            saved, front, request, retrainings, trials, StudyRun(tracking_uri, experiment, study.name)
-        )
+        run = StudyRun(tracking_uri, experiment, study.name)
+        report_confirmation(saved, front, request, retrainings, trials, places, run)
 
 
-def prepare(saved: SavedStudy, storage: Storage, address: str | None) -> tuple[Path, Path]:
-    """The study's own cohort and references on a running Ray; damaged ones are refused right away."""
+def prepare(saved: SavedStudy, storage: Storage, address: str | None, splits: Collection[str]) -> Places:
+    """The study's own cohort, references and bound on a running Ray; damaged ones are refused right away.
+
+    ``splits``: those that will be evaluated.
+    """
     study = saved.study
     cluster.ensure_ray(address, study.resources)
     cohort = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort)
-    references = prepare_references(study, cohort, storage.root, console)
+    references = prepare_references(study, cohort, storage.root, console, saved.facts.measures)
     Cohort.open(cohort), References.open(references)
-    return cohort, references
+    bound = prepare_bound(bound_config(study), cohort, storage.root, console, splits)
+    return Places(cohort, references, bound)
 
 
 def report_confirmation(
@@ -123,23 +126,23 @@ def report_confirmation(
     request: ConfirmationRequest,
     retrainings: Retrainings,
     trials: FixedTrials,
+    places: Places,
     run: StudyRun,
 ) -> None:
     """Rank on validation, write the report, record it in the study's own run, print it."""
     study, folder, paths = saved.study, trials.folder, trials.paths
-    places = paths.cohort, paths.references
-    tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val")
+    tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val", paths.measures)
     evaluate_all({str(key): task for key, task in tasks.items()}, trials.resources.gpus, console)
     finalists = rank(Scoring.read(study.objectives, request.keys, retrainings, tasks), front)
-    untouched = subject_intervals(weights.verify(tasks[UNTOUCHED].folder), study.objectives)
+    baselines = baseline_intervals(tasks, study.objectives)
     report = saved.folder / CONFIRMED.parent
     report.mkdir(exist_ok=True)
     summary = {"finalists": [f.to_json() for f in finalists], "seeds": request.seeds}
     summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(retrainings.failed)}
-    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, untouched))
+    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines))
     write_text(saved.folder / CONFIRMED, json.dumps(summary, indent=1))
-    baseline = {name: interval.estimate for name, interval in untouched.items()}
+    baseline = {name: interval.estimate for name, interval in baselines.get("input", {}).items()}
     pictures = seed_report.figure(
         finalists, study.objectives, plotted(front), baseline, report / CONFIRMED.stem
     )
@@ -151,5 +154,5 @@ def report_confirmation(
     values = ranking_metrics(finalists)
     trials.recorder.study_metrics(values, count)
     run.record(values, count, files, "confirm", folder / "study")
-    console.print(seed_report.terminal(finalists, study.objectives, untouched))
+    console.print(seed_report.terminal(finalists, study.objectives, baselines))
     console.print(seed_report.closing(finalists, study.objectives, retrainings, report), markup=False)

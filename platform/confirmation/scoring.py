@@ -9,7 +9,7 @@ from platform.pareto.dominance import Values
 from platform.pareto.front import CandidateKey
 from platform.stats import confidence
 from platform.stats.confidence import SeedGroup
-from platform.stats.scores import LEAST, EvaluationFacts, Score, scores_of
+from platform.stats.scores import EvaluationFacts, Score, scores_of
 from platform.study.settings import Objective
 
 import numpy as np
@@ -17,35 +17,47 @@ import numpy as np
 from trainers import weights
 from trainers.evaluate import Evaluation
 from trainers.metrics.frechet import Interval
-
-UNTOUCHED = "input"
+from trainers.metrics.names import BASELINES, value_range
 
 SeedKey = tuple[int, int, int]
 """A training's trial and seed, and the refinement step count at which it is scored."""
 
 Tasks = Mapping[SeedKey | str, Evaluation]
-"""Evaluations of trainings, and of the untouched input, on one split."""
+"""Evaluations of trainings, and of the baselines by their names, on one split."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """What evaluations open; where all are done, nothing is."""
+
+    cohort: Path = Path()
+    references: Path = Path()
+    bound: Path | None = None
+    """Of the supervised bound, where there is one."""
 
 
 def evaluations(
     keys: Sequence[CandidateKey],
     retrainings: Retrainings,
-    places: tuple[Path, Path],
+    places: Places,
     folder: Path,
     split: str,
+    measures: int,
 ) -> Tasks:
-    """Every finished training at the requested step counts, and the untouched input, on one split.
+    """Every finished training at the requested step counts, and the baselines, on one split.
 
-    ``places``: cohort and references. The results are kept in ``folder``.
+    The results are kept in ``folder``. ``measures``: their version; with the first there was one baseline.
     """
+    baselines = BASELINES if measures > 1 else ("input",)
+    opened = places.cohort, places.references
     tasks: dict[SeedKey | str, Evaluation] = {
-        UNTOUCHED: Evaluation("input", 1, *places, folder / UNTOUCHED, split)
+        name: Evaluation(name, 1, *opened, folder / name, split, measures, places.bound) for name in baselines
     }
     for checkpoint in retrainings.checkpoints:
         for steps in (steps for trial, steps in keys if trial == checkpoint.trial):
             results_folder = folder / f"trial-{checkpoint.trial:05d}-seed-{checkpoint.seed}-steps-{steps}"
             key = checkpoint.trial, checkpoint.seed, steps
-            tasks[key] = Evaluation(checkpoint.path, steps, *places, results_folder, split)
+            tasks[key] = Evaluation(checkpoint.path, steps, *opened, results_folder, split, measures)
     return tasks
 
 
@@ -119,8 +131,15 @@ def scores_with_cost(facts: EvaluationFacts) -> dict[str, Score]:
     return scores_of(facts) | ({} if seconds is None else {"seconds_per_volume": Score(seconds)})
 
 
+def baseline_intervals(tasks: Tasks, objectives: Sequence[Objective]) -> dict[str, dict[str, Interval]]:
+    """Of each baseline that the cohort has, over subjects."""
+    folders = {name: tasks[name].folder for name in BASELINES if name in tasks}
+    found = {name: subject_intervals(weights.verify(folder), objectives) for name, folder in folders.items()}
+    return {name: intervals for name, intervals in found.items() if intervals}
+
+
 def subject_intervals(facts: EvaluationFacts, objectives: Sequence[Objective]) -> dict[str, Interval]:
-    """Of one evaluation, over subjects: for the untouched input."""
+    """Of one evaluation, over subjects."""
     scores = scores_with_cost(facts)
     known = [o for o in objectives if o.name in scores]
     if not known:
@@ -150,6 +169,5 @@ def _arrays(rows: Sequence[Sequence[Sequence[Score]]]) -> tuple[Values, Values]:
 
 
 def _interval(name: str, estimate: float, low: float, high: float) -> Interval:
-    most = 1.0 if name.startswith("ms_ssim") else np.inf
-    least = LEAST.get(name, -np.inf)
+    least, most = value_range(name)  # draws that are moved to their estimate may leave it
     return Interval(float(estimate), float(np.maximum(low, least)), float(np.minimum(high, most)))

@@ -10,7 +10,6 @@ from platform.pareto.dominance import Values
 from platform.reporting import figures, matplotlib_plots, plotly_plots
 from platform.reporting.error_bars import ErrorBars, limits
 from platform.reporting.panels import (
-    UNTOUCHED,
     Panel,
     PlottedCandidate,
     candidate_label,
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainers.metrics.frechet import Interval
+from trainers.metrics.names import BASELINES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,10 +43,16 @@ NOTE = (
 )
 
 
+Baselines = Mapping[str, Mapping[str, Interval]]
+"""The intervals of what is no candidate, by its name, then by metric."""
+
+
 def terminal(
-    finalists: Sequence[Finalist], objectives: Sequence[Objective], untouched: Mapping[str, Interval]
+    finalists: Sequence[Finalist],
+    objectives: Sequence[Objective],
+    baselines: Baselines,
 ) -> "Table":
-    """The finalists by rank; under each mean, the search's value."""
+    """The finalists by rank, under each mean the search's value; below them the baselines."""
     columns = [heading(o.name, o.direction) for o in objectives]
     table = screen_table(TITLE, ["rank", "trial", "steps", *columns, "P(non-dom.)", "seeds"], left=0)
     for finalist in finalists:
@@ -54,13 +60,16 @@ def terminal(
         cells = [f"{interval_text(value, LINE)}{LINE}search {number(searched)}" for value, searched in both]
         style = "bold" if finalist.rank == 1 and not finalist.broken else None
         table.add_row(*_names(finalist), *cells, chance(finalist), trainings(finalist), style=style)
-    values = [interval_text(untouched[o.name], LINE) if o.name in untouched else "" for o in objectives]
-    table.add_row("", UNTOUCHED, "", *values, "", "", style="dim")
+    for name, known in baselines.items():
+        values = [interval_text(known[o.name], LINE) if o.name in known else "" for o in objectives]
+        table.add_row("", BASELINES[name], "", *values, "", "", style="dim")
     return table
 
 
 def markdown(
-    finalists: Sequence[Finalist], objectives: Sequence[Objective], untouched: Mapping[str, Interval]
+    finalists: Sequence[Finalist],
+    objectives: Sequence[Objective],
+    baselines: Baselines,
 ) -> str:
     """The same as a Markdown table, with an explanation of its numbers."""
     columns = [text for o in objectives for text in (heading(o.name, o.direction), "search")]
@@ -68,8 +77,9 @@ def markdown(
     for f in finalists:
         cells = [t for o in objectives for t in (interval_text(f.values[o.name]), number(f.searched[o.name]))]
         rows.append([*_names(f), *cells, chance(f), trainings(f)])
-    known = [interval_text(untouched[o.name]) if o.name in untouched else "" for o in objectives]
-    rows.append(["", UNTOUCHED, "", *(text for value in known for text in (value, "")), "", ""])
+    for name, known in baselines.items():
+        values = [interval_text(known[o.name]) if o.name in known else "" for o in objectives]
+        rows.append(["", BASELINES[name], "", *(text for value in values for text in (value, "")), "", ""])
     heads = ["rank", "trial", "steps", *columns, "P(non-dominated)", "trainings"]
     return f"### {TITLE}\n\n{markdown_table(heads, rows, left=0)}\n\n{NOTE}\n"
 

@@ -1,7 +1,7 @@
 """Validation against test: how much remains of the search's values (the winner's curse)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from platform.confirmation.ranking import place
 from platform.pareto.front import CandidateKey
@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainers.metrics.frechet import Interval
+from trainers.metrics.names import BASELINES
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 TITLE = "Validation against test"
 NOTE = (
     "search: the validation value that the candidate was chosen by; validation and test: means over the same "
-    "trainings with 95 % intervals over seeds and subjects; checkpoint: the search's own training on test."
+    "trainings with 95 % intervals over seeds and subjects; checkpoint: the search's own training on test. "
+    "shifted: test subjects of another population and other scanners."
 )
-HEADS = ("objective", "candidate", "search", "validation", "test", "checkpoint", "trainings")
+HEADS = ("objective", "candidate", "search", "validation", "test", "shifted", "checkpoint", "trainings")
 OWN, MEAN = "the search's own training", "mean over trainings"
 _LOOKS = {OWN: ("o", QUIET), MEAN: ("D", KNEE), UNTOUCHED: ("X", INPUT)}
 """Marker and colour, by a series' label."""
@@ -43,27 +45,31 @@ _LOOKS = {OWN: ("o", QUIET), MEAN: ("D", KNEE), UNTOUCHED: ("X", INPUT)}
 
 @dataclass(frozen=True)
 class SplitComparison:
-    """A candidate, or the untouched input, on both splits."""
+    """A candidate, or a baseline, on both splits."""
 
     label: str
     key: CandidateKey | None
     searched: Mapping[str, float]
-    """Objectives by which the search chose it; empty for the untouched input."""
+    """Objectives by which the search chose it; empty for a baseline."""
     validation: Mapping[str, Interval]
     test: Mapping[str, Interval]
     own: Mapping[str, float]
     """On the test split, of the search's own training alone."""
     trainings: int = 0
     """How many are averaged."""
+    baseline: str = ""
+    """Its name, unless it is a candidate."""
+    shifted: Mapping[str, Interval] = field(default_factory=dict)
+    """On the shifted test split, of a cohort that has one."""
 
     @property
     def place(self) -> str:
         """Its name in MLflow's metrics."""
-        return place(self.key) if self.key else "input"
+        return place(self.key) if self.key else self.baseline
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        splits = {"validation": self.validation, "test": self.test}
+        splits = {"validation": self.validation, "test": self.test, "shifted": self.shifted}
         intervals = {
             split: {name: interval_to_json(interval) for name, interval in values.items()}
             for split, values in splits.items()
@@ -71,18 +77,26 @@ class SplitComparison:
         return {**asdict(self), **intervals}
 
 
-def untouched(validation: Mapping[str, Interval], test: Mapping[str, Interval]) -> SplitComparison:
-    """The 64 mT input, not translated."""
-    return SplitComparison(UNTOUCHED, None, {}, validation, test, {})
+def baseline(
+    name: str,
+    validation: Mapping[str, Interval],
+    test: Mapping[str, Interval],
+    shifted: Mapping[str, Interval],
+) -> SplitComparison:
+    """What is no candidate: the 64 mT input untouched, or translated without a network."""
+    label = BASELINES[name]
+    return SplitComparison(label, None, {}, validation, test, {}, baseline=name, shifted=shifted)
 
 
 def terminal(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -> "Table":
     """A line for each candidate and objective."""
-    table = screen_table(TITLE, HEADS, left=2)
+    shown = _shown(rows)
+    table = screen_table(TITLE, [HEADS[i] for i in shown], left=2)
     for objective, row, cells in _lines(rows, objectives):
         first, last = row is rows[0], row is rows[-1]
         title = heading(objective.name, objective.direction) if first else ""
-        table.add_row(title, row.label, *cells, end_section=last, style=None if row.key else "dim")
+        line = [title, row.label, *cells]
+        table.add_row(*(line[i] for i in shown), end_section=last, style=None if row.key else "dim")
     return table
 
 
@@ -92,7 +106,15 @@ def markdown(rows: Sequence[SplitComparison], objectives: Sequence[Objective]) -
         [heading(objective.name, objective.direction), row.label, *cells]
         for objective, row, cells in _lines(rows, objectives)
     ]
-    return f"### {TITLE}\n\n{markdown_table(HEADS, lines, left=2)}\n\n{NOTE}\n"
+    shown = _shown(rows)
+    table = markdown_table([HEADS[i] for i in shown], [[line[i] for i in shown] for line in lines], left=2)
+    return f"### {TITLE}\n\n{table}\n\n{NOTE}\n"
+
+
+def _shown(rows: Sequence[SplitComparison]) -> list[int]:
+    """The columns: that of the shifted split only where a row has it."""
+    shifted = any(row.shifted for row in rows)
+    return [i for i, head in enumerate(HEADS) if head != "shifted" or shifted]
 
 
 def figure(
@@ -108,7 +130,7 @@ def _lines(
 ) -> Iterator[tuple[Objective, SplitComparison, list[str]]]:
     for objective in objectives:
         for row in rows:
-            name, splits = objective.name, (row.validation, row.test)
+            name, splits = objective.name, (row.validation, row.test, row.shifted)
             searched, own = (number(of[name]) if name in of else "" for of in (row.searched, row.own))
             intervals = [interval_text(split[name]) if name in split else "" for split in splits]
             yield objective, row, [searched, *intervals, own, str(row.trainings) if row.key else ""]
@@ -125,7 +147,7 @@ class _Series:
 
 def _series(rows: Sequence[SplitComparison], name: str) -> list[_Series]:
     candidates = [row for row in rows if row.key and name in row.test]
-    inputs = [row for row in rows if not row.key and name in row.test]
+    inputs = [row for row in rows if row.baseline == "input" and name in row.test]
     own = np.array([[row.searched[name], row.own[name]] for row in candidates]).reshape(-1, 2)
     series = [_Series(OWN, [r.label for r in candidates], ErrorBars(own, np.zeros((len(own), 2, 2))))]
     for label, group in ((MEAN, candidates), (UNTOUCHED, inputs)):

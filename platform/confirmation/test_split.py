@@ -1,4 +1,4 @@
-"""A study's candidates on the test split, opened once, beside validation.
+"""A study's candidates on the test splits, opened once, beside validation.
 
 What is evaluated is fixed before the test split is first opened: the confirmed candidates with all their
 trainings, else the front's. Requested again, the same results are printed; other candidates are refused, as
@@ -7,7 +7,7 @@ a choice made with knowledge of the test results would be biased.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from platform.cohorts.build import require_measurable
 from platform.confirmation import test_report
@@ -15,7 +15,7 @@ from platform.confirmation.picks import Confirmation, pick
 from platform.confirmation.ranking import interval_metrics
 from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings, results
 from platform.confirmation.run import StudyRun, prepare
-from platform.confirmation.scoring import UNTOUCHED, Scoring, Tasks, evaluations, subject_intervals
+from platform.confirmation.scoring import Places, Scoring, Tasks, baseline_intervals, evaluations
 from platform.confirmation.test_report import SplitComparison
 from platform.execution.evaluation_tasks import evaluate_all, is_done
 from platform.execution.machine import Machine, require_fit
@@ -29,9 +29,7 @@ from platform.storage.saved_study import SavedStudy
 from platform.study.study import Study
 from platform.tracking import store
 
-from trainers import weights
-from trainers.data.store import Cohort
-from trainers.data.writer import folder as cohort_folder
+from trainers.data.store import SHIFTED, Cohort
 from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.files import write_text
@@ -39,6 +37,7 @@ from trainers.files import write_text
 REQUEST_FILE = "asked.json"
 
 SPLITS = ("val", "test")
+"""Those that every cohort has; some have ``shifted`` too."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class EvaluationRequest:
 
     keys: tuple[CandidateKey, ...]
     retrainings: Retrainings
+    splits: tuple[str, ...] = SPLITS
 
     @classmethod
     def read(cls, folder: Path) -> "EvaluationRequest | None":
@@ -58,11 +58,12 @@ class EvaluationRequest:
         checkpoints = tuple(Checkpoint(**c) for c in values["trainings"])
         diverged = {int(trial): int(n) for trial, n in values["diverged"]}
         keys = tuple((int(trial), int(steps)) for trial, steps in values["candidates"])
-        return cls(keys, Retrainings(checkpoints, diverged, ()))
+        return cls(keys, Retrainings(checkpoints, diverged, ()), tuple(values.get("splits", SPLITS)))
 
     def write(self, folder: Path) -> None:
         """Save what the test split is opened for."""
-        values = {"candidates": self.keys, "trainings": [vars(c) for c in self.retrainings.checkpoints]}
+        trainings = [vars(checkpoint) for checkpoint in self.retrainings.checkpoints]
+        values = {"candidates": self.keys, "trainings": trainings, "splits": self.splits}
         diverged = sorted(self.retrainings.diverged.items())
         write_text(folder / "test" / REQUEST_FILE, json.dumps({**values, "diverged": diverged}, indent=1))
 
@@ -76,24 +77,29 @@ def run_test(
     (folder / "test").mkdir(exist_ok=True)
     with locked(folder / "test"):  # two at a time could open the test split for two choices
         request = resolve(folder, saved.study, front, option)
-        measure(saved, storage, request, address)
+        request = measure(saved, storage, request, address)
         report_test(saved, front, request, StudyRun(tracking_uri, experiment, saved.study.name))
 
 
-def measure(saved: SavedStudy, storage: Storage, request: EvaluationRequest, address: str | None) -> None:
-    """Evaluate what is not done yet; the request is saved before the test split is opened."""
+def measure(
+    saved: SavedStudy, storage: Storage, request: EvaluationRequest, address: str | None
+) -> EvaluationRequest:
+    """Evaluate what is not done yet; the request is saved, and returned, before a test split is opened."""
     study, folder = saved.study, saved.folder
-    places = cohort_folder(storage.root, saved.facts.cohort), Path()
-    if all(is_done(task) for task in all_tasks(request, places, folder).values()):
-        return
+    measures = saved.facts.measures
+    if all(is_done(task) for task in all_tasks(request, Places(), folder, measures).values()):
+        return request
     if not address:
         require_fit(study, Machine.here())
-    places = prepare(saved, storage, address)
-    cohort = Cohort.open(places[0])
-    require_measurable(study, cohort, "test", {o.name: "objectives" for o in study.objectives})
-    cohort.verify("test")
+    places = prepare(saved, storage, address, SPLITS)
+    cohort = Cohort.open(places.cohort)
+    request = replace(request, splits=tuple(split for split in cohort.splits if split != "train"))
+    for split in request.splits[1:]:
+        require_measurable(study, cohort, split, {o.name: "objectives" for o in study.objectives})
+        cohort.verify(split)
     request.write(folder)
-    evaluate_all(all_tasks(request, places, folder), study.resources.gpus, console)
+    evaluate_all(all_tasks(request, places, folder, measures), study.resources.gpus, console)
+    return request
 
 
 def resolve(folder: Path, study: Study, front: Front, option: str | None) -> EvaluationRequest:
@@ -112,49 +118,70 @@ def resolve(folder: Path, study: Study, front: Front, option: str | None) -> Eva
     return EvaluationRequest(tuple(keys), results(folder, study, front, keys, seeds))
 
 
-def both_splits(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> dict[str, Tasks]:
-    """By split: the evaluations on validation, as the confirmation has them, and on the test split."""
-    folders = folder / FOLDER / "validation", folder / "test" / "results"
+def each_split(request: EvaluationRequest, places: Places, folder: Path, measures: int) -> dict[str, Tasks]:
+    """By split: the evaluations on validation, as the confirmation has them, and on the test splits."""
+    folders = {"val": folder / FOLDER / "validation", "test": folder / "test" / "results"}
     return {
-        split: evaluations(request.keys, request.retrainings, places, results_folder, split)
-        for split, results_folder in zip(SPLITS, folders, strict=True)
+        split: evaluations(
+            request.keys,
+            request.retrainings,
+            places,
+            folders.get(split, folder / "test" / split),
+            split,
+            measures,
+        )
+        for split in request.splits
     }
 
 
-def all_tasks(request: EvaluationRequest, places: tuple[Path, Path], folder: Path) -> dict[str, Evaluation]:
-    """The evaluations of :func:`both_splits` together."""
-    tasks = both_splits(request, places, folder)
-    return {f"{split} {key}": task for split in SPLITS for key, task in tasks[split].items()}
+def all_tasks(
+    request: EvaluationRequest, places: Places, folder: Path, measures: int
+) -> dict[str, Evaluation]:
+    """The evaluations of :func:`each_split` together."""
+    tasks = each_split(request, places, folder, measures)
+    return {f"{split} {key}": task for split in tasks for key, task in tasks[split].items()}
 
 
 def rows(
     study: Study, front: Front, request: EvaluationRequest, tasks: Mapping[str, Tasks]
 ) -> list[SplitComparison]:
-    """Every candidate on both splits, and the untouched input."""
+    """Every candidate on each split, and the baselines."""
     objectives = study.objectives
-    val, test = (Scoring.read(objectives, request.keys, request.retrainings, tasks[s]) for s in SPLITS)
-    on_val, on_test, own = val.intervals(), test.intervals(), test.intervals(searched=True)
+    scorings = {
+        split: Scoring.read(objectives, request.keys, request.retrainings, of_split)
+        for split, of_split in tasks.items()
+    }
+    on = {split: scoring.intervals() for split, scoring in scorings.items()}
+    own = scorings["test"].intervals(searched=True)
     values = {c.key: c.values for c in front.candidates}
     candidates = [
         SplitComparison(
             label=candidate_label(key),
             key=key,
             searched={o.name: values[key][o.name] for o in objectives},
-            validation=on_val[key],
-            test=on_test[key],
+            validation=on["val"][key],
+            test=on["test"][key],
             own={name: interval.estimate for name, interval in own[key].items()},
-            trainings=len(val.seeds(key[0])),
+            trainings=len(scorings["val"].seeds(key[0])),
+            shifted=on[SHIFTED][key] if SHIFTED in on else {},
         )
         for key in request.keys
     ]
-    inputs = [weights.verify(tasks[split][UNTOUCHED].folder) for split in SPLITS]
-    return [*candidates, test_report.untouched(*(subject_intervals(facts, objectives) for facts in inputs))]
+    known = {split: baseline_intervals(of_split, objectives) for split, of_split in tasks.items()}
+    shifted = known.get(SHIFTED, {})
+    baselines = [
+        test_report.baseline(name, known["val"][name], after, shifted.get(name, {}))
+        for name, after in known["test"].items()
+        if name in known["val"]
+    ]
+    return [*candidates, *baselines]
 
 
 def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run: StudyRun) -> None:
     """Write the report from what was published, record it in the study's own run, print it."""
     study, folder = saved.study, saved.folder
-    compared = rows(study, front, request, both_splits(request, (Path(), Path()), folder))
+    tasks = each_split(request, Places(), folder, saved.facts.measures)
+    compared = rows(study, front, request, tasks)
     report = folder / "test" / "report"
     report.mkdir(exist_ok=True)
     write_text(report / "table.md", test_report.markdown(compared, study.objectives))
@@ -162,8 +189,9 @@ def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run
     pictures = test_report.figure(compared, study.objectives, report)
     values: dict[str, float] = {}
     for row in compared:
-        metrics = interval_metrics(row.place, row.test)
-        values |= {f"test/{name}": value for name, value in metrics.items()}
+        for split, intervals in (("test", row.test), (SHIFTED, row.shifted)):
+            metrics = interval_metrics(row.place, intervals)
+            values |= {f"{split}/{name}": value for name, value in metrics.items()}
     files = [report / "table.md", report / "test.json", *pictures]
     run.record(values, 0, files, "test", folder / "test" / "study")
     console.print(test_report.terminal(compared, study.objectives))

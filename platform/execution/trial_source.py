@@ -9,6 +9,7 @@ from platform.study.settings import Resources
 from typing import Any, Protocol
 
 from trainers.loop import Task
+from trainers.metrics.names import VERSION
 from trainers.report import Report
 
 
@@ -67,11 +68,16 @@ class TrialPaths:
     """Of the study."""
     cohort: Path
     references: Path
+    measures: int = VERSION
+    """Version of the measures by which they are scored."""
+    extended: bool = False
+    """Whether their scores include the extended measures."""
 
     def task(self, number: int, method: str, config: Any, milestones: tuple[int, ...] = ()) -> Task:
         """What trial ``number`` trains."""
         checkpoints = self.folder / "trials" / f"{number:05d}"
-        return Task(method, config, self.cohort, self.references, checkpoints, milestones)
+        scoring = self.measures, self.extended
+        return Task(method, config, self.cohort, self.references, checkpoints, milestones, *scoring)
 
 
 class LedgerSource:

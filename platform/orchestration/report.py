@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from platform.orchestration.progress import Progress
 from platform.pareto.front import Front, candidates_at
-from platform.reporting import figures
-from platform.reporting.panels import plotted
+from platform.reporting import figures, sensitivity_table
+from platform.reporting.panels import metric_label, number, plotted
+from platform.reporting.sensitivity_table import Cards
 from platform.stats.ranks import spearman
 from platform.storage.ledger import Trial
 from platform.study.settings import Objective
@@ -15,39 +17,64 @@ from typing import Any
 
 from rich.console import Console
 
+from trainers.bounds import store as bounds
 from trainers.data.store import Cohort
 from trainers.files import write_text
+from trainers.metrics import baselines
 from trainers.metrics.judge import Judge
 
 ENOUGH_ENDS = 5
 """Completed trials from which a rank correlation is shown."""
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What a report needs besides the trials."""
+
+    judge: Judge
+    cohort: Cohort
+    cards: Cards
+    bound: Path | None
+    """Folder of the supervised bound, where there is one."""
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """Of the measures, and of the bound."""
+        described = {} if self.bound is None else {"supervised": bounds.describe(self.bound)}
+        return self.judge.protocol(self.cohort) | described
+
+
 def report_search(
-    progress: Progress, folder: Path, recorder: Recorder, judge: Judge, cohort: Cohort, console: Console
+    progress: Progress, folder: Path, recorder: Recorder, found: Findings, console: Console
 ) -> list[str]:
-    """Print the front beside the untouched input, write and record pictures and tables; closing lines."""
-    front, baselines = progress.front(), judge.baselines
+    """Print the front beside the baselines, write and record pictures and tables; closing lines."""
+    front, protocol = progress.front(), found.protocol
+    scores = baselines.scores(found.cohort, found.judge, "val", found.bound)
     points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
-    summary = summarise(front, baselines, judge.protocol(cohort))
+    summary = summarise(front, scores, protocol)
     files = [folder / "table.md", folder / "front.json"]
-    write_text(files[0], figures.final_table(points, objectives) + "\n")
+    write_text(files[0], figures.final_table(points, objectives, scores) + "\n")
     write_text(files[1], json.dumps(summary, indent=1) + "\n")
     if points:
-        files += figures.pareto_figure(points, objectives, baselines["input"], folder / "pareto")
+        files += figures.pareto_figure(points, objectives, scores["input"], folder / "pareto")
         files += figures.hypervolume_figure(progress.hypervolumes(), folder / "hypervolume")
+    if found.cards:
+        files.append(folder / "sensitivity.md")
+        write_text(files[-1], sensitivity_table.markdown(found.cards))
     for file in files:
         recorder.study_artifact(file, "report")
-    console.print(figures.front_table(points, objectives, baselines["input"]))
-    return [*closing_lines(progress, baselines.get("floor")), f"report: {folder}"]
+    console.print(figures.front_table(points, objectives, scores))
+    lines = [f"supervised bound: {protocol['supervised']}"] if "supervised" in protocol else []
+    return [*lines, *closing_lines(progress, scores.get("floor")), f"report: {folder}"]
 
 
 def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list[str]:
     """Floor, overhead, failures, early stopping, and why the study ended."""
     lines = []
     if floor is not None:
-        values = f"FID {floor['fid']:.3f}, KID {floor['kid']:.4f}"
+        names = dict.fromkeys([*(o.name for o in progress.study.objectives if o.name in floor), "fid", "kid"])
+        values = ", ".join(f"{metric_label(name)} {number(floor[name])}" for name in names)
         lines.append(f"floor (3 T of the same subjects against the 3 T pool): {values}")
     overhead = 1000 * progress.driver_seconds / max(1, progress.started_trials)
     lines.append(f"driver overhead: {overhead:.0f} ms per trial (propose and record)")

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
+from platform.cohorts.bound import bound_config, prepare_bound
+from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable, require_measured
+from platform.cohorts.sensitivity import require_sensitive, show_sensitivity
 from platform.execution import cluster, tuner
 from platform.execution.live_table import LiveTable
 from platform.execution.session import session
@@ -11,7 +13,7 @@ from platform.orchestration.listeners import SamplePictures, StudyRecorder
 from platform.orchestration.live_view import StudyView
 from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
-from platform.orchestration.report import report_search
+from platform.orchestration.report import Findings, report_search
 from platform.reporting.console import console
 from platform.samplers import warm_start
 from platform.storage.layout import Storage
@@ -35,6 +37,7 @@ from threadpoolctl import threadpool_limits
 from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
+from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
 
 
@@ -51,10 +54,16 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)
     cohort = Cohort.open(cohort_path)
     require_measurable(study, cohort, "val", study.metrics)
-    reference_path = prepare_references(study, cohort_path, storage.root, console)
+    measures = saved.facts.measures if saved else VERSION
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
-    judge = Judge.of(cohort, references, "val")
+    bound = prepare_bound(bound_config(study), cohort_path, storage.root, console, ("val",))
+    extended = any_extended(study.metrics)
+    judge = Judge.of(cohort, references, "val", measures, extended)
+    require_measured(study, judge)
+    cards = show_sensitivity(storage, cohort, judge)
     if saved is None:
+        require_sensitive(study, cards)
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
         saved = save_started(study, storage, judge.baselines["input"], facts)
     study = saved.study
@@ -64,7 +73,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     recorder.study(settings, tags)
     progress = Progress(study, saved.criteria, ledger)
     listeners = StudyRecorder(recorder, progress), SamplePictures(folder / "samples", recorder)
-    paths = TrialPaths(folder, cohort_path, reference_path)
+    paths = TrialPaths(folder, cohort_path, reference_path, saved.facts.measures, extended)
     orchestrator = Orchestrator(progress, paths, listeners, saved.facts.slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     table = LiveTable(StudyView(orchestrator), console)
@@ -73,7 +82,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         tuner.run(orchestrator, [table])
         table.stop()
         orchestrator.close()
-        lines = report_search(progress, folder / "report", recorder, judge, cohort, console)
+        found = Findings(judge, cohort, cards, bound)
+        lines = report_search(progress, folder / "report", recorder, found, console)
         following = f"next: python -m platform.promote {study.name} --storage {storage.root}"
         console.print("\n".join([*lines, following]), markup=False)
 

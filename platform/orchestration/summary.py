@@ -18,7 +18,8 @@ def describe(study: Study) -> Group:
     facts = {
         "study": f"{study.name} ({study.path}, profile {study.profile or 'none'})",
         "method": study.method,
-        "objectives": ", ".join(f"{o.name} ({o.direction})" for o in study.objectives),
+        "objectives": ", ".join(f"{o.name} ({o.direction})" for o in study.objectives)
+        + ", allow_blind" * study.allow_blind,
         "constraints": ", ".join(map(str, study.constraints)) or "none",
         "sampler": f"{study.sampler}, seed {study.seed}{', deterministic' * study.deterministic}",
         "scheduler": _schedule(study),

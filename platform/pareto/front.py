@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.errors import InputError
+
 CandidateKey = tuple[int, int]
 """A candidate's trial and refinement step count."""
 
@@ -25,6 +27,8 @@ class Candidate:
     values: Mapping[str, float]
     params: Mapping[str, Any]
     checkpoint: str
+    measures: int = 1
+    """Version of the measures."""
 
     @property
     def key(self) -> CandidateKey:
@@ -41,6 +45,13 @@ class Front:
     candidates: Sequence[Candidate]
     bounds: Sequence[Bound] = ()
     """A candidate that violates one is not on the front."""
+
+    def __post_init__(self) -> None:
+        """Raises InputError for candidates whose scores do not compare."""
+        versions = sorted({candidate.measures for candidate in self.candidates})
+        if len(versions) > 1:
+            found = ", ".join(map(str, versions))
+            raise InputError(f"ledger: scores of versions {found} of the measures; allowed: those of one")
 
     @classmethod
     def of(
@@ -121,7 +132,7 @@ def candidates_at(trial: Trial, step: int) -> list[Candidate]:
     """Every refinement step count of a trial's report at an optimiser step."""
     report = trial.reports[step]
     return [
-        Candidate(trial.number, count, values, trial.params, report.checkpoint)
+        Candidate(trial.number, count, values, trial.params, report.checkpoint, report.measures)
         for count, values in sorted(report.scores.items())
     ]
 

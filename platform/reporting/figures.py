@@ -4,18 +4,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting import matplotlib_plots, plotly_plots
 from platform.reporting.matplotlib_plots import Image
-from platform.reporting.panels import UNTOUCHED, PlottedCandidate, layers, number, panels
+from platform.reporting.panels import PlottedCandidate, layers, number, panels
 from platform.reporting.tables import heading, markdown_table, screen_table
 from platform.storage.ledger import Trial
 from platform.study.settings import Objective
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainers import weights
+from trainers.metrics.names import BASELINES
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+
+NO_BASELINES: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
 def pareto_figure(
@@ -75,26 +80,45 @@ def draw_samples(trial: Trial, path: Path) -> Path:
     return sample_figure(rows, path, f"trial {trial.number}, {max(trial.scores)} refinement steps")
 
 
-def final_table(candidates: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> str:
-    """All candidates as a Markdown table: the front first, each part from its best first objective on."""
+def final_table(
+    candidates: Sequence[PlottedCandidate],
+    objectives: Sequence[Objective],
+    baselines: Mapping[str, Mapping[str, float]] = NO_BASELINES,
+) -> str:
+    """All candidates as a Markdown table: the front first, each part from its best first objective on.
+
+    Below them the ``baselines`` as in :func:`front_table`.
+    """
     rows = [[_mark(c), *_cells(c, objectives)] for c in _ranked(candidates, objectives)]
-    return markdown_table(_heads(objectives), rows)
+    return markdown_table(_heads(objectives), rows + _baseline_rows(baselines, objectives))
 
 
 def front_table(
     candidates: Sequence[PlottedCandidate],
     objectives: Sequence[Objective],
-    baseline: Mapping[str, float] | None = None,
+    baselines: Mapping[str, Mapping[str, float]] = NO_BASELINES,
 ) -> "Table":
-    """The front for the terminal, with the untouched input as ``baseline`` below it."""
+    """The front for the terminal, below it those of the ``baselines`` (name to scores) that have a label."""
     table = screen_table("Pareto front", _heads(objectives))
     for candidate in _ranked([c for c in candidates if c.on_front], objectives):
         style = "bold" if candidate.knee else None
         table.add_row("knee" if candidate.knee else "", *_cells(candidate, objectives), style=style)
-    if baseline is not None:
-        values = [number(baseline[o.name]) if o.name in baseline else "" for o in objectives]
-        table.add_row(UNTOUCHED, "", "", *values, style="dim")
+    for row in _baseline_rows(baselines, objectives):
+        table.add_row(*row, style="dim")
     return table
+
+
+def _baseline_rows(
+    baselines: Mapping[str, Mapping[str, float]], objectives: Sequence[Objective]
+) -> list[list[str]]:
+    rows = []
+    for name, label in BASELINES.items():
+        if name in baselines:
+            known = baselines[name]
+            rows.append(
+                [label, "", "", *(number(known[o.name]) if o.name in known else "" for o in objectives)]
+            )
+    return rows
 
 
 def _difference(row: Mapping[str, Image]) -> Image | None:

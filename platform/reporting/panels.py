@@ -10,15 +10,20 @@ from platform.study.settings import Objective
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.metrics.extended import MEASURES
+from trainers.metrics.measures import MEASURES
+from trainers.metrics.names import BASELINES
 
 COLUMNS = 3
 """Panels side by side, at most."""
-UNTOUCHED = "untouched input"
+UNTOUCHED = BASELINES["input"]
 
 _NAMES = {
     "fid": "FID",
+    "fid_infinity": "FID, infinitely many subjects",
     "kid": "KID",
+    "fid_spatial": "spatial FID",
+    "patch_fd": "patch distance",
+    **{f"patch_{block}": f"patch distance, {block}" for block in ("texture", "place", "symmetry")},
     "rad_fid": "Rad-FID",
     "piqe": "PIQE",
     "psnr": "PSNR (dB)",
@@ -27,6 +32,11 @@ _NAMES = {
     "psnr_t2": "PSNR T2 (dB)",
     "ms_ssim_t1": "MS-SSIM T1",
     "ms_ssim_t2": "MS-SSIM T2",
+    **{
+        f"{name}_slice{end}": f"{label} of whole slices{end.replace('_', ' ').upper()}"
+        for end in ("", "_t1", "_t2")
+        for name, label in (("psnr", "PSNR"), ("ms_ssim", "MS-SSIM"))
+    },
     "seconds_per_volume": "seconds per volume",
     **{name: measure.label for name, measure in MEASURES.items()},
 }

@@ -14,6 +14,7 @@ from typing import Any
 
 from trainers.config import build
 from trainers.errors import InputError
+from trainers.metrics.names import VERSION
 
 IGNORED = ("seed", "rungs")
 """Fields that change no result that could be compared."""
@@ -37,7 +38,7 @@ def read(folder: Path, study: Study, cohort: str) -> WarmStart:
     earlier, completed = saved.study, of_status(read_trials(folder), "completed")
     known: list[EarlierTrial] = []
     points: list[dict[str, Any]] = []
-    incomparable = differences(study, earlier, {saved.facts.cohort, cohort})
+    incomparable = differences(study, earlier, {saved.facts.cohort, cohort}, saved.facts.measures)
     front = Front.of(saved.criteria, earlier.objectives, candidates(completed))
     on_front = {candidate.trial for candidate in front.members}
     reasons: dict[str, int] = {}
@@ -75,10 +76,15 @@ def _messages(
     return [f"warm start: {line}" for line in lines]
 
 
-def differences(study: Study, earlier: Study, cohorts: Set[str]) -> str:
-    """Why no score of the earlier study can be compared; empty: they can."""
+def differences(study: Study, earlier: Study, cohorts: Set[str], measures: int) -> str:
+    """Why no score of the earlier study can be compared; empty: they can.
+
+    ``measures``: the version by which it was scored.
+    """
     if len(cohorts) > 1:
         return "another cohort"
+    if measures != VERSION:
+        return f"scored by version {measures} of the measures, here by version {VERSION}"
     config = reference_config()
     same: bool = build(config, study.references) == build(config, earlier.references)
     return "" if same else "other references"

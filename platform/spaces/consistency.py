@@ -11,6 +11,7 @@ from typing import Any
 
 from trainers.config import build
 from trainers.errors import InputError
+from trainers.metrics.names import NEEDS_RADIMAGENET
 
 POINTS = 1000
 """Quasi-random points: a space is empty if Config refuses all of them."""
@@ -24,6 +25,7 @@ def require_consistent(document: Document, study: Study) -> None:
     _require_finite_grid(document, study)
     _require_grace(document, study)
     _require_repeatable(document, study)
+    _require_radimagenet(document, study)
     for method in study.methods:
         _require_feasible(document, study, method)
 
@@ -66,6 +68,11 @@ def _require_repeatable(document: Document, study: Study) -> None:
     if study.deterministic and "seconds_per_volume" in study.metrics:
         allowed = "without seconds_per_volume, which differs with every measurement"
         raise document.refusal(("deterministic",), True, allowed)
+
+
+def _require_radimagenet(document: Document, study: Study) -> None:
+    if "rad_fid" in study.metrics and not study.references.get("radimagenet"):
+        raise document.error((study.metrics["rad_fid"], "rad_fid"), NEEDS_RADIMAGENET)
 
 
 def _require_feasible(document: Document, study: Study, method: str) -> None:

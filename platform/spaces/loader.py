@@ -5,10 +5,10 @@
     name: asp_dmd                   # optional; of the study's folder and MLflow run; default: the file's name
     method: unsb                    # a file of trainers/methods, whose Config has the fields named below; or
                                     # a list, [unsb, cut]: then `method` is searched too
-    objectives:                     # one to four of METRICS, each with its natural direction
+    objectives:                     # one to four measures (docs/measures.md), each with its direction
       fid: minimize
       ms_ssim: maximize
-    constraints:                    # optional; required of the front: min, max or both for any of METRICS,
+    constraints:                    # optional; required of the front: min, max or both for any measure,
       psnr: {min: input}            # a number, or input: the value of the untouched input
       seconds_per_volume: {max: 20} # (a number only)
     sampler: auto                   # auto (default), tpe, nsga3, gp, sobol, random, or grid (every point;
@@ -55,6 +55,8 @@
     seed: 0                         # optional; of the sampler
     deterministic: false            # optional; true: the study, repeated with as many trials at a time, makes
                                     # the same proposals; not with the metric seconds_per_volume
+    allow_blind: false              # optional; true: an objective may fail its sensitivity card
+                                    # (docs/measures.md)
     profiles:                       # optional variants, chosen with --profile; each may have any key above
       laptop:                       # except extends; sections merge key by key, a domain is replaced whole;
         search: {lambda_SB: null}   # null removes a key (as in RFC 7396); a cohort of another source replaces
@@ -88,7 +90,7 @@ FOLDER = Path(__file__).parents[2] / "search_spaces"
 _KEYS = (
     *("name", "method", "objectives", "constraints", "sampler", "scheduler", "search", "fixed"),
     *("start_from", "cohort", "references", "resources", "budget", "seed", "deterministic"),
-    *("profiles", "extends"),
+    *("allow_blind", "profiles", "extends"),
 )
 _PROFILE_KEYS = [key for key in _KEYS if key not in ("profiles", "extends")]
 _REQUIRED = ("method", "objectives", "search", "cohort", "budget")
@@ -185,7 +187,8 @@ def _study(document: Document, profile: str | None, classes: Classes) -> Study:
         "resources": reader.read("resources", sections.read_resources),
         "budget": reader.read("budget", sections.read_budget),
         "seed": reader.read("seed", sections.read_seed),
-        "deterministic": reader.read("deterministic", sections.read_deterministic),
+        "deterministic": reader.read("deterministic", sections.read_flag, "deterministic"),
+        "allow_blind": reader.read("allow_blind", sections.read_flag, "allow_blind"),
     }
     if methods is not None:
         read["fixed"] = reader.read("fixed", sections.read_fixed, methods)

@@ -1,6 +1,5 @@
 """Reads and checks the single sections of a space; every function raises LocatedError for an error in it."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from platform.spaces.strict_yaml import Document, Where, shown
@@ -19,7 +18,7 @@ from platform.study.settings import (
 from typing import Any, get_args
 
 from trainers.config import build, field_types
-from trainers.metrics.names import METRICS
+from trainers.metrics.names import CONSTRAINABLE, OBJECTIVES, value_range
 
 SCHEDULERS = get_args(SchedulerName)
 MAX_OBJECTIVES = 4
@@ -27,12 +26,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 NAMES = "1 to 64 letters, digits, dots, dashes and underscores, a letter or digit first"
 
 _MAX_SEED = 2**31 - 1
-_RANGES = {
-    **dict.fromkeys(("fid", "rad_fid", "seconds_per_volume"), (0.0, math.inf)),
-    **dict.fromkeys(("ms_ssim", "ms_ssim_t1", "ms_ssim_t2"), (0.0, 1.0)),
-    "piqe": (0.0, 100.0),
-}
-"""Least and greatest possible value of a metric, where known."""
 
 
 def read_methods(document: Document, classes: Classes) -> dict[str, type]:
@@ -74,12 +67,12 @@ def read_objectives(document: Document) -> tuple[Objective, ...]:
     """One to four metrics with their directions."""
     names = mapping(document, ("objectives",))
     for name, direction in names.items():
-        known_key(document, ("objectives", name), METRICS)
-        if direction != METRICS[name]:
-            allowed = f"{METRICS[name]}, the direction in which {name} is better"
+        known_key(document, ("objectives", name), OBJECTIVES)
+        if direction != OBJECTIVES[name]:
+            allowed = f"{OBJECTIVES[name]}, the direction in which {name} is better"
             raise document.refusal(("objectives", name), direction, allowed)
     if not 1 <= len(names) <= MAX_OBJECTIVES:
-        allowed = f"1 to {MAX_OBJECTIVES} of {', '.join(METRICS)}"
+        allowed = f"1 to {MAX_OBJECTIVES} of {', '.join(OBJECTIVES)}"
         raise document.error(("objectives",), f"{len(names)} objectives are not allowed; allowed: {allowed}")
     return tuple(Objective(*item) for item in names.items())
 
@@ -89,7 +82,7 @@ def read_constraints(document: Document) -> tuple[Constraint, ...]:
     constraints = []
     for metric, bounds in mapping(document, ("constraints",)).items():
         where: Where = ("constraints", metric)
-        known_key(document, where, METRICS)
+        known_key(document, where, CONSTRAINABLE)
         if not isinstance(bounds, dict) or not bounds:
             raise document.refusal(where, bounds, "{min: number or input}, {max: ...} or both")
         for bound, value in bounds.items():
@@ -108,7 +101,7 @@ def _constraint(document: Document, metric: str, bound: Any, value: Any) -> Cons
     if isinstance(value, bool) or not isinstance(value, int | float):
         untouched = "" if metric == "seconds_per_volume" else ", or input: the untouched input's"
         raise document.refusal(where, value, f"a number{untouched}")
-    low, high = _RANGES.get(metric, (-math.inf, math.inf))
+    low, high = value_range(metric)
     if (bound == "min" and value >= high) or (bound == "max" and value <= low):
         end = f"below {high:g}" if bound == "min" else f"above {low:g}"
         raise document.refusal(where, value, f"{end}, which no trial's {metric} reaches")
@@ -150,12 +143,12 @@ def read_seed(document: Document) -> int:
     return seed
 
 
-def read_deterministic(document: Document) -> bool:
-    """Whether repetitions of the study make the same proposals."""
-    deterministic: bool = document.data.get("deterministic", False)
-    if type(deterministic) is not bool:
-        raise document.refusal(("deterministic",), deterministic, "true or false")
-    return deterministic
+def read_flag(document: Document, key: str) -> bool:
+    """Whether a setting is on; off without it."""
+    flag: bool = document.data.get(key, False)
+    if type(flag) is not bool:
+        raise document.refusal((key,), flag, "true or false")
+    return flag
 
 
 def read_cohort(document: Document, classes: Classes) -> CohortChoice:

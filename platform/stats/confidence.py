@@ -6,10 +6,9 @@ could be evaluated on. Two sources of noise make a candidate's mean uncertain:
 - seeds: two or three trainings say little about their variance, so it is moderated by the other trials':
   s^2 = (d s_own^2 + e s_others^2) / (d + e) with Student's d + e degrees, d = seeds - 1 and e at most
   :data:`BORROWED` (Smyth 2004, SAGMB 3(1):3, its prior the other trials);
-- subjects: bootstrap draws that resample the same subjects for every candidate and seed, so that what is
-  common to all (hard subjects) does not blur their order. For means over n subjects widened by
-  sqrt(n / (n - 1)), Student with n - 1 degrees (Hesterberg 2015); so for pooled distances, which to first
-  order are means over subjects too (von Mises expansion).
+- subjects: draws that resample the same subjects for every candidate and seed, so that what is common to all
+  (hard subjects) does not blur their order. For means over n subjects widened by sqrt(n / (n - 1)), Student
+  with n - 1 degrees (Hesterberg 2015); so for pooled distances, whose draws are means of pseudo-values.
 
 Both are taken as independent. The spread of a seed over subjects is in both, so the intervals are too wide
 rather than too narrow. Values are [.., m], m objectives in their natural directions; a candidate is a
@@ -21,6 +20,7 @@ from dataclasses import dataclass
 from platform.pareto import dominance
 from platform.pareto.dominance import Values
 from platform.stats.scores import inflation
+from platform.stats.students import bounds, standardised, third_moment, variance_of
 from typing import Any
 
 import numpy as np
@@ -89,9 +89,10 @@ def intervals(
 ) -> tuple[Values, Values, Values]:
     """Mean, low and high [n, m] of every candidate, over seeds and subjects.
 
-    Student's quantile with the degrees of Satterthwaite (1946) for the sum of both variances. ``subjects``
-    [m] is how many an objective was measured on; 0: no draws to correct. With one seed everywhere the
-    interval is over subjects alone; NaN where neither variance is known.
+    Student's quantile with the degrees of Satterthwaite (1946) for the sum of both variances, and the
+    skewness over subjects (:mod:`platform.stats.students`); that over seeds is taken as 0. ``subjects`` [m]
+    is how many an objective was measured on; 0: no draws to correct. With one seed everywhere the interval is
+    over subjects alone; NaN where neither variance is known.
     """
     from scipy.stats import t
 
@@ -99,15 +100,16 @@ def intervals(
     mean = np.concatenate([g.mean for g in groups])
     seeds = np.concatenate([noise.variance for noise in noises])
     degrees = np.concatenate([np.full(noise.variance.shape, noise.degrees) for noise in noises])
-    over_subjects = np.concatenate([_subject_variance(g) for g in groups]) * _inflation(subjects) ** 2
+    over_subjects = np.concatenate([variance_of(g.draws.mean(0)) for g in groups]) * _inflation(subjects) ** 2
     variance = seeds + over_subjects
+    third = np.concatenate([third_moment(g.draws.mean(0)) for g in groups]) * _inflation(subjects) ** 3
     with np.errstate(invalid="ignore", divide="ignore"):
         shared = np.where(degrees > 0, seeds**2 / np.maximum(degrees, 1), 0)
         shared = shared + over_subjects**2 / _degrees(subjects)
-        half = t.ppf((1 + level) / 2, np.where(variance > 0, variance**2 / shared, np.inf))
-        half = half * np.sqrt(variance)
-    half[(degrees == 0) & (over_subjects == 0)] = np.nan
-    return mean, mean - half, mean + half
+        quantile = t.ppf((1 + level) / 2, np.where(variance > 0, variance**2 / shared, np.inf))
+        below, above = bounds(quantile, standardised(third, variance))
+    deviation = np.where((degrees == 0) & (over_subjects == 0), np.nan, np.sqrt(variance))
+    return mean, mean + deviation * below, mean + deviation * above
 
 
 def draw_true_means(
@@ -157,13 +159,6 @@ def ranks(probability: Values, contribution: Values) -> NDArray[np.int64]:
 def _residuals(group: SeedGroup) -> Values:
     """[S, k, m]"""
     return np.asarray(group.estimates - group.mean)
-
-
-def _subject_variance(group: SeedGroup) -> Values:
-    """[k, m], over draws; exactly 0 where all are equal, whose computed variance may be a rounding error."""
-    draws = group.draws.mean(0)
-    equal = np.nanmax(draws, axis=0) == np.nanmin(draws, axis=0)
-    return np.where(equal, 0.0, np.nanvar(draws, axis=0))
 
 
 def _averaged_residuals(group: SeedGroup) -> Values:

@@ -3,11 +3,14 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from platform.stats.scores import LEAST, Score, SystemResult, inflation
+from platform.stats.scores import Score, SystemResult, inflation
+from platform.stats.students import bounds, standardised, third_moment, variance_of
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from trainers.metrics.names import value_range
 
 Values = NDArray[np.floating[Any]]
 
@@ -50,19 +53,19 @@ def cells(rows: Sequence[SystemResult], metric: str, direction: str) -> list[Cel
 
 
 def interval(score: Score, metric: str) -> tuple[float, float]:
-    """95 % percentile interval over subjects; NaN without draws or for an infinite estimate.
+    """95 % interval over subjects; NaN without draws or for an infinite estimate.
 
-    The draws are shifted to have their mean at the estimate: a resample repeats subjects, which alone raises
-    a Frechet distance. Those of n subjects are widened by sqrt(n / (n - 1)) and from the normal to Student's
-    quantile, as their bootstrap is too narrow by that much (Hesterberg 2015).
+    Student's around the estimate (:mod:`platform.stats.students`), from the draws' variance and skewness.
     """
     draws = np.asarray(score.draws, float)
     draws = draws[np.isfinite(draws)]
     if not (len(draws) and np.isfinite(score.estimate)):
         return np.nan, np.nan
-    spread = np.sqrt(inflation(score.subjects)) * _quantile(score.subjects) / NORMAL
-    low, high = np.quantile(score.estimate + spread * (draws - draws.mean()), (0.025, 0.975))
-    return float(max(low, LEAST.get(metric, -np.inf))), float(high)
+    variance = variance_of(draws)
+    below, above = bounds(_quantile(score.subjects), standardised(third_moment(draws), variance))
+    deviation = np.sqrt(inflation(score.subjects) * variance)
+    low = float(score.estimate + deviation * below)
+    return max(low, value_range(metric)[0]), float(score.estimate + deviation * above)
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float:

@@ -1,4 +1,4 @@
-"""Scores of trained systems with their bootstrap draws, and intervals as JSON has them."""
+"""Scores of trained systems with their draws of subjects, and intervals as JSON has them."""
 
 import math
 from collections.abc import Mapping
@@ -7,16 +7,13 @@ from typing import Any
 
 from trainers.metrics.frechet import Interval
 
-LEAST = {"fid": 0.0, "rad_fid": 0.0}
-"""No Frechet distance is smaller; draws that are moved to their estimate may be."""
-
 EvaluationFacts = Mapping[str, Any]
 """The manifest of a published evaluation."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """A metric of one seed, and the same metric on bootstrap resamples of the subjects."""
+    """A metric of one seed, and the same metric on resamples of the subjects."""
 
     estimate: float
     draws: tuple[float, ...] = ()

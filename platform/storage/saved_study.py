@@ -9,6 +9,7 @@ from platform.study.study import Study
 from typing import Any
 
 from trainers.files import write_text
+from trainers.metrics.names import VERSION
 
 FILE = "study.json"
 
@@ -23,6 +24,8 @@ class StartFacts:
     """Content hash of its cohort."""
     slots: int
     """Trials at a time: the size of a deterministic study's waves."""
+    measures: int = VERSION
+    """Version of the measures by which all of its trials are scored."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ def is_saved(folder: Path) -> bool:
 def load_saved(folder: Path) -> SavedStudy:
     """The study of a folder; raises InputError if a class or field no longer exists."""
     values = _read(folder)
-    facts = StartFacts(values["tracking"], values["cohort"], values["slots"])
+    measures = values.get("measures", 1)  # studies before version 2 do not name it
+    facts = StartFacts(values["tracking"], values["cohort"], values["slots"], measures)
     return SavedStudy(folder, Study.from_json(values["study"]), Criteria.from_json(values), facts)
 
 

@@ -71,19 +71,19 @@ class Criteria:
 def reference_point(baseline: Mapping[str, float], objectives: Sequence[Objective]) -> dict[str, float]:
     """A fixed point worse than the untouched input, in each objective by half of its distance to the ideal.
 
-    The ideal is 0 for minimised objectives and 1 for MS-SSIM. PSNR has none: the point is 3 dB lower. The
-    untouched input takes no time: there the point is :data:`SLOWEST`.
+    The ideal is 0 for minimised objectives, and 1 for maximised ones but PSNR, which has none: the point is
+    3 dB lower. The untouched input takes no time: there the point is :data:`SLOWEST`.
     """
-    return {o.name: _reference_value(o.name, baseline) for o in objectives}
+    return {o.name: _reference_value(o, baseline) for o in objectives}
 
 
-def _reference_value(name: str, baseline: Mapping[str, float]) -> float:
-    if name == "seconds_per_volume":
+def _reference_value(objective: Objective, baseline: Mapping[str, float]) -> float:
+    if objective.name == "seconds_per_volume":
         return SLOWEST
-    value = baseline[name]
-    if name.startswith("psnr"):
+    value = baseline[objective.name]
+    if objective.name.startswith("psnr"):
         return value - 3.0
-    if name.startswith("ms_ssim"):
+    if objective.direction == "maximize":
         return value - 0.5 * (1 - value)
     return value + 0.5 * abs(value)
 

@@ -9,7 +9,7 @@ from platform.study.dimensions import Dimension, dimension_from_json, extremes
 from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
 from typing import Any
 
-from trainers.config import build, digest
+from trainers.config import build, digest, plain_values, rebuild
 from trainers.errors import InputError
 
 METHOD = "method"
@@ -51,6 +51,8 @@ class Study:
     seed: int
     deterministic: bool = False
     """Whether the study, repeated with as many trials at a time, makes the same proposals."""
+    allow_blind: bool = False
+    """Whether an objective may fail its sensitivity card."""
 
     @property
     def method(self) -> str:
@@ -118,7 +120,8 @@ class Study:
         plain |= {key: [asdict(each) for each in getattr(self, key)] for key in _LISTED}
         plain |= {key: asdict(getattr(self, key)) for key in _NESTED}
         plain |= {"search": [{"kind": type(d).__name__, **asdict(d)} for d in self.search]}
-        return plain | {"cohort": {"source": self.cohort.source, "config": asdict(self.cohort.config)}}
+        plain |= {"allow_blind": True} if self.allow_blind else {}  # studies before it do not name it
+        return plain | {"cohort": {"source": self.cohort.source, "config": plain_values(self.cohort.config)}}
 
     @classmethod
     def from_json(cls, text: str, classes: Classes = DEFAULT_CLASSES) -> "Study":
@@ -136,6 +139,7 @@ class Study:
             search=tuple(dimension_from_json(values) for values in plain["search"]),
             fixed=typed(configs, plain["fixed"]),
             start=tuple(plain["start"]),
-            cohort=CohortChoice(source, build(classes.cohort(source), plain["cohort"]["config"])),
+            cohort=CohortChoice(source, rebuild(classes.cohort(source), plain["cohort"]["config"])),
             references=typed((classes.references(),), plain["references"]),
+            allow_blind=plain.get("allow_blind", False),
         )

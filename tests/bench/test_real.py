@@ -14,14 +14,14 @@ from tests.bench.simulator import Run
 from trainers.report import Report
 
 
-def report(step: int, fid: float) -> Report:
-    """One candidate, 0.25 above the corner in MS-SSIM and 4 dB in PSNR: its volume is its gain in FID."""
-    return Report(step, 24, {1: {"fid": fid, "ms_ssim": 0.75, "psnr": 14.0}}, {}, 1.0, "c")
+def report(step: int, distance: float) -> Report:
+    """One candidate, .25 above the corner in MS-SSIM and 4 dB in PSNR: its gain in distance is its volume."""
+    return Report(step, 24, {1: {"patch_fd": distance, "ms_ssim": 0.75, "psnr": 14.0}}, {}, 1.0, "c")
 
 
 def test_volume_of_completed_trials_by_steps_of_all(tmp_path: Path) -> None:
     """A paused trial adds its steps but no volume, until it is resumed and completes."""
-    criteria = Criteria({"fid": 3.0, "ms_ssim": 0.5, "psnr": 10.0})
+    criteria = Criteria({"patch_fd": 3.0, "ms_ssim": 0.5, "psnr": 10.0})
     study = load_study(real.write_space(real.SPACE, "none", 0, 10, tmp_path), profile="laptop")
     save_new(tmp_path, study, criteria, StartFacts("", "", 1))
     ledger = Ledger(tmp_path)

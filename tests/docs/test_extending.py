@@ -75,10 +75,10 @@ def test_the_cohort_is_prepared(followed: tuple[Path, dict[str, str]]) -> None:
 def test_a_study_uses_all_of_them(followed: tuple[Path, dict[str, str]]) -> None:
     root, printed = followed
     (line,) = (line for line in printed if "platform.search" in line)
-    assert "nrmse" in printed[line]
+    assert "mae" in printed[line]
     folder = root / "runs" / "studies" / "extended"
     trials = read_trials(folder)
     assert len(trials) == 3 and {trial.status for trial in trials.values()} <= {"completed", "paused"}
     assert all(
-        report.most_refined["nrmse"] > 0 for trial in trials.values() for report in trial.reports.values()
+        report.most_refined["mae"] > 0 for trial in trials.values() for report in trial.reports.values()
     )

@@ -33,7 +33,7 @@ search:
   tau_m: {uniform: [0.03, 0.2]}
   refinement_steps: {int: [1, 3]}
 start_from: [{refinement_steps: 2}]
-cohort: {source: phantom, train: 3, val: 2, test: 2}
+cohort: {source: phantom, train: 3, val: 2, test: 2, anatomy: first}
 references: {crop: 32, teacher_widths: [16, 16], teacher_layers: 1, teacher_attention: false}
 fixed: {steps: 6, rungs: 2, batch_size: 2, crop: 32, generator_width: 4, generator_blocks: 1, latent: 8}
 budget: {trials: 4}

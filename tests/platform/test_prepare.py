@@ -19,7 +19,7 @@ from trainers.data.store import SPLITS, Cohort
 from trainers.errors import InputError
 
 Run = Callable[..., list[str]]
-SMALL = ("--train", "1", "--val", "1", "--test", "1")
+SMALL = ("--train", "1", "--val", "1", "--test", "1", "--anatomy", "first")
 
 
 @pytest.fixture
@@ -62,6 +62,14 @@ def test_a_chosen_cohorts_settings_are_options() -> None:
         ("--cohort folder --root . --val few", "val: 'few' is not allowed; allowed: "),
         ("--cohort folder --root . --brain-mask bet", "brain_mask: 'bet' is not allowed"),
         ("--cohort phantom --paired maybe", "paired: 'maybe' is not allowed; allowed: "),
+        ("--cohort phantom --anatomy third", "anatomy: 'third' is not allowed; allowed: first, second"),
+        ("--cohort phantom --voxel false", "voxel: False is not allowed; allowed: true, scaled"),
+        ("--cohort phantom --site moon", "site: 'moon' is not allowed; allowed: different, same"),
+        ("--cohort phantom --pathology much", "pathology: 'much' is not allowed; allowed: none, ordinary"),
+        (
+            "--cohort phantom --anatomy first --pathology more",
+            "pathology: 'more' is not allowed; allowed: none with anatomy: first",
+        ),
         ("--cohort folder --root . --export x", "--export: 'folder' is not allowed; allowed: "),
         ("--study nobody", "study: 'nobody' is not in"),
     ],
@@ -95,7 +103,7 @@ def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_pat
     assert sorted(map(Path, lines[1:])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
     low, high = sorted(folder.visits(tmp_path / "bids"), key=lambda visit: visit.domain, reverse=True)
     assert (low.id, high.id) == ("sub-val0000_64mT", "sub-val0000_3T")
-    native = native_volumes(PhantomConfig(train=1, val=1, test=1), "val-0000")
+    native = native_volumes(PhantomConfig(train=1, val=1, test=1, anatomy="first"), "val-0000")
     for visit in (low, high):
         for contrast, path in visit.scans.items():
             values, affine = native[visit.domain, contrast]  # type: ignore[index]

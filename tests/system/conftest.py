@@ -22,7 +22,7 @@ search:
   T_m: {uniform: [0.01, 0.05]}
   refinement_steps: {int: [1, 3]}
 start_from: [{refinement_steps: 2}]
-cohort: {source: phantom, train: 3, val: 2, test: 2}
+cohort: {source: phantom, train: 3, val: 2, test: 2, anatomy: first}
 references:
   crop: 32
   teacher_steps: 4
@@ -34,6 +34,7 @@ references:
   encoder_steps: 4
   encoder_batch: 4
   encoder_width: 8
+  bound: 0.1
 fixed:
   steps: 12
   rungs: 4
@@ -45,6 +46,7 @@ fixed:
   discriminator_width: 4
   latent: 8
 budget: {trials: 4}
+allow_blind: true # two subjects tell nothing
 """
 
 Start = Callable[..., "subprocess.Popen[str]"]

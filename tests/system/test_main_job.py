@@ -23,7 +23,8 @@ def test_search_prints_the_front_beside_the_untouched_input(finished: str, stora
     assert "Pareto front" in finished and "untouched input" in finished and "knee" in finished
     report = json.loads((storage / "studies/first/report/front.json").read_text())
     assert report["front"] and report["hypervolume"] > 0
-    assert report["baselines"].keys() == {"input", "floor"}
+    assert report["baselines"].keys() == {"input", "matched", "lookup", "supervised", "floor"}
+    assert "supervised bound: width 4, 1 blocks" in finished and "0.1 of a trial's CPU time" in finished
 
 
 def test_front_of_the_report_is_the_ledgers(finished: str, storage: Path) -> None:

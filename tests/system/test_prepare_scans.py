@@ -77,7 +77,9 @@ def test_a_folder_is_prepared_once_reviewed_and_used_by_a_study(
     study = tmp_path / "scans.yaml"
     chosen = f"cohort: {{source: folder, root: {scans}, size: 2mm, val: 1}}"
     study.write_text(
-        space.read_text().replace("cohort: {source: phantom, train: 3, val: 2, test: 2}", chosen)
+        space.read_text().replace(
+            "cohort: {source: phantom, train: 3, val: 2, test: 2, anatomy: first}", chosen
+        )
     )
     choice = load_study(study).cohort
     assert build.prepare_cohort(choice, tmp_path, console) == second.path

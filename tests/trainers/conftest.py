@@ -34,8 +34,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Three training subjects a domain, two validation and two test subjects, barely trained references."""
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("storage")
-    cohort = Cohort.open(prepare(PhantomConfig(train=3, val=2, test=2), root))
-    for part in store.PARTS:
+    cohort = Cohort.open(prepare(PhantomConfig(train=3, val=2, test=2, anatomy="first"), root))
+    for part in store.parts(TINY_REFERENCES):
         store.train_part(part, cohort.path, TINY_REFERENCES, root, lambda step: None)
     folder = store.reference_folder(root, cohort, TINY_REFERENCES)
     references = store.References.open(folder)

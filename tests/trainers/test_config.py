@@ -4,12 +4,24 @@ import hashlib
 import json
 import math
 from dataclasses import FrozenInstanceError, dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 
 from trainers import VERSION
-from trainers.config import FieldError, Range, build, canonical, check, digest, field_types, suggest
+from trainers.config import (
+    FieldError,
+    Range,
+    as_earlier,
+    build,
+    canonical,
+    check,
+    digest,
+    field_types,
+    plain_values,
+    rebuild,
+    suggest,
+)
 from trainers.errors import InputError
 
 
@@ -109,3 +121,26 @@ def test_text_digest_and_field_types_of_settings() -> None:
     assert kinds["steps"].kind is int and kinds["steps"].bounds == Range(1, 100)
     assert kinds["order"].kind is int and kinds["order"].choices == (1, 2)
     assert check("order", 2, kinds["order"]) == 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grown:
+    """A class to which ``kind`` was added when saved configurations existed."""
+
+    size: int = 1
+    kind: Literal["old", "new"] = "new"
+    many: int = 16
+    EARLIER: ClassVar[dict[str, Any]] = {"kind": "old"}
+    EARLIER_DEFAULTS: ClassVar[dict[str, Any]] = {"many": 4}
+
+
+def test_a_field_that_was_added_later_has_its_earlier_meaning_in_what_was_saved_before() -> None:
+    old = rebuild(Grown, {"size": 2, "many": 4})
+    assert old == Grown(size=2, kind="old", many=4) == as_earlier(Grown(size=2))
+    assert as_earlier(Grown(many=5)).many == 5
+    assert canonical(old) == '{"many":4,"size":2}'
+    assert plain_values(Grown()) == {"size": 1, "kind": "new", "many": 16}
+    for config in (old, Grown()):
+        assert rebuild(Grown, plain_values(config)) == config
+    with pytest.raises(FieldError, match="kind: 'x' is not allowed; allowed: old, new"):
+        rebuild(Grown, {"kind": "x"})

@@ -1,7 +1,7 @@
 """Tasks and reports as text, trials as Ray Tune runs them, and the cost of a step."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from trainers.report import Report
 
 def test_tasks_and_reports_as_text_are_restored_and_a_steps_operations_double_with_the_batch() -> None:
     folders = (Path("/a/cohort"), Path("/a/references"), Path("/a/trial"))
-    for milestones in ((), (3, 9, 27)):
-        task = Task("unsb", Config(lambda_SB=0.1, crop=64), *folders, milestones)
+    for milestones, *scoring in (((), 2, False), ((3, 9, 27), 1, True)):
+        task = Task("unsb", Config(lambda_SB=0.1, crop=64), *folders, milestones, *scoring)
         assert trial.decode(trial.encode(task)) == task
     report = Report(5, 10, {1: {"fid": 0.1}, 2: {"fid": float("inf")}}, {"D": 0.25}, 1.5, "/a/step-000000005")
     assert trial.decode_report(json.dumps(asdict(report))) == report
+    assert "measures" not in report.to_json() and replace(report, measures=2).to_json()["measures"] == 2
     references = ReferenceConfig(crop=32, teacher_widths=(16, 16), teacher_layers=1, teacher_attention=False)
     shape: dict[str, Any] = {"generator_width": 8, "generator_blocks": 1, "discriminator_width": 8}
     configs = (Config(batch_size=n, refinement_steps=1, crop=32, **shape) for n in (2, 4))

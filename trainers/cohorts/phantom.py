@@ -6,43 +6,43 @@ No download; a subject depends only on the configuration's size and seed and on 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.preprocessing import slicing
-from trainers.cohorts.simulation.physics import CONTRASTS, FIELDS, Field
-from trainers.config import Range, canonical, digest
+from trainers.cohorts.simulation.physics import CONTRASTS, FIELDS, Contrast, Field
+from trainers.config import FieldError, Range, canonical, digest, plain_values
 from trainers.data import writer
 from trainers.data.arrays import Array
-from trainers.data.grid import GRIDS, PERCENTILES
-from trainers.data.store import MASK, PAIRED_SPLITS
+from trainers.data.grid import BACKGROUND, GRIDS, PERCENTILES
+from trainers.data.store import MASK, PAIRED_SPLITS, SHIFTED, SPLITS
 from trainers.errors import InputError
 
 # Late: the simulation's torch takes a second to import, for which a wrong setting need not wait.
 if TYPE_CHECKING:
     from trainers.cohorts.simulation.imaging import Volume
-    from trainers.cohorts.simulation.subject import Anatomy
+    from trainers.cohorts.simulation.person import Person
 
-RECIPE = "phantom-1"
-"""Part of the cohort's hash: raise it with any change to the images."""
+RECIPES = {"first": "phantom-1", "second": "phantom-3"}
+"""Part of the cohort's hash, by anatomy: raise it with any change to the images."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomConfig:
-    """Settings of the phantom cohort."""
+    """Settings of the phantom cohort; those after ``dtype`` are the second anatomy's."""
 
     size: Literal["2mm", "1mm"] = "2mm"
-    """Spacing of the anatomy: 2mm (64 mT voxels 3.2x3.2x10 mm) for a laptop, 1mm (1.6x1.6x5 mm)."""
+    """In-plane spacing of the anatomy and of the slices: 2mm for a laptop, 1mm."""
     train: Annotated[int, Range(1, 10000)] = 24
     """Training subjects a domain; those of 64 mT and of 3 T are different subjects."""
-    val: Annotated[int, Range(1, 10000)] = 4
+    val: Annotated[int, Range(1, 10000)] = 16
     """Paired validation subjects."""
-    test: Annotated[int, Range(1, 10000)] = 4
+    test: Annotated[int, Range(1, 10000)] = 16
     """Paired test subjects."""
     paired: bool = True
     """Whether validation and test subjects are scanned at 3 T too; else fidelity cannot be measured."""
@@ -50,32 +50,66 @@ class PhantomConfig:
     """Seed of the whole cohort."""
     dtype: Literal["float16", "float32"] = "float16"
     """Type of the stored slices."""
+    anatomy: Literal["first", "second"] = "second"
+    """second: sharp cortex, people as different as people, lesions; first: that of older studies."""
+    voxel: Literal[True, "scaled"] = True
+    """Of 64 mT: true, 1.6x1.6x5 mm; scaled with the anatomy, as before: 3.2x3.2x10 mm at 2mm."""
+    pathology: Literal["none", "ordinary", "more"] = "ordinary"
+    """How often subjects have lesions; the first anatomy has up to three balls of its own."""
+    site: Literal["different", "same"] = "different"
+    """Whether 64 mT and 3 T training subjects are other populations, imaged by other hospitals."""
+    shifted: Annotated[int, Range(0, 10000)] = 16
+    """Paired subjects of a second test split: another anatomy, population and site, more lesions."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {
+        "anatomy": "first",
+        "voxel": "scaled",
+        "pathology": "none",
+        "site": "same",
+        "shifted": 0,
+    }
+    """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
+    EARLIER_DEFAULTS: ClassVar[dict[str, Any]] = {"val": 4, "test": 4}
+
+    def __post_init__(self) -> None:
+        """Settings of the second anatomy have their earlier meaning with the first one.
+
+        Raises FieldError for one that is set to something else.
+        """
+        if self.anatomy == "first":
+            for key, earlier in self.EARLIER.items():
+                if getattr(self, key) not in (earlier, getattr(PhantomConfig, key)):
+                    raise FieldError(key, getattr(self, key), f"{earlier} with anatomy: first")
+                object.__setattr__(self, key, earlier)
 
 
 def subject_ids(config: PhantomConfig) -> list[str]:
     """Every subject's id, in the store's order: ``train-64mT-0000``, ``train-3T-0000``, ``val-0000``, ..."""
     train = [f"train-{domain}-{i:04d}" for domain in FIELDS for i in range(config.train)]
-    return train + [f"val-{i:04d}" for i in range(config.val)] + [f"test-{i:04d}" for i in range(config.test)]
+    counts = {"val": config.val, "test": config.test, SHIFTED: config.shifted}
+    return train + [f"{split}-{i:04d}" for split, count in counts.items() for i in range(count)]
 
 
 def split_of(subject_id: str) -> str:
-    """``train``, ``val`` or ``test``."""
+    """``train``, ``val``, ``test`` or ``shifted``."""
     return subject_id.split("-")[0]
 
 
 def domains_of(config: PhantomConfig, subject_id: str) -> tuple[Field, ...]:
     """The fields at which a subject was scanned: both if paired."""
-    if split_of(subject_id) in PAIRED_SPLITS:
+    if split_of(subject_id) != "train":
         return FIELDS if config.paired else FIELDS[:1]
     return tuple(domain for domain in FIELDS if f"-{domain}-" in subject_id)
 
 
 def cohort_hash(config: PhantomConfig) -> str:
     """Content hash of the configuration, the fixed choices, the recipe and the tissue maps."""
-    from trainers.cohorts.simulation import anatomy
+    from trainers.cohorts.simulation.anatomy import tissue_hashes
+    from trainers.cohorts.simulation.folded_mesh import mesh_hashes
 
     choices = json.dumps(_fixed_choices(), sort_keys=True)
-    return digest(canonical(config), choices, RECIPE, *anatomy.tissue_hashes())
+    sources = (*tissue_hashes(), *(mesh_hashes() if config.shifted else ()))
+    return digest(canonical(config), choices, RECIPES[config.anatomy], *sources)
 
 
 def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
@@ -88,25 +122,36 @@ def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
     if found:
         return found
     subjects = mapper(partial(prepare_subject, config), subject_ids(config))
-    return writer.write(Path(root), hash_, _head(config), subjects)
+    splits = (*SPLITS, SHIFTED) if config.shifted else SPLITS
+    return writer.write(Path(root), hash_, _head(config), subjects, splits)
 
 
 def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.SubjectArrays:
     """Image one subject and cut it into working slices."""
-    person = _anatomy(config, subject_id)
+    imaged = _image(config, subject_id)
     arrays: dict[tuple[str, str], Array] = {}
-    for domain in domains_of(config, subject_id):
-        arrays |= dict(_slices(config, _volumes(config, subject_id, person, domain), domain))
+    for domain, volumes in imaged.scans.items():
+        arrays |= dict(_slices(config, volumes, domain))
     kept = np.logical_and.reduce([slicing.keep(mask) for (_, kind), mask in arrays.items() if kind == MASK])
     types = {key: np.dtype("uint8" if key[1] == MASK else config.dtype) for key in arrays}
     arrays = {key: array[kept].astype(types[key]) for key, array in arrays.items()}
-    provenance = {
-        "seed": config.seed,
-        "anatomy": "MNI152 2009a, random diffeomorphism",
-        "lesions": person.lesions,
-        "slices": np.flatnonzero(kept).tolist(),
-    }
-    return writer.SubjectArrays(subject_id, split_of(subject_id), arrays, provenance)
+    facts: dict[str, Any] = {"seed": config.seed, **imaged.facts, "slices": np.flatnonzero(kept).tolist()}
+    if config.anatomy == "first":
+        return writer.SubjectArrays(subject_id, split_of(subject_id), arrays, facts)
+    first, optional = _planes(config, imaged)
+    facts |= {"plane_of_slice": (imaged.planes[kept] - first).tolist()}
+    return writer.SubjectArrays(subject_id, split_of(subject_id), arrays, facts, optional)
+
+
+@dataclass(frozen=True)
+class _Imaged:
+    """A subject's scans by field and contrast, what the manifest says of it, and who it is."""
+
+    scans: "dict[Field, dict[Contrast, Volume]]"
+    facts: dict[str, Any]
+    person: "Person | None" = None
+    planes: Array = field(default_factory=lambda: np.zeros(0, int))
+    """The anatomy's plane at each 64 mT slice centre."""
 
 
 def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, str], tuple[Array, Array]]:
@@ -115,35 +160,113 @@ def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, st
         raise InputError(
             f"subject: {subject_id!r} is not in this cohort; its last one is {subject_ids(config)[-1]}"
         )
-    person = _anatomy(config, subject_id)
     return {
         (domain, contrast): (volume.values, volume.affine)
-        for domain in domains_of(config, subject_id)
-        for contrast, volume in _volumes(config, subject_id, person, domain).items()
+        for domain, volumes in _image(config, subject_id).scans.items()
+        for contrast, volume in volumes.items()
     }
 
 
-def _anatomy(config: PhantomConfig, subject_id: str) -> "Anatomy":
+def site_names(config: PhantomConfig, subject_id: str) -> dict[str, str]:
+    """The site whose population a subject is of, and that of each of its scans' scanners.
+
+    The 64 mT training scans are the north's, the 3 T ones the south's; so are the scans of paired
+    subjects, who are of either population in turn. With ``site: same`` all are the north's. Those of the
+    shifted split are the east's.
+    """
+    south = "north" if config.site == "same" else "south"
+    if split_of(subject_id) == SHIFTED:
+        return {"people": "east", "64mT": "east", "3T": "east"}
+    if split_of(subject_id) in PAIRED_SPLITS:
+        people = (south, "north")[int(subject_id[-4:]) % 2]
+    else:
+        people = south if "-3T-" in subject_id else "north"
+    return {"people": people, "64mT": "north", "3T": south}
+
+
+def _image(config: PhantomConfig, subject_id: str) -> _Imaged:
+    return (_image_first if config.anatomy == "first" else _image_second)(config, subject_id)
+
+
+def _image_first(config: PhantomConfig, subject_id: str) -> _Imaged:
     from trainers.cohorts.simulation.anatomy import tissue_template
+    from trainers.cohorts.simulation.imaging import Geometry, acquire
     from trainers.cohorts.simulation.subject import make_anatomy
 
-    return make_anatomy(tissue_template(config.size), _generator(config, subject_id, "anatomy"))
-
-
-def _volumes(config: PhantomConfig, subject_id: str, person: "Anatomy", domain: Field) -> "dict[str, Volume]":
-    from trainers.cohorts.simulation.imaging import Geometry, acquire
-
+    person = make_anatomy(tissue_template(config.size), _generator(config, subject_id, "anatomy"))
     geometry = Geometry.of(config.size, person.affine)
-    return {
-        contrast: acquire(
-            person, geometry, domain, contrast, _generator(config, subject_id, f"{domain}-{contrast}")
-        )
-        for contrast in CONTRASTS
+    scans = {
+        at: {
+            contrast: acquire(
+                person, geometry, at, contrast, _generator(config, subject_id, f"{at}-{contrast}")
+            )
+            for contrast in CONTRASTS
+        }
+        for at in domains_of(config, subject_id)
     }
+    facts = {"anatomy": "MNI152 2009a, random diffeomorphism", "lesions": person.lesions}
+    return _Imaged(scans, facts)
+
+
+def _image_second(config: PhantomConfig, subject_id: str) -> _Imaged:
+    from trainers.cohorts.simulation.folded_mesh import mesh_surfaces
+    from trainers.cohorts.simulation.imaging import Geometry
+    from trainers.cohorts.simulation.pathology import RATES
+    from trainers.cohorts.simulation.person import make_person
+    from trainers.cohorts.simulation.scan import scan
+    from trainers.cohorts.simulation.site import SITES
+    from trainers.cohorts.simulation.surfaces import template_surfaces
+
+    names = site_names(config, subject_id)
+    rng, people = _generator(config, subject_id, "anatomy"), SITES[names["people"]]
+    shifted = split_of(subject_id) == SHIFTED
+    template = (mesh_surfaces if shifted else template_surfaces)(config.size)
+    rates = RATES["more" if shifted and config.pathology != "none" else config.pathology]
+    person = make_person(template, rng, people, rates)
+    geometry = Geometry.of("1mm" if config.voxel is True else config.size, person.affine)
+    scans = {
+        at: scan(
+            person,
+            geometry,
+            at,
+            SITES[names[at]],
+            {contrast: _generator(config, subject_id, f"{at}-{contrast}") for contrast in CONTRASTS},
+        )
+        for at in domains_of(config, subject_id)
+    }
+    source = "fsaverage5 meshes in" if shifted else "cortex of"
+    facts = {
+        "anatomy": f"{source} MNI152 2009a as distances, random diffeomorphism",
+        "lesions": [{"kind": each.kind, "ml": round(each.volume, 3)} for each in person.lesions],
+        "site": names,
+        "affine": {"matrix": person.matrix.tolist(), "offset": person.offset.tolist()},
+    }
+    return _Imaged(scans, facts, person, geometry.planes(person.mask.shape[2]))
+
+
+def _planes(config: PhantomConfig, imaged: _Imaged) -> tuple[int, dict[str, Array]]:
+    """The first plane with brain, and from there on all 3 T planes and maps ``[P, H, W]``; the transform.
+
+    ``3T_T1``, ``3T_T2``: as the slices; ``tissue``, ``lesion``: labels; ``origin [1, 3, x, y, z]``.
+    """
+    person, shape = imaged.person, GRIDS[config.size].shape
+    assert person is not None
+    span = np.flatnonzero(person.mask.any((0, 1)))
+    planes = slice(int(span[0]), int(span[-1]) + 1)
+
+    def cut(volume: Array, fill: float, dtype: str) -> Array:
+        return slicing.crop_pad(slicing.axial(volume[:, :, planes]).astype(dtype), shape, fill)
+
+    found = {
+        f"3T_{contrast}": cut(slicing.normalise(volume.values, volume.mask), BACKGROUND, config.dtype)
+        for contrast, volume in imaged.scans.get("3T", {}).items()
+    }
+    found |= {"tissue": cut(person.tissue_map, 0, "uint8"), "lesion": cut(person.lesion_map, 0, "uint8")}
+    return planes.start, {**found, "origin": person.origin[None]}
 
 
 def _slices(
-    config: PhantomConfig, volumes: "dict[str, Volume]", domain: Field
+    config: PhantomConfig, volumes: "dict[Contrast, Volume]", domain: Field
 ) -> Iterator[tuple[tuple[str, str], Array]]:
     """Working slices of a domain's volumes at the 64 mT slice positions, normalised, and their mask."""
     grid = GRIDS[config.size]
@@ -163,7 +286,7 @@ def _head(config: PhantomConfig) -> dict[str, Any]:
     grid = GRIDS[config.size]
     return {
         "cohort": "phantom",
-        "config": asdict(config),
+        "config": plain_values(config),
         "spacing": grid.spacing,
         "shape": list(grid.shape),
         "dtype": config.dtype,

@@ -3,6 +3,7 @@
 Shapes: B batch, H rows, W columns.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
@@ -23,6 +24,17 @@ def stack(t1: Tensor, t2: Tensor, layout: Layout) -> Tensor:
     """``[B, H, W]`` slices of both contrasts -> ``[B, 3, H, W]``."""
     third = {"t1_t2_mean": (t1, t2, (t1 + t2) / 2), "t1": (t1, t1, t1), "t2": (t2, t2, t2)}
     return torch.stack(third[layout], dim=1)
+
+
+def restack(images: Mapping[str, Tensor], layout: Layout) -> Tensor:
+    """As :func:`stack`, of the contrasts that are there: a layout of one contrast ignores the other."""
+    present = next(iter(images.values()))
+    return stack(images.get("T1", present), images.get("T2", present), layout)
+
+
+def delivered(x: Tensor, layout: Layout) -> Tensor:
+    """``[B, 3, H, W]`` rebuilt from the contrasts that a user receives: a free channel counts nowhere."""
+    return restack(split(x, layout), layout)
 
 
 def split(x: Tensor, layout: Layout) -> dict[str, Tensor]:

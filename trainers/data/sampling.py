@@ -3,7 +3,7 @@
 Every draw is a function of (seed, step, rank) alone, so that resuming needs no stored random state.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,20 @@ class Slices:
         target, target_mask = self._crops("3T", rows, windows)
         return Batch(source, source_mask, target, target_mask)
 
+    def pairs(self, size: int, rows: Array, *counter: int) -> Batch:
+        """``size`` of the ``rows`` of a paired split, drawn by ``counter``: the same crop at both fields."""
+        rng = np.random.default_rng(counter)
+        drawn = rng.choice(rows, size)
+        mask = self.split.mask("64mT")
+        return self._pairs(drawn, [self._window(mask[row], rng) for row in drawn])
+
+    def whole(self, rows: Array) -> Batch:
+        """The ``rows`` of a paired split, whole and in order."""
+        return self._pairs(rows, [(slice(None), slice(None), False)] * len(rows))
+
+    def _pairs(self, rows: Array, windows: list[Window]) -> Batch:
+        return Batch(*self._crops("64mT", rows, windows), *self._crops("3T", rows, windows))
+
     def target_crops(self, size: int, seed: int) -> Iterator[Tensor]:
         """Endless batches of 3 T crops [size, 3, crop, crop], for the teacher."""
         rng = np.random.default_rng(seed)
@@ -83,11 +97,14 @@ class Slices:
         return channels.stack(t1, t2, self.layout), inside > 0
 
     def _window(self, mask: Array, rng: np.random.Generator) -> Window:
-        """A crop around a random brain pixel, moved inside the slice: every crop shows some brain."""
+        """A crop around a random brain pixel, moved inside the slice: every crop shows some brain.
+
+        It ends with the slice where that is shorter than the crop.
+        """
         inside = np.argwhere(mask)
         centre = inside[rng.integers(len(inside))]
         top, left = (
-            int(np.clip(c - self.crop // 2, 0, n - self.crop))
+            int(np.clip(c - self.crop // 2, 0, max(0, n - self.crop)))
             for c, n in zip(centre, mask.shape, strict=True)
         )
         return slice(top, top + self.crop), slice(left, left + self.crop), bool(rng.integers(2))
@@ -102,6 +119,12 @@ def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array
     """The given rows as [N, 3, H, W] float32 in [-1, 1]."""
     t1, t2 = (torch.from_numpy(np.asarray(split.slices(domain, c)[rows], np.float32)) for c in ("T1", "T2"))
     return channels.stack(t1, t2, layout)
+
+
+def halves(subjects: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """Rows of every other subject, and of the rest; ``subjects``: rows (start, stop) of each."""
+    rows = [torch.arange(start, stop) for start, stop in subjects]
+    return [torch.cat([torch.empty(0, dtype=torch.long), *rows[half::2]]) for half in (0, 1)]
 
 
 def example_subject(cohort: Cohort, layout: channels.Layout) -> Tensor:

@@ -2,6 +2,7 @@
 
 <root>/cohorts/<hash16>/manifest.json
 <root>/cohorts/<hash16>/{train,val,test}/<domain>_<contrast|mask>.npy    [N, H, W]
+<root>/cohorts/<hash16>/{train,val,test}/optional/<name>.npy             [M, ...], of some cohorts
 """
 
 import hashlib
@@ -18,10 +19,14 @@ from trainers.errors import InputError
 from trainers.weights import file_sha256
 
 SPLITS = ("train", "val", "test")
+SHIFTED = "shifted"
+"""A second test split that some cohorts have, of another population and other scanners."""
 PAIRED_SPLITS = ("val", "test")
 DOMAINS = ("64mT", "3T")
 CONTRASTS = ("T1", "T2")
 MASK = "mask"
+OPTIONAL = "optional"
+"""Folder, below a split's, of arrays that only some cohorts have."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,26 @@ class Split:
     def subjects(self, domain: str) -> tuple[Subject, ...]:
         """Subjects in row order. In val and test both domains list the same ones, row by row."""
         return self._subjects[domain]
+
+
+@dataclass(frozen=True)
+class OptionalArray:
+    """An opened optional array: ``array [M, ...]`` is a read-only memory map."""
+
+    array: Array
+    _rows: dict[str, tuple[int, int]]
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Ids of the subjects that have it, in row order."""
+        return tuple(self._rows)
+
+    def of(self, subject: str) -> Array:
+        """The rows of a subject; raises :class:`InputError` where it has none."""
+        if subject not in self._rows:
+            raise InputError(f"subject: {subject!r} has no such array; allowed: {', '.join(self._rows)}")
+        start, stop = self._rows[subject]
+        return self.array[start:stop]
 
 
 @dataclass(frozen=True)
@@ -94,23 +119,55 @@ class Cohort:
         rows, columns = self.manifest["shape"]
         return rows, columns
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that the cohort has: ``SPLITS``, of some cohorts ``shifted`` too."""
+        has = any(file.startswith(f"{SHIFTED}/") for file in self.manifest["files"])
+        return (*SPLITS, SHIFTED) if has else SPLITS
+
     def split(self, name: str) -> Split:
-        """Open only ``train``, ``val`` or ``test``; raises :class:`InputError` if damaged."""
-        if name not in SPLITS:
-            raise InputError(f"split: {name!r} is not allowed; allowed: {', '.join(SPLITS)}")
+        """Open only ``train``, ``val``, ``test`` or, where the cohort has it, ``shifted``.
+
+        Raises :class:`InputError` for another split, or if damaged.
+        """
+        self._require(name)
         arrays = {}
         for file, entry in self._files(name):
             domain, kind = Path(file).stem.split("_")
             arrays[domain, kind] = self._map(file, entry)
         return Split(name, arrays, {domain: self._subjects(name, domain) for domain in DOMAINS})
 
+    def optional(self, split: str, name: str) -> OptionalArray:
+        """Open only the optional array ``name`` of a split.
+
+        Raises :class:`InputError` where the cohort does not have it (older ones have none), or if damaged.
+        """
+        self._require(split)
+        known = self.manifest.get(OPTIONAL, {})
+        file = f"{split}/{OPTIONAL}/{name}.npy"
+        if file not in known:
+            names = sorted(Path(f).stem for f in known if f.startswith(f"{split}/"))
+            raise InputError(
+                f"{self.path}: has no array {name!r} of {split}; allowed: {', '.join(names) or 'none'}"
+            )
+        subjects = (s for s in self.manifest["subjects"] if s["split"] == split)
+        rows = {s["id"]: s["optional"][name] for s in subjects if name in s.get(OPTIONAL, {})}
+        return OptionalArray(self._map(file, known[file]), rows)
+
     def verify(self, *splits: str) -> None:
         """Compare the sha256 of every file of ``splits`` (default: all); raises :class:`InputError`."""
-        for split in splits or SPLITS:
-            for file, entry in self._files(split):
+        optional = self.manifest.get(OPTIONAL, {})
+        for split in splits or self.splits:
+            extra = [(file, entry) for file, entry in optional.items() if file.startswith(f"{split}/")]
+            for file, entry in [*self._files(split), *extra]:
                 self._map(file, entry)
                 if file_sha256(self.path / file) != entry["sha256"]:
                     raise _damaged(self.path / file, self.path, "does not match its sha256")
+
+    def _require(self, split: str) -> None:
+        if split not in self.splits:
+            what = "not in this cohort" if split == SHIFTED else "not allowed"
+            raise InputError(f"split: {split!r} is {what}; allowed: {', '.join(self.splits)}")
 
     def _files(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return ((f, entry) for f, entry in self.manifest["files"].items() if f.startswith(f"{split}/"))

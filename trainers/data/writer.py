@@ -6,14 +6,14 @@ import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from trainers.data.arrays import Array
-from trainers.data.store import CONTRASTS, DOMAINS, MASK, SPLITS, checksum
+from trainers.data.store import CONTRASTS, DOMAINS, MASK, OPTIONAL, SPLITS, checksum
 from trainers.errors import InputError
 from trainers.weights import file_sha256
 
@@ -29,6 +29,8 @@ class SubjectArrays:
     split: str
     arrays: Mapping[tuple[str, str], Array]
     provenance: Mapping[str, Any]
+    optional: Mapping[str, Array] = field(default_factory=dict)
+    """Further arrays ``[m, ...]`` by name; stored in their own type, the sizes after m equal in a split."""
 
 
 def folder(root: Path, hash_: str) -> Path:
@@ -44,16 +46,23 @@ def find(root: Path, hash_: str) -> Path | None:
     return path if path.exists() else None
 
 
-def write(root: Path, hash_: str, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> Path:
+def write(
+    root: Path,
+    hash_: str,
+    head: Mapping[str, Any],
+    subjects: Iterable[SubjectArrays],
+    splits: tuple[str, ...] = SPLITS,
+) -> Path:
     """Write ``subjects`` and move the folder into place by one rename; an interrupted build leaves nothing.
 
-    ``head`` is part of the manifest: config, spacing, shape, dtype and the fixed choices.
+    ``head`` is part of the manifest: config, spacing, shape, dtype and the fixed choices. ``splits`` are
+    those that the cohort has.
     """
     final = folder(root, hash_)
     work = final.with_name(f".{final.name}-{uuid.uuid4().hex}")
     try:
         work.mkdir(parents=True)
-        manifest = {"hash": hash_, **head, **_write_subjects(work, head, subjects)}
+        manifest = {"hash": hash_, **head, **_write_subjects(work, head, subjects, splits)}
         manifest["checksum"] = checksum(json.loads(json.dumps(manifest)))
         _write_durably(work / "manifest.json", json.dumps(manifest, indent=1))
         return _move_into_place(work, final)
@@ -70,7 +79,9 @@ def _move_into_place(work: Path, final: Path) -> Path:
     return final
 
 
-def _write_subjects(work: Path, head: Mapping[str, Any], subjects: Iterable[SubjectArrays]) -> dict[str, Any]:
+def _write_subjects(
+    work: Path, head: Mapping[str, Any], subjects: Iterable[SubjectArrays], splits: tuple[str, ...]
+) -> dict[str, Any]:
     with ExitStack() as stack:
         files = {
             f"{split}/{domain}_{kind}.npy": stack.enter_context(
@@ -78,15 +89,14 @@ def _write_subjects(work: Path, head: Mapping[str, Any], subjects: Iterable[Subj
                     work / split / f"{domain}_{kind}.npy", "uint8" if kind == MASK else head["dtype"]
                 )
             )
-            for split in SPLITS
+            for split in splits
             for domain in DOMAINS
             for kind in (*CONTRASTS, MASK)
         }
-        listed = [_append(files, subject) for subject in subjects]
-        return {
-            "subjects": listed,
-            "files": {name: file.finish(tuple(head["shape"])) for name, file in files.items()},
-        }
+        optional = _OptionalFiles(work, stack)
+        listed = [_append(files, subject) | optional.append(subject) for subject in subjects]
+        written = {name: file.finish(tuple(head["shape"])) for name, file in files.items()}
+        return {"subjects": listed, "files": written, **optional.finish()}
 
 
 def _append(files: Mapping[str, "_GrowingFile"], subject: SubjectArrays) -> dict[str, Any]:
@@ -105,11 +115,38 @@ def _append(files: Mapping[str, "_GrowingFile"], subject: SubjectArrays) -> dict
     }
 
 
+class _OptionalFiles:
+    """Files of the arrays that only some cohorts have, opened as they come."""
+
+    def __init__(self, work: Path, stack: ExitStack) -> None:
+        self.work, self.stack = work, stack
+        self.files: dict[str, tuple[_GrowingFile, tuple[int, ...]]] = {}
+
+    def append(self, subject: SubjectArrays) -> dict[str, Any]:
+        """Append a subject's arrays; returns what the manifest says of its rows, nothing without any."""
+        rows = {name: self._file(subject.split, name, a).append(a) for name, a in subject.optional.items()}
+        return {OPTIONAL: rows} if rows else {}
+
+    def _file(self, split: str, name: str, array: Array) -> "_GrowingFile":
+        key = f"{split}/{OPTIONAL}/{name}.npy"
+        if key not in self.files:
+            opened = self.stack.enter_context(_GrowingFile(self.work / key, array.dtype.name))
+            self.files[key] = opened, array.shape[1:]
+        file, shape = self.files[key]
+        assert (file.dtype, shape) == (array.dtype, array.shape[1:]), key
+        return file
+
+    def finish(self) -> dict[str, Any]:
+        """The manifest's records of the files, nothing without any."""
+        written = {key: file.finish(shape) for key, (file, shape) in self.files.items()}
+        return {OPTIONAL: written} if written else {}
+
+
 class _GrowingFile:
     """A .npy file whose number of rows is known only at the end."""
 
     def __init__(self, path: Path, dtype: str) -> None:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.dtype, self.rows = path, np.dtype(dtype), 0
         self.stream: IO[bytes] = path.open("wb")
         self.stream.write(bytes(_HEADER_BYTES))

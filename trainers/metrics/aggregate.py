@@ -26,11 +26,23 @@ def by_subject(values: Tensor, subjects: Sequence[tuple[int, int]]) -> SubjectMe
 
 
 def subject_draws(subjects: int, resamples: int, seed: int) -> Tensor:
-    """Bootstrap draws of subjects [resamples, subjects], with replacement; the seed fixes them.
+    """Draws of subjects [resamples, subjects], with replacement; the seed fixes them.
 
     Systems resampled by the same draws can be compared draw by draw.
     """
     return torch.randint(subjects, (resamples, subjects), generator=torch.Generator().manual_seed(seed))
+
+
+def resampled_mean(values: Tensor, draws: Tensor) -> Tensor:
+    """Means [R] of subjects' values [S] on ``draws`` [R, S] of subjects; NaN if none has a value.
+
+    The m subjects with a value are resampled as if they were all: a mean of those drawn would vary with their
+    number too. The spread is scaled for intervals, which take S values for granted.
+    """
+    mean, present = values.nanmean(), ~values.isnan()
+    m, count = int(present.sum()), len(values)
+    scale = count / m * ((1 - 1 / count) / (1 - 1 / m)) ** 0.5 if m > 1 else 1.0
+    return mean + scale * torch.where(present, values - mean, 0)[draws].mean(1)
 
 
 def balanced_rows(subjects: Sequence[tuple[int, int]], per_subject: int) -> Tensor:

@@ -1,6 +1,6 @@
 """Boundaries of binary masks [..., H, W] in the plane, and the distance of two boundaries."""
 
-from itertools import product
+import math
 
 import torch
 from torch import Tensor
@@ -28,10 +28,13 @@ def surface(mask: Tensor) -> Tensor:
 
 def dilate(mask: Tensor, radius: float) -> Tensor:
     """Pixels within a Euclidean distance of ``radius`` pixels of a mask [..., H, W]: dilation by a disc."""
-    reach, result = int(radius + 1e-6), mask.clone()
-    for down, right in product(range(-reach, reach + 1), repeat=2):
-        if down**2 + right**2 <= radius**2 + 1e-6:
-            result |= shifted(mask, down, right)
+    result, row, width = mask.clone(), mask, 0
+    for down in range(int(radius + 1e-6), -1, -1):  # rows of the disc grow towards its middle
+        half = int(math.sqrt(max(0.0, radius**2 - down**2) + 1e-6))
+        for right in range(width + 1, half + 1):
+            row = row | shifted(mask, 0, right) | shifted(mask, 0, -right)
+        width = half
+        result |= shifted(row, down, 0) | shifted(row, -down, 0)
     return result
 
 

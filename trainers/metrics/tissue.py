@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from trainers.metrics.measures import TISSUES
 from trainers.metrics.surface import dice, normalised_surface_distance
 
-TISSUES = ("csf", "gm", "wm")
 TOLERANCE = 2.0
 """Of the surface distance (mm)."""
 _START = (0.2, 0.6)  # quantiles of the first split, about the tissues' shares of a brain
@@ -24,12 +24,17 @@ _TINY = 1e-9
 def agreement(
     output: Mapping[str, Tensor], truth: Mapping[str, Tensor], region: Tensor, spacing: float
 ) -> dict[str, Tensor]:
-    """``dice_*`` and ``nsd_*`` per tissue, and their means ``dice``, ``nsd``, of one subject.
+    """``dice_*``, ``nsd_*`` and ``volume_error_*`` per tissue, and their means, of one subject.
 
     Slices [n, H, W] by contrast, both segmented on their own in ``region`` [n, H, W]; ``spacing`` in mm.
     """
     a, b = (_masks(segment(images, region)) for images in (output, truth))
-    scores = {"dice": dice(a, b), "nsd": normalised_surface_distance(a, b, TOLERANCE / spacing)}
+    volumes = [masks.sum((0, -2, -1)).double() for masks in (a, b)]
+    scores = {
+        "dice": dice(a, b),
+        "nsd": normalised_surface_distance(a, b, TOLERANCE / spacing),
+        "volume_error": torch.where(volumes[1] > 0, (volumes[0] - volumes[1]).abs() / volumes[1], torch.nan),
+    }
     by_tissue = {
         f"{name}_{tissue}": value
         for name, values in scores.items()

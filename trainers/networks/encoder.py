@@ -1,13 +1,10 @@
-"""Encoders: a residual one for FID, a plain one for the radiology fallback (DATA.md B1)."""
+"""Encoders of slices: a residual one for FID (DATA.md B1), and the plain one of earlier studies."""
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from trainers.networks.blocks import upsample
 
 FEATURES = 128
 """Width D of every feature vector: a few subjects must have N > D slices (DATA.md B1)."""
@@ -40,7 +37,10 @@ class ResidualEncoder(nn.Module):
 
 
 class PlainEncoder(nn.Module):
-    """Strided convolutions without norm or skips, pooled to 128: the fallback's bottleneck."""
+    """Strided convolutions without norm or skips, pooled to 128 features.
+
+    Never trained now: studies of the first measures have its weights on disk as Rad-FID's "rad-fallback".
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,27 +48,7 @@ class PlainEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Slices [B, 3, H, W] in [-1, 1] to features [B, 128]."""
-        return self.maps(x).mean((2, 3))
-
-    def maps(self, x: Tensor) -> Tensor:
-        """Feature maps [B, 128, H / 16, W / 16]."""
-        h: Tensor = self.layers(x)
-        return h
-
-
-class PlainDecoder(nn.Module):
-    """Feature maps of :class:`PlainEncoder` back to the slice."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        widths = [FEATURES, 4 * width, 2 * width, width, 3]
-        self.convs = nn.ModuleList([nn.Conv2d(a, b, 3, 1, 1) for a, b in pairwise(widths)])
-
-    def forward(self, h: Tensor) -> Tensor:
-        """[B, 128, h, w] to [B, 3, 16 h, 16 w]."""
-        for conv in self.convs[:-1]:
-            h = F.relu(conv(upsample(h)))
-        return torch.tanh(self.convs[-1](upsample(h)))
+        return self.layers(x).mean((2, 3))  # type: ignore[no-any-return]
 
 
 def _strided(widths: Sequence[int]) -> nn.Sequential:

@@ -1,7 +1,7 @@
 """Settings of the networks that are trained once per cohort: teacher and encoders."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from trainers.config import FieldError, Range
@@ -34,8 +34,13 @@ class ReferenceConfig:
     """Channels of the encoders' first level; their features are 128 wide."""
     encoder_lr: Annotated[float, Range(1e-6, 1e-2)] = 1e-3
     radimagenet: str = ""
-    """A safetensors file of RadImageNet's ResNet-50; empty: a fallback encoder, labelled rad-fallback."""
+    """A safetensors file of RadImageNet's ResNet-50, for ``rad_fid``; empty: that is not measured."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
+    bound: Annotated[float, Range(0, 10)] = field(default=1.0, compare=False)
+    """CPU time of each training of the supervised bound, as a share of a trial's; 0: no such baseline.
+
+    The references do not depend on it: it is not part of their hash.
+    """
 
     def __post_init__(self) -> None:
         """Raises FieldError for widths that group norms, or a crop that the levels, cannot divide."""

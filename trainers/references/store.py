@@ -1,21 +1,25 @@
 """References on disk: trained once per cohort, found by content hash, opened by every trial.
 
 <root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
+
+``radiology`` is there where RadImageNet's weights were given, and in studies of the first measures.
 """
 
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import FieldError, build, canonical, digest
-from trainers.data.sampling import Slices, relative_heights, whole_slices
+from trainers.config import FieldError, build, digest
+from trainers.data.sampling import Slices, whole_slices
 from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
@@ -25,7 +29,12 @@ from trainers.references.config import ReferenceConfig
 from trainers.references.encoders import Progress
 from trainers.references.teacher import build_teacher, train_teacher
 
-PARTS = ("teacher", "domain", "radiology")
+Trained = TypeVar("Trained")
+VERSION = 2
+"""Of how the parts are trained; part of the hash from 2 on.
+
+1: the encoder of FID in float32, and a fallback for Rad-FID. Studies of the first measures open these.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,19 +46,33 @@ class References:
     teacher_weights: dict[str, Tensor]
     domain: nn.Module
     """3 T-domain encoder: FID and KID."""
-    radiology: nn.Module
-    """Rad-FID's encoder."""
-    radiology_label: str
-    """"radimagenet", or "rad-fallback" where no such weights were given."""
+    radiology: nn.Module | None
+    """Rad-FID's encoder; None: it is not measured."""
 
     @classmethod
     def open(cls, folder: Path) -> "References":
-        """Load and verify all parts; raises InputError where one is missing or damaged."""
+        """Load and verify the parts; raises InputError where one is missing or damaged."""
         facts = weights.read_manifest(folder / "teacher")
         config = build(ReferenceConfig, facts["config"])
-        tensors = {part: weights.read_tensors(folder / part, part) for part in PARTS}
-        domain, radiology = (frozen(part, config, tensors[part]) for part in ("domain", "radiology"))
-        return cls(config, facts["hash"], tensors["teacher"], domain, radiology, radiology_label(config))
+        tensors = {part: weights.read_tensors(folder / part, part) for part in ("teacher", "domain")}
+        radiology = None
+        if has_radiology(folder, config):
+            given = weights.read_tensors(folder / "radiology", "radiology")
+            radiology = frozen("radiology", config, given)
+        domain = frozen("domain", config, tensors["domain"])
+        return cls(config, facts["hash"], tensors["teacher"], domain, radiology)
+
+    @property
+    def encoders(self) -> dict[str, nn.Module]:
+        """The encoders of the pooled distances, by part."""
+        return {"domain": self.domain} | ({"radiology": self.radiology} if self.radiology else {})
+
+    @property
+    def radiology_label(self) -> str:
+        """What Rad-FID's encoder is called in every report; empty where it is not measured."""
+        if self.radiology is None:
+            return ""
+        return "radimagenet" if self.config.radimagenet else "rad-fallback"
 
     @cached_property
     def teacher(self) -> Denoiser:
@@ -60,29 +83,42 @@ class References:
         return teacher
 
 
-def radiology_label(config: ReferenceConfig) -> str:
-    """What Rad-FID's encoder is called in every report."""
-    return "radimagenet" if config.radimagenet else "rad-fallback"
+def parts(config: ReferenceConfig) -> tuple[str, ...]:
+    """What is made: Rad-FID's encoder only from given weights."""
+    return ("teacher", "domain", "radiology") if config.radimagenet else ("teacher", "domain")
 
 
-def reference_hash(cohort: Cohort, config: ReferenceConfig) -> str:
-    """Content hash of the references that ``config`` gives on ``cohort``; FieldError for a missing file."""
+def has_radiology(folder: Path, config: ReferenceConfig) -> bool:
+    """Whether references have, or will have, an encoder of Rad-FID."""
+    return "radiology" in parts(config) or (folder / "radiology" / weights.MANIFEST).is_file()
+
+
+def reference_hash(cohort: Cohort, config: ReferenceConfig, version: int = VERSION) -> str:
+    """Content hash of the references that ``config`` gives on ``cohort``; FieldError for a missing file.
+
+    ``version``: 1 for studies of the first measures.
+    """
     if config.radimagenet and not Path(config.radimagenet).is_file():
-        allowed = "a safetensors file of RadImageNet's ResNet-50, or nothing for the labelled fallback"
+        allowed = "a safetensors file of RadImageNet's ResNet-50, or nothing to measure no rad_fid"
         raise FieldError("radimagenet", config.radimagenet, allowed)
     given = weights.file_sha256(Path(config.radimagenet)) if config.radimagenet else ""
-    return digest(cohort.hash, canonical(config), given)
+    settings = json.dumps(hashed_settings(config), sort_keys=True, separators=(",", ":"))
+    return digest(cohort.hash, settings, given, *([] if version == 1 else [f"training {version}"]))
 
 
-def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig) -> Path:
+def hashed_settings(config: ReferenceConfig) -> dict[str, Any]:
+    """The settings on which the references depend."""
+    return {key: value for key, value in asdict(config).items() if key != "bound"}
+
+
+def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig, version: int = VERSION) -> Path:
     """The folder of those references."""
-    return root / "references" / reference_hash(cohort, config)[:16]
+    return root / "references" / reference_hash(cohort, config, version)[:16]
 
 
-def missing_parts(root: Path, cohort: Cohort, config: ReferenceConfig) -> list[str]:
+def missing_parts(folder: Path, config: ReferenceConfig) -> list[str]:
     """The parts that still have to be trained."""
-    folder = reference_folder(root, cohort, config)
-    return [part for part in PARTS if not (folder / part / weights.MANIFEST).is_file()]
+    return [part for part in parts(config) if not (folder / part / weights.MANIFEST).is_file()]
 
 
 def build_part(part: str, config: ReferenceConfig) -> nn.Module:
@@ -101,7 +137,14 @@ def frozen(part: str, config: ReferenceConfig, tensors: dict[str, Tensor]) -> nn
     return network.requires_grad_(False).eval()
 
 
-def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path, progress: Progress) -> None:
+def train_part(
+    part: str,
+    cohort_path: Path,
+    config: ReferenceConfig,
+    root: Path,
+    progress: Progress,
+    version: int = VERSION,
+) -> None:
     """Train and publish one part; ``progress`` is called with each step count."""
     cohort = Cohort.open(cohort_path)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -113,22 +156,29 @@ def train_part(part: str, cohort_path: Path, config: ReferenceConfig, root: Path
         network = train_teacher(config, crops, device, progress)
     elif part == "domain":
         network = encoders.train_domain_encoder(config, slice_batches(cohort, config), device, progress)
-    elif config.radimagenet:
-        network = RadImageNet.load(Path(config.radimagenet))
     else:
-        network = encoders.train_fallback_encoder(config, slice_batches(cohort, config), device, progress)
+        network = RadImageNet.load(Path(config.radimagenet))
     facts = {
-        "config": asdict(config),
-        "hash": reference_hash(cohort, config),
+        "config": hashed_settings(config),
+        "hash": reference_hash(cohort, config, version),
         "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
     }
-    weights.publish(reference_folder(root, cohort, config) / part, {part: network.state_dict()}, facts)
+    folder = reference_folder(root, cohort, config, version)
+    weights.publish(folder / part, {part: network.state_dict()}, facts)
 
 
-def train_with_progress(cohort_path: Path, config: ReferenceConfig, root: Path, part: str) -> None:
-    """:func:`train_part`, its step count written to :func:`progress_file` once a second."""
-    file = progress_file(reference_folder(root, Cohort.open(cohort_path), config), part)
+def train_with_progress(
+    cohort_path: Path, config: ReferenceConfig, root: Path, version: int, part: str
+) -> None:
+    """:func:`train_part`, with :func:`with_progress`."""
+    file = progress_file(reference_folder(root, Cohort.open(cohort_path), config, version), part)
+    with_progress(file, partial(train_part, part, cohort_path, config, root, version=version))
+
+
+def with_progress(file: Path, train: Callable[[Progress], Trained]) -> Trained:
+    """What ``train`` returns, which is given a function that writes its step count once a second."""
     written = 0.0
+    file.parent.mkdir(parents=True, exist_ok=True)
 
     def write(step: int) -> None:
         nonlocal written
@@ -136,7 +186,7 @@ def train_with_progress(cohort_path: Path, config: ReferenceConfig, root: Path, 
             written = time.monotonic()
             file.write_text(str(step))
 
-    train_part(part, cohort_path, config, root, write)
+    return train(write)
 
 
 def progress_file(folder: Path, part: str) -> Path:
@@ -147,7 +197,10 @@ def progress_file(folder: Path, part: str) -> Path:
 def slice_batches(cohort: Cohort, config: ReferenceConfig) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of whole 3 T training slices with their relative heights."""
     split = cohort.split("train")
-    level, rng = relative_heights(split, "3T"), np.random.default_rng(config.seed)
+    # Not torch.linspace, whose last bit differs between processors.
+    counts = [s.stop - s.start for s in split.subjects("3T")]
+    level = torch.from_numpy(np.concatenate([np.arange(n) / max(1, n - 1) for n in counts]))
+    rng = np.random.default_rng(config.seed)
     while True:
         rows = np.sort(rng.integers(len(level), size=config.encoder_batch))
         yield whole_slices(split, "3T", config.channels, rows), level[rows]

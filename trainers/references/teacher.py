@@ -1,5 +1,6 @@
 """The frozen 3 T diffusion teacher, trained on crops of the 3 T training slices (METHOD.md section 3)."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -59,7 +60,7 @@ def cosine(step: int, steps: int, warm_up: int = 500) -> float:
     start = min(warm_up, max(1, steps // 10))
     if step < start:
         return (step + 1) / start
-    return float(0.5 * (1 + torch.cos(torch.tensor(torch.pi * (step - start) / max(1, steps - start)))))
+    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(1, steps - start)))
 
 
 @torch.no_grad()

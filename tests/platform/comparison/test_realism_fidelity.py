@@ -44,8 +44,19 @@ def test_the_figure_is_a_page_and_a_picture(tmp_path: Path) -> None:
         "better": ([0.08], [21.5]),
         "bad &lt;b&gt;": ([0.50], [21.0]),
     }
-    lines = ["<b>good</b>", "FID <b>0.1000</b> [0.09050, 0.1095]", "PSNR (dB) <b>22.00</b> [19.91, 24.09]"]
+    lines = ["<b>good</b>", "FID <b>0.1000</b> [0.08866, 0.1113]", "PSNR (dB) <b>22.00</b> [19.50, 24.50]"]
     assert named["good"]["hovertext"] == "<br>".join(lines)
+
+
+def test_realism_is_the_patch_distance_where_it_was_measured() -> None:
+    rows = [
+        system("a", 0.1, 20.0, patch_fd=9.0),
+        system("b", 0.2, 21.0, patch_fd=4.0),
+        system("old", 0.3, 20.5),
+    ]
+    (view,) = views(rows)
+    assert {spot.label: spot.x.mean for spot in view.spots} == {"a": 9.0, "b": 4.0}
+    assert view.titles[0] == "patch distance, lower is better"
 
 
 def test_a_view_marks_front_input_and_floor_and_has_intervals_within_its_limits() -> None:
@@ -55,7 +66,9 @@ def test_a_view_marks_front_input_and_floor_and_has_intervals_within_its_limits(
     assert {s.label for s in ssim.spots if s.kind == "front"} == {"better"}
     assert psnr.floor == ("3 T", 0.05)
     np.testing.assert_allclose(psnr.edge, [[0.08, 21.5], [0.10, 21.5], [0.10, 22.0]])
-    np.testing.assert_allclose(psnr.bars[1], np.outer([0.10, 22.0], np.quantile(DRAWS, (0.025, 0.975))))
+    np.testing.assert_allclose(
+        psnr.bars[1], np.outer([0.10, 22.0], 1 + 1.96 * np.std(DRAWS) * np.array([-1, 1]))
+    )
     assert (psnr.bars >= psnr.limits[:, :1]).all() and (psnr.bars <= psnr.limits[:, 1:]).all()
     unit = psnr.unit(psnr.means)
     assert ((unit > 0) & (unit < 1)).all()

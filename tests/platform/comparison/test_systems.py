@@ -5,6 +5,7 @@ from platform.comparison.systems import (
     LABELS,
     System,
     TrainingBudget,
+    as_started,
     common_budget,
     conditions,
     find_systems,
@@ -14,6 +15,7 @@ from platform.spaces.loader import FOLDER
 
 import pytest
 
+from trainers.config import canonical
 from trainers.errors import InputError
 
 SPACE = "extends: {}/base/phantom.yaml\nmethod: unsb\nsearch: {{tau_m: {{uniform: [0.05, 0.2]}}}}\n"
@@ -36,6 +38,15 @@ def test_all_are_the_papers_ten_in_its_order_then_own_spaces_and_are_found_again
     assert [(s.name, s.label) for s in found] == [*LABELS.items(), ("mine", "mine")]
     again = find(*(system.space for system in found))
     assert [s.study.to_json() for s in again] == [s.study.to_json() for s in found]
+
+
+def test_a_comparison_from_before_the_second_phantom_goes_on_with_the_first() -> None:
+    systems, text = find("cut", "unsb", profile="laptop"), '"size":"2mm","test":4,"train":24,"val":4}'
+    saved = f'{{"dtype":"float16","paired":true,"seed":0,{text}'  # comparison.json of then
+    for system in as_started(systems, saved):
+        cohort = system.study.cohort.config
+        assert (cohort.anatomy, cohort.val, cohort.shifted, canonical(cohort)) == ("first", 4, 0, saved)
+    assert as_started(systems, None) == systems
 
 
 def test_a_system_trains_at_its_spaces_first_point_on_the_requested_cohort() -> None:

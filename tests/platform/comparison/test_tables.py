@@ -14,7 +14,7 @@ import pytest
 
 from tests.platform.reporting.reading import markdown_cells, screen
 from tests.platform.stats.examples import result
-from trainers.metrics.extended import MEASURES
+from trainers.metrics.measures import MEASURES
 from trainers.metrics.names import METRICS
 
 NAN, INF = float("nan"), float("inf")
@@ -62,10 +62,22 @@ def test_input_and_truth_come_first_and_systems_in_the_given_order() -> None:
         assert [line[0] for line in body] == ["input", "truth", "UNSB", "CUT"]
         assert {len(line) for line in body} == {len(heads)}
     assert grid(text, "A")[0] == [
-        *("system", "Rad-FID (rad-fallback) ↓", "FID ↓", "KID ↓", "PIQE ↓"),
+        *("system", "FID ↓", "KID ↓", "Rad-FID (rad-fallback) ↓", "PIQE ↓"),
         *("steps", "parameters", "training", "per volume"),
     ]
+    others = [result("cut", {m: 1.0 for m in UNPAIRED if m != "rad_fid"})]
+    assert grid(markdown(others, radiology=""), "A")[0][:2] == ["system", "FID ↓"]
     assert grid(text, "B")[0][1:] == ["MS-SSIM T1 ↑", "PSNR T1 (dB) ↑", "MS-SSIM T2 ↑", "PSNR T2 (dB) ↑"]
+
+
+def test_the_shifted_test_split_has_tables_of_its_own() -> None:
+    other = result("cut", dict.fromkeys(("fid", "psnr_slice_t1"), 7.0))
+    text = tables.markdown([published("cut")], radiology="rad-fallback", shifted=[other])
+    assert cell(text, "D", "cut", "FID") == "**7.000**" and cell(text, "A", "CUT", "FID").startswith(
+        "**23.07"
+    )
+    assert grid(text, "E")[0] == ["system", "PSNR of whole slices T1 ↑"]
+    assert "### D" not in markdown([published("cut")])
 
 
 def test_extended_measures_have_a_table_of_their_own_and_no_best_without_a_direction() -> None:
@@ -82,12 +94,12 @@ def test_extended_measures_have_a_table_of_their_own_and_no_best_without_a_direc
 
 
 def test_a_cell_is_estimate_interval_and_spread() -> None:
-    """Draws on an even grid have the quantiles of the uniform distribution."""
+    """Draws on an even grid have the deviation of the uniform distribution, .02 / sqrt(3)."""
     even = np.linspace(-0.02, 0.02, 2001)
     seeds = [{"fid": Score(e, tuple(e + even))} for e in (0.080, 0.084, 0.088)]
     cases = {
-        "**0.0840** [0.065, 0.103] ± 0.0040": seeds,
-        "**0.0800** [0.061, 0.099]": seeds[:1],
+        "**0.0840** [0.061, 0.107] ± 0.0040": seeds,
+        "**0.0800** [0.057, 0.103]": seeds[:1],
         "**0.08400**": [{"fid": Score(0.084)}],
     }
     for expected, given in cases.items():
@@ -192,9 +204,9 @@ def test_the_screen_shows_means_and_marks() -> None:
     lines = [line.split() for line in text.splitlines() if line.strip().startswith(("CUT", "UNSB", "INR"))]
     known = ["—", "400", "11.4", "M", "1.5", "h", "0.25", "s"]
     assert lines == [
-        ["CUT", "—", "0.2500", "0.2500", *known],
-        ["UNSB", "—", "0.1250", "0.2500†", *known],
-        ["INR-based", "—", "0.1250†", "0.5000", *known],
+        ["CUT", "0.2500", "0.2500", *known],
+        ["UNSB", "0.1250", "0.2500†", *known],
+        ["INR-based", "0.1250†", "0.5000", *known],
         ["CUT", "0.2500"],
         ["UNSB", "0.1250"],
         ["INR-based", "0.1250†"],

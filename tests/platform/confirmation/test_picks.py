@@ -49,6 +49,9 @@ def test_no_candidate_that_violates_a_constraint_is_picked(smoke: Study, tmp_pat
     front = saved_front(saved)
     best = pick("best-psnr", front, saved.folder)
     assert (best.trial, best.values["psnr"]) == (0, 5.0), "trial 1 has 6, more than is allowed"
+    assert pick("best-fid", front, saved.folder).values["fid"] == min(
+        c.values["fid"] for c in front.candidates if c.trial == 0
+    )
     with pytest.raises(InputError, match=r"'best-ms_ssim', but ms_ssim was not measured; allowed: of fid"):
         pick("best-ms_ssim", front, saved.folder)
     publish(saved.folder, finalist(trial=0, broken={"psnr": 5.9}))

@@ -4,11 +4,12 @@ import json
 from pathlib import Path
 from platform.confirmation.retraining import FOLDER, Checkpoint, new_seeds, results, trainings
 from platform.confirmation.run import REQUEST_FILE, ConfirmationRequest
-from platform.confirmation.scoring import evaluations
+from platform.confirmation.scoring import Places, evaluations
 from platform.storage.ledger import Ledger, TrialStatus
 from platform.study.study import Study
 
 from tests.platform.confirmation.examples import front, scoring
+from trainers.metrics.names import BASELINES
 from trainers.report import Report
 
 ENDS: tuple[TrialStatus, ...] = ("completed", "diverged", "failed")
@@ -50,8 +51,13 @@ def test_a_confirmations_request_is_saved(tmp_path: Path) -> None:
 
 def test_each_training_is_evaluated_at_its_trials_step_counts_and_so_is_the_input(tmp_path: Path) -> None:
     made = scoring({(t, s, k): (1.0, 1.0) for t, k in ((0, 1), (0, 2), (1, 3)) for s in (0, 1)})
-    tasks = evaluations(made.keys, made.retrainings, (Path("c"), Path("r")), tmp_path, "val")
-    assert tasks.keys() == {"input", *made.scores}
-    assert {task.split for task in tasks.values()} == {"val"}
-    assert len({task.folder for task in tasks.values()}) == 7
+    tasks = evaluations(
+        made.keys, made.retrainings, Places(Path("c"), Path("r"), Path("b")), tmp_path, "val", 2
+    )
+    assert tasks.keys() == {*BASELINES, *made.scores}
+    assert {(task.split, task.measures) for task in tasks.values()} == {("val", 2)}
+    assert len({task.folder for task in tasks.values()}) == 6 + len(BASELINES)
+    assert tasks["supervised"].bound == Path("b")
+    earlier = evaluations(made.keys, made.retrainings, Places(), tmp_path, "val", 1)
+    assert earlier.keys() == {"input", *made.scores}
     assert tasks[0, 1, 2].steps == 2 and tasks["input"].translator == "input"

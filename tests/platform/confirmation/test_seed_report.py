@@ -11,14 +11,14 @@ from trainers.metrics.frechet import Interval
 
 
 def test_tables_show_mean_interval_search_value_probability_and_rank() -> None:
-    untouched = {"fid": Interval(9.0, 8.0, 10.0)}
+    baselines = {name: {"fid": Interval(9.0, 8.0, 10.0)} for name in ("input", "lookup")}
     many = [finalist(), finalist(trial=4, rank=2, diverged=1)]
-    text = markdown(many, OBJECTIVES, untouched)
+    text = markdown(many, OBJECTIVES, baselines)
     assert markdown_cells(text)[1] == [
         *("1", "3", "2", "2.000 [1.500, 2.500]", "1.000", "20.00", "21.00", "0.75", "1, 2")
     ]
-    assert "1, 2, 1 diverged" in text and "untouched input" in text
-    shown = screen(terminal(many, OBJECTIVES, untouched))
+    assert "1, 2, 1 diverged" in text and "untouched input" in text and "joint lookup (bound" in text
+    shown = screen(terminal(many, OBJECTIVES, baselines))
     assert "[1.500, 2.500]" in shown and "search 1.000" in shown and "9.000" in shown and "…" not in shown
     violated = markdown([finalist(broken={"ms_ssim": 0.5})], OBJECTIVES, {})
     assert "| violates a constraint: MS-SSIM 0.5000 |" in violated and "| 0.75 |" not in violated

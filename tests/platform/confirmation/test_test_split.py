@@ -6,7 +6,8 @@ from pathlib import Path
 from platform.confirmation.picks import CONFIRMED
 from platform.confirmation.retraining import FOLDER, Retrainings
 from platform.confirmation.run import ConfirmationRequest
-from platform.confirmation.test_split import EvaluationRequest, both_splits, resolve, rows
+from platform.confirmation.scoring import Places
+from platform.confirmation.test_split import EvaluationRequest, each_split, resolve, rows
 from platform.pareto.front import CandidateKey
 from platform.storage.ledger import Ledger
 from platform.study.study import Study
@@ -17,6 +18,7 @@ import pytest
 from tests.platform.confirmation.examples import OBJECTIVES, checkpoints, front
 from trainers import weights
 from trainers.errors import InputError
+from trainers.metrics.names import BASELINES
 
 FRONT = front((0, 1, 1.0, 5.0), (1, 1, 2.0, 8.0), (1, 2, 9.0, 1.0))
 """Trial 1 at 2 steps is dominated."""
@@ -66,7 +68,7 @@ def test_once_the_test_split_was_opened_nothing_else_is_evaluated(study: Study, 
     (tmp_path / "test").mkdir()
     request.write(tmp_path)
     saved = json.loads((tmp_path / "test" / "asked.json").read_text())
-    assert saved.keys() == {"candidates", "trainings", "diverged"}
+    assert saved.keys() == {"candidates", "trainings", "splits", "diverged"}
     confirm(tmp_path, (1, 1))
     assert resolve(tmp_path, study, FRONT, None) == request
     assert resolve(tmp_path, study, FRONT, "0/1") == request
@@ -83,18 +85,25 @@ def publish(folder: Path, estimate: float) -> None:
 
 def test_rows_have_validation_and_test_of_the_same_trainings(study: Study, tmp_path: Path) -> None:
     retrainings = Retrainings(checkpoints((0, 0), (0, 1), (0, 2)), {0: 0}, ())
-    request = EvaluationRequest(((0, 1),), retrainings)
-    tasks = both_splits(request, (Path(), Path()), tmp_path)
-    assert {split: len(of_split) for split, of_split in tasks.items()} == {"val": 4, "test": 4}
+    request = EvaluationRequest(((0, 1),), retrainings, ("val", "test", "shifted"))
+    (tmp_path / "test").mkdir()
+    request.write(tmp_path)
+    assert EvaluationRequest.read(tmp_path) == request
+    tasks = each_split(request, Places(), tmp_path, 2)
+    count = 3 + len(BASELINES)
+    assert {split: len(of_split) for split, of_split in tasks.items()} == dict.fromkeys(request.splits, count)
+    assert len({task.folder for of_split in tasks.values() for task in of_split.values()}) == 3 * count
     for split, of_split in tasks.items():
         for key, task in of_split.items():
             seed = key[1] if isinstance(key, tuple) else 7
-            publish(task.folder, 10.0 * (split == "test") + 2.0 * seed)
-    candidate, untouched = rows(study, FRONT, request, tasks)
+            publish(task.folder, 10.0 * request.splits.index(split) + 2.0 * seed)
+    candidate, untouched, *others = rows(study, FRONT, request, tasks)
     assert candidate.label == "trial 0, 1 step" and candidate.trainings == 2
     assert candidate.searched == {"fid": 1.0, "psnr": 5.0}
     assert candidate.validation["fid"].estimate == pytest.approx(3.0), "the new seeds' mean"
     assert candidate.test["fid"].estimate == pytest.approx(13.0)
+    assert candidate.shifted["fid"].estimate == pytest.approx(23.0)
     assert candidate.test["fid"].low < 13.0 < candidate.test["fid"].high
     assert candidate.own == {"fid": 10.0, "psnr": 30.0}, "the search's own training on the test split"
     assert untouched.test["fid"].estimate == 24.0 and untouched.key is None
+    assert [row.baseline for row in (untouched, *others)] == list(BASELINES)

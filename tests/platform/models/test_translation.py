@@ -33,7 +33,7 @@ Scans = dict[str, Path]
 @pytest.fixture(scope="module")
 def phantom() -> Volumes:
     """Both contrasts of one subject at both fields, brain-extracted, by (field, contrast)."""
-    config = PhantomConfig(train=3, val=2, test=2)
+    config = PhantomConfig(train=3, val=2, test=2, anatomy="first")
     return {key: Image(*pair) for key, pair in native_volumes(config, "test-0000").items()}
 
 

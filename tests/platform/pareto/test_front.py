@@ -11,6 +11,7 @@ from platform.study.settings import Objective
 import numpy as np
 import pytest
 
+from trainers.errors import InputError
 from trainers.report import Report
 
 FID, SSIM, PSNR = (
@@ -84,6 +85,14 @@ def test_volumes_by_counting_lattice_cells(seed: int) -> None:
     np.testing.assert_allclose(volumes, 0.1 * covered.sum(1), atol=1e-12)
     beyond = front(candidate(1, 11.0, 0.9, 19.0), candidate(2, 1.0, 0.9, 10.0))
     assert beyond.own_volume(0) == beyond.own_volume(1) == beyond.hypervolume == 0
+
+
+def test_scores_of_two_versions_of_the_measures_are_never_on_one_front() -> None:
+    one = Trial(0, {}, reports={6: Report(6, 6, {1: {"fid": 1.0}}, {}, 1.0, "")})
+    two = Trial(1, {}, reports={6: Report(6, 6, {1: {"fid": 2.0}}, {}, 1.0, "", measures=2)})
+    assert {c.measures for c in candidates([one])} == {1}
+    with pytest.raises(InputError, match="ledger: scores of versions 1, 2 of the measures"):
+        front(*candidates([one, two]), objectives=(FID,))
 
 
 def test_an_empty_front_is_not_an_error() -> None:

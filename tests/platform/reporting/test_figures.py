@@ -154,12 +154,14 @@ def test_the_final_table_is_in_natural_directions_and_marks_front_and_knee() -> 
     ]
 
 
-def test_the_terminal_shows_the_front_best_first_and_the_untouched_input() -> None:
-    text = screen(figures.front_table(CANDIDATES, [FID, SSIM], BASELINE), width=80)
+def test_the_terminal_shows_the_front_best_first_and_the_baselines() -> None:
+    rows = {"matched": {"fid": 64.0}, "input": BASELINE, "floor": {"fid": 1.0}}
+    text = screen(figures.front_table(CANDIDATES, [FID, SSIM], rows), width=80)
     lines = [line.split() for line in text.splitlines() if any(letter.isdigit() for letter in line)]
     assert lines == [
         ["3", "4", "30.25", "0.8200"],
         ["knee", "2", "4", "50.50", "0.9100"],
         ["1", "4", "70.12", "0.9300"],
         ["untouched", "input", "128.0", "0.7910"],
+        ["histogram-matched", "input", "64.00"],
     ]

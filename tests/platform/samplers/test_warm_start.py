@@ -1,5 +1,6 @@
 """Starting from an earlier study: which trials are known, which points are tried first, and the messages."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from platform.samplers.warm_start import WarmStart
 from platform.spaces.loader import load_study
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger, TrialStatus
-from platform.storage.saved_study import SavedStudy, StartFacts, save_new
+from platform.storage.saved_study import FILE, SavedStudy, StartFacts, save_new
 from platform.study.criteria import Bound, Criteria
 from platform.study.dimensions import Choice, Int, Log, Uniform
 from platform.study.observation import Observation
@@ -100,6 +101,15 @@ def test_where_scores_cannot_be_compared_the_front_is_tried_first(
         f"warm start: 3 not: {reason}",
         "warm start: 2 points of its front are tried first instead",
     ]
+
+
+def test_scores_of_another_version_of_the_measures_are_not_known(earlier: Earlier, smoke: Study) -> None:
+    folder = earlier()
+    values = json.loads((folder / FILE).read_text())
+    (folder / FILE).write_text(json.dumps({**values, "measures": 1}))
+    found = warm_start.read(folder, smoke, COHORT)
+    assert not found.known and list(found.points) == PARAMS[:2]
+    assert "3 not: scored by version 1 of the measures, here by version" in found.messages[1]
 
 
 def test_a_field_fixed_there_and_searched_here_is_known(earlier: Earlier, smoke: Study) -> None:

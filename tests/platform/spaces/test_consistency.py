@@ -64,6 +64,12 @@ CASES: list[Case] = [
     (GPUS, "0}\nbudget: {trials: 1, cost: 5, cost_per_gpu_hour: 2}\n", "budget.cost ... gpus: 0"),
     (SEED, "scheduler: {name: asha, grace: 1}", "scheduler.grace: 1 is ... below 1, the steps"),
     (SEED, TIMED, "deterministic: true is not allowed ... seconds_per_volume"),
+    (
+        SEED,
+        "constraints: {rad_fid: {max: 9}}",
+        "constraints.rad_fid ... radimagenet: its file",
+    ),
+    (("fid: minimize", 4), "rad_fid: minimize", "objectives.rad_fid ... references: {radimagenet"),
 ]
 
 

@@ -42,7 +42,7 @@ def test_only_five_keys_are_required(tmp_path: Path) -> None:
     assert (study.sampler, study.seed, study.fixed, study.references) == ("auto", 0, {}, {})
     assert (study.resources, study.budget) == (Resources(), Budget(trials=1))
     assert (study.scheduler, study.constraints) == (Scheduler(), ())
-    assert (study.warm, study.deterministic) == ("", False)
+    assert (study.warm, study.deterministic, study.allow_blind) == ("", False, False)
     for key in keys:
         with pytest.raises(InputError, match=rf"yaml:\d: {key.split(':')[0]} is missing"):
             load(tmp_path, "\n".join(each for each in keys if each != key))

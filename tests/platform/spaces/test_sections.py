@@ -20,7 +20,11 @@ from trainers.errors import InputError
         ("scheduler: asha", Scheduler("asha", grace=0, reduction=3, brackets=1, min_results=0)),
         ("scheduler: {name: asha, grace: 2, reduction: 4}", Scheduler("asha", grace=2, reduction=4)),
         ("scheduler: {name: asha, brackets: 8, min_results: 5}", Scheduler("asha", 0, 3, 8, 5)),
-        *[("deterministic: true", True), ("deterministic: false", False)],
+        *[
+            (f"{key}: {text}", text == "true")
+            for key in ("deterministic", "allow_blind")
+            for text in ("true", "false")
+        ],
         (
             "constraints: {psnr: {min: input}, seconds_per_volume: {max: 20}, fid: {min: 1, max: 2.5}}",
             (
@@ -72,7 +76,11 @@ CASES: list[Case] = [
     (("gpus: 0.5, concurrent: 2, workers: 1", 23), "gpus: 1, workers: 4", "resources.gpus ... 1 ... 0 or 4"),
     (("concurrent: 2", 23), "concurrent: -1", "resources.concurrent ... -1 ... [0, 100000]"),
     (("trials: 8", 24), "trials: 0", "budget.trials ... 0 ... [1, 1e+06]"),
-    (("  fid: minimize\n  ms_ssim: maximize", 3), "  {}", "objectives ... 1 to 4 of fid, kid"),
+    (
+        ("  fid: minimize\n  ms_ssim: maximize", 3),
+        "  {}",
+        "objectives ... 1 to 4 of fid, fid_infinity, fid_spatial",
+    ),
     (("sampler", 3), "  kid: minimize\n  psnr: maximize\n  piqe: minimize\nsampler", "objectives ... 5 ob"),
     (("batch: 4", 17), "bach: 4", "fixed.bach ... did you mean batch?"),
     (("batch: 4", 17), "batch: 4.0", "fixed.batch ... 4.0 ... an integer in [1, 64]"),
@@ -108,6 +116,7 @@ CASES: list[Case] = [
     (SEED, "constraints: {seconds_per_volume: {max: 0}}", "seconds_per_volume.max ... above 0"),
     (SEED, "constraints: {seconds_per_volume: {max: input}}", 'max: "input" ... allowed: a number'),
     (SEED, "deterministic: 1", "deterministic ... 1 ... true or false"),
+    (SEED, "allow_blind: input", 'allow_blind ... "input" ... true or false'),
 ]
 OF_TWO: list[Case] = [
     (("[bridge, patch]", 1), "[bridge, pitch]", "method: 'pitch' ... did you mean patch?"),

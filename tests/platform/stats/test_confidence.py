@@ -107,6 +107,7 @@ def test_without_subjects_or_second_seeds_the_interval_is_students_over_the_othe
     half = t.ppf(0.975, 3) * values.std(ddof=1) / 2
     assert (mean.item(), low.item(), high.item()) == pytest.approx((4, 4 - half, 4 + half))
     draws = rng.standard_normal((1, 5000, 1, 1))
+    draws = np.concatenate([draws, -draws], axis=1)
     mean, _, high = intervals([group([[[7.0]]], draws)], (25,))
     half = t.ppf(0.975, 24) * draws.std() * np.sqrt(25 / 24)
     assert (mean.item(), high.item() - mean.item()) == pytest.approx((7, half))

@@ -18,6 +18,8 @@ from platform.study.study import Study
 
 import pytest
 
+from trainers.metrics.names import VERSION
+
 KNOWN = EarlierTrial({"a": 1}, {1: {"fid": 0.1 + 0.2}})
 CRITERIA = Criteria({"fid": 0.1 + 0.2}, (Bound("psnr", "min", 20.25),), (KNOWN,))
 FACTS = StartFacts("sqlite:////db", "a hash", 3)
@@ -43,9 +45,13 @@ def test_a_study_is_saved_once_and_read_as_it_was_saved(study: Study, tmp_path: 
 
 
 def test_the_keys_of_the_file(study: Study, tmp_path: Path) -> None:
-    """Those that studies of earlier versions have."""
+    """Those that studies of earlier versions have, but for the measures: theirs are of version 1."""
     save_new(tmp_path, study, CRITERIA, FACTS)
-    assert json.loads((tmp_path / FILE).read_text()) == {
+    values = json.loads((tmp_path / FILE).read_text())
+    assert values.pop("measures") == VERSION > 1
+    (tmp_path / FILE).write_text(json.dumps(values))
+    assert load_saved(tmp_path).facts == replace(FACTS, measures=1)
+    assert values == {
         "study": study.to_json(),
         **{"tracking": "sqlite:////db", "cohort": "a hash", "slots": 3},
         "reference_point": {"fid": 0.1 + 0.2},

@@ -83,7 +83,7 @@ def test_json_round_trips_exactly(study: Study) -> None:
 def test_the_keys_of_the_json() -> None:
     """Those that studies of earlier versions have."""
     values = json.loads(BOTH.to_json())
-    assert set(values) == {field.name for field in fields(Study)} - {"configs"}
+    assert set(values) == {field.name for field in fields(Study)} - {"configs", "allow_blind"}
     weight = {"kind": "Log", "name": "weight", "low": 0.1, "high": 100.0, "when": {"method": ["toy"]}}
     assert values["search"][1] == weight
     assert values["cohort"] == {"source": "brains", "config": {"size": "2mm", "train": 2}}
@@ -120,7 +120,7 @@ CHANGES: list[dict[str, Any]] = [
     *[{"start": ()}, {"cohort": CohortChoice("scans", BrainsConfig(train=2))}],
     *[{"cohort": CohortChoice("brains", BrainsConfig(train=3))}, {"references": {}}],
     *[{"resources": Resources(cpus=3, gpus=0.5)}, {"budget": Budget(trials=9, hours=1.5)}],
-    *[*[{"budget": replace(STUDY.budget, **more)} for more in MORE], {"seed": 8}],
+    *[*[{"budget": replace(STUDY.budget, **more)} for more in MORE], {"seed": 8}, {"allow_blind": True}],
 ]
 
 

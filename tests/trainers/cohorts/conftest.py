@@ -83,7 +83,10 @@ class Site:
 @pytest.fixture(scope="session")
 def clinic(tmp_path_factory: pytest.TempPathFactory) -> Clinic:
     torch.set_num_threads(1)
-    root, config = tmp_path_factory.mktemp("clinic"), phantom.PhantomConfig(train=2, val=1, test=1)
+    root, config = (
+        tmp_path_factory.mktemp("clinic"),
+        phantom.PhantomConfig(train=2, val=1, test=1, anatomy="first"),
+    )
     move, volumes = displacement((5, -2, 3), (4, -3, 2)), {}
     for name, subject in PERSONS.items():
         for (field, contrast), (values, affine) in phantom.native_volumes(config, subject).items():

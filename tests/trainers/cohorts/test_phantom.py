@@ -17,7 +17,7 @@ from trainers.data.grid import GRIDS
 from trainers.data.store import CONTRASTS, DOMAINS, MASK, Cohort
 from trainers.errors import InputError
 
-CONFIG = phantom.PhantomConfig(train=3, val=2, test=2)
+CONFIG = phantom.PhantomConfig(train=3, val=2, test=2, anatomy="first")
 
 
 @pytest.fixture(scope="module")
@@ -88,15 +88,26 @@ def test_noise_of_a_64mT_volume_is_the_stated_snr(person: subject.Anatomy) -> No
     assert a.values[white].mean() / noise * gain == pytest.approx(14, rel=0.1)
 
 
-@pytest.mark.parametrize("size", ["2mm", "1mm"])
-def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(size: str) -> None:
-    shape, spacing = {"2mm": ((98, 116, 94), 2.0), "1mm": ((197, 233, 189), 1.0)}[size]
-    affine = np.diag([spacing, spacing, spacing, 1.0])
+@pytest.mark.parametrize(
+    ("size", "voxel", "shape", "through"),
+    [
+        ("2mm", "2mm", (98, 116, 94), 2.0),
+        ("1mm", "1mm", (197, 233, 189), 1.0),
+        ("2mm", "1mm", (98, 116, 188), 1.0),  # the second anatomy, 64 mT at its true voxel
+    ],
+)
+def test_both_fields_put_a_point_on_the_same_pixel_and_the_same_mm(
+    size: str, voxel: str, shape: tuple[int, int, int], through: float
+) -> None:
+    spacing = GRIDS[size].spacing
+    affine = np.diag([spacing, spacing, through, 1.0])
     affine[:3, 3] = -98, -134, -72
-    geometry, grid = imaging.Geometry.of(size, affine), GRIDS[size]
+    geometry, grid = imaging.Geometry.of(voxel, affine), GRIDS[size]
     at = np.array([0.4, 0.55, 0.5]) * shape
     axes = np.ogrid[tuple(slice(n) for n in shape)]
-    bell = np.exp(-sum((a - c) ** 2 for a, c in zip(axes, at, strict=True)) / (2 * (8 / spacing) ** 2))
+    steps = np.diag(affine)[:3]
+    square = sum(((a - c) * d) ** 2 for a, c, d in zip(axes, at, steps, strict=True))
+    bell = np.exp(-square / (2 * 8.0**2))
     thick, planes = geometry.blur(bell.astype(np.float32)), geometry.planes(shape[2])
 
     def centroid(volume: np.ndarray) -> np.ndarray:

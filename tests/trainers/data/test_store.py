@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -156,3 +157,39 @@ def test_a_second_builder_takes_the_first_folder_and_one_without_manifest_is_an_
     (path / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"has no manifest\.json; delete the folder"):
         writer.find(tmp_path, HASH)
+
+
+def test_optional_arrays_are_opened_alone_by_subject_and_absent_ones_are_one_line(
+    path: Path, tmp_path: Path
+) -> None:
+    given = [
+        replace(each, optional={"tissue": np.full((k + 2, 4, 3), k, np.uint8)} if each.split == "val" else {})
+        for k, each in enumerate(subjects())
+    ]
+    cohort = Cohort.open(writer.write(tmp_path, "ef" * 32, HEAD, given))
+    found = cohort.optional("val", "tissue")
+    assert found.subjects == ("d",) and not found.array.flags.writeable
+    np.testing.assert_array_equal(found.of("d"), given[3].optional["tissue"])
+    np.testing.assert_array_equal(cohort.split("val").mask("3T"), Cohort.open(path).split("val").mask("3T"))
+    cohort.verify()
+    with pytest.raises(InputError, match=r"has no array 'lesion' of val; allowed: tissue$"):
+        cohort.optional("val", "lesion")
+    with pytest.raises(InputError, match=r"has no array 'tissue' of val; allowed: none$"):
+        Cohort.open(path).optional("val", "tissue")
+    with pytest.raises(InputError, match=r"subject: 'x' has no such array; allowed: d$"):
+        found.of("x")
+    with pytest.raises(InputError, match=r"'shifted' is not in this cohort; allowed: train, val, test$"):
+        cohort.split("shifted")
+    file = cohort.path / "val/optional/tissue.npy"
+    file.write_bytes(file.read_bytes()[:-1] + b"\7")
+    cohort.verify("train", "test")
+    with pytest.raises(InputError, match=r"optional/tissue\.npy: does not match its sha256"):
+        cohort.verify("val")
+
+
+def test_a_cohort_may_have_a_shifted_test_split(tmp_path: Path) -> None:
+    extra = subject("f", "shifted", ("64mT", "3T"), 2, 7)
+    cohort = Cohort.open(writer.write(tmp_path, HASH, HEAD, [*subjects(), extra], (*store.SPLITS, "shifted")))
+    assert cohort.splits == ("train", "val", "test", "shifted")
+    assert cohort.split("shifted").subjects("3T") == (store.Subject("f", 0, 2),)
+    cohort.verify()

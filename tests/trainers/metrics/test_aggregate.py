@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from trainers.errors import InputError
-from trainers.metrics.aggregate import balanced_rows, by_subject
+from trainers.metrics.aggregate import balanced_rows, by_subject, resampled_mean, subject_draws
 
 
 def test_a_subject_counts_once_without_nan_slices_and_in_float64() -> None:
@@ -37,3 +37,16 @@ def test_balanced_rows_are_evenly_spread_up_to_all_slices_of_the_shortest_subjec
     for wrong in (0, 4):
         with pytest.raises(InputError, match=f"per_subject: {wrong} is not allowed; allowed: 1 to 3"):
             balanced_rows(subjects, wrong)
+
+
+def test_means_are_resampled_and_subjects_without_a_value_are_none() -> None:
+    draws, values = subject_draws(5, 4000, seed=0), torch.tensor([1.0, 2, 4, 8, 3]).double()
+    torch.testing.assert_close(resampled_mean(values, draws), values[draws].mean(1))
+    assert torch.equal(draws, subject_draws(5, 4000, 0)) and not torch.equal(draws, subject_draws(5, 4000, 1))
+    # An interval widens the variance of S draws by S / (S - 1): that of the mean of the three with a value.
+    three = torch.tensor([1.0, math.nan, 4, math.nan, 3]).double()
+    drawn = resampled_mean(three, draws)
+    variance = torch.tensor([1.0, 4, 3]).double().var() / 3
+    assert float(drawn.var()) * 5 / 4 == pytest.approx(float(variance), rel=0.05)
+    assert float(drawn.mean()) == pytest.approx(8 / 3, abs=0.05)
+    assert resampled_mean(three * math.nan, draws).isnan().all()

@@ -9,20 +9,23 @@ from torch import Tensor
 
 from trainers.cohorts.phantom import PhantomConfig, prepare_subject
 from trainers.metrics.edges import smooth_inside
-from trainers.metrics.extended import EXTENDED, MEASURES, extended_measures
+from trainers.metrics.extended import extended_measures
+from trainers.metrics.measures import EXTENDED, LESIONS, MEASURES
 from trainers.metrics.names import METRICS
 
 Images = dict[str, Tensor]
 Pair = tuple[Images, Images, Tensor]
 Run = Callable[[Images], dict[str, float]]
 ALONE = ("edges_unsupported_by_input", "input_consistency", "through_plane", "slice_shift")
-AGAINST_3T = tuple(name for name in EXTENDED if name not in ALONE)
+AGAINST_3T = tuple(name for name in EXTENDED if name not in (*ALONE, *LESIONS))
 
 
 @pytest.fixture(scope="module")
 def pair() -> Pair:
     """64 mT and 3 T slices in [0, 1] of one phantom, black outside the 64 mT brain, and that brain."""
-    arrays = prepare_subject(PhantomConfig(train=1, val=1, test=1, seed=5), "val-0000").arrays
+    arrays = prepare_subject(
+        PhantomConfig(train=1, val=1, test=1, seed=5, anatomy="first"), "val-0000"
+    ).arrays
     mask = torch.from_numpy(arrays["64mT", "mask"]) > 0
     source, truth = (
         {c: (torch.from_numpy(arrays[field, c]).float() + 1) / 2 * mask for c in ("T1", "T2")}
@@ -45,8 +48,9 @@ def test_the_list_of_measures_is_complete_and_separate_from_the_published_metric
     pair: Pair, run: Run
 ) -> None:
     source, truth, mask = pair
-    scores = extended_measures(truth, source, truth, mask, [(0, len(mask))], 2.0)
+    scores = extended_measures(truth, source, truth, mask, [(0, len(mask))], 2.0, [[]])
     assert list(scores) == list(EXTENDED)
+    assert all(scores[name].isnan() for name in LESIONS), "as no subject has any"
     assert {(value.shape, value.dtype) for value in scores.values()} == {((1,), torch.float64)}
     assert list(extended_measures(truth, source, None, mask, [(0, len(mask))], 2.0)) == list(ALONE)
     assert not EXTENDED.keys() & METRICS.keys()
@@ -110,10 +114,10 @@ def test_subjects_are_scored_one_by_one(pair: Pair) -> None:
     for i, (start, stop) in enumerate(subjects):
         own, real = ({c: x[start:stop] for c, x in images.items()} for images in (source, truth))
         alone = extended_measures(own, own, real, mask[start:stop], [(0, stop - start)], 2.0)
-        for name in EXTENDED:
+        for name in (*ALONE, *AGAINST_3T):
             assert torch.equal(together[name][i].nan_to_num(-1), alone[name][0].nan_to_num(-1)), name
     missing = {name for name, values in together.items() if values[1].isnan()}
-    assert missing == {"through_plane", "slice_shift"}
+    assert missing == {name + end for name in ("through_plane", "slice_shift") for end in ("", "_error")}
     broken = {c: image.clone() for c, image in source.items()}
     broken["T2"][8, 50, 50] = math.nan
     scores = extended_measures(broken, source, truth, mask, [(0, 6), (6, len(mask))], 2.0)

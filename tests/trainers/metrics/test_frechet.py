@@ -8,8 +8,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from trainers.metrics.aggregate import subject_draws
-from trainers.metrics.frechet import FeaturePool, resampled
+from trainers.metrics.frechet import FeaturePool
 
 
 def gaussian(rows: int, dimension: int, seed: int) -> Tensor:
@@ -58,6 +57,9 @@ def test_diagonal_gaussians_identical_sets_and_shifts_have_closed_forms() -> Non
 def test_the_matrix_square_root_gives_the_same_also_for_singular_covariances(n: int, m: int) -> None:
     a, b = gaussian(n, 64, 0) @ gaussian(64, 64, 1) / 8, 0.3 + gaussian(m, 64, 2)
     assert frechet(a, b) == pytest.approx(textbook(a, b), rel=1e-6)
+    pool = FeaturePool.of(b)
+    assert [pool.fid(a), pool.fid(a)] == pytest.approx([frechet(a, b)] * 2, abs=1e-4)
+    assert math.isnan(pool.fid(a[:1])) and math.isnan(pool.fid(a * math.nan))
 
 
 def test_torchmetrics_and_monai_agree() -> None:
@@ -118,33 +120,3 @@ def test_torchmetrics_kernel_distance_agrees(rows: int) -> None:
 
     a, b = gaussian(rows, 16, 0), 0.5 + 1.3 * gaussian(rows, 16, 1)
     assert kernel_distance(a, b) == pytest.approx(float(poly_mmd(a, b)), rel=1e-10)
-
-
-def test_bootstrap_values_average_to_the_distance_and_resample_subjects_not_slices() -> None:
-    """Slices of a subject that are copies add nothing: the values are those of one slice a subject."""
-    pool, single = FeaturePool.of(gaussian(300, 2, 0)), gaussian(25, 2, 1)
-
-    def mean_shift(features: Tensor) -> float:
-        return float((features.mean(0) - pool.features.mean(0)).square().sum())
-
-    draws = subject_draws(25, 60, seed=1)
-    estimate, values = resampled(single, [(s, s + 1) for s in range(25)], mean_shift, draws)
-    copies = single.repeat_interleave(5, 0)
-    repeated, others = resampled(copies, [(5 * s, 5 * s + 5) for s in range(25)], mean_shift, draws)
-    assert estimate == mean_shift(single) == pytest.approx(repeated) == pytest.approx(float(values.mean()))
-    torch.testing.assert_close(values, others)
-    by_hand = torch.tensor([mean_shift(single[draw]) for draw in draws], dtype=torch.float64)
-    torch.testing.assert_close(values - values[0], by_hand - by_hand[0])
-    assert torch.equal(draws, subject_draws(25, 60, seed=1)) and not torch.equal(
-        draws, subject_draws(25, 60, 2)
-    )
-
-
-@pytest.mark.parametrize("name", ["frechet", "kernel"])
-def test_copies_of_subjects_do_not_shift_the_bootstrap(name: str) -> None:
-    distance = getattr(FeaturePool.of(gaussian(400, 48, 0)), name)
-    features, subjects = gaussian(60, 48, 1), [(10 * s, 10 * s + 10) for s in range(6)]
-    copied = torch.cat([features[:30], features[:30]])
-    estimate, values = resampled(features, subjects, distance, subject_draws(6, 60, seed=0))
-    assert distance(copied) > estimate == distance(features)
-    assert values.quantile(0.025) < estimate < values.quantile(0.975)

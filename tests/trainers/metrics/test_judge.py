@@ -1,14 +1,18 @@
 """Validation of outputs whose scores are known."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from trainers.data.store import Cohort
-from trainers.metrics.judge import Judge, clamp_and_mask
+from trainers.errors import InputError
+from trainers.metrics.aggregate import balanced_rows
+from trainers.metrics.judge import Judge, clamp_and_mask, encode, require_overlap
 from trainers.metrics.names import METRICS
 
 
@@ -22,8 +26,34 @@ def test_every_metric_is_reported_perfect_for_the_truth_and_psnr_in_closed_form(
     output[:, 0] += 0.1
     scores = tiny.judge.score(output)
     assert abs(scores["psnr_t1"] + 20 * np.log10(0.05)) < 1e-4
+    assert abs(scores["psnr_slice_t1"] + 20 * np.log10(0.05)) < 1e-4
     assert scores["psnr_t2"] == np.inf
-    assert tiny.judge.score(tiny.judge.source).keys() | {"seconds_per_volume"} == METRICS.keys()
+    # One outside the brain of either counts in whole slices alone.
+    output = torch.where(tiny.judge.region[:, None], tiny.judge.truth, tiny.judge.truth + 0.1)
+    scores = tiny.judge.score(output)
+    assert scores["psnr"] == np.inf and abs(scores["ms_ssim"] - 1) < 1e-12
+    assert scores["psnr_slice"] < 40 and scores["ms_ssim_slice"] < 1
+    measured = tiny.judge.score(tiny.judge.source).keys() | {"seconds_per_volume"}
+    known = METRICS.keys() - {"rad_fid"}  # without RadImageNet's weights
+    assert measured == {name for name in known if not tiny.judge.refusal(name)}
+    # Of two subjects no distance is extrapolated; of four it is that of the slices without each.
+    assert "fid_infinity" not in measured
+    subjects = tuple(
+        (start, stop) for a, b in tiny.judge.subjects for start, stop in ((a, a + 5), (b - 5, b))
+    )
+    four = replace(tiny.judge, subjects=subjects, balanced=balanced_rows(subjects, 5))
+    found, drawn = four.distances(four.source), four.resampled(four.source)
+    rows = [torch.cat([four.balanced[: 5 * i], four.balanced[5 * i + 5 :]]) for i in range(4)]
+    fewer = [
+        float(four.pools["domain"].frechet(encode(tiny.references.domain, four.source[r]))) for r in rows
+    ]
+    assert found["fid_infinity"] == pytest.approx(4 * found["fid"] - 3 * np.mean(fewer), rel=1e-3)
+    estimate, draws = drawn["fid_infinity"]
+    assert estimate == found["fid_infinity"]
+    np.testing.assert_allclose(
+        np.array(draws) - estimate, np.array(drawn["fid"][1]) - found["fid"], atol=1e-3
+    )
+    assert "fid_infinity" not in replace(four, version=1).distances(four.source)
 
 
 def test_outputs_are_clamped_and_masked_and_noise_worsens_their_distances(tiny: Any) -> None:
@@ -34,6 +64,25 @@ def test_outputs_are_clamped_and_masked_and_noise_worsens_their_distances(tiny: 
     noisy = clamp_and_mask(truth + 0.5 * noise, tiny.judge.mask)
     clean, worse = tiny.judge.distances(truth), tiny.judge.distances(noisy)
     assert worse["fid"] > clean["fid"] and worse["kid"] > clean["kid"]
+
+
+def test_a_free_third_channel_changes_no_score_but_those_of_version_1(tiny: Any) -> None:
+    output = tiny.judge.source.clone()
+    output[:, 2] = tiny.judge.truth[:, 2]
+    assert tiny.judge.score(output) == tiny.judge.baselines["input"]
+    first = replace(tiny.judge, version=1)
+    found, expected = first.score(output), first.score(tiny.judge.source)
+    assert found["fid"] != expected["fid"] == tiny.judge.baselines["input"]["fid"]
+    assert expected["psnr"] == tiny.judge.baselines["input"]["psnr_slice"] and "psnr_slice" not in expected
+
+
+def test_a_subject_whose_masks_do_not_overlap_is_named(tiny: Any) -> None:
+    rows = tiny.cohort.split("val")
+    region = tiny.judge.region.clone()
+    start, stop = tiny.judge.subjects[1]
+    region[start:stop] = False
+    with pytest.raises(InputError, match=f"cohort: {rows.subjects('3T')[1].id}: its brain masks"):
+        require_overlap(region, rows)
 
 
 def test_pooled_rows_samples_and_protocol(tiny: Any) -> None:
@@ -48,7 +97,7 @@ def test_pooled_rows_samples_and_protocol(tiny: Any) -> None:
     assert torch.equal(samples["T1 output"], samples["T1 3 T"])
     protocol = tiny.judge.protocol(tiny.cohort)
     assert "4 scales on 112x96" in protocol["ms_ssim"]
-    assert "rad-fallback" in protocol["rad_fid"]
+    assert "rad_fid" not in protocol
     assert tiny.references.hash[:12] in protocol["fid"]
 
 

@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from trainers.errors import InputError
-from trainers.metrics.paired import BETAS, ms_ssim, psnr, scales_for
+from trainers.metrics.paired import BETAS, ms_ssim, psnr, scales_for, slice_psnr
 
 
 def pair(height: int, width: int, noise: float = 0.08, count: int = 3) -> tuple[Tensor, Tensor]:
@@ -37,12 +37,20 @@ def test_psnr_is_the_error_in_decibels_and_exceeds_that_of_the_mask_by_its_fract
         [20, 40, 20 * math.log10(2)], abs=1e-4
     )
     assert psnr(x, x).tolist() == [math.inf] * 3
+    assert torch.allclose(
+        slice_psnr(x, x + errors[:, None, None]), psnr(x, x + errors[:, None, None]), rtol=0, atol=1e-5
+    )
     # DATA.md trap 9, for equal backgrounds.
     x, y = pair(100, 80)
     x, y = (torch.nn.functional.pad(image, (30, 10, 20, 40)) for image in (x, y))
     inside = np.s_[:, 20:120, 30:110]
     gain = -10 * math.log10(100 * 80 / (160 * 120))
     assert torch.allclose(psnr(x, y) - psnr(x[inside], y[inside]), torch.tensor(gain, dtype=torch.float64))
+    region = torch.zeros_like(x, dtype=torch.bool)
+    region[inside] = True
+    assert torch.allclose(psnr(x, y, region), psnr(x[inside], y[inside]))
+    region[1] = False
+    assert psnr(x, y, region).isnan().tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("shape", [(176, 176), (192, 208), (181, 177), (161, 190)], ids=str)
@@ -51,6 +59,23 @@ def test_ms_ssim_equals_pytorch_msssim_also_for_odd_sides(shape: tuple[int, int]
     expected = by_pytorch_msssim(x, y)
     assert float(expected.max()) < 0.99
     assert torch.allclose(ms_ssim(x, y), expected, rtol=0, atol=1e-6)
+
+
+def test_of_a_region_what_is_outside_counts_nowhere_and_one_scale_is_scikit_images_map_in_it() -> None:
+    x, y = pair(96, 80)
+    region = torch.zeros_like(x, dtype=torch.bool)
+    region[0, 20:70, 15:60], region[1, 30:40] = True, True
+    other = torch.where(region, y, torch.rand(y.shape, generator=torch.Generator().manual_seed(1)))
+    for scales in (1, 3):
+        found = ms_ssim(x, y, scales, region)
+        assert torch.equal(found[:2], ms_ssim(x, other, scales, region)[:2]) and found[2].isnan()
+        assert torch.allclose(ms_ssim(x, x, scales, region)[:2], torch.ones(2, dtype=torch.float64))
+    _, full = structural_similarity(  # type: ignore[no-untyped-call]
+        *((image[0] * region[0]).double().numpy() for image in (x, y)),
+        **{"data_range": 1.0, "gaussian_weights": True, "sigma": 1.5},
+        **{"use_sample_covariance": False, "full": True},
+    )
+    assert float(ms_ssim(x, y, 1, region)[0]) == pytest.approx(full[region[0].numpy()].mean(), abs=1e-10)
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 4])

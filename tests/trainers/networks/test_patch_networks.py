@@ -1,6 +1,5 @@
 """D, E, PatchNCE's heads and the frozen encoders: shapes, conditioning, gradients."""
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 
 from trainers.networks.blocks import FiLM
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.encoder import FEATURES, PlainDecoder, PlainEncoder, ResidualEncoder
+from trainers.networks.encoder import FEATURES, PlainEncoder, ResidualEncoder
 from trainers.networks.patch_projection import Projection
 
 
@@ -86,17 +85,3 @@ def test_encoders_pool_any_slice_to_128_features(kind: type[ResidualEncoder | Pl
         features = encoder(torch.rand(2, 3, *size, dtype=torch.float64))
         assert features.shape == (2, FEATURES) == (2, 128)
     _assert_every_parameter_learns(encoder, (features * torch.randn_like(features)).sum())
-
-
-def test_the_plain_autoencoder_returns_to_the_slice_and_learns() -> None:
-    torch.manual_seed(0)
-    pair = nn.ModuleList([PlainEncoder(8), PlainDecoder(8)]).double()
-    encoder, decoder = pair
-    assert isinstance(encoder, PlainEncoder)
-    x = torch.rand(2, 3, 32, 48, dtype=torch.float64)
-    maps = encoder.maps(x)
-    assert maps.shape == (2, 128, 2, 3)
-    np.testing.assert_allclose(encoder(x).detach(), maps.detach().mean((2, 3)))
-    rebuilt = decoder(maps)
-    assert rebuilt.shape == x.shape and float(rebuilt.detach().abs().max()) <= 1
-    _assert_every_parameter_learns(pair, (rebuilt - x).square().sum())

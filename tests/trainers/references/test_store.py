@@ -1,6 +1,9 @@
 """The frozen references: training, storage, and the subjects they are trained on."""
 
+import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +11,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from trainers import weights
+from trainers.config import digest
 from trainers.errors import InputError
+from trainers.metrics.judge import Judge
 from trainers.networks.denoiser import schedule
+from trainers.networks.encoder import PlainEncoder
 from trainers.references import encoders, store
 from trainers.references.config import ReferenceConfig
 from trainers.references.teacher import cosine, denoising_loss, train_teacher
@@ -72,30 +79,68 @@ def test_teacher_learns_a_constant_image() -> None:
 
 def test_references_are_found_by_content_and_a_missing_file_of_weights_is_an_error(tiny: Any) -> None:
     config = tiny.references.config
-    assert store.missing_parts(tiny.root, tiny.cohort, config) == []
+    assert store.missing_parts(tiny.folder, config) == []
     changed = ReferenceConfig(**{**vars(config), "teacher_steps": 5})
-    assert store.missing_parts(tiny.root, tiny.cohort, changed) == list(store.PARTS)
+    folder = store.reference_folder(tiny.root, tiny.cohort, changed)
+    assert store.missing_parts(folder, changed) == ["teacher", "domain"]
     assert store.reference_hash(tiny.cohort, changed) != tiny.references.hash
+    then = {key: value for key, value in vars(config).items() if key != "bound"}  # which came later
+    earlier = digest(tiny.cohort.hash, json.dumps(then, sort_keys=True, separators=(",", ":")), "")
+    assert store.reference_hash(tiny.cohort, config, version=1) == earlier != tiny.references.hash
     config = ReferenceConfig(radimagenet="/nowhere/resnet.safetensors")
     with pytest.raises(InputError, match=r"radimagenet: '/nowhere/resnet.safetensors' is not allowed"):
-        store.missing_parts(tiny.root, tiny.cohort, config)
+        store.reference_folder(tiny.root, tiny.cohort, config)
 
 
-def test_references_train_on_training_subjects_name_the_fallback_and_are_verified(
-    tiny: Any, tmp_path: Path
-) -> None:
+def test_references_train_on_training_subjects_and_are_verified(tiny: Any, tmp_path: Path) -> None:
     judged = {s.id for split in ("val", "test") for s in tiny.cohort.split(split).subjects("3T")}
-    for part in store.PARTS:
+    for part in ("teacher", "domain"):
         trained = set(weights.read_manifest(tiny.folder / part)["trained_on"])
         assert trained and not trained & judged
-    assert tiny.references.radiology_label == "rad-fallback"
-    assert store.radiology_label(ReferenceConfig(radimagenet="weights.safetensors")) == "radimagenet"
     copy = tmp_path / "references"
     shutil.copytree(tiny.folder, copy)
     file = copy / "domain" / "domain.safetensors"
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"domain\.safetensors"):
         store.References.open(copy)
+
+
+def test_rad_fid_is_measured_in_the_encoder_that_is_there(tiny: Any, tmp_path: Path) -> None:
+    """The earlier fallback where a study has it, RadImageNet's where the weights are given, else none."""
+    assert tiny.references.radiology is None and tiny.references.radiology_label == ""
+    assert not store.has_radiology(tiny.folder, tiny.references.config)
+    copy = shutil.copytree(tiny.folder, tmp_path / "references")
+    weights.publish(copy / "radiology", {"radiology": PlainEncoder(8).state_dict()}, {})
+    opened = store.References.open(copy)
+    assert opened.radiology_label == "rad-fallback" and isinstance(opened.radiology, PlainEncoder)
+    judge = Judge.of(tiny.cohort, opened, "val", version=1)
+    assert (
+        judge.score(judge.source)["rad_fid"] > 0 and "rad-fallback" in judge.protocol(tiny.cohort)["rad_fid"]
+    )
+    given = replace(tiny.references.config, radimagenet="weights.safetensors")
+    assert store.parts(given) == ("teacher", "domain", "radiology")
+    assert replace(opened, config=given).radiology_label == "radimagenet"
+
+
+def test_rounding_as_of_another_machine_trains_the_same_encoder(tiny: Any) -> None:
+    """Differences of 1e-12 in what it sees leave every bit as it was; of 1e-3 they do not."""
+
+    def trained(noise: float) -> Tensor:
+        rng = torch.Generator().manual_seed(1)
+        config, device = replace(tiny.references.config, encoder_steps=10), torch.device("cpu")
+
+        def batches() -> Iterator[tuple[Tensor, Tensor]]:
+            for slices, height in store.slice_batches(tiny.cohort, config):
+                small = F.avg_pool2d(slices, 4).double()
+                yield small + noise * torch.randn(small.shape, generator=rng), height
+
+        encoder = encoders.train_domain_encoder(config, batches(), device, lambda step: None)
+        return torch.cat([p.flatten() for p in encoder.parameters()])
+
+    assert torch.equal(trained(0), trained(1e-12)) and not torch.equal(trained(0), trained(1e-3))
+    values = torch.tensor([0.9, 0.13, 1e-9])
+    encoders.round_to_bits(values, 3)
+    assert values.tolist() == [0.875, 0.125, 0]
 
 
 def test_the_teacher_is_built_once_when_first_used_and_draws_no_random_numbers(tiny: Any) -> None:

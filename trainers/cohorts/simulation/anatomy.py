@@ -34,14 +34,19 @@ class Template:
     spacing: float
 
 
-def tissue_files() -> dict[str, Path]:
-    """The bundled maps (t1, gm, wm), found without importing nilearn."""
+def data_folder() -> Path:
+    """Where nilearn's bundled data are, found without importing it; raises InputError without nilearn."""
     spec = importlib.util.find_spec("nilearn")
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
             "phantom: package nilearn, whose brain maps it is made of, is missing; pip install nilearn"
         )
-    folder = Path(next(iter(spec.submodule_search_locations))) / "datasets" / "data"
+    return Path(next(iter(spec.submodule_search_locations))) / "datasets" / "data"
+
+
+def tissue_files() -> dict[str, Path]:
+    """The bundled maps (t1, gm, wm); raises InputError where one is missing."""
+    folder = data_folder()
     paths = {kind: folder / name for kind, name in _FILES.items()}
     for path in paths.values():
         if not path.is_file():
@@ -68,7 +73,7 @@ def tissue_template(size: str) -> Template:
         affine = affine @ _HALVING
     spacing = float(affine[0, 0])
     mask = _smooth(_close(mask, round(_CLOSING / spacing)))
-    deep = gm * _deep_weight(gm.shape, affine)
+    deep = gm * deep_weight(gm.shape, affine)
     tissues = np.stack([wm, gm - deep, deep, 1 - gm - wm])
     return Template(tissues, mask, affine, spacing)
 
@@ -98,7 +103,7 @@ def _smooth(mask: Array) -> Array:
     return np.asarray(functional.avg_pool3d(torch.from_numpy(mask)[None], 3, 1, 1)[0])
 
 
-def _deep_weight(shape: tuple[int, ...], affine: Array) -> Array:
+def deep_weight(shape: tuple[int, ...], affine: Array) -> Array:
     """One inside the box of the deep nuclei, falling to zero over a few mm."""
     sides = []
     for axis, (low, high) in enumerate(_DEEP_BOX):

@@ -7,10 +7,10 @@ import numpy as np
 from trainers.cohorts.simulation import physics
 from trainers.cohorts.simulation.physics import Contrast, Field
 from trainers.cohorts.simulation.subject import Anatomy
-from trainers.data.arrays import Array
+from trainers.data.arrays import Array, apply_along
 
 _NATIVE = {"2mm": ((62, 72, 20), (3.2, 3.2, 10.0)), "1mm": ((124, 146, 38), (1.6, 1.6, 5.0))}
-_BIAS_SIGMA = 55.0  # mm
+BIAS_SIGMA = 55.0  # mm
 
 
 @dataclass(frozen=True)
@@ -62,19 +62,31 @@ class Geometry:
         for axis, shift in enumerate(self.shifts(shape)):
             middle = origin[axis] + (shape[axis] - 1) / 2 * spacing + shift
             affine[axis, 3] = middle - (self.shape[axis] - 1) / 2 * self.spacing[axis]
-        affine[2, 3] = origin[2] + self.planes(shape[2])[0] * spacing
+        affine[2, 3] = origin[2] + self.planes(shape[2])[0] * self.anatomy_affine[2, 2]
         return affine
 
     def blur(self, volume: Array) -> Array:
         """The 64 mT point spread: anatomy grid -> 64 mT grid."""
-        spacing, depth = self.anatomy_affine[0, 0], volume.shape[2]
-        x, y = (
-            physics.kspace_crop(volume.shape[k], spacing, self.shape[k], self.spacing[k], shift)
-            for k, shift in enumerate(self.shifts(volume.shape))
-        )
+        x, y = self._in_plane(volume.shape)
+        return physics.point_spread(volume, (x, y), self.slab(volume.shape[2]))
+
+    def crop(self, slices: Array) -> Array:
+        """Only the crop of k-space in plane: ``[X, Y, N]`` at the anatomy's spacing -> ``[X', Y', N]``."""
+        x, y = self._in_plane(slices.shape)
+        return apply_along(apply_along(slices, x, 0), y, 1)
+
+    def slab(self, depth: int, moved: Array | float = 0.0) -> Array:
+        """Slice profiles ``[N, depth]`` of a subject ``moved`` upwards (mm), in each slice or in all."""
+        spacing = self.anatomy_affine[2, 2]
         positions = np.arange(depth) * spacing
-        slab = physics.slab_profile(positions, self.planes(depth) * spacing, spacing, self.spacing[2])
-        return physics.point_spread(volume, (x, y), slab)
+        return physics.slab_profile(positions, self.planes(depth) * spacing - moved, spacing, self.spacing[2])
+
+    def _in_plane(self, shape: tuple[int, ...]) -> tuple[Array, Array]:
+        x, y = (
+            physics.kspace_crop(shape[k], self.anatomy_affine[k, k], self.shape[k], self.spacing[k], shift)
+            for k, shift in enumerate(self.shifts(shape))
+        )
+        return x, y
 
 
 def acquire(
@@ -85,7 +97,7 @@ def acquire(
     sequence = physics.SEQUENCES[field, contrast]
     signals = np.array([physics.signal(t, sequence) for t in person.relaxation[field]], np.float32)
     ideal = contrast_image(person, signals)
-    ideal *= physics.bias_field(rng, ideal.shape, _BIAS_SIGMA / person.spacing, scanner.bias)
+    ideal *= physics.bias_field(rng, ideal.shape, BIAS_SIGMA / person.spacing, scanner.bias)
     sigma = float(signals[0]) / scanner.white_matter_snr[contrast]
     shape = person.mask.shape
     if field == "3T":

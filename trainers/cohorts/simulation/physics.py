@@ -4,6 +4,7 @@ Times are in ms, lengths in mm; volumes are arrays ``[X, Y, Z]``.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -90,8 +91,12 @@ def signal(tissue: Relaxation, sequence: Sequence) -> float:
     return float(tissue.pd * weight * np.exp(-sequence.te / tissue.t2))
 
 
-def bias_field(rng: np.random.Generator, shape: tuple[int, ...], sigma: float, deviation: float) -> Array:
-    """A smooth positive gain over ``shape``; smooth as ``sigma`` voxels; ``deviation`` of its logarithm."""
+def bias_field(
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: float | Array, deviation: float
+) -> Array:
+    """A smooth positive gain over ``shape``; smooth as ``sigma`` voxels, of an axis or of all; ``deviation``
+    of its logarithm.
+    """
     return np.exp(deviation * smooth_field(rng, shape, sigma)).astype(np.float32)
 
 
@@ -108,10 +113,11 @@ def kspace_gain(frequency: Array, cutoff: float, apodisation: float) -> Array:
     return np.where(np.abs(frequency) <= cutoff, window, 0.0)
 
 
+@lru_cache(maxsize=8)
 def kspace_crop(
     n: int, spacing: float, n_out: int, spacing_out: float, shift: float = 0.0, apodisation: float = 0.3
 ) -> Array:
-    """Matrix ``[n_out, n]`` of a k-space crop to ``spacing_out``; ``shift`` (mm) between the centres."""
+    """Matrix ``[n_out, n]`` of a k-space crop to ``spacing_out``; ``shift`` (mm) between centres; cached."""
     frequency = np.fft.fftfreq(n, spacing)
     gain = kspace_gain(frequency, 0.5 / spacing_out, apodisation)
     lag = np.subtract.outer(centres(n_out, spacing_out) + shift, centres(n, spacing))

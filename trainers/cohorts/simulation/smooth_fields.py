@@ -15,14 +15,15 @@ def bspline_basis(n: int, knot_spacing: float) -> Array:
 
 
 def smooth_field(
-    rng: np.random.Generator, shape: tuple[int, ...], sigma: float, components: int | None = None
+    rng: np.random.Generator, shape: tuple[int, ...], sigma: float | Array, components: int | None = None
 ) -> Array:
     """Gaussian field over ``shape`` (``[components, *shape]`` if given) of mean 0 and variance 1.
 
-    As smooth as white noise after a Gaussian of ``sigma`` voxels: a cubic B-spline with knots every h
-    has the variance h^2 / 3.
+    As smooth as white noise after a Gaussian of ``sigma`` voxels, of each axis or of all: a cubic B-spline
+    with knots every h has the variance h^2 / 3.
     """
-    bases = tuple(bspline_basis(n, np.sqrt(3) * sigma) for n in shape)
+    sigmas = np.broadcast_to(sigma, len(shape))
+    bases = tuple(bspline_basis(n, np.sqrt(3) * each) for n, each in zip(shape, sigmas, strict=True))
     bases = tuple(basis / np.sqrt((basis**2).sum(1).mean()) for basis in bases)
     leading = () if components is None else (components,)
     control = rng.standard_normal((*leading, *(basis.shape[1] for basis in bases)))

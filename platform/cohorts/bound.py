@@ -1,0 +1,41 @@
+"""The supervised bound of a study or a comparison, trained once per cohort and network."""
+
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+from platform.cohorts.build import train_parts
+from platform.study.study import Study
+
+from rich.console import Console
+
+from trainers.bounds import store
+from trainers.bounds.config import BoundConfig
+from trainers.config import build
+from trainers.data.store import Cohort
+from trainers.references.config import ReferenceConfig
+
+
+def bound_config(study: Study) -> BoundConfig | None:
+    """The bound for the study's first point; None where it is switched off or has no such network."""
+    first = study.start[0] if study.start else {}
+    return BoundConfig.of(study.point(first), build(ReferenceConfig, study.references))
+
+
+def prepare_bound(
+    config: BoundConfig | None, cohort_path: Path, root: Path, console: Console, splits: Collection[str]
+) -> Path | None:
+    """The bound's folder, what ``splits`` need of it trained by Ray tasks; None: this cohort has no bound.
+
+    Raises InputError where a part is damaged.
+    """
+    cohort = Cohort.open(cohort_path)
+    if config is None or not store.has_bound(cohort):
+        return None
+    folder = store.bound_folder(root, cohort, config)
+    for parts in store.stages(cohort, config, splits):
+        missing = [part for part in parts if not store.is_trained(folder, part)]
+        if missing:
+            totals = {part: store.steps(part, cohort, config, folder) for part in missing}
+            train = partial(store.train_part, cohort_path, config, root)
+            train_parts("bound", totals, train, folder, len(parts), console)
+    return folder

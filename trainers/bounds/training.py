@@ -1,0 +1,77 @@
+"""Supervised training on pairs: what the trials' network reaches when it is told the answers."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainers.bounds.config import BoundConfig
+from trainers.data.arrays import Array
+from trainers.data.sampling import Slices
+from trainers.data.store import Split
+from trainers.networks.resnet import ResNetGenerator
+
+CHUNK = 64
+"""Slices that are translated at once."""
+
+
+def device() -> torch.device:
+    """Where the bound is trained and translates."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def build_network(config: BoundConfig) -> ResNetGenerator:
+    """The untrained network: the residual translation network that the methods share."""
+    return ResNetGenerator(channels=3, width=config.width, blocks=config.blocks, form=config.form)
+
+
+def train(
+    config: BoundConfig,
+    split: Split,
+    rows: Array,
+    crop: int,
+    steps: int,
+    progress: Callable[[int], None],
+) -> ResNetGenerator:
+    """L1 regression in the brain of the input on pairs of ``rows`` [N] alone, in full precision; frozen.
+
+    Every draw is a function of the seed and the step.
+    """
+    pairs = Slices(split, config.channels, crop)
+    torch.manual_seed(config.seed)
+    network = build_network(config).to(device())
+    optimizer = torch.optim.Adam(network.parameters(), config.lr)
+    for step in range(steps):
+        batch = pairs.pairs(config.batch_size, rows, config.seed, step)
+        source, target, mask = (x.to(device()) for x in (batch.source, batch.target, batch.source_mask))
+        error = brain_error(network(source), target, mask)
+        optimizer.param_groups[0]["lr"] = config.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
+        optimizer.zero_grad()
+        error.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        progress(step + 1)
+    return network.requires_grad_(False).eval()
+
+
+def brain_error(output: Tensor, target: Tensor, mask: Tensor, power: int = 1) -> Tensor:
+    """Mean of |output - target|^power of [B, 3, H, W] over the pixels of ``mask`` [B, H, W] and channels."""
+    inside = mask[:, None].to(output)
+    weighed = (output - target).abs().pow(power) * inside
+    return weighed.sum() / (inside.sum() * output.shape[1]).clamp(min=1)
+
+
+@torch.no_grad()
+def translate(network: ResNetGenerator, source: Tensor) -> Tensor:
+    """Whole slices [N, 3, H, W] in [-1, 1] to the same, a few at a time."""
+    network.to(device())
+    return torch.cat([network(part.to(device())).cpu() for part in torch.split(source, CHUNK)])
+
+
+def squared_error(network: ResNetGenerator, config: BoundConfig, split: Split, rows: Array) -> float:
+    """Mean squared error in the brain of both fields of whole slices, by which the crop is chosen."""
+    pairs = Slices(split, config.channels, max(split.mask("64mT").shape[1:]))
+    whole = pairs.whole(np.asarray(rows))
+    region = whole.source_mask & whole.target_mask
+    return float(brain_error(translate(network, whole.source).clamp(-1, 1), whole.target, region, power=2))
