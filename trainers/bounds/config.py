@@ -34,7 +34,11 @@ class BoundConfig:
     steps: Annotated[int, Range(1, 10**9)]
     """At the trials' crop; a larger one takes fewer, for the same number of pixels."""
     lr: float = 5e-4
-    """Adam's, falling to 0 by half a cosine."""
+    """Adam's, falling to 0 by half a cosine.
+
+    Of 5e-4, 1e-3 and 2e-3 the best on halves of the second phantom's validation subjects (2 mm, crop 96, 311
+    steps): 19.31, 19.16 and 19.01 dB; not tuned below.
+    """
     seed: int = 0
 
     @classmethod
