@@ -12,11 +12,17 @@ from trainers.bounds import store
 from trainers.bounds.config import BoundConfig
 from trainers.config import build
 from trainers.data.store import Cohort
+from trainers.metrics.names import VERSION
 from trainers.references.config import ReferenceConfig
 
 
-def bound_config(study: Study) -> BoundConfig | None:
-    """The bound for the study's first point; None where it is switched off or has no such network."""
+def bound_config(study: Study, measures: int = VERSION) -> BoundConfig | None:
+    """The bound for the study's first point; None where it is switched off or has no such network.
+
+    ``measures``: the version of the study's; with the first there was no bound.
+    """
+    if measures == 1:
+        return None
     first = study.start[0] if study.start else {}
     return BoundConfig.of(study.point(first), build(ReferenceConfig, study.references))
 

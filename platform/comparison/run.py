@@ -115,7 +115,9 @@ def chosen_bound(systems: Sequence[System], saved: Mapping[str, Any]) -> BoundCo
     """That of the first system that has a generator of its kind, when the comparison had one first."""
     if saved.get("bound"):
         return build(BoundConfig, saved["bound"])
-    return next((config for system in systems if (config := bound_config(system.study))), None)
+    measures = saved.get("measures", VERSION)
+    configs = (bound_config(system.study, measures) for system in systems)
+    return next((config for config in configs if config), None)
 
 
 def read_saved(folder: Path) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def prepare(saved: SavedStudy, storage: Storage, address: str | None, splits: Co
     cohort = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort)
     references = prepare_references(study, cohort, storage.root, console, saved.facts.measures)
     Cohort.open(cohort), References.open(references)
-    bound = prepare_bound(bound_config(study), cohort, storage.root, console, splits)
+    bound = prepare_bound(bound_config(study, saved.facts.measures), cohort, storage.root, console, splits)
     return Places(cohort, references, bound)
 
 

@@ -57,13 +57,14 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     measures = saved.facts.measures if saved else VERSION
     reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
-    bound = prepare_bound(bound_config(study), cohort_path, storage.root, console, ("val",))
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", measures, extended)
     require_measured(study, judge)
     cards = show_sensitivity(storage, cohort, judge)
     if saved is None:
         require_sensitive(study, cards)
+    bound = prepare_bound(bound_config(study, measures), cohort_path, storage.root, console, ("val",))
+    if saved is None:
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
         saved = save_started(study, storage, judge.baselines["input"], facts)
     study = saved.study

@@ -32,7 +32,7 @@ def test_a_study_has_that_of_its_first_point(smoke: Study) -> None:
 def test_a_comparison_keeps_that_of_its_first_system_with_such_a_network() -> None:
     cut, inr = find("cut")[0], find("inr")[0]
     assert chosen_bound([inr, cut], {}) == bound_config(cut.study)
-    assert chosen_bound([inr], {}) is None
+    assert chosen_bound([inr], {}) is None and chosen_bound([cut], {"measures": 1}) is None
     own = bound_config(cut.study)
     assert own is not None
     other = replace(own, share=2 * own.share)
