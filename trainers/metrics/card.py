@@ -64,9 +64,7 @@ def compute(judge: Judge) -> dict[str, SensitivityCard]:
         by_contrast = {c: 2 * image - 1 for c, image in zip(names, images.unbind(1), strict=True)}
         output = channels.restack(by_contrast, layout)
         features = encode(judge.references.domain, output)
-        pool = judge.pools["domain"]
-        pooled = {"fid": pool.frechet, "kid": pool.kernel}
-        compared = [repeated(name, quick, features, groups) for name, quick in pooled.items()]
+        compared = [repeated("fid", judge.pools["domain"].frechet, features, groups)]
         compared += judge.realism.compare(output, mask, groups)
         return {name: value for each in compared for name, value in each.jackknifed().items()}
 
