@@ -50,16 +50,16 @@ def evaluate(task: Evaluation) -> str:
     if (task.folder / weights.MANIFEST).is_file():
         return str(task.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    cohort, references, judge = _opened(task.cohort, task.references, task.split, task.measures, device)
+    judge = _opened(task.cohort, task.references, task.split, task.measures, device)
     facts: dict[str, Any] = {"translator": task.translator, "steps": task.steps, "costs": {}}
     output: Tensor | None
     if task.translator == "truth":
         output = judge.truth
     elif task.translator in BASELINES:
-        output = baselines.output(task.translator, cohort, judge, task.split, task.bound)
+        output = baselines.output(task.translator, judge, task.bound)
     else:
         folder = Path(task.translator)
-        output, facts["costs"] = translated(folder, task.steps, judge, references, device)
+        output, facts["costs"] = translated(folder, task.steps, judge, device)
     facts["subjects"] = len(judge.subjects)
     if output is None:  # a baseline that this cohort does not have
         weights.publish(task.folder, {SAMPLES: {}}, facts | {"scores": {}, "extended": {}})
@@ -72,24 +72,22 @@ def evaluate(task: Evaluation) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _opened(
-    cohort: Path, references: Path, split: str, measures: int, device: torch.device
-) -> tuple[Cohort, References, Judge]:
-    """Opened and encoded once per process and shared by its evaluations."""
+def _opened(cohort: Path, references: Path, split: str, measures: int, device: torch.device) -> Judge:
+    """Opened once per process and shared by its evaluations."""
     store, frozen = Cohort.open(cohort), References.open(references)
     for encoder in frozen.encoders.values():
         encoder.to(device)
-    return store, frozen, Judge.of(store, frozen, split, measures)
+    return Judge.of(store, frozen, split, measures)
 
 
 def translated(
-    folder: Path, steps: int, judge: Judge, references: References, device: torch.device
+    folder: Path, steps: int, judge: Judge, device: torch.device
 ) -> tuple[Tensor, dict[str, float]]:
     """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
     facts = weights.verify(folder)
     module = find_method(facts["method"])
     config = rebuild(module.Config, facts["config"])
-    networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references.config, device)
+    networks = load_networks(facts, weights.read_tensors(folder, "averaged"), judge.references.config, device)
     started = time.perf_counter()
     outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed, steps)
     seconds = time.perf_counter() - started

@@ -6,7 +6,6 @@ from platform.reporting.sensitivity_table import Cards
 from platform.storage.layout import Storage
 from platform.study.study import Study
 
-from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics import card
 from trainers.metrics.judge import Judge
@@ -15,12 +14,12 @@ from trainers.metrics.names import REALISM
 _SAME = {"fid_infinity": "fid"}  # an extrapolation sees what the distance does
 
 
-def show_sensitivity(storage: Storage, cohort: Cohort, judge: Judge) -> Cards:
+def show_sensitivity(storage: Storage, judge: Judge) -> Cards:
     """Print what the distances see on this cohort; computed once for a cohort and its references."""
     if judge.version == 1:
         return {}
     with console.status("what the distances see on this cohort"):
-        cards = card.read_or_compute(storage.root, cohort.hash, judge)
+        cards = card.read_or_compute(storage.root, judge)
     if cards:
         console.print(sensitivity_table.terminal(cards))
         console.print("\n".join(sensitivity_table.verdicts(cards)), markup=False)

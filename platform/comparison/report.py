@@ -68,7 +68,7 @@ def report_comparison(
     folder.mkdir(exist_ok=True)
     label = judge.references.radiology_label
     text = tables.markdown(rows, radiology=label, extended=shown, shifted=shifted)
-    choices = judge.protocol(judge.cohort) | ({} if bound is None else {"supervised": bounds.describe(bound)})
+    choices = judge.protocol() | ({} if bound is None else {"supervised": bounds.describe(bound)})
     protocol = "\n".join(f"- {name}: {choice}" for name, choice in choices.items())
     files = [folder / "tables.md", folder / "scores.csv"]
     write_text(files[0], f"{text}\n### Protocol\n\n{protocol}\n")

@@ -98,7 +98,7 @@ def run_comparison(
     saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
     judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
-    cards = show_sensitivity(storage, cohort, judge)
+    cards = show_sensitivity(storage, judge)
     paths = TrialPaths(folder, cohort_path, reference_path, measures, judge.with_extended)
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder)

@@ -18,7 +18,6 @@ from typing import Any
 from rich.console import Console
 
 from trainers.bounds import store as bounds
-from trainers.data.store import Cohort
 from trainers.files import write_text
 from trainers.metrics import baselines
 from trainers.metrics.judge import Judge
@@ -32,7 +31,6 @@ class Findings:
     """What a report needs besides the trials."""
 
     judge: Judge
-    cohort: Cohort
     cards: Cards
     bound: Path | None
     """Folder of the supervised bound, where there is one."""
@@ -41,7 +39,7 @@ class Findings:
     def protocol(self) -> dict[str, str]:
         """Of the measures, and of the bound."""
         described = {} if self.bound is None else {"supervised": bounds.describe(self.bound)}
-        return self.judge.protocol(self.cohort) | described
+        return self.judge.protocol() | described
 
 
 def report_search(
@@ -49,7 +47,7 @@ def report_search(
 ) -> list[str]:
     """Print the front beside the baselines, write and record pictures and tables; closing lines."""
     front, protocol = progress.front(), found.protocol
-    scores = baselines.scores(found.cohort, found.judge, "val", found.bound)
+    scores = baselines.scores(found.judge, found.bound)
     points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
     summary = summarise(front, scores, protocol)

@@ -60,7 +60,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", measures, extended)
     require_measured(study, judge)
-    cards = show_sensitivity(storage, cohort, judge)
+    cards = show_sensitivity(storage, judge)
     if saved is None:
         require_sensitive(study, cards)
     bound = prepare_bound(bound_config(study, measures), cohort_path, storage.root, console, ("val",))
@@ -83,7 +83,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         tuner.run(orchestrator, [table])
         table.stop()
         orchestrator.close()
-        found = Findings(judge, cohort, cards, bound)
+        found = Findings(judge, cards, bound)
         lines = report_search(progress, folder / "report", recorder, found, console)
         following = f"next: python -m platform.promote {study.name} --storage {storage.root}"
         console.print("\n".join([*lines, following]), markup=False)

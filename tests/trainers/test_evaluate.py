@@ -79,7 +79,7 @@ def test_only_the_requested_split_is_opened(
     shutil.rmtree(copy / other)
     task = Evaluation(str(folder), 2, copy, tiny.folder, tmp_path / "r", split)
     scores = weights.verify(Path(evaluate.evaluate(task)))["scores"]
-    output, _ = evaluate.translated(folder, 2, judge, tiny.references, torch.device("cpu"))
+    output, _ = evaluate.translated(folder, 2, judge, torch.device("cpu"))
     for name, (estimate, draws) in judge.resampled(output).items():
         assert scores[name][0] == pytest.approx(estimate, rel=1e-6)
         assert scores[name][1] == pytest.approx(draws, rel=1e-6)

@@ -1,4 +1,4 @@
-"""Supervised training on pairs: what the trials' network reaches when it is told the answers."""
+"""Supervised training on pairs: what the trials' network reaches when it learns from the answers."""
 
 import math
 from collections.abc import Callable

@@ -16,7 +16,6 @@ from torch import Tensor
 from trainers.bounds import store as bounds
 from trainers.data import channels, sampling
 from trainers.data.sampling import whole_slices
-from trainers.data.store import Cohort
 from trainers.metrics.aggregate import balanced_rows
 from trainers.metrics.intensity_maps import HistogramMatch, Images, JointLookup
 from trainers.metrics.judge import Judge, clamp_and_mask
@@ -25,15 +24,13 @@ from trainers.metrics.names import BASELINES
 _POOLED = 8  # slices of a training subject: enough for a histogram
 
 
-def scores(
-    cohort: Cohort, judge: Judge, split: str, bound: Path | None = None
-) -> dict[str, dict[str, float]]:
+def scores(judge: Judge, bound: Path | None = None) -> dict[str, dict[str, float]]:
     """The scores of each baseline, by its name; as :attr:`Judge.baselines` has them for the input."""
-    found = {name: output(name, cohort, judge, split, bound) for name in BASELINES if name != "input"}
+    found = {name: output(name, judge, bound) for name in BASELINES if name != "input"}
     return judge.baselines | {name: judge.score(each) for name, each in found.items() if each is not None}
 
 
-def output(name: str, cohort: Cohort, judge: Judge, split: str, bound: Path | None = None) -> Tensor | None:
+def output(name: str, judge: Judge, bound: Path | None = None) -> Tensor | None:
     """A baseline's output [N, 3, H, W] in [-1, 1] of all rows of the judge's split.
 
     What is learnt from pairs is, for ``val``, learnt from the other half of its subjects, for any other split
@@ -43,28 +40,28 @@ def output(name: str, cohort: Cohort, judge: Judge, split: str, bound: Path | No
     if name == "input":
         return judge.source
     if name == "matched":
-        return _joined(judge, _matched(cohort, judge))
+        return _joined(judge, _matched(judge))
     if name == "supervised":
-        return None if bound is None else _supervised(judge, bound, split)
+        return None if bound is None else _supervised(judge, bound)
     halves = sampling.halves(judge.subjects)
-    if not judge.paired or (split == "val" and not all(map(len, halves))):
+    if not judge.paired or (judge.split == "val" and not all(map(len, halves))):
         return None
-    if split == "val":
+    if judge.split == "val":
         return _joined(judge, _applied(judge, [_lookup(judge, rows) for rows in halves[::-1]], halves))
-    others = Judge.of(cohort, judge.references, "val", judge.version)
+    others = Judge.of(judge.cohort, judge.references, "val", judge.version)
     if not others.paired:
         return None
     learnt = _lookup(others, torch.arange(len(others.truth)))
     return _joined(judge, _applied(judge, [learnt], [torch.arange(len(judge.source))]))
 
 
-def _supervised(judge: Judge, bound: Path, split: str) -> Tensor:
-    raw = bounds.translated(bound, split, judge.source, judge.subjects)
+def _supervised(judge: Judge, bound: Path) -> Tensor:
+    raw = bounds.translated(bound, judge.split, judge.source, judge.subjects)
     return channels.delivered(clamp_and_mask(raw, judge.mask), judge.references.config.channels)
 
 
-def _matched(cohort: Cohort, judge: Judge) -> Images:
-    train, layout = cohort.split("train"), judge.references.config.channels
+def _matched(judge: Judge) -> Images:
+    train, layout = judge.cohort.split("train"), judge.references.config.channels
 
     def pool(field: str) -> tuple[Images, Tensor]:
         subjects = [(s.start, s.stop) for s in train.subjects(field)]

@@ -24,14 +24,14 @@ LEAST = 2
 """Paired subjects without which no interval is known."""
 
 
-def read_or_compute(root: Path, cohort: str, judge: Judge) -> dict[str, SensitivityCard]:
+def read_or_compute(root: Path, judge: Judge) -> dict[str, SensitivityCard]:
     """The card of each distance on a paired split, by its name; computed once and kept below ``root``.
 
-    ``cohort``: its content hash. Empty for a cohort with fewer than :data:`LEAST` paired subjects.
+    Empty for a cohort with fewer than :data:`LEAST` paired subjects.
     """
     if not judge.paired or len(judge.subjects) < LEAST:
         return {}
-    path = root / "cards" / f"{cohort[:16]}-{judge.references.hash[:16]}-{VERSION}.json"
+    path = root / "cards" / f"{judge.cohort.hash[:16]}-{judge.references.hash[:16]}-{VERSION}.json"
     if path.exists():
         return _read(path)
     found = compute(judge)

@@ -260,9 +260,9 @@ class Judge:
         """MS-SSIM's scales that this slice size supports."""
         return paired.scales_for(tuple(self.source.shape[-2:]))
 
-    def protocol(self, cohort: Cohort) -> dict[str, str]:
+    def protocol(self) -> dict[str, str]:
         """The protocol of the measures, for reports."""
-        fixed = {key: str(value) for key, value in cohort.manifest["choices"].items()}
+        fixed = {key: str(value) for key, value in self.cohort.manifest["choices"].items()}
         label = self.references.radiology_label
         inside = "psnr, ms_ssim: the brain of input and 3 T; psnr_slice, ms_ssim_slice: whole slices"
         return fixed | {
@@ -321,7 +321,7 @@ def require_overlap(region: Tensor, rows: Split) -> None:
 
 
 def in_parts(measure: Callable[..., Tensor], *slices: Tensor) -> Tensor:
-    """Values [N] of a measure of single slices; a few at once stay in a core's cache: half the time."""
+    """Values [N] of a measure of single slices; a few at once stay in a core's cache."""
     return torch.cat([measure(*part) for part in zip(*(torch.split(x, _PART) for x in slices), strict=True)])
 
 

@@ -113,15 +113,15 @@ def test_a_subjects_translation_does_not_depend_on_its_own_3_t(
 
 
 def test_it_is_a_baseline_with_the_same_scores_each_time_it_is_opened(tiny: Any, folder: Path) -> None:
-    output = baselines.output("supervised", tiny.cohort, tiny.judge, "val", folder)
+    output = baselines.output("supervised", tiny.judge, folder)
     assert output is not None
     assert (output[~tiny.judge.mask[:, None].expand_as(output)] == -1).all()
     assert torch.equal(output[:, 2], (output[:, 0] + output[:, 1]) / 2)
-    scores = baselines.scores(tiny.cohort, tiny.judge, "val", folder)
+    scores = baselines.scores(tiny.judge, folder)
     assert scores["supervised"] == tiny.judge.score(output)
-    assert baselines.output("supervised", tiny.cohort, tiny.judge, "val") is None
+    assert baselines.output("supervised", tiny.judge) is None
     judge = Judge.of(tiny.cohort, tiny.references, "test")
-    tested = baselines.output("supervised", tiny.cohort, judge, "test", folder)
+    tested = baselines.output("supervised", judge, folder)
     assert tested is not None and tested.shape == judge.source.shape
     errors = {p.name: weights.read_manifest(p)["error"] for p in folder.glob("try-*")}
     assert min(errors, key=errors.__getitem__) == f"try-{store.chosen_crop(folder)}"

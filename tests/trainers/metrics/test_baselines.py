@@ -47,7 +47,7 @@ def test_a_lookup_finds_any_function_of_both_contrasts_and_ignores_what_is_outsi
 
 
 def test_every_baseline_is_scored_and_the_lookup_of_a_subject_has_not_seen_its_3_t(tiny: Any) -> None:
-    scores = baselines.scores(tiny.cohort, tiny.judge, "val")
+    scores = baselines.scores(tiny.judge)
     assert scores.keys() == {*BASELINES, "floor"} - {"supervised"}
     assert (
         scores["lookup"]["psnr"] > scores["matched"]["psnr"]
@@ -55,10 +55,10 @@ def test_every_baseline_is_scored_and_the_lookup_of_a_subject_has_not_seen_its_3
     )
     assert scores["matched"]["fid"] < scores["input"]["fid"]
     start, stop = tiny.judge.subjects[0]
-    first = baselines.output("lookup", tiny.cohort, tiny.judge, "val")
+    first = baselines.output("lookup", tiny.judge)
     truth = tiny.judge.truth.clone()
     truth[start:stop] = -1
-    changed = baselines.output("lookup", tiny.cohort, replace(tiny.judge, truth=truth), "val")
+    changed = baselines.output("lookup", replace(tiny.judge, truth=truth))
     assert first is not None and changed is not None
     assert torch.equal(first[start:stop], changed[start:stop])
     assert not torch.equal(first[stop:], changed[stop:])
@@ -67,13 +67,13 @@ def test_every_baseline_is_scored_and_the_lookup_of_a_subject_has_not_seen_its_3
 
 def test_without_pairs_or_others_there_is_no_lookup(tiny: Any) -> None:
     alone = replace(tiny.judge, truth=tiny.judge.truth[:0])
-    assert baselines.output("lookup", tiny.cohort, alone, "val") is None
-    assert baselines.output("input", tiny.cohort, alone, "val") is alone.source
+    assert baselines.output("lookup", alone) is None
+    assert baselines.output("input", alone) is alone.source
 
 
 @pytest.mark.parametrize("name", [name for name in BASELINES if name != "supervised"])
 def test_on_the_test_split_it_is_learnt_from_the_validation_split(tiny: Any, name: str) -> None:
     judge = Judge.of(tiny.cohort, tiny.references, "test")
-    output = baselines.output(name, tiny.cohort, judge, "test")
+    output = baselines.output(name, judge)
     assert output is not None and output.shape == judge.source.shape
     assert (output[:, :2][~judge.mask[:, None].expand(-1, 2, -1, -1)] == -1).all()

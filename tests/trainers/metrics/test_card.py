@@ -15,7 +15,7 @@ from trainers.metrics.realism import some_rows
 def test_the_card_of_a_cohort_is_computed_once_from_what_trials_report(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cards = card.read_or_compute(tmp_path, tiny.cohort.hash, tiny.judge)
+    cards = card.read_or_compute(tmp_path, tiny.judge)
     floor, untouched = tiny.judge.baselines["floor"], tiny.judge.baselines["input"]
     assert {"fid", "fid_spatial"} <= cards.keys() <= floor.keys()
     for name, found in cards.items():
@@ -23,8 +23,8 @@ def test_the_card_of_a_cohort_is_computed_once_from_what_trials_report(
         assert found.lines[-1].multiple * found.floor == pytest.approx(untouched[name], rel=1e-3, abs=1e-3)
     assert cards["fid"].floor == pytest.approx(floor["fid"], abs=1e-4)
     monkeypatch.setattr(card, "compute", None)
-    assert card.read_or_compute(tmp_path, tiny.cohort.hash, tiny.judge) == cards
-    assert card.read_or_compute(tmp_path, "new", replace(tiny.judge, truth=tiny.judge.truth[:0])) == {}
+    assert card.read_or_compute(tmp_path, tiny.judge) == cards
+    assert card.read_or_compute(tmp_path, replace(tiny.judge, truth=tiny.judge.truth[:0])) == {}
 
 
 def test_a_distance_for_which_the_cohort_is_too_small_is_refused_and_not_scored(tiny: Any) -> None:

@@ -95,7 +95,7 @@ def test_pooled_rows_samples_and_protocol(tiny: Any) -> None:
     expected = (tiny.judge.source[(start + stop) // 2, 1] + 1) / 2
     assert torch.equal(samples["T2 input"][1], expected)
     assert torch.equal(samples["T1 output"], samples["T1 3 T"])
-    protocol = tiny.judge.protocol(tiny.cohort)
+    protocol = tiny.judge.protocol()
     assert "4 scales on 112x96" in protocol["ms_ssim"]
     assert "rad_fid" not in protocol
     assert tiny.references.hash[:12] in protocol["fid"]
