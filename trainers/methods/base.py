@@ -49,7 +49,7 @@ class TrialConfig:
     rungs: Annotated[int, Range(1, 100)] = 4
     """Validations and checkpoints per trial, the last at its end."""
     precision: Literal["auto", "no", "bf16"] = "auto"
-    """Mixed precision; auto is bf16 on a GPU that has it. A processor without instructions for it takes twenty
+    """Mixed precision; auto is bf16 on a GPU that has it. Processors without instructions for it take twenty
     times as long in bf16."""
     ema_decay: Annotated[float, Range(0, 1)] = 0.999
     """Of the averaged weights that are validated and exported."""
