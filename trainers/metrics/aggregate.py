@@ -36,8 +36,8 @@ def subject_draws(subjects: int, resamples: int, seed: int) -> Tensor:
 def resampled_mean(values: Tensor, draws: Tensor) -> Tensor:
     """Means [R] of subjects' values [S] on ``draws`` [R, S] of subjects; NaN if none has a value.
 
-    A mean of the drawn ones among the m subjects with a value would vary with their number too: drawn is their
-    sum of deviations, over the m that are expected. Variance and skewness are those of means of m values.
+    A mean of the drawn ones among the m subjects with a value would vary with their number too: drawn is
+    their sum of deviations, over the m that are expected. So variance and skewness are those of means of m.
     """
     mean, present = values.nanmean(), ~values.isnan()
     deviations = torch.where(present, values - mean, 0)[draws].sum(1)
