@@ -13,7 +13,7 @@ from trainers.data.store import Cohort
 from trainers.errors import InputError
 from trainers.metrics.aggregate import balanced_rows
 from trainers.metrics.judge import Judge, clamp_and_mask, encode, require_overlap
-from trainers.metrics.names import METRICS
+from trainers.metrics.names import METRICS, VERSION, require_measurable_version
 
 
 def test_every_metric_is_reported_perfect_for_the_truth_and_psnr_in_closed_form(tiny: Any) -> None:
@@ -110,3 +110,10 @@ def test_validation_never_opens_the_test_split(tiny: Any) -> None:
         assert judge.score(judge.source)["fid"] > 0
     finally:
         os.rename(hidden, tiny.cohort.path / "test")
+
+
+def test_a_study_whose_measures_are_no_longer_computed_is_one_line() -> None:
+    for version in (1, VERSION):
+        require_measurable_version(version, "mine")
+    with pytest.raises(InputError, match=r"^mine: scored by version 2 of the measures, .* allowed: 1 and 3;"):
+        require_measurable_version(2, "mine")
