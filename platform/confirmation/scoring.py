@@ -15,6 +15,7 @@ from platform.study.settings import Objective
 import numpy as np
 
 from trainers import weights
+from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.metrics.frechet import Interval
 from trainers.metrics.names import BASELINES, value_range
@@ -83,12 +84,15 @@ class Scoring:
         retrainings: Retrainings,
         tasks: Tasks,
     ) -> "Scoring":
-        """From what the evaluations published."""
-        scores = {
-            key: scores_with_cost(weights.verify(task.folder))
-            for key, task in tasks.items()
-            if isinstance(key, tuple)
-        }
+        """From what the evaluations published; raises InputError where an objective was not measured."""
+        scores: dict[SeedKey, Mapping[str, Score]] = {}
+        for key, task in tasks.items():
+            if isinstance(key, tuple):
+                scores[key] = scores_with_cost(weights.verify(task.folder))
+                if missing := [o.name for o in objectives if o.name not in scores[key]]:
+                    reason = f"{', '.join(missing)} was not measured on the {task.split} split"
+                    allowed = "a cohort whose subjects allow it, under another --name"
+                    raise InputError(f"{task.folder}: {reason}; allowed: {allowed}")
         return cls(objectives, keys, retrainings, scores)
 
     def seeds(self, trial: int, searched: bool | None = None) -> list[int]:

@@ -187,10 +187,8 @@ class Judge:
         """Why a measure is left out."""
         if name in LESIONS:
             return self.lesions if isinstance(self.lesions, InputError) else None
-        count = len(self.subjects)
-        if name == "fid_infinity" and count < LEAST_EXTRAPOLATED:
-            allowed = f"allowed: {LEAST_EXTRAPOLATED} or more"
-            return InputError(f"{name}: {count} subjects of {self.split} are not allowed; {allowed}")
+        if name == "fid_infinity":
+            return extrapolation_refusal(self.split, len(self.subjects))
         return self.realism.refusal(name)
 
     def per_subject(self, output: Tensor) -> dict[str, Tensor]:
@@ -310,6 +308,14 @@ class Judge:
     def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""
         return {c: (x + 1) / 2 for c, x in channels.split(images, self.references.config.channels).items()}
+
+
+def extrapolation_refusal(split: str, subjects: int) -> InputError | None:
+    """Why so few subjects of a split do not allow ``fid_infinity``."""
+    if subjects >= LEAST_EXTRAPOLATED:
+        return None
+    allowed = f"allowed: {LEAST_EXTRAPOLATED} or more"
+    return InputError(f"fid_infinity: {subjects} subjects of {split} are not allowed; {allowed}")
 
 
 def require_overlap(region: Tensor, rows: Split) -> None:
