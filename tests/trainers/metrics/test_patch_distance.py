@@ -71,7 +71,7 @@ def test_regions_run_from_front_to_back_outwards_and_upwards_and_are_the_same_on
 
 
 def test_regions_are_exact_where_a_patch_lies_between_two() -> None:
-    for side, n, parts in itertools.product((30, 33, 40), (1, 4, 7, 10), (2, 3, 5)):
+    for side, n, parts in itertools.product((16, 31, 40), (1, 4, 36), (3, 5, 6)):
         grid = PatchGrid(pixel=2, step=2, share=0, regions=(parts, parts, parts))
         mask = torch.ones(n, side, side, dtype=torch.bool)
         regions = grid.cut(torch.zeros(n, 1, side, side), mask, 2.0)[1].reshape(n, side - 7, side - 7)
