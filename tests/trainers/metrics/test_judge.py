@@ -11,6 +11,7 @@ import torch
 
 from trainers.data.store import Cohort
 from trainers.errors import InputError
+from trainers.metrics import tissue
 from trainers.metrics.aggregate import balanced_rows
 from trainers.metrics.judge import Judge, clamp_and_mask, encode, require_overlap
 from trainers.metrics.names import METRICS, VERSION, require_measurable_version
@@ -83,6 +84,30 @@ def test_a_subject_whose_masks_do_not_overlap_is_named(tiny: Any) -> None:
     region[start:stop] = False
     with pytest.raises(InputError, match=f"cohort: {rows.subjects('3T')[1].id}: its brain masks"):
         require_overlap(region, rows)
+
+
+def test_extended_measures_count_black_pixels_of_the_3_t_in_both_brains_and_find_it_once(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = tiny.judge.region.clone()
+    black[:, ::2] = False
+    truth = torch.where(black[:, None], -1.0, tiny.judge.truth)
+    judge, output = replace(tiny.judge, truth=truth), tiny.judge.truth
+    scores = judge.extended(output)
+    x, y = ((image[:, :2] + 1) / 2 for image in (output, truth))
+    for i, (start, stop) in enumerate(judge.subjects):
+        region = judge.region[start:stop]
+        errors = [
+            ((x[start:stop, c] - y[start:stop, c])[region].norm() / y[start:stop, c][region].norm())
+            for c in (0, 1)
+        ]
+        assert float(scores["nrmse"][i]) == pytest.approx(float(sum(errors)) / 2, rel=1e-4)
+    looked: list[int] = []
+    original = tissue.segment
+    monkeypatch.setattr(tissue, "segment", lambda *given: looked.append(1) or original(*given))
+    again = judge.extended(output)
+    assert len(looked) == len(judge.subjects), "of the output alone"
+    assert all(torch.equal(again[name].nan_to_num(), scores[name].nan_to_num()) for name in scores)
 
 
 def test_pooled_rows_samples_and_protocol(tiny: Any) -> None:
