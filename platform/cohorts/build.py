@@ -20,7 +20,7 @@ from trainers.config import build
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
-from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION
+from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, require_measurable_version
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 
@@ -99,8 +99,10 @@ def prepare_references(
 ) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time.
 
-    ``measures``: the version of the study's. Raises InputError for Rad-FID without its encoder.
+    ``measures``: the version of the study's. Raises InputError for one that this code cannot measure, and
+    for Rad-FID without its encoder.
     """
+    require_measurable_version(measures, study.name)
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
     version = 1 if measures == 1 else store.VERSION  # as trained when those studies started
     folder = store.reference_folder(root, cohort, config, version)

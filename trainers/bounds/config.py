@@ -7,7 +7,7 @@ from trainers.config import Range
 from trainers.data.channels import Layout
 from trainers.references.config import ReferenceConfig
 
-VERSION = 1
+VERSION = 2
 """Of the training below; part of the content hash."""
 STEP_RATIO = 7.0
 """Supervised steps in the CPU time of a step of the full method, at the same crop and batch.

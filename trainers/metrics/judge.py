@@ -20,7 +20,7 @@ from trainers.data.store import DOMAINS, Cohort, Split
 from trainers.errors import InputError
 from trainers.metrics import frechet, lesions, paired, piqe
 from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
-from trainers.metrics.extended import extended_measures
+from trainers.metrics.extended import Subject, extended_measures, prepare_subjects
 from trainers.metrics.lesions import Part
 from trainers.metrics.measures import LESIONS
 from trainers.metrics.names import VERSION
@@ -215,10 +215,19 @@ class Judge:
 
     def extended(self, output: Tensor) -> dict[str, Tensor]:
         """The extended measures [S] of each subject."""
-        truth = self.unit(self.truth) if self.paired else None
-        images = self.unit(output), self.unit(self.source), truth
+        return extended_measures(self.unit(output), *self._references, self._prepared)
+
+    @cached_property
+    def _prepared(self) -> list[Subject]:
+        """What the extended measures take from input and 3 T alone, for every output."""
         found = None if isinstance(self.lesions, InputError) else self.lesions
-        return extended_measures(*images, self.mask, self.subjects, self.spacing, found)
+        brains = self.mask, self.region
+        return prepare_subjects(*self._references, *brains, self.subjects, self.spacing, found)
+
+    @property
+    def _references(self) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """Input and, with pairs, 3 T."""
+        return self.unit(self.source), self.unit(self.truth) if self.paired else None
 
     def resampled(self, output: Tensor, mask: Tensor | None = None) -> dict[str, tuple[float, list[float]]]:
         """Every distance with its values on :data:`DRAWS` draws of subjects, the same for all.
