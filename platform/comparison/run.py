@@ -7,6 +7,7 @@ from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
 from platform.cohorts.sensitivity import show_sensitivity
+from platform.cohorts.teacher import require_teacher
 from platform.comparison.report import report_comparison
 from platform.comparison.systems import (
     System,
@@ -71,7 +72,7 @@ def run_comparison(
     names = [*saved.get("systems", []), *request.systems]
     profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
     systems = find_systems(names, profile, source, machine, address)
-    systems = as_started(systems, saved.get("cohort"))
+    systems = as_started(systems, saved)
     budget = common_budget(systems, request.budget or saved.get("budget"))
     study = systems[0].study
     objectives = objectives_of(saved, study)
@@ -93,6 +94,8 @@ def run_comparison(
     require_measurable(study, cohort, "val", realism)
     reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)  # here: damaged ones are refused before hours are spent
+    for system in systems if "cohort_hash" not in saved else ():
+        require_teacher(system.study, reference_path, cohort)
     config = chosen_bound(systems, saved)
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
     saved |= {"bound": asdict(config) if bound and config else None}

@@ -5,6 +5,7 @@ from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable, require_measured
 from platform.cohorts.sensitivity import require_sensitive, show_sensitivity
+from platform.cohorts.teacher import require_teacher
 from platform.execution import cluster, tuner
 from platform.execution.live_table import LiveTable
 from platform.execution.session import session
@@ -57,6 +58,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     measures = saved.facts.measures if saved else VERSION
     reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
+    if saved is None:
+        require_teacher(study, reference_path, cohort)
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", measures, extended)
     require_measured(study, judge)
