@@ -11,6 +11,7 @@ from rich.console import Console
 from trainers.bounds import store
 from trainers.bounds.config import BoundConfig
 from trainers.config import build
+from trainers.cost import bound_of
 from trainers.data.store import Cohort
 from trainers.metrics.names import VERSION
 from trainers.references.config import ReferenceConfig
@@ -24,7 +25,7 @@ def bound_config(study: Study, measures: int = VERSION) -> BoundConfig | None:
     if measures == 1:
         return None
     first = study.start[0] if study.start else {}
-    return BoundConfig.of(study.point(first), build(ReferenceConfig, study.references))
+    return bound_of(study.method_of(first), study.point(first), build(ReferenceConfig, study.references))
 
 
 def prepare_bound(

@@ -17,19 +17,12 @@ from trainers.cohorts.base import CohortSource, find_source
 from trainers.cohorts.scans.pipeline import ScansConfig, Workspace
 from trainers.cohorts.scans.visit_preparation import VisitResult, VisitTask
 from trainers.config import build
-from trainers.data.channels import Layout, contrasts
-from trainers.data.store import SHIFTED, Cohort
+from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
-from trainers.metrics import lesions
-from trainers.metrics.judge import Judge
-from trainers.metrics.measures import LESIONS
-from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, score_names
-from trainers.metrics.realism import PATCHES, patch_pool
+from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, require_measurable_version
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
-
-SPLITS = {"val": "validation", "test": "test", SHIFTED: "shifted test"}
 
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: str | None = None) -> Path:
@@ -53,42 +46,6 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: st
         )
     cohort.verify("train", "val")
     return path
-
-
-def require_measurable(study: Study, cohort: Cohort, split: str, metrics: Mapping[str, str]) -> None:
-    """Raises InputError for a metric that needs what the subjects of a split do not have.
-
-    ``metrics``: names, each with the section of the space that requests it.
-    """
-    config, paired = build(ReferenceConfig, study.references), len(cohort.split(split).mask("3T")) > 0
-    radiology = bool(config.radimagenet) or "rad_fid" in metrics  # else prepare_references refuses it
-    known = {*score_names(contrasts(config.channels), paired, radiology), "seconds_per_volume"}
-    for name, section in metrics.items():
-        if name not in known:
-            other = f"is of a contrast that references: channels: {config.channels} does not have"
-            unpaired = f"needs paired {SPLITS[split]} subjects, which this cohort does not have"
-            key = f"{study.path}: {section}: {name}"
-            raise InputError(f"{key} {other if paired else unpaired}; allowed: {', '.join(sorted(known))}")
-        if refusal := _refusal(name, cohort, split, config.channels):
-            raise InputError(f"{study.path}: {section}: {refusal}")
-
-
-def _refusal(name: str, cohort: Cohort, split: str, layout: Layout) -> InputError | None:
-    """Why the cohort's scans alone, without references, do not allow a measure."""
-    try:
-        if name in LESIONS:
-            lesions.read(cohort, split)
-    except InputError as error:
-        return error
-    pool = patch_pool(cohort, layout) if name in PATCHES else None
-    return pool if isinstance(pool, InputError) else None
-
-
-def require_measured(study: Study, judge: Judge) -> None:
-    """Raises InputError for a metric for which the cohort and its references are too small."""
-    for name, section in study.metrics.items():
-        if refusal := judge.refusal(name):
-            raise InputError(f"{study.path}: {section}: {refusal}")
 
 
 def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, folder: Path) -> list[Path]:
@@ -142,8 +99,10 @@ def prepare_references(
 ) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time.
 
-    ``measures``: the version of the study's. Raises InputError for Rad-FID without its encoder.
+    ``measures``: the version of the study's. Raises InputError for one that this code cannot measure, and
+    for Rad-FID without its encoder.
     """
+    require_measurable_version(measures, study.name)
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
     version = 1 if measures == 1 else store.VERSION  # as trained when those studies started
     folder = store.reference_folder(root, cohort, config, version)

@@ -57,8 +57,7 @@ def report_comparison(
     keys = [key for key in BOUNDS if {"truth": judge.paired, "supervised": bound}.get(key, True)]
     folders = {
         split: evaluate_on(split, trials, counts, keys, bound, console)
-        for split in judge.cohort.splits
-        if split not in ("train", "val")
+        for split in judge.cohort.evaluated[1:]
     }
     facts = {split: _facts(of_split) for split, of_split in folders.items()}
     rows = result_rows(trials, facts["test"])

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
-from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable
+from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.cohorts.measurable import require_measurable, require_measured
 from platform.cohorts.sensitivity import show_sensitivity
 from platform.cohorts.teacher import require_teacher
 from platform.comparison.report import report_comparison
@@ -90,17 +91,22 @@ def run_comparison(
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.get("cohort_hash"))
     cohort = Cohort.open(cohort_path)
-    realism = {name: "objectives" for name in saved["objectives"] if name in REALISM}
-    require_measurable(study, cohort, "val", realism)
+    by = dict.fromkeys(saved["objectives"], "objectives")
+    by = {name: section for name, section in by.items() if name in REALISM} or by  # pairs may be missing
+    require_measurable(study, cohort, "val", by)
+    for split in cohort.evaluated[1:]:
+        require_measurable(study, cohort, split, {})
     reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)  # here: damaged ones are refused before hours are spent
-    for system in systems if "cohort_hash" not in saved else ():
-        require_teacher(system.study, reference_path, cohort)
+    judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
+    if "cohort_hash" not in saved:
+        require_measured(study, judge, by)
+        for system in systems:
+            require_teacher(system.study, reference_path, cohort)
     config = chosen_bound(systems, saved)
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
     saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
-    judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
     cards = show_sensitivity(storage, judge)
     paths = TrialPaths(folder, cohort_path, reference_path, measures, judge.with_extended)
     steps = step_counts(systems, budget, paths)

@@ -5,11 +5,12 @@ Candidates are ranked on validation subjects; the test split is not opened.
 """
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.cohorts.measurable import require_evaluable
 from platform.confirmation import seed_report
 from platform.confirmation.picks import CONFIRMED
 from platform.confirmation.ranking import optimism, rank, ranking_metrics
@@ -94,7 +95,7 @@ def run_confirmation(
     keys = tuple(choose(front, top, earlier.keys))
     request = ConfirmationRequest(keys, max(seeds, earlier.seeds))
     request.write(folder)
-    places = prepare(saved, storage, address, ("val",))
+    places = prepare(saved, storage, address)
     recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     requested = trainings(study, front, keys, request.seeds)
@@ -106,18 +107,24 @@ def run_confirmation(
         report_confirmation(saved, front, request, retrainings, trials, places, run)
 
 
-def prepare(saved: SavedStudy, storage: Storage, address: str | None, splits: Collection[str]) -> Places:
-    """The study's own cohort, references and bound on a running Ray; damaged ones are refused right away.
+def prepare(saved: SavedStudy, storage: Storage, address: str | None, tests: bool = False) -> Places:
+    """The study's own cohort, references and bound on a running Ray, for evaluations on validation.
 
-    ``splits``: those that will be evaluated.
+    ``tests``: also for those on the test splits. Damaged scans, and splits that lack what candidates are
+    compared by, are refused before anything is trained.
     """
-    study = saved.study
+    study, measures = saved.study, saved.facts.measures
     cluster.ensure_ray(address, study.resources)
-    cohort = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort)
-    references = prepare_references(study, cohort, storage.root, console, saved.facts.measures)
-    Cohort.open(cohort), References.open(references)
-    bound = prepare_bound(bound_config(study, saved.facts.measures), cohort, storage.root, console, splits)
-    return Places(cohort, references, bound)
+    path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort)
+    cohort = Cohort.open(path)
+    splits = cohort.evaluated if tests else ("val",)
+    require_evaluable(study, cohort, splits)
+    for split in splits[1:]:
+        cohort.verify(split)
+    references = prepare_references(study, path, storage.root, console, measures)
+    References.open(references)
+    bound = prepare_bound(bound_config(study, measures), path, storage.root, console, splits)
+    return Places(path, references, bound)
 
 
 def report_confirmation(
@@ -133,14 +140,16 @@ def report_confirmation(
     study, folder, paths = saved.study, trials.folder, trials.paths
     tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val", paths.measures)
     evaluate_all({str(key): task for key, task in tasks.items()}, trials.resources.gpus, console)
-    finalists = rank(Scoring.read(study.objectives, request.keys, retrainings, tasks), front)
+    scoring = Scoring.read(study.objectives, request.keys, retrainings, tasks)
+    finalists, measured = rank(scoring, front), scoring.measured
     baselines = baseline_intervals(tasks, study.objectives)
     report = saved.folder / CONFIRMED.parent
     report.mkdir(exist_ok=True)
     summary = {"finalists": [f.to_json() for f in finalists], "seeds": request.seeds}
     summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(retrainings.failed)}
-    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines))
+    summary |= {"measured": measured}
+    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines, measured))
     write_text(saved.folder / CONFIRMED, json.dumps(summary, indent=1))
     baseline = {name: interval.estimate for name, interval in baselines.get("input", {}).items()}
     pictures = seed_report.figure(
@@ -154,5 +163,5 @@ def report_confirmation(
     values = ranking_metrics(finalists)
     trials.recorder.study_metrics(values, count)
     run.record(values, count, files, "confirm", folder / "study")
-    console.print(seed_report.terminal(finalists, study.objectives, baselines))
+    console.print(seed_report.terminal(finalists, study.objectives, baselines, measured))
     console.print(seed_report.closing(finalists, study.objectives, retrainings, report), markup=False)

@@ -9,12 +9,13 @@ from platform.pareto.dominance import Values
 from platform.pareto.front import CandidateKey
 from platform.stats import confidence
 from platform.stats.confidence import SeedGroup
-from platform.stats.scores import EvaluationFacts, Score, scores_of
+from platform.stats.scores import EvaluationFacts, Score, measured_on, scores_of
 from platform.study.settings import Objective
 
 import numpy as np
 
 from trainers import weights
+from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.metrics.frechet import Interval
 from trainers.metrics.names import BASELINES, value_range
@@ -83,12 +84,15 @@ class Scoring:
         retrainings: Retrainings,
         tasks: Tasks,
     ) -> "Scoring":
-        """From what the evaluations published."""
-        scores = {
-            key: scores_with_cost(weights.verify(task.folder))
-            for key, task in tasks.items()
-            if isinstance(key, tuple)
-        }
+        """From what the evaluations published; raises InputError where an objective was not measured."""
+        scores: dict[SeedKey, Mapping[str, Score]] = {}
+        for key, task in tasks.items():
+            if isinstance(key, tuple):
+                scores[key] = scores_with_cost(weights.verify(task.folder))
+                if missing := [o.name for o in objectives if o.name not in scores[key]]:
+                    reason = f"{', '.join(missing)} was not measured on the {task.split} split"
+                    allowed = "a cohort whose subjects allow it, under another --name"
+                    raise InputError(f"{task.folder}: {reason}; allowed: {allowed}")
         return cls(objectives, keys, retrainings, scores)
 
     def seeds(self, trial: int, searched: bool | None = None) -> list[int]:
@@ -109,9 +113,14 @@ class Scoring:
 
     @property
     def subjects(self) -> list[int]:
-        """On how many subjects each objective was measured; 0: no draws to correct."""
-        first = next(iter(self.scores.values()))
-        return [first[o.name].subjects for o in self.objectives]
+        """On how many subjects each objective was measured, the fewest; 0: no draws to correct."""
+        return [min(of[o.name].subjects for of in self.scores.values()) for o in self.objectives]
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """``3 of 16 subjects``, by objective, for those that not all subjects of the split have."""
+        found = {o.name: measured_on(of[o.name] for of in self.scores.values()) for o in self.objectives}
+        return {name: text for name, text in found.items() if text}
 
     def intervals(self, searched: bool | None = None) -> dict[CandidateKey, dict[str, Interval]]:
         """Mean and 95 % interval over seeds and subjects, by candidate and objective."""

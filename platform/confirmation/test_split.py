@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from platform.cohorts.build import require_measurable
 from platform.confirmation import test_report
 from platform.confirmation.picks import Confirmation, pick
 from platform.confirmation.ranking import interval_metrics
@@ -91,12 +90,8 @@ def measure(
         return request
     if not address:
         require_fit(study, Machine.here())
-    places = prepare(saved, storage, address, SPLITS)
-    cohort = Cohort.open(places.cohort)
-    request = replace(request, splits=tuple(split for split in cohort.splits if split != "train"))
-    for split in request.splits[1:]:
-        require_measurable(study, cohort, split, {o.name: "objectives" for o in study.objectives})
-        cohort.verify(split)
+    places = prepare(saved, storage, address, tests=True)
+    request = replace(request, splits=Cohort.open(places.cohort).evaluated)
     request.write(folder)
     evaluate_all(all_tasks(request, places, folder, measures), study.resources.gpus, console)
     return request
@@ -174,7 +169,8 @@ def rows(
         for name, after in known["test"].items()
         if name in known["val"]
     ]
-    return [*candidates, *baselines]
+    measured = {"validation" if split == "val" else split: s.measured for split, s in scorings.items()}
+    return [replace(row, measured=measured) for row in (*candidates, *baselines)]
 
 
 def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run: StudyRun) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
-from platform.cohorts.build import prepare_cohort, prepare_references, require_measurable, require_measured
+from platform.cohorts.build import prepare_cohort, prepare_references
+from platform.cohorts.measurable import require_measurable, require_measured
 from platform.cohorts.sensitivity import require_sensitive, show_sensitivity
 from platform.cohorts.teacher import require_teacher
 from platform.execution import cluster, tuner
@@ -62,7 +63,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         require_teacher(study, reference_path, cohort)
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", measures, extended)
-    require_measured(study, judge)
+    require_measured(study, judge, study.metrics)
     cards = show_sensitivity(storage, judge)
     if saved is None:
         require_sensitive(study, cards)

@@ -1,11 +1,9 @@
 """The search command until Ray would start: what it refuses, what it prints, what it saves."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from platform import search
-from platform.cohorts.build import require_measurable
 from platform.orchestration import cost_estimate, run
 from platform.pareto.front import Front
 from platform.reporting.console import console
@@ -13,9 +11,8 @@ from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import StartFacts, load_saved, save_new
 from platform.study.criteria import Bound, Criteria
-from platform.study.settings import Constraint, Objective
+from platform.study.settings import Constraint
 from platform.study.study import Study
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -69,11 +66,6 @@ PARTS = {
 }
 
 
-def cohort_of(pairs: int) -> Any:
-    """A cohort with this many subjects that were scanned at 3 T too."""
-    return SimpleNamespace(split=lambda name: SimpleNamespace(mask=lambda domain: [0] * pairs))
-
-
 def test_a_study_is_saved_with_its_criteria_in_numbers(smoke: Study, tmp_path: Path) -> None:
     study = replace(smoke, constraints=(Constraint("psnr", "min", "input"), Constraint("fid", "max", 1.0)))
     storage = Storage.open(tmp_path)
@@ -85,31 +77,6 @@ def test_a_study_is_saved_with_its_criteria_in_numbers(smoke: Study, tmp_path: P
     reference = Front.of(saved.criteria, study.objectives, []).reference
     assert reference == pytest.approx({"fid": 3.0, "ms_ssim": 0.7, "psnr": 17.25})
     assert (saved.criteria.known, saved.criteria.extended_at) == ((), 0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"objectives": (Objective("psnr", "maximize"),)}, "objectives: psnr needs paired"),
-        ({"constraints": (Constraint("ms_ssim", "min", 0.5),)}, "constraints: ms_ssim needs paired"),
-    ],
-)
-@pytest.mark.parametrize(("split", "name"), [("val", "validation"), ("test", "test")])
-def test_a_metric_that_the_cohort_does_not_allow_is_refused(
-    smoke: Study, split: str, name: str, changes: Mapping[str, Any], line: str
-) -> None:
-    study = replace(smoke, **{"objectives": (Objective("fid", "minimize"),), **changes})
-    with pytest.raises(InputError) as error:
-        require_measurable(study, cohort_of(pairs=0), split, study.metrics)
-    assert f"{line} {name} subjects" in str(error.value)
-    allowed = str(error.value).split("allowed: ")[1].split(", ")
-    assert {"fid", "kid", "piqe", "patch_fd"} < set(allowed) and not {"psnr", "rad_fid"} & set(allowed)
-    require_measurable(study, cohort_of(pairs=3), split, study.metrics)
-    require_measurable(study, cohort_of(pairs=0), split, {"fid": "objectives"})
-    require_measurable(study, cohort_of(pairs=0), split, {"rad_fid": "objectives"})  # an earlier study's
-    alone = replace(smoke, objectives=(Objective("psnr_t1", "maximize"),), references={"channels": "t2"})
-    with pytest.raises(InputError, match="psnr_t1 is of a contrast that references: channels: t2"):
-        require_measurable(alone, cohort_of(pairs=3), split, alone.metrics)
 
 
 def test_bounds_that_exclude_each_other_are_refused_before_anything_is_saved(

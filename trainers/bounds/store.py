@@ -2,7 +2,7 @@
 
 <root>/bounds/<hash16>/{try-64,try-96,try-112,first,second,all}/   weights + manifest
 
-``try-<crop>`` learn, for a share of the steps, on every other validation subject; the crop with the least
+``try-<crop>`` learn, for a share of the steps, on half of the validation subjects; the crop with the least
 error on the rest is the bound's. With it ``first`` learns on the same subjects, ``second`` on the rest and
 ``all`` on both. A validation subject is translated by the network of the half without it, any other one by
 ``all``: no weight has seen the 3 T of a subject that it translates; the choice among three crops alone has.
@@ -120,7 +120,7 @@ def describe(folder: Path) -> str:
     config = build(BoundConfig, facts["config"])
     return (
         f"width {config.width}, {config.blocks} blocks, L1 on others' pairs, {facts['steps']} steps "
-        f"of crop {facts['crop']}, learning rate {config.lr:g}: {config.share:g} of a trial's CPU time"
+        f"of crop {facts['crop']}, learning rate {config.lr:g}: {config.share:g} of a trial's operations"
     )
 
 

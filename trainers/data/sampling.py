@@ -122,9 +122,15 @@ def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array
 
 
 def halves(subjects: Sequence[tuple[int, int]]) -> list[Tensor]:
-    """Rows of every other subject, and of the rest; ``subjects``: rows (start, stop) of each."""
-    rows = [torch.arange(start, stop) for start, stop in subjects]
-    return [torch.cat([torch.empty(0, dtype=torch.long), *rows[half::2]]) for half in (0, 1)]
+    """Rows of half of the subjects, and of the rest; ``subjects``: rows (start, stop) of each.
+
+    Of four subjects the first half has the outer two: both halves have as many even ones as odd ones, as the
+    phantom's paired subjects are of two populations in turn.
+    """
+    found = [[torch.empty(0, dtype=torch.long)], [torch.empty(0, dtype=torch.long)]]
+    for i, (start, stop) in enumerate(subjects):
+        found[i % 4 in (1, 2)].append(torch.arange(start, stop))
+    return [torch.cat(rows) for rows in found]
 
 
 def example_subject(cohort: Cohort, layout: channels.Layout) -> Tensor:

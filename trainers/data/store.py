@@ -125,6 +125,11 @@ class Cohort:
         has = any(file.startswith(f"{SHIFTED}/") for file in self.manifest["files"])
         return (*SPLITS, SHIFTED) if has else SPLITS
 
+    @property
+    def evaluated(self) -> tuple[str, ...]:
+        """The splits that are scored: validation first, then those of test."""
+        return self.splits[1:]
+
     def split(self, name: str) -> Split:
         """Open only ``train``, ``val``, ``test`` or, where the cohort has it, ``shifted``.
 

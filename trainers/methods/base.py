@@ -8,7 +8,7 @@ import copy
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -87,6 +87,10 @@ class Minimise(Protocol):
         """Update the parameters of ``names`` alone."""
 
 
+Step = Callable[[Batch, int, Minimise], dict[str, Tensor]]
+"""As :meth:`Method.step`."""
+
+
 class Method(ABC):
     """A method: build (``__init__``), :meth:`step`, :meth:`translate`."""
 
@@ -131,6 +135,10 @@ class Method(ABC):
     @abstractmethod
     def step(self, batch: Batch, step: int, minimise: Minimise) -> dict[str, Tensor]:
         """One optimisation step of every network; returns detached scalars to log."""
+
+    def step_forms(self) -> "list[Step]":
+        """Forms of :meth:`step` without random numbers of operations, whose mean is that of a step."""
+        return [self.step]
 
     @staticmethod
     @abstractmethod

@@ -5,6 +5,7 @@ lambda_ASP = lambda_DMD = lambda_cls = 0 is UNSB; ASP or DMD2 above zero is that
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 import torch
@@ -149,8 +150,16 @@ class Method(base.Method):
 
     def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         """D, then E, then the critic, then G with F, all on the same predictions at one random step k."""
+        k = int(torch.randint(self.config.refinement_steps, (), device="cpu"))
+        return self._step_at(k, batch, step, minimise)
+
+    def step_forms(self) -> list[base.Step]:
+        """At the middle k, or the middle two: operations rise by as much with each k."""
+        last = self.config.refinement_steps - 1
+        return [partial(self._step_at, k) for k in sorted({last // 2, (last + 1) // 2})]
+
+    def _step_at(self, k: int, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         c = self.config
-        k = int(torch.randint(c.refinement_steps, (), device="cpu"))
         x0, size = batch.source, len(batch.source)
         state = self._rollout(x0, k)
         graded = torch.cat((state, batch.target)) if c.nce_idt else state

@@ -126,6 +126,7 @@ FROM_REAL: Mapping[str, Corruption] = {
     "noise 2 %": partial(noise, deviation=0.02),
     "noise 5 %": partial(noise, deviation=0.05),
     "gain .95": lambda pairs: 0.95 * pairs.real,
+    "blur 1/2 pixel": lambda pairs: blur(pairs, pairs.spacing / 2),
     "blur 1 mm": partial(blur, sigma=1.0),
     "blur 2 mm": partial(blur, sigma=2.0),
     "shuffled": partial(shuffle, seam=0.0),

@@ -21,26 +21,26 @@ TOLERANCE = 2.0
 _LEAST_DEVIATION = 1e-3  # of intensities in [0, 1]: rounding in a constant image is no edge
 _DIRECTIONS = ((0, 1), (1, 1), (1, 0), (1, -1))  # down and right, at 0, 45, 90 and 135 degrees
 
+Edges = tuple[Tensor, Tensor]
+"""Thinned and full edges of one subject's slices: masks [n, H, W]."""
 
-def unsupported(
-    images: Mapping[str, Tensor], reference: Mapping[str, Tensor], region: Tensor, spacing: float
-) -> Tensor:
-    """Share of the images' edges without an edge of the reference's same contrast nearby; NaN without edges.
 
-    Slices [n, H, W] by contrast of one subject; edges inside ``region`` [n, H, W], pooled over slices and
-    contrasts. The images' edges are thinned, the reference's are not: blurring a reference makes its
-    edges weaker and wider, but creates none elsewhere.
+def unsupported(found: Mapping[str, Edges], reference: Mapping[str, Edges], spacing: float) -> Tensor:
+    """Share of an image's edges without an edge of the reference's same contrast nearby; NaN without edges.
+
+    Edges by contrast of one subject in the same region, pooled over slices and contrasts. The image's edges
+    are thinned, the reference's are not: blurring a reference makes its edges weaker and wider, but creates
+    none elsewhere.
     """
     unmatched = total = torch.zeros((), dtype=torch.float64)
-    for contrast, image in images.items():
-        thin, _ = edges(image, region, spacing)
-        _, full = edges(reference[contrast], region, spacing)
+    for contrast, (thin, _) in found.items():
+        _, full = reference[contrast]
         unmatched = unmatched + (thin & ~dilate(full, TOLERANCE / spacing)).sum()
         total = total + thin.sum()
     return unmatched / total
 
 
-def edges(image: Tensor, region: Tensor, spacing: float) -> tuple[Tensor, Tensor]:
+def edges(image: Tensor, region: Tensor, spacing: float) -> Edges:
     """Thinned and full edges of one subject's slices: masks [n, H, W].
 
     Full edges are where the gradient exceeds that of an ideal step of ``THRESHOLD`` robust standard

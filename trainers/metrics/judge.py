@@ -19,8 +19,8 @@ from trainers.data.sampling import whole_slices
 from trainers.data.store import DOMAINS, Cohort, Split
 from trainers.errors import InputError
 from trainers.metrics import frechet, lesions, paired, piqe
-from trainers.metrics.aggregate import balanced_rows, by_subject, resampled_mean, subject_draws
-from trainers.metrics.extended import extended_measures
+from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
+from trainers.metrics.extended import Subject, extended_measures, prepare_subjects
 from trainers.metrics.lesions import Part
 from trainers.metrics.measures import LESIONS
 from trainers.metrics.names import VERSION
@@ -187,10 +187,8 @@ class Judge:
         """Why a measure is left out."""
         if name in LESIONS:
             return self.lesions if isinstance(self.lesions, InputError) else None
-        count = len(self.subjects)
-        if name == "fid_infinity" and count < LEAST_EXTRAPOLATED:
-            allowed = f"allowed: {LEAST_EXTRAPOLATED} or more"
-            return InputError(f"{name}: {count} subjects of {self.split} are not allowed; {allowed}")
+        if name == "fid_infinity":
+            return extrapolation_refusal(self.split, len(self.subjects))
         return self.realism.refusal(name)
 
     def per_subject(self, output: Tensor) -> dict[str, Tensor]:
@@ -217,13 +215,22 @@ class Judge:
 
     def extended(self, output: Tensor) -> dict[str, Tensor]:
         """The extended measures [S] of each subject."""
-        truth = self.unit(self.truth) if self.paired else None
-        images = self.unit(output), self.unit(self.source), truth
+        return extended_measures(self.unit(output), *self._references, self._prepared)
+
+    @cached_property
+    def _prepared(self) -> list[Subject]:
+        """What the extended measures take from input and 3 T alone, for every output."""
         found = None if isinstance(self.lesions, InputError) else self.lesions
-        return extended_measures(*images, self.mask, self.subjects, self.spacing, found)
+        brains = self.mask, self.region
+        return prepare_subjects(*self._references, *brains, self.subjects, self.spacing, found)
+
+    @property
+    def _references(self) -> tuple[dict[str, Tensor], dict[str, Tensor] | None]:
+        """Input and, with pairs, 3 T."""
+        return self.unit(self.source), self.unit(self.truth) if self.paired else None
 
     def resampled(self, output: Tensor, mask: Tensor | None = None) -> dict[str, tuple[float, list[float]]]:
-        """Every measure with its values on :data:`DRAWS` draws of subjects, the same for all.
+        """Every distance with its values on :data:`DRAWS` draws of subjects, the same for all.
 
         ``mask`` as in :meth:`distances`.
         """
@@ -239,8 +246,6 @@ class Judge:
         for comparison in self._comparisons(output, mask):
             for name, (estimate, values) in comparison.resampled(self.draws).items():
                 found[name] = estimate, values.tolist()
-        for name, subjects in self.per_subject(output).items():
-            found[name] = float(subjects.nanmean()), resampled_mean(subjects, self.draws).tolist()
         return found
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:
@@ -310,6 +315,14 @@ class Judge:
     def unit(self, images: Tensor) -> dict[str, Tensor]:
         """Each contrast [N, H, W] in [0, 1]."""
         return {c: (x + 1) / 2 for c, x in channels.split(images, self.references.config.channels).items()}
+
+
+def extrapolation_refusal(split: str, subjects: int) -> InputError | None:
+    """Why so few subjects of a split do not allow ``fid_infinity``."""
+    if subjects >= LEAST_EXTRAPOLATED:
+        return None
+    allowed = f"allowed: {LEAST_EXTRAPOLATED} or more"
+    return InputError(f"fid_infinity: {subjects} subjects of {split} are not allowed; {allowed}")
 
 
 def require_overlap(region: Tensor, rows: Split) -> None:

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Iterable, Sequence
 
+from trainers.errors import InputError
 from trainers.metrics.measures import EXTENDED, MEASURES
 
-VERSION = 2
+VERSION = 3
 """Of the measures: saved with every study, comparison and report; scores of two versions never compare.
 
 1: the encoders saw the network's own third channel; PSNR and MS-SSIM were those of whole slices; neither
-positions nor patches were compared.
+positions nor patches were compared. 2: before its release; ``patch_fd`` had other units.
 """
+MEASURABLE = (1, VERSION)
+"""Versions by which a saved study can be continued."""
 REALISM = dict.fromkeys(
     (
         *("fid", "fid_infinity", "fid_spatial", "kid", "rad_fid", "piqe"),
@@ -41,6 +44,16 @@ OBJECTIVES = {**METRICS, **{name: better for name, better in EXTENDED.items() if
 """What a study may search for: the extended measures are computed where one of them is asked for."""
 CONSTRAINABLE = {**METRICS, **EXTENDED}
 """What a study may set bounds for."""
+
+
+def require_measurable_version(version: int, study: str) -> None:
+    """Raises InputError for a study whose measures this code does not have."""
+    if version not in MEASURABLE:
+        allowed = " and ".join(str(known) for known in MEASURABLE)
+        raise InputError(
+            f"{study}: scored by version {version} of the measures, which is no longer computed; "
+            f"allowed: {allowed}; start a new study, which may start from this one"
+        )
 
 
 def score_names(contrasts: Sequence[str], paired: bool, radiology: bool) -> tuple[str, ...]:

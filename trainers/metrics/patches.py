@@ -51,20 +51,19 @@ class PatchGrid:
         return F.unfold(coarse, SIDE, stride=stride).mT[kept], regions[kept]
 
     def _regions(self, shape: tuple[int, int, int], stride: int, box: Box) -> Tensor:
-        """The region of each patch [n, L] of slices of ``shape`` (n, H, W)."""
+        """The region of each patch [n, L] of slices of ``shape`` (n, H, W), exact at borders."""
         top, bottom, left, right = box
-        rows, columns = (
-            torch.arange(0, side - SIDE + 1, stride, dtype=torch.float64) + (SIDE - 1) / 2
-            for side in shape[1:]
+        rows, columns = (  # twice the patches' middles
+            2 * torch.arange(0, side - SIDE + 1, stride) + SIDE - 1 for side in shape[1:]
         )
         relative = (
-            (rows - top) / (bottom - top),
-            (2 * (columns - left) / (right - left) - 1).abs(),
-            torch.linspace(0, 1, shape[0], dtype=torch.float64),
+            (rows - 2 * top, 2 * (bottom - top)),
+            ((columns - left - right).abs(), right - left),
+            (torch.arange(shape[0]), max(shape[0] - 1, 1)),
         )
         back, outwards, height = (
-            (axis * parts).long().clamp(0, parts - 1)
-            for axis, parts in zip(relative, self.regions, strict=True)
+            (distance * parts).div(length, rounding_mode="floor").clamp(0, parts - 1)
+            for (distance, length), parts in zip(relative, self.regions, strict=True)
         )
         in_plane = back[:, None] * self.regions[1] + outwards
         return in_plane.flatten() * self.regions[2] + height[:, None]

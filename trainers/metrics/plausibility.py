@@ -1,6 +1,6 @@
 """Consistency of an output with its input, and of its slices with each other (DATA.md B4).
 
-Each measure takes one subject's slices [n, H, W], inferior to superior, and gives a scalar of float64.
+Each takes one subject's slices [n, H, W], inferior to superior, and gives a scalar of float64.
 """
 
 from torch import Tensor, stack
@@ -26,25 +26,32 @@ def input_residual(output: Tensor, source: Tensor, mask: Tensor, spacing: float)
 
 
 def through_plane_change(output: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute change from slice to slice, over the source's; NaN for a single slice.
+    """The :func:`change` of an output over the source's."""
+    return change(output, mask) / change(source, mask)
 
-    Over the pixels inside ``mask`` [n, H, W] in both of two neighbours; either image in units of its own
-    standard deviation in the brain, so that low contrast is not counted as smoothness.
+
+def change(images: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute change from slice to slice; NaN for a single slice.
+
+    Over the pixels inside ``mask`` [n, H, W] in both of two neighbours, in units of the standard deviation in
+    the brain, so that low contrast is not counted as smoothness.
     """
-    both, (output, source) = mask[1:] & mask[:-1], (_scaled(image, mask) for image in (output, source))
-    return output.diff(dim=0)[both].abs().mean() / source.diff(dim=0)[both].abs().mean()
+    return _scaled(images, mask).diff(dim=0)[mask[1:] & mask[:-1]].abs().mean()
 
 
 def slice_shift(output: Tensor, source: Tensor, mask: Tensor) -> Tensor:
-    """Standard deviation over slices of the change in mean intensity to the next one, over the source's.
+    """The :func:`shift` of an output over the source's; NaN for fewer than three slices."""
+    return shift(output, mask) / shift(source, mask)
 
-    Flicker raises it. Pixels and units as in :func:`through_plane_change`; NaN for fewer than three slices.
+
+def shift(images: Tensor, mask: Tensor) -> Tensor:
+    """Standard deviation over slices of the change in mean intensity to the next one, which flicker raises.
+
+    Pixels and units as in :func:`change`; NaN for a single slice, 0 for two.
     """
-    both, deviations = mask[1:] & mask[:-1], []
-    for image in (output, source):
-        shifts = (_scaled(image, mask).diff(dim=0) * both).sum((1, 2)) / both.sum((1, 2))
-        deviations.append((shifts - shifts.mean()).square().mean().sqrt())
-    return deviations[0] / deviations[1]
+    both = mask[1:] & mask[:-1]
+    shifts = (_scaled(images, mask).diff(dim=0) * both).sum((1, 2)) / both.sum((1, 2))
+    return (shifts - shifts.mean()).square().mean().sqrt()
 
 
 def _scaled(images: Tensor, mask: Tensor) -> Tensor:

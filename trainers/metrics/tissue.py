@@ -21,18 +21,15 @@ _STEPS, _SETTLED = 100, 1e-3
 _TINY = 1e-9
 
 
-def agreement(
-    output: Mapping[str, Tensor], truth: Mapping[str, Tensor], region: Tensor, spacing: float
-) -> dict[str, Tensor]:
+def agreement(output: Tensor, truth: Tensor, spacing: float) -> dict[str, Tensor]:
     """``dice_*``, ``nsd_*`` and ``volume_error_*`` per tissue, and their means, of one subject.
 
-    Slices [n, H, W] by contrast, both segmented on their own in ``region`` [n, H, W]; ``spacing`` in mm.
+    Masks of both as from :func:`tissue_masks`, each segmented on its own; ``spacing`` in mm.
     """
-    a, b = (_masks(segment(images, region)) for images in (output, truth))
-    volumes = [masks.sum((0, -2, -1)).double() for masks in (a, b)]
+    volumes = [masks.sum((0, -2, -1)).double() for masks in (output, truth)]
     scores = {
-        "dice": dice(a, b),
-        "nsd": normalised_surface_distance(a, b, TOLERANCE / spacing),
+        "dice": dice(output, truth),
+        "nsd": normalised_surface_distance(output, truth, TOLERANCE / spacing),
         "volume_error": torch.where(volumes[1] > 0, (volumes[0] - volumes[1]).abs() / volumes[1], torch.nan),
     }
     by_tissue = {
@@ -41,6 +38,12 @@ def agreement(
         for tissue, value in zip(TISSUES, values, strict=True)
     }
     return by_tissue | {name: values.mean() for name, values in scores.items()}
+
+
+def tissue_masks(images: Mapping[str, Tensor], region: Tensor) -> Tensor:
+    """Masks [n, 3, H, W] of ``TISSUES`` in ``region`` [n, H, W] from slices [n, H, W] by contrast."""
+    labels = segment(images, region)
+    return torch.stack([labels == tissue for tissue in range(len(TISSUES))], 1)
 
 
 def segment(images: Mapping[str, Tensor], region: Tensor) -> Tensor:
@@ -82,8 +85,3 @@ def fit_mixture(values: Tensor) -> Tensor:
 def _scores(values: Tensor, means: Tensor) -> Tensor:
     """Logarithm of each class's likelihood [3, P], but for a term that all share."""
     return (means.T @ values - means.square().sum(0)[:, None] / 2) / _SPREAD
-
-
-def _masks(labels: Tensor) -> Tensor:
-    """Labels [n, H, W] -> masks [n, 3, H, W]."""
-    return torch.stack([labels == tissue for tissue in range(len(TISSUES))], 1)

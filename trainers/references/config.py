@@ -39,7 +39,7 @@ class ReferenceConfig:
     """A safetensors file of RadImageNet's ResNet-50, for ``rad_fid``; empty: that is not measured."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     bound: Annotated[float, Range(0, 10)] = field(default=1.0, compare=False)
-    """CPU time of each training of the supervised bound, as a share of a trial's; 0: no such baseline.
+    """Operations of each training of the supervised bound, as a share of a trial's; 0: no such baseline.
 
     The references do not depend on it: it is not part of their hash.
     """

@@ -10,6 +10,7 @@ from platform.confirmation.scoring import Places
 from platform.confirmation.test_split import EvaluationRequest, each_split, resolve, rows
 from platform.pareto.front import CandidateKey
 from platform.storage.ledger import Ledger
+from platform.study.settings import Objective
 from platform.study.study import Study
 
 import numpy as np
@@ -107,3 +108,6 @@ def test_rows_have_validation_and_test_of_the_same_trainings(study: Study, tmp_p
     assert candidate.own == {"fid": 10.0, "psnr": 30.0}, "the search's own training on the test split"
     assert untouched.test["fid"].estimate == 24.0 and untouched.key is None
     assert [row.baseline for row in (untouched, *others)] == list(BASELINES)
+    unmeasured = replace(study, objectives=(*OBJECTIVES, Objective("lesion_extent", "maximize")))
+    with pytest.raises(InputError, match="lesion_extent was not measured on the val split; allowed: "):
+        rows(unmeasured, FRONT, request, tasks)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from trainers.cohorts.phantom import PhantomConfig, site_names
 from trainers.config import FieldError
-from trainers.data.sampling import Slices, example_subject, relative_heights
+from trainers.data.sampling import Slices, example_subject, halves, relative_heights
 
 
 @pytest.fixture
@@ -93,3 +94,14 @@ def test_heights_the_example_subject_and_crops_larger_than_a_slice(tiny: Any) ->
     assert brain.argmax() not in (0, len(brain) - 1)
     with pytest.raises(FieldError, match="crop: 128 is not allowed; allowed: at most 96"):
         Slices.of(tiny.cohort, "t1", 128)
+
+
+def test_halves_share_the_subjects_out_and_have_as_many_of_each_population() -> None:
+    config = PhantomConfig(val=16)
+    people = [site_names(config, f"val-{i:04d}")["people"] for i in range(config.val)]
+    subjects = [(i * (i + 1) // 2, (i + 1) * (i + 2) // 2) for i in range(config.val)]
+    first, second = halves(subjects)
+    assert sorted([*first.tolist(), *second.tolist()]) == list(range(subjects[-1][1]))
+    for rows in (first.tolist(), second.tolist()):
+        taken = [name for name, own in zip(people, subjects, strict=True) if set(range(*own)) <= set(rows)]
+        assert sorted(taken) == ["north"] * 4 + ["south"] * 4

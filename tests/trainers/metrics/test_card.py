@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from trainers.metrics import card
+from trainers.metrics import card, realism
 from trainers.metrics.corruptions import CORRUPTIONS
 from trainers.metrics.realism import some_rows
 
@@ -27,11 +27,15 @@ def test_the_card_of_a_cohort_is_computed_once_from_what_trials_report(
     assert card.read_or_compute(tmp_path, replace(tiny.judge, truth=tiny.judge.truth[:0])) == {}
 
 
-def test_a_distance_for_which_the_cohort_is_too_small_is_refused_and_not_scored(tiny: Any) -> None:
-    assert not any(map(tiny.judge.refusal, ("fid", "fid_spatial", "psnr")))
+def test_a_distance_for_which_the_cohort_is_too_small_is_refused_and_not_scored(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not any(map(tiny.judge.refusal, ("fid", "fid_spatial", "patch_place", "psnr")))
+    monkeypatch.setattr(realism, "SLICES", 1)
+    judge = replace(tiny.judge)
     refusal = r"patch_fd: 3 pool subjects with .* are not allowed; allowed: "
-    assert re.match(refusal, str(tiny.judge.refusal("patch_place")))
-    assert not any(name.startswith("patch") for name in tiny.judge.baselines["input"])
+    assert re.match(refusal, str(judge.refusal("patch_place")))
+    assert not any(name.startswith("patch") for name in judge.baselines["input"])
 
 
 def test_few_evenly_spread_slices_of_each_subject_are_compared() -> None:

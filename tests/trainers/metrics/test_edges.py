@@ -27,7 +27,8 @@ def head() -> Tensor:
 
 
 def share(image: Tensor, reference: Tensor, region: Tensor = EVERYWHERE, spacing: float = 2.0) -> float:
-    return float(unsupported({"T1": image}, {"T1": reference}, region, spacing))
+    a, b = ({"T1": edges(x, region, spacing)} for x in (image, reference))
+    return float(unsupported(a, b, spacing))
 
 
 def test_a_step_is_one_line_above_the_threshold_and_no_edge_below() -> None:
@@ -90,11 +91,11 @@ def test_an_inserted_disc_is_unsupported_blur_is_not_and_contrasts_and_slices_ar
     a, b = head(), torch.where(disc(44, 76, 5), 1.0, head())
     lines = {name: int(edges(image, EVERYWHERE, 2.0)[0].sum()) for name, image in (("a", a), ("b", b))}
     extra = share(b, a) * lines["b"]
-    both = unsupported({"T1": a, "T2": b}, {"T1": a, "T2": a}, EVERYWHERE, 2.0)
+    of = [edges(image, EVERYWHERE, 2.0) for image in (a, b)]
+    both = unsupported(dict(zip(("T1", "T2"), of, strict=True)), {"T1": of[0], "T2": of[0]}, 2.0)
     assert float(both) == pytest.approx(extra / (lines["a"] + lines["b"]))
     two = EVERYWHERE.expand(2, -1, -1)
-    doubled = unsupported({"T1": torch.cat([b, b])}, {"T1": torch.cat([a, a])}, two, 2.0)
-    assert float(doubled) == pytest.approx(share(b, a))
+    assert share(torch.cat([b, b]), torch.cat([a, a]), two) == pytest.approx(share(b, a))
 
 
 @pytest.mark.parametrize(

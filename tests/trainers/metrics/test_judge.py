@@ -11,9 +11,10 @@ import torch
 
 from trainers.data.store import Cohort
 from trainers.errors import InputError
+from trainers.metrics import tissue
 from trainers.metrics.aggregate import balanced_rows
 from trainers.metrics.judge import Judge, clamp_and_mask, encode, require_overlap
-from trainers.metrics.names import METRICS
+from trainers.metrics.names import METRICS, VERSION, require_measurable_version
 
 
 def test_every_metric_is_reported_perfect_for_the_truth_and_psnr_in_closed_form(tiny: Any) -> None:
@@ -85,6 +86,30 @@ def test_a_subject_whose_masks_do_not_overlap_is_named(tiny: Any) -> None:
         require_overlap(region, rows)
 
 
+def test_extended_measures_count_black_pixels_of_the_3_t_in_both_brains_and_find_it_once(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    black = tiny.judge.region.clone()
+    black[:, ::2] = False
+    truth = torch.where(black[:, None], -1.0, tiny.judge.truth)
+    judge, output = replace(tiny.judge, truth=truth), tiny.judge.truth
+    scores = judge.extended(output)
+    x, y = ((image[:, :2] + 1) / 2 for image in (output, truth))
+    for i, (start, stop) in enumerate(judge.subjects):
+        region = judge.region[start:stop]
+        errors = [
+            ((x[start:stop, c] - y[start:stop, c])[region].norm() / y[start:stop, c][region].norm())
+            for c in (0, 1)
+        ]
+        assert float(scores["nrmse"][i]) == pytest.approx(float(sum(errors)) / 2, rel=1e-4)
+    looked: list[int] = []
+    original = tissue.segment
+    monkeypatch.setattr(tissue, "segment", lambda *given: looked.append(1) or original(*given))
+    again = judge.extended(output)
+    assert len(looked) == len(judge.subjects), "of the output alone"
+    assert all(torch.equal(again[name].nan_to_num(), scores[name].nan_to_num()) for name in scores)
+
+
 def test_pooled_rows_samples_and_protocol(tiny: Any) -> None:
     rows = tiny.judge.balanced.numpy()
     counts = {sum(start <= row < stop for row in rows) for start, stop in tiny.judge.subjects}
@@ -110,3 +135,10 @@ def test_validation_never_opens_the_test_split(tiny: Any) -> None:
         assert judge.score(judge.source)["fid"] > 0
     finally:
         os.rename(hidden, tiny.cohort.path / "test")
+
+
+def test_a_study_whose_measures_are_no_longer_computed_is_one_line() -> None:
+    for version in (1, VERSION):
+        require_measurable_version(version, "mine")
+    with pytest.raises(InputError, match=r"^mine: scored by version 2 of the measures, .* allowed: 1 and 3;"):
+        require_measurable_version(2, "mine")

@@ -1,6 +1,8 @@
 """Patches against torch's unfold and drawn brains; distances against closed forms and brute force."""
 
+import itertools
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -66,6 +68,22 @@ def test_regions_run_from_front_to_back_outwards_and_upwards_and_are_the_same_on
     assert by_slice[:, 0, 9].tolist() == [0, 0, 1, 1, 2, 2]
     assert by_slice[0, :, 0].unique().tolist() == [3, 9] and int(by_slice[0, -1, 9]) == 6
     assert torch.bincount(regions).min() > 6 * 17 * 19 / 12 / 2
+
+
+def test_regions_are_exact_where_a_patch_lies_between_two() -> None:
+    for side, n, parts in itertools.product((16, 31, 40), (1, 4, 36), (3, 5, 6)):
+        grid = PatchGrid(pixel=2, step=2, share=0, regions=(parts, parts, parts))
+        mask = torch.ones(n, side, side, dtype=torch.bool)
+        regions = grid.cut(torch.zeros(n, 1, side, side), mask, 2.0)[1].reshape(n, side - 7, side - 7)
+        relative = [Fraction(2 * i + 7, 2 * (side - 1)) for i in range(side - 7)]
+        outwards = [abs(2 * x - 1) for x in relative]
+        heights = [Fraction(i, max(n - 1, 1)) for i in range(n)]
+        back, out, height = (
+            torch.tensor([min(math.floor(x * parts), parts - 1) for x in axis])
+            for axis in (relative, outwards, heights)
+        )
+        expected = (back[:, None] * parts + out) * parts + height[:, None, None]
+        assert torch.equal(regions, expected)
 
 
 def test_the_pool_is_at_distance_0_and_a_gain_has_a_closed_form(pool: PatchPool) -> None:

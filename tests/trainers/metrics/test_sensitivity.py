@@ -15,7 +15,7 @@ from trainers.metrics.sensitivity import SCRAMBLED, SensitivityCard, cards
 LEVELS = {
     "floor": 1.0,
     "noise 5 %": 2.0,
-    **dict.fromkeys(("blur 1 mm", "blur 2 mm", *SCRAMBLED), 4.0),
+    **dict.fromkeys(("blur 1/2 pixel", "blur 2 mm", *SCRAMBLED), 4.0),
     "histogram-matched": 8.0,
     "input": 9.0,
 }
@@ -52,13 +52,13 @@ def test_lines_are_multiples_of_the_floor_with_students_interval_and_survive_jso
         ({}, []),
         ({"noise 5 %": 1.05}, ["floor < noise 5 %"]),
         ({"glued halves": 2.05, "shuffled": 1}, ["noise 5 % < shuffled", "noise 5 % < glued halves"]),
-        ({"blur 1 mm": 8.0, "blur 2 mm": 8.5}, ["blur 1 mm < histogram-matched"]),
+        ({"blur 1/2 pixel": 8.0, "blur 2 mm": 8.5}, ["blur 1/2 pixel < histogram-matched"]),
         ({"input": 7.98}, []),
         ({"input": 7.0}, ["histogram-matched <= input"]),
         (
             {"histogram-matched": math.nan},
             [
-                *(f"{name} < histogram-matched" for name in ("blur 1 mm", *SCRAMBLED)),
+                *(f"{name} < histogram-matched" for name in ("blur 1/2 pixel", *SCRAMBLED)),
                 "histogram-matched <= input",
             ],
         ),

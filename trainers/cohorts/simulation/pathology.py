@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from trainers.cohorts.simulation.focal import LOWEST, Blob, Ground, Mass, hyperintensities, lesion, soft
-from trainers.cohorts.simulation.lesion_tissues import Kind, Lesion
+from trainers.cohorts.simulation.lesion_tissues import Kind, Lesion, exclusive
 from trainers.data.arrays import Array
 
 FocalKind = Literal["infarct", "lacune", "haemorrhage", "mass"]
@@ -96,14 +96,14 @@ def place_mass(plan: Plan, rng: np.random.Generator, ground: Ground) -> Mass | N
 def make_lesions(
     plan: Plan, rng: np.random.Generator, ground: Ground, mass: Mass | None
 ) -> tuple[Lesion, ...]:
-    """The subject's lesions; where two overlap, the later one counts."""
+    """The subject's lesions, which do not overlap: the later of two takes what both would fill."""
     lesions = [hyperintensities(plan.hyperintensities, rng, ground)] if plan.hyperintensities else []
     kinds: tuple[FocalKind, ...] = ("infarct", "lacune", "haemorrhage")
     for kind in kinds:
         blob = place(kind, plan.focal[kind], rng, ground)
         lesions += _tissues(kind, blob, ground) if blob else []
     lesions += _tissues("mass", mass.blob, ground) if mass else []
-    return tuple(each for each in lesions if each.volume > LEAST)
+    return tuple(each for each in exclusive(lesions, ground.height.shape) if each.volume > LEAST)
 
 
 def _tissues(kind: FocalKind, blob: Blob, ground: Ground) -> list[Lesion]:

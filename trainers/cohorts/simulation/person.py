@@ -26,7 +26,7 @@ RIM = 3.0
 class Person:
     """Tissue fractions ``[4, X, Y, Z]`` that sum to one in the ``mask`` and a rim of fluid, and the rest.
 
-    ``lesions`` replace what is in their boxes, in turn. ``relaxation`` has the tissues', then the lesions'
+    ``lesions`` replace what they fill. ``relaxation`` has the tissues', then the lesions'
     kinds. ``origin [3, x, y, z]`` (mm, RAS) says where each point of a coarse grid over the same box lies
     in the template; ``matrix`` and ``offset`` (mm) are its affine part, about the grid's centre.
     """
@@ -53,11 +53,15 @@ class Person:
 
     @property
     def lesion_map(self) -> Array:
-        """Label ``[X, Y, Z]`` of the lesion that fills at least half of each voxel; the later one counts."""
+        """Label ``[X, Y, Z]`` of the greatest lesion in each voxel that lesions fill at least half of."""
         labels = np.zeros(self.mask.shape, np.uint8)
+        filled, greatest = np.zeros((2, *self.mask.shape), np.float32)
         for lesion in self.lesions:
-            labels[lesion.box][lesion.weight >= 0.5] = 1 + KINDS.index(lesion.kind)
-        return labels
+            filled[lesion.box] += lesion.weight
+            greater = lesion.weight > greatest[lesion.box]
+            labels[lesion.box][greater] = 1 + KINDS.index(lesion.kind)
+            np.maximum(greatest[lesion.box], lesion.weight, out=greatest[lesion.box])
+        return np.where(filled >= 0.5, labels, np.uint8(0))
 
 
 def make_person(template: Surfaces, rng: np.random.Generator, site: Site, rates: pathology.Rates) -> Person:

@@ -43,9 +43,10 @@ def contrast_image(person: Person, signals: Array) -> Array:
     count = len(person.fractions)
     for fraction, signal in zip(person.fractions, signals[:count], strict=True):
         image += signal * fraction
+    healthy = image.copy()
     for lesion in person.lesions:
-        part = image[lesion.box]
-        part += lesion.weight * (signals[count + KINDS.index(lesion.kind)] - part)
+        signal = signals[count + KINDS.index(lesion.kind)]
+        image[lesion.box] += lesion.weight * (signal - healthy[lesion.box])
     return image * person.texture
 
 
