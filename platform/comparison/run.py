@@ -8,6 +8,7 @@ from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.cohorts.measurable import require_measurable, require_measured
 from platform.cohorts.sensitivity import show_sensitivity
+from platform.cohorts.teacher import require_teacher
 from platform.comparison.report import report_comparison
 from platform.comparison.systems import (
     System,
@@ -72,7 +73,7 @@ def run_comparison(
     names = [*saved.get("systems", []), *request.systems]
     profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
     systems = find_systems(names, profile, source, machine, address)
-    systems = as_started(systems, saved.get("cohort"))
+    systems = as_started(systems, saved)
     budget = common_budget(systems, request.budget or saved.get("budget"))
     study = systems[0].study
     objectives = objectives_of(saved, study)
@@ -100,6 +101,8 @@ def run_comparison(
     judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
     if "cohort_hash" not in saved:
         require_measured(study, judge, by)
+        for system in systems:
+            require_teacher(system.study, reference_path, cohort)
     config = chosen_bound(systems, saved)
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
     saved |= {"bound": asdict(config) if bound and config else None}

@@ -6,6 +6,7 @@ from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.cohorts.measurable import require_measurable, require_measured
 from platform.cohorts.sensitivity import require_sensitive, require_sensitive_patches, show_sensitivity
+from platform.cohorts.teacher import require_teacher
 from platform.execution import cluster, tuner
 from platform.execution.live_table import LiveTable
 from platform.execution.session import session
@@ -60,6 +61,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     measures = saved.facts.measures if saved else VERSION
     reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
+    if saved is None:
+        require_teacher(study, reference_path, cohort)
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", measures, extended)
     require_measured(study, judge, study.metrics)

@@ -9,7 +9,7 @@ from platform.study.dimensions import Dimension, dimension_from_json, extremes
 from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
 from typing import Any
 
-from trainers.config import build, digest, plain_values, rebuild
+from trainers.config import build, digest, earlier_meanings, plain_values, rebuild
 from trainers.errors import InputError
 
 METHOD = "method"
@@ -128,7 +128,7 @@ class Study:
         """The study that :meth:`to_json` wrote; raises InputError if a class or field no longer exists."""
         plain = json.loads(text)
         configs = tuple(classes.method(name) for name in plain["methods"])
-        source = plain["cohort"]["source"]
+        source, references = plain["cohort"]["source"], classes.references()
         read: dict[str, Any] = {key: plain[key] for key in _PLAIN}
         read |= {key: tuple(kind(**each) for each in plain[key]) for key, kind in _LISTED.items()}
         read |= {key: build(kind, plain[key]) for key, kind in _NESTED.items()}
@@ -140,6 +140,6 @@ class Study:
             fixed=typed(configs, plain["fixed"]),
             start=tuple(plain["start"]),
             cohort=CohortChoice(source, rebuild(classes.cohort(source), plain["cohort"]["config"])),
-            references=typed((classes.references(),), plain["references"]),
+            references=typed((references,), {**earlier_meanings(references), **plain["references"]}),
             allow_blind=plain.get("allow_blind", False),
         )

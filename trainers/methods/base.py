@@ -60,6 +60,11 @@ class TrialConfig:
     constant_part: Annotated[float, Range(0, 0.99)] = 0.5
     """Share of training before the linear schedule falls."""
 
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether training or translation depends on the 3 T teacher."""
+        return False
+
 
 @dataclass(frozen=True)
 class Context:

@@ -87,7 +87,7 @@ class Config(base.TrialConfig):
         return asp.Thresholds(self.tau_m, self.T_m, self.t_f, self.t_b, self.delta, self.s)
 
     @property
-    def distils(self) -> bool:
+    def uses_teacher(self) -> bool:
         """Whether DMD2 takes part."""
         return self.lambda_DMD > 0 or self.lambda_cls > 0
 
@@ -127,7 +127,7 @@ class Method(base.Method):
         if config.estimates_entropy:
             self.energy = PatchNet(channels=12, width=narrow, norm=norm)
             self.networks["E"] = self.energy
-        if config.distils:
+        if config.uses_teacher:
             self.critic = self.teacher.critic(config.refinement_steps * config.critic_step_cond, config.crop)
             self.networks["C"] = self.critic
         self.optimizers = {
@@ -135,7 +135,7 @@ class Method(base.Method):
             for name, net in self.networks.items()
             if name != "C"
         }
-        if config.distils:
+        if config.uses_teacher:
             self.optimizers["C"] = torch.optim.AdamW(
                 self.critic.parameters(), config.critic_lr, (0.9, 0.999), weight_decay=0.01
             )
@@ -171,14 +171,14 @@ class Method(base.Method):
         logs = self._update_discriminator(batch.target, fake.detach(), at_k, minimise)
         if c.estimates_entropy:
             logs |= self._update_energy(state, fake.detach(), at_k, minimise)
-        if c.distils:
+        if c.uses_teacher:
             logs |= self._update_critic(batch.target, fake.detach(), at_k, minimise)
         losses = {"G_GAN": c.lambda_GAN * gan.lsgan_generator(self.discriminator(fake, at_k))}
         losses["G_SB"] = c.lambda_SB * self._bridge_loss(state, fake, at_k, k)
         losses["G_NCE"] = c.lambda_NCE * self._contrast(batch, out, z)
         if c.lambda_ASP:
             losses["G_ASP"] = c.lambda_ASP * self._structure_loss(x0, fake, step)
-        if c.distils:
+        if c.uses_teacher:
             losses |= self._distribution_loss(fake, at_k, batch.source_mask, step)
         minimise(("G", "F"), torch.stack(list(losses.values())).sum())
         return (
@@ -289,12 +289,13 @@ class Method(base.Method):
         critic, loss = self.critic, fake.new_zeros(())
         for _ in range(self.config.critic_updates):
             noisy, t, noise, alpha, sigma = self._noisy(fake, 0, 1)
-            bottleneck, skips, embedding = critic.encode(noisy, t, k)
-            v = critic.decode(bottleneck, skips, embedding)
+            encoded = critic.encode(noisy, t, k)
+            v = critic.decode(encoded)
             noisy_real, t_real, *_ = self._noisy(real, 0, 1)
-            logit_real = critic.classify(critic.encode(noisy_real, t_real, k)[0])
+            logit_real = critic.classify(critic.encode(noisy_real, t_real, k).bottleneck)
+            logit_fake = critic.classify(encoded.bottleneck)
             loss = (v.float() - dmd.velocity(fake, noise, alpha, sigma)).square().mean()
-            loss = loss + self.config.critic_cls * gan.classifier(logit_real, critic.classify(bottleneck))
+            loss = loss + self.config.critic_cls * gan.classifier(logit_real, logit_fake)
             minimise(("C",), loss)
         return {"C": loss.detach()}
 
@@ -302,9 +303,9 @@ class Method(base.Method):
         """Equation 6a and the classifier's term: gradient through the critic's encoder only for its logit."""
         c, critic = self.config, self.critic
         noisy, t, _, alpha, sigma = self._noisy(fake, 0.02, c.dmd_t_max)
-        bottleneck, skips, embedding = critic.encode(noisy, t, k)
+        encoded = critic.encode(noisy, t, k)
         with torch.no_grad():
-            v_fake = critic.decode(bottleneck, skips, embedding)
+            v_fake = critic.decode(encoded)
             v_real = self.teacher(noisy, t)
             mu_fake = dmd.clean_from_velocity(noisy, v_fake.float(), alpha, sigma)
             mu_real = dmd.clean_from_velocity(noisy, v_real.float(), alpha, sigma)
@@ -312,5 +313,6 @@ class Method(base.Method):
         ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
         losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction)}
         if c.lambda_cls:
-            losses["G_cls"] = ramp * c.lambda_cls * gan.classifier_generator(critic.classify(bottleneck))
+            logit = critic.classify(encoded.bottleneck)
+            losses["G_cls"] = ramp * c.lambda_cls * gan.classifier_generator(logit)
         return losses

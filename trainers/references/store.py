@@ -8,7 +8,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,14 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import FieldError, build, digest
+from trainers.config import FieldError, digest, plain_values, rebuild
 from trainers.data.sampling import Slices, whole_slices
 from trainers.data.store import Cohort
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
 from trainers.networks.radimagenet import RadImageNet
-from trainers.references import encoders
-from trainers.references.config import ReferenceConfig
+from trainers.references import encoders, teacher_check
+from trainers.references.config import ReferenceConfig, unhashed
 from trainers.references.encoders import Progress
 from trainers.references.teacher import build_teacher, train_teacher
 
@@ -53,7 +53,7 @@ class References:
     def open(cls, folder: Path) -> "References":
         """Load and verify the parts; raises InputError where one is missing or damaged."""
         facts = weights.read_manifest(folder / "teacher")
-        config = build(ReferenceConfig, facts["config"])
+        config = rebuild(ReferenceConfig, facts["config"])
         tensors = {part: weights.read_tensors(folder / part, part) for part in ("teacher", "domain")}
         radiology = None
         if has_radiology(folder, config):
@@ -108,7 +108,7 @@ def reference_hash(cohort: Cohort, config: ReferenceConfig, version: int = VERSI
 
 def hashed_settings(config: ReferenceConfig) -> dict[str, Any]:
     """The settings on which the references depend."""
-    return {key: value for key, value in asdict(config).items() if key != "bound"}
+    return {key: value for key, value in plain_values(config).items() if key not in unhashed()}
 
 
 def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig, version: int = VERSION) -> Path:
@@ -158,11 +158,13 @@ def train_part(
         network = encoders.train_domain_encoder(config, slice_batches(cohort, config), device, progress)
     else:
         network = RadImageNet.load(Path(config.radimagenet))
-    facts = {
+    facts: dict[str, Any] = {
         "config": hashed_settings(config),
         "hash": reference_hash(cohort, config, version),
         "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
     }
+    if isinstance(network, Denoiser) and config.teacher_check:
+        facts["denoising"] = teacher_check.check(network, cohort, config)
     folder = reference_folder(root, cohort, config, version)
     weights.publish(folder / part, {part: network.state_dict()}, facts)
 
