@@ -301,7 +301,7 @@ class Method(base.Method):
             mu_real = dmd.clean_from_velocity(noisy, v_real.float(), alpha, sigma)
             direction = dmd.dmd_direction(fake.float(), mu_real, mu_fake, mask)
         ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
-        losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction)}
+        losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction, mask)}
         if c.lambda_cls:
             losses["G_cls"] = ramp * c.lambda_cls * gan.classifier_generator(critic.classify(bottleneck))
         return losses
