@@ -70,8 +70,28 @@ def transport_cost(x: Tensor, xhat: Tensor) -> Tensor:
     return (x.float() - xhat.float()).square().mean()
 
 
-def bridge_loss(
-    cost: Tensor, pair_entropy: Tensor, time: float, tau: float, w_cost: float, w_ent: float
-) -> Tensor:
-    """L_SB = tau [w_cost cost - w_ent (1 - t_k) H]: official scale, the paper's time factor (METHOD 1.6)."""
-    return tau * (w_cost * cost - w_ent * (1 - time) * pair_entropy)
+def brain_cost(x: Tensor, xhat: Tensor, mask: Tensor) -> Tensor:
+    """The paper's E ||x_k - xhat_k||^2 over the number of the brain's values: ``mask`` [B, H, W].
+
+    The norm is the whole image's, the divisor not: it means the same for any share of background, which it
+    keeps black.
+    """
+    squared = (x.float() - xhat.float()).square()
+    return squared.sum() / (mask.sum() * x.shape[1]).clamp_min(1)
+
+
+def code_weights(time: float, tau: float, w_cost: float, w_ent: float) -> tuple[float, float]:
+    """Factors of cost and entropy in L_SB = tau [w_cost cost - w_ent (1 - t_k) H]: METHOD.md 1.6.
+
+    The official scale with the paper's time factor. tau, the bridge's variance, also scales the cost.
+    """
+    return tau * w_cost, -tau * w_ent * (1 - time)
+
+
+def paper_weights(time: float, tau: float, w_cost: float, w_ent: float) -> tuple[float, float]:
+    """Factors of cost and entropy in L_SB = w_cost cost - w_ent tau (1 - t_k) H.
+
+    The paper's ||x_k - x_1||^2 - 2 tau (1 - t_k) H, divided by the D values of the brain, has w_cost = 1 and
+    w_ent = 2 / D: about 3e-4 for a crop of 64 pixels, where the entropy hardly acts.
+    """
+    return w_cost, -tau * w_ent * (1 - time)

@@ -24,18 +24,23 @@ def clean_from_velocity(noisy: Tensor, v: Tensor, alpha: Tensor, sigma: Tensor, 
 
 
 def dmd_direction(x: Tensor, mu_real: Tensor, mu_fake: Tensor, mask: Tensor, floor: float = 1e-2) -> Tensor:
-    """Equation 6a with DMD2's weight w_t: (mu_fake - mu_real) / mean |x - mu_real|, the mean over the brain.
+    """Equation 6a with DMD2's weight w_t: (mu_fake - mu_real) / mean |x - mu_real|, in the brain; 0 outside.
 
-    ``mask`` [B, H, W]: skull-stripped slices are mostly background, which would make the mean vanish.
+    ``mask`` [B, H, W]: outputs are black outside it, and the mean would vanish with the background's share.
     """
-    inside = mask[:, None].float().expand_as(x)
-    error = ((x - mu_real).abs() * inside).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)
-    return (mu_fake - mu_real) / error.clamp_min(floor)[:, None, None, None]
+    inside = mask[:, None].bool().expand_as(x)
+    error = torch.where(inside, (x - mu_real).abs(), 0.0).sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1)
+    return torch.where(inside, (mu_fake - mu_real) / error.clamp_min(floor)[:, None, None, None], 0.0)
 
 
-def dmd_loss(x: Tensor, direction: Tensor) -> Tensor:
-    """A loss whose gradient at ``x`` is ``direction`` / numel: 0.5 mean (x - stopgrad(x - g))^2."""
-    return 0.5 * (x - (x - torch.nan_to_num(direction)).detach()).square().mean()
+def dmd_loss(x: Tensor, direction: Tensor, mask: Tensor) -> Tensor:
+    """A loss whose gradient at ``x`` is ``direction`` over the batch's number of brain pixels x channels.
+
+    0.5 mean (x - stopgrad(x - g))^2, the mean over the brain: its weight means the same for any brain share.
+    """
+    inside = mask[:, None].bool().expand_as(x)
+    squared = (x - (x - torch.nan_to_num(direction)).detach()).square()
+    return 0.5 * torch.where(inside, squared, 0.0).sum() / inside.sum().clamp_min(1)
 
 
 def warm_up(step: int, steps: int, fraction: float, ramp: float = 1.0) -> float:

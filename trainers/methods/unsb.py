@@ -6,7 +6,7 @@ lambda_ASP = lambda_DMD = lambda_cls = 0 is UNSB; ASP or DMD2 above zero is that
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -44,8 +44,10 @@ class Config(base.TrialConfig):
     """Of the classifier's loss in the critic's; above 1e-2 it damages the critic."""
     w_cost: base.Weight = 1.0
     w_ent: base.Weight = 1.0
-    """Transport cost and entropy within L_SB. At 1 both carry the official factor tau; w_cost = 1 / tau is
-    the paper's cost, which keeps the translation close to its input."""
+    """Transport cost and entropy within L_SB."""
+    sb_form: Literal["code", "paper"] = "code"
+    """L_SB as in the official code: tau scales the cost too, which is a mean over the crop. Or as in the
+    paper: tau scales the entropy alone, and the cost is the squared norm over the brain's values."""
     w_tri: base.Weight = 1.0
     w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
@@ -77,6 +79,8 @@ class Config(base.TrialConfig):
     """Instance norms in D and E, as the official networks have. They hide the intensities, by
     which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
+    EARLIER: ClassVar[dict[str, Any]] = {"sb_form": "code"}
+    """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
     def __post_init__(self) -> None:
         """Raises InputError where ASP's thresholds leave no background."""
@@ -174,7 +178,7 @@ class Method(base.Method):
         if c.uses_teacher:
             logs |= self._update_critic(batch.target, fake.detach(), at_k, minimise)
         losses = {"G_GAN": c.lambda_GAN * gan.lsgan_generator(self.discriminator(fake, at_k))}
-        losses["G_SB"] = c.lambda_SB * self._bridge_loss(state, fake, at_k, k)
+        losses |= self._bridge_losses(state, fake, at_k, k, batch.source_mask)
         losses["G_NCE"] = c.lambda_NCE * self._contrast(batch, out, z)
         if c.lambda_ASP:
             losses["G_ASP"] = c.lambda_ASP * self._structure_loss(x0, fake, step)
@@ -241,14 +245,20 @@ class Method(base.Method):
         minimise(("E",), loss)
         return {"E": loss.detach()}
 
-    def _bridge_loss(self, state: Tensor, fake: Tensor, at_k: Tensor, k: int) -> Tensor:
+    def _bridge_losses(
+        self, state: Tensor, fake: Tensor, at_k: Tensor, k: int, mask: Tensor
+    ) -> dict[str, Tensor]:
+        """L_SB's two terms: transport cost, and the entropy where it is estimated."""
         c = self.config
-        pair_entropy = (
-            bridge.entropy(*self._energies(state, fake, at_k)) if c.estimates_entropy else fake.new_zeros(())
-        )
-        return bridge.bridge_loss(
-            bridge.transport_cost(state, fake), pair_entropy, self.grid[k], c.tau, c.w_cost, c.w_ent
-        )
+        paper = c.sb_form == "paper"
+        weights = bridge.paper_weights if paper else bridge.code_weights
+        of_cost, of_entropy = weights(self.grid[k], c.tau, c.w_cost, c.w_ent)
+        cost = bridge.brain_cost(state, fake, mask) if paper else bridge.transport_cost(state, fake)
+        losses = {"G_SB": c.lambda_SB * of_cost * cost}
+        if c.estimates_entropy:
+            pair_entropy = bridge.entropy(*self._energies(state, fake, at_k))
+            losses["G_ent"] = c.lambda_SB * of_entropy * pair_entropy
+        return losses
 
     def _contrast(self, batch: Batch, out: Tensor, z: Tensor) -> Tensor:
         """PatchNCE of the translation against its source, and of the 3 T identity against itself."""
@@ -311,7 +321,7 @@ class Method(base.Method):
             mu_real = dmd.clean_from_velocity(noisy, v_real.float(), alpha, sigma)
             direction = dmd.dmd_direction(fake.float(), mu_real, mu_fake, mask)
         ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
-        losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction)}
+        losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction, mask)}
         if c.lambda_cls:
             logit = critic.classify(encoded.bottleneck)
             losses["G_cls"] = ramp * c.lambda_cls * gan.classifier_generator(logit)

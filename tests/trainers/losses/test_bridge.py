@@ -114,12 +114,31 @@ def test_the_log_density_ratio_gives_the_mutual_information_and_with_itself_the_
     assert float(bridge.entropy(own, cross)) == pytest.approx(1.75 * math.log(2), rel=1e-6)
 
 
-def test_transport_cost_bridge_loss_and_a_single_step_by_hand() -> None:
+def test_transport_cost_its_weights_and_a_single_step_by_hand() -> None:
     x, xhat = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.5, -1.0]])
-    cost = bridge.transport_cost(x, xhat)
-    assert float(cost) == pytest.approx((0.25 + 4) / 2)
-    loss = bridge.bridge_loss(cost, torch.tensor(2.0), time=0.75, tau=0.01, w_cost=3, w_ent=5)
-    assert float(loss) == pytest.approx(0.01 * (3 * 2.125 - 5 * 0.25 * 2))
+    assert float(bridge.transport_cost(x, xhat)) == pytest.approx((0.25 + 4) / 2)
+    weights = {"time": 0.75, "tau": 0.01, "w_cost": 3, "w_ent": 5}
+    assert bridge.code_weights(**weights) == pytest.approx((0.01 * 3, -0.01 * 5 * 0.25))
+    assert bridge.paper_weights(**weights) == pytest.approx((3, -0.01 * 5 * 0.25))
     x, xhat = torch.randn(2, 3, 4, 4)
     for noise in (None, torch.randn_like(x)):
         assert torch.equal(bridge.bridge_step(x, xhat, [0.0, 1.0], 0, noise, TAU), xhat)
+
+
+def test_the_paper_form_is_the_papers_loss_over_the_brains_values_for_any_background() -> None:
+    """||x_k - x_1||^2 - 2 tau (1 - t_k) H (METHOD.md 1.6), all of it divided by D."""
+    x, xhat = torch.randn(2, 4, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(4, 8, 8, dtype=torch.bool)
+    mask[:, :, :5] = True
+    xhat = torch.where(mask[:, None], xhat, x)
+    values, information, time = 3 * 8 * 5, 2.5, 0.5
+    expected = ((x - xhat).flatten(1).norm(dim=1) ** 2).mean() - 2 * TAU * (1 - time) * information
+    of_cost, of_entropy = bridge.paper_weights(time, TAU, 1.0, 2 / values)
+    for crop in (slice(None), slice(0, 6)):  # with and without black columns
+        cost = bridge.brain_cost(x[..., crop], xhat[..., crop], mask[..., crop])
+        found = float(of_cost * cost) + of_entropy * information
+        assert found == pytest.approx(float(expected) / values, rel=1e-6)
+    moved = xhat + (~mask[:, None]).double()  # the background is held as strongly as the brain
+    pulled = bridge.brain_cost(x, moved, mask) - bridge.brain_cost(x, xhat, mask)
+    assert float(pulled) == pytest.approx(3 / 5, rel=1e-6)
+    assert bridge.paper_weights(time, 0.05, 1.0, 1.0)[0] == of_cost  # tau does not move the anchoring

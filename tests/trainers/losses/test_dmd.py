@@ -99,7 +99,7 @@ def test_velocity_undoes_diffusion_at_every_time_up_to_the_clamping() -> None:
     assert dmd.clean_from_velocity(noisy, zero, one, zero).tolist() == pytest.approx([-1.5, -1.4, 1.4, 1.5])
 
 
-def test_the_direction_is_normalised_over_the_mask_with_a_floor_and_is_the_gradient_of_the_loss() -> None:
+def test_the_direction_is_normalised_over_the_mask_with_a_floor_and_zero_outside() -> None:
     generator = torch.Generator().manual_seed(0)
     x, mu_real, mu_fake = torch.randn(3, 2, 3, 6, 6, generator=generator).unbind(0)
     mask = torch.rand(2, 6, 6, generator=generator) > 0.6
@@ -108,19 +108,30 @@ def test_the_direction_is_normalised_over_the_mask_with_a_floor_and_is_the_gradi
         errors = [
             float((x - mu_real)[b, c, i, j].abs()) for c in range(3) for i, j in mask[b].nonzero().tolist()
         ]
-        np.testing.assert_allclose(direction[b], (mu_fake - mu_real)[b] / float(np.mean(errors)), rtol=1e-5)
-    outside = torch.where(mask[:, None], x, 1e6)
+        expected = (mu_fake - mu_real)[b] * mask[b] / float(np.mean(errors))
+        np.testing.assert_allclose(direction[b], expected, rtol=1e-5)
+    outside = torch.where(mask[:, None], x, math.nan)
     np.testing.assert_allclose(dmd.dmd_direction(outside, mu_real, mu_fake, mask), direction, rtol=1e-5)
     zero, mu_fake = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 0.2)
     for everywhere in (True, False):  # an exact slice, and one without brain
         floored = dmd.dmd_direction(zero, zero, mu_fake, torch.full((1, 4, 4), everywhere))
-        np.testing.assert_allclose(floored, 20, rtol=1e-6)
-    x, direction = torch.randn(2, 2, 3, 4, 4).unbind(0)
+        np.testing.assert_allclose(floored, 20 * everywhere, rtol=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+def test_the_gradient_of_the_loss_is_the_direction_over_the_brains_values(share: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, direction = torch.randn(2, 2, 3, 10, 10, generator=generator).unbind(0)
+    mask = torch.rand(2, 10, 10, generator=generator) < share
     direction[0, 0, 0, 0] = math.nan
     x.requires_grad_()
-    torch.autograd.backward(dmd.dmd_loss(x, direction))
+    torch.autograd.backward(dmd.dmd_loss(x, direction, mask))
     assert x.grad is not None
-    np.testing.assert_allclose(x.grad, torch.nan_to_num(direction) / x.numel(), rtol=1e-5, atol=1e-8)
+    expected = torch.nan_to_num(direction) * mask[:, None] / (3 * max(1, int(mask.sum())))
+    np.testing.assert_allclose(x.grad, expected, rtol=1e-5, atol=1e-8)
+    if share:  # a direction of 1: the sum of the gradient is the weight, whatever the brain's share
+        (gradient,) = torch.autograd.grad(dmd.dmd_loss(x, torch.ones_like(x), mask), x)
+        assert float(gradient.sum()) == pytest.approx(1, rel=1e-5)
 
 
 def test_descent_with_known_posteriors_moves_the_fakes_onto_the_real_distribution() -> None:
@@ -140,7 +151,7 @@ def test_descent_with_known_posteriors_moves_the_fakes_onto_the_real_distributio
             mu_real, mu_fake = (prior.posterior_mean(noisy, alpha, sigma) for prior in (real, fake))
             direction = dmd.dmd_direction(x, mu_real, mu_fake, mask)
         optimizer.zero_grad()
-        torch.autograd.backward(dmd.dmd_loss(x, direction))
+        torch.autograd.backward(dmd.dmd_loss(x, direction, mask))
         optimizer.step()
     assert float(mean.detach()) == pytest.approx(-0.2, abs=0.02)
     assert float(deviation.detach()) == pytest.approx(0.4, abs=0.02)
