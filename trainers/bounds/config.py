@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from trainers.config import Range
 from trainers.data.channels import Layout
+from trainers.networks.resnet import Norm
 from trainers.references.config import ReferenceConfig
 
 VERSION = 2
@@ -20,6 +21,8 @@ class BoundConfig:
     """Of the network: that of the trials' generator, without step and latent."""
     width: int
     blocks: int
+    patch: int = 1
+    norm: Norm = "slice"
     crop: int
     """The trials' crop, at which ``steps`` are counted."""
     batch_size: int
@@ -49,6 +52,8 @@ class BoundConfig:
             form="residual" if trial.generator == "residual" else "image",
             width=trial.generator_width,
             blocks=trial.generator_blocks,
+            patch=trial.generator_patch,
+            norm=trial.generator_norm,
             crop=trial.crop,
             batch_size=trial.batch_size,
             share=references.bound,

@@ -24,7 +24,14 @@ def device() -> torch.device:
 
 def build_network(config: BoundConfig) -> ResNetGenerator:
     """The untrained network: the residual translation network that the methods share."""
-    return ResNetGenerator(channels=3, width=config.width, blocks=config.blocks, form=config.form)
+    return ResNetGenerator(
+        channels=3,
+        width=config.width,
+        blocks=config.blocks,
+        form=config.form,
+        patch=config.patch,
+        norm=config.norm,
+    )
 
 
 def train(

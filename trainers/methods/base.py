@@ -23,13 +23,15 @@ from trainers.data.batch import Batch, Pairing
 from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.resnet import ResNetGenerator
+from trainers.networks.resnet import Norm, ResNetGenerator
 from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
 """Of a term in a loss."""
 Width = Annotated[int, Range(4, 256)]
 """Channels of a network's first level."""
+Patch = Annotated[int, Range(1, 2)]
+"""Pixels that a generator folds into channels along each side; 1 is published, 2 saves half of its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,9 +171,13 @@ class OnePassConfig(TrialConfig):
     """Predicts a change to its input; or, as published, the image."""
     generator_width: Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
+    generator_patch: Patch = 1
+    generator_norm: Norm = "slice"
     discriminator_width: Width = 64
     discriminator_norm: bool = False
     """Instance norms in the discriminators, as published; they hide the intensities."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {"generator_patch": 1, "generator_norm": "slice"}
 
     def build_discriminator(self) -> PatchNet:
         """A new discriminator of images."""
@@ -184,8 +190,16 @@ class OnePass(Method):
     @staticmethod
     def translators(config: OnePassConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator to 3 T."""
-        width, blocks = config.generator_width, config.generator_blocks
-        return {"G": ResNetGenerator(channels=3, width=width, blocks=blocks, form=config.generator)}
+        return {
+            "G": ResNetGenerator(
+                channels=3,
+                width=config.generator_width,
+                blocks=config.generator_blocks,
+                form=config.generator,
+                patch=config.generator_patch,
+                norm=config.generator_norm,
+            )
+        }
 
     @staticmethod
     @torch.no_grad()

@@ -19,7 +19,7 @@ from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.patch_projection import Projection
-from trainers.networks.resnet import nce_channels, nce_layers
+from trainers.networks.resnet import Norm, nce_channels, nce_layers
 from trainers.references.config import ReferenceConfig
 
 Fraction = Annotated[float, Range(0, 1)]
@@ -74,12 +74,15 @@ class Config(base.TrialConfig):
     generator: Literal["residual", "image", "legacy"] = "residual"
     generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
+    generator_patch: base.Patch = 1
+    generator_norm: Norm = "slice"
     discriminator_width: base.Width = 64
     discriminator_norm: bool = False
     """Instance norms in D and E, as the official networks have. They hide the intensities, by
     which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
-    EARLIER: ClassVar[dict[str, Any]] = {"sb_form": "code"}
+
+    EARLIER: ClassVar[dict[str, Any]] = {"sb_form": "code", "generator_patch": 1, "generator_norm": "slice"}
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
     def __post_init__(self) -> None:
@@ -194,9 +197,16 @@ class Method(base.Method):
     @staticmethod
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
-        width, blocks, latent = config.generator_width, config.generator_blocks, config.latent
         return {
-            "G": BridgeGenerator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)
+            "G": BridgeGenerator(
+                channels=3,
+                width=config.generator_width,
+                blocks=config.generator_blocks,
+                latent=config.latent,
+                form=config.generator,
+                patch=config.generator_patch,
+                norm=config.generator_norm,
+            )
         }
 
     @staticmethod
