@@ -20,9 +20,13 @@ from trainers.config import build
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
+from trainers.files import one_at_a_time
 from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, require_measurable_version
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
+
+LOCK = "lock"
+"""File in the folder of references or of a bound, locked while they are trained."""
 
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: str | None = None) -> Path:
@@ -108,13 +112,17 @@ def prepare_references(
     folder = store.reference_folder(root, cohort, config, version)
     if "rad_fid" in study.metrics and not store.has_radiology(folder, config):
         raise InputError(f"{study.path}: {study.metrics['rad_fid']}: rad_fid: {NEEDS_RADIMAGENET}")
-    missing = store.missing_parts(folder, config)
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        totals = {part: steps(part, config) for part in missing}
-        train = partial(store.train_with_progress, cohort_path, config, root, version)
-        train_parts("reference", totals, train, folder, len(missing), console)
+    if store.missing_parts(folder, config):
+        with one_at_a_time(folder / LOCK, print_waiting(console, "these references")):
+            totals = {part: steps(part, config) for part in store.missing_parts(folder, config)}
+            train = partial(store.train_with_progress, cohort_path, config, root, version)
+            train_parts("reference", totals, train, folder, len(totals), console)
     return folder
+
+
+def print_waiting(console: Console, what: str) -> Callable[[], None]:
+    """Prints, when called, that another process is waited for."""
+    return lambda: console.print(f"waiting for another process that makes {what}", markup=False)
 
 
 def train_parts(
@@ -129,6 +137,8 @@ def train_parts(
 
     Each task may use one in ``at_once`` of a GPU.
     """
+    if not totals:  # another process has made them
+        return
     files = {part: store.progress_file(folder, part) for part in totals}
     with counting_bar(console) as bar:
         rows = {part: bar.add_task(f"{kind} {part}", total=total) for part, total in totals.items()}

@@ -1,6 +1,7 @@
 """What the distances of a cohort see, shown before a search; one that fails its card is no objective."""
 
 from collections.abc import Collection
+from platform.cohorts.build import print_waiting
 from platform.reporting import sensitivity_table
 from platform.reporting.console import console
 from platform.reporting.sensitivity_table import Cards
@@ -18,15 +19,16 @@ from trainers.metrics.realism import PATCHES
 from trainers.references.config import ReferenceConfig
 
 _SAME = {"fid_infinity": "fid"}  # an extrapolation sees what the distance does
-_WAIT = "what the distances see on this cohort"
+_STATUS = "what the distances see on this cohort"
+_WAITING = print_waiting(console, "this cohort's sensitivity card")
 
 
 def show_sensitivity(storage: Storage, judge: Judge) -> Cards:
     """Print what the distances see on this cohort; computed once for a cohort and its references."""
     if judge.version == 1:
         return {}
-    with console.status(_WAIT):
-        cards = card.read_or_compute(storage.root, judge)
+    with console.status(_STATUS):
+        cards = card.read_or_compute(storage.root, judge, _WAITING)
     _show(cards)
     return cards
 
@@ -42,8 +44,8 @@ def show_patch_sensitivity(storage: Storage, cohort: Cohort, layout: Layout) -> 
 
 def patch_sensitivity(storage: Storage, cohort: Cohort, layout: Layout) -> Cards:
     """The cards of ``patch_fd`` and its parts; computed once for a cohort."""
-    with console.status(_WAIT):
-        return card.read_or_compute_patches(storage.root, cohort, layout)
+    with console.status(_STATUS):
+        return card.read_or_compute_patches(storage.root, cohort, layout, waiting=_WAITING)
 
 
 def require_sensitive_patches(study: Study, storage: Storage, cohort: Cohort) -> None:

@@ -4,6 +4,7 @@
 <storage>/cards/<cohort16>-<references16>-<split>-<version of the measures>-<digest>.json
 
 The digest is of the corruptions and their wanted order, so that a card of others is never read.
+<storage>/cards/<cohort16>.lock is locked while they are computed.
 """
 
 import json
@@ -20,7 +21,7 @@ from trainers.data.channels import Layout
 from trainers.data.sampling import whole_slices
 from trainers.data.store import Cohort
 from trainers.errors import InputError
-from trainers.files import write_text
+from trainers.files import one_at_a_time, write_text
 from trainers.metrics.corruptions import BIAS, BLOCK, CORRUPTIONS, CORTEX, SEAM, WARP, WARP_SIGMA, Pairs
 from trainers.metrics.judge import Judge, encode
 from trainers.metrics.names import VERSION
@@ -37,27 +38,35 @@ Compare = Callable[[Tensor, Tensor, Sequence[tuple[int, int]]], list[Comparison]
 """Of images [N, C, H, W] in [0, 1] in masks [N, H, W], rows (start, stop) of subjects: some distances."""
 
 
-def read_or_compute(root: Path, judge: Judge) -> dict[str, SensitivityCard]:
+def read_or_compute(
+    root: Path, judge: Judge, waiting: Callable[[], None] = lambda: None
+) -> dict[str, SensitivityCard]:
     """The card of each distance on a judge's split, by its name; computed once and kept below ``root``.
 
-    Empty for a split with fewer than :data:`LEAST` paired subjects.
+    Empty for a split with fewer than :data:`LEAST` paired subjects. ``waiting`` is called before another
+    process that computes them is waited for.
     """
     cohort, layout = judge.cohort, judge.references.config.channels
     kinds = {
         judge.references.hash[:16]: lambda: _of_encoder(judge),
         layout: lambda: _of_patches(cohort, layout),
     }
-    return _read_or_compute(root, cohort, judge.split, layout, kinds)
+    return _read_or_compute(root, cohort, judge.split, layout, kinds, waiting)
 
 
 def read_or_compute_patches(
-    root: Path, cohort: Cohort, layout: Layout, split: str = "val"
+    root: Path,
+    cohort: Cohort,
+    layout: Layout,
+    split: str = "val",
+    waiting: Callable[[], None] = lambda: None,
 ) -> dict[str, SensitivityCard]:
     """As :func:`read_or_compute`, of the distances that need no references: ``patch_fd`` and its parts.
 
     Empty where the cohort is too small for them too.
     """
-    return _read_or_compute(root, cohort, split, layout, {layout: lambda: _of_patches(cohort, layout)})
+    kinds: dict[str, Callable[[], Compare]] = {layout: lambda: _of_patches(cohort, layout)}
+    return _read_or_compute(root, cohort, split, layout, kinds, waiting)
 
 
 def refusal(cohort: Cohort, layout: Layout, split: str = "val") -> InputError | None:
@@ -72,7 +81,12 @@ def refusal(cohort: Cohort, layout: Layout, split: str = "val") -> InputError | 
 
 
 def _read_or_compute(
-    root: Path, cohort: Cohort, split: str, layout: Layout, kinds: Mapping[str, Callable[[], Compare]]
+    root: Path,
+    cohort: Cohort,
+    split: str,
+    layout: Layout,
+    kinds: Mapping[str, Callable[[], Compare]],
+    waiting: Callable[[], None],
 ) -> dict[str, SensitivityCard]:
     """``kinds``: how each file's distances are compared, made if it is missing, by a part of its name."""
     if len(cohort.split(split).subjects("3T")) < LEAST:
@@ -81,8 +95,11 @@ def _read_or_compute(
     definition = digest(*map(str, (*CORRUPTIONS, sizes, ORDER, NOT_BEYOND, dict(BLOCKS))))[:12]
     names = {kind: f"{cohort.hash[:16]}-{kind}-{split}-{VERSION}-{definition}.json" for kind in kinds}
     paths = {kind: root / "cards" / name for kind, name in names.items()}
-    if missing := {path: kinds[kind]() for kind, path in paths.items() if not path.exists()}:
-        compute(missing, paired_slices(cohort, split, layout))
+    if not all(path.exists() for path in paths.values()):
+        with one_at_a_time(root / "cards" / f"{cohort.hash[:16]}.lock", waiting):
+            missing = {path: kinds[kind]() for kind, path in paths.items() if not path.exists()}
+            if missing:
+                compute(missing, paired_slices(cohort, split, layout))
     return {name: card for path in paths.values() for name, card in _read(path).items()}
 
 
@@ -102,7 +119,6 @@ def compute(files: Mapping[Path, Compare], pairs: Pairs) -> None:
     made = cards(pairs, distances)
     for path in files:
         own = {name: card.to_json() for name, card in made.items() if written_to[name] == path}
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(own, indent=1))
 
 

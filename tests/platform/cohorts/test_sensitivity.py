@@ -46,7 +46,9 @@ def test_a_patch_distance_that_is_blind_is_refused_without_references(
     blind = {"patch_fd": replace(CARDS["fid"], measure="patch_fd")}
     requested: list[str] = []
     monkeypatch.setattr(
-        card, "read_or_compute_patches", lambda root, cohort, layout: requested.append(layout) or blind
+        card,
+        "read_or_compute_patches",
+        lambda root, cohort, layout, waiting: requested.append(layout) or blind,
     )
     cohort: Any = None
     storage = Storage.open(tmp_path)
