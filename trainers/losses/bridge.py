@@ -8,6 +8,9 @@ import math
 import torch
 from torch import Tensor
 
+TARGET = 1.5
+"""Nats of information at which the entropy is estimated: well below the log of a batch's energies."""
+
 
 def time_grid(steps: int) -> list[float]:
     """The ``steps + 1`` times 0 = t_0 < 1/2 = t_1 < ... < t_T = 1, harmonic increments (METHOD.md 1.1)."""
@@ -63,6 +66,15 @@ def energy_loss(own: Tensor, cross: Tensor) -> Tensor:
 def entropy(own: Tensor, cross: Tensor) -> Tensor:
     """Donsker-Varadhan estimate of the entropy of the pair (x_k, xhat_k) (METHOD.md 1.6)."""
     return own.float().mean() - log_mean_exp(cross)
+
+
+def keep_information(log_ratio: Tensor, information: Tensor, target: float = TARGET) -> Tensor:
+    """A term whose gradient at the noisy copy's ``log_ratio`` is ``information`` - ``target``, in nats.
+
+    Descent adds noise where the estimate is above the target: it could not rise, as none from n
+    other samples exceeds log n (McAllester & Stratos 2020).
+    """
+    return log_ratio * (information - target).detach()
 
 
 def transport_cost(x: Tensor, xhat: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from trainers.methods import base
 from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
+from trainers.networks.energy import NoisyPairEnergy
 from trainers.networks.patch_projection import Projection
 from trainers.networks.resnet import Norm, nce_channels, nce_layers
 from trainers.references.config import ReferenceConfig
@@ -47,7 +48,8 @@ class Config(base.TrialConfig):
     """Transport cost and entropy within L_SB."""
     sb_form: Literal["code", "paper"] = "code"
     """L_SB as in the official code: tau scales the cost too, which is a mean over the crop. Or as in the
-    paper: tau scales the entropy alone, and the cost is the squared norm over the brain's values."""
+    paper: tau scales the entropy alone, and the cost is the squared norm over the brain's values; the entropy
+    is that of the pair with noise, as without it the estimate is at its limit."""
     w_tri: base.Weight = 1.0
     w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
@@ -132,7 +134,11 @@ class Method(base.Method):
         self.discriminator = PatchNet(channels=3, width=narrow, norm=norm)
         self.networks = {"G": self.generator, "F": self.heads, "D": self.discriminator}
         if config.estimates_entropy:
-            self.energy = PatchNet(channels=12, width=narrow, norm=norm)
+            self.energy: PatchNet | NoisyPairEnergy = (
+                NoisyPairEnergy(width=narrow, norm=norm)
+                if config.sb_form == "paper"
+                else PatchNet(channels=12, width=narrow, norm=norm)
+            )
             self.networks["E"] = self.energy
         if config.uses_teacher:
             self.critic = self.teacher.critic(config.refinement_steps * config.critic_step_cond, config.crop)
@@ -242,8 +248,11 @@ class Method(base.Method):
         return {"D": loss.detach()}
 
     def _energies(self, state: Tensor, xhat: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
-        """E of each pair with itself, and with the pair of the next sample of the batch."""
+        """E of each pair with itself, or a noisy copy, and with the pair of the next sample of the batch."""
         pair = torch.cat((state, xhat), 1)
+        if isinstance(self.energy, NoisyPairEnergy):
+            noisy: tuple[Tensor, Tensor] = self.energy(pair, k)
+            return noisy
         both = torch.cat((torch.cat((pair, pair), 1), torch.cat((pair, pair.roll(1, 0)), 1)))
         own, cross = bridge.bounded(self.energy(both, torch.cat((k, k)))).chunk(2)
         return own, cross
@@ -251,9 +260,13 @@ class Method(base.Method):
     def _update_energy(
         self, state: Tensor, fake: Tensor, k: Tensor, minimise: base.Minimise
     ) -> dict[str, Tensor]:
-        loss = bridge.energy_loss(*self._energies(state, fake, k))
-        minimise(("E",), loss)
-        return {"E": loss.detach()}
+        own, cross = self._energies(state, fake, k)
+        loss, information = bridge.energy_loss(own, cross), bridge.entropy(own, cross).detach()
+        if isinstance(self.energy, NoisyPairEnergy):
+            minimise(("E",), loss + bridge.keep_information(self.energy.log_ratio, information))
+        else:
+            minimise(("E",), loss)
+        return {"E": loss.detach(), "information": information}
 
     def _bridge_losses(
         self, state: Tensor, fake: Tensor, at_k: Tensor, k: int, mask: Tensor
