@@ -54,7 +54,7 @@ def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) ->
     with torch.device("meta"):
         shape = (config.batch_size, 3, config.crop, config.crop)
         image, mask = torch.zeros(shape), torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
-        batch = Batch(image, mask, image, mask)
+        batch = Batch(image, mask, image, mask, image if config.restores else None)
 
         def minimise(names: Sequence[str], loss: Tensor) -> None:
             parameters = [p for name in names for p in built.networks[name].parameters()]

@@ -1,6 +1,6 @@
 """What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from platform.cohorts import quality_page
@@ -28,6 +28,7 @@ from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, score_names
 from trainers.metrics.realism import PATCHES, patch_pool
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
+from trainers.references.degradation import ROUNDS
 
 SPLITS = {"val": "validation", "test": "test", SHIFTED: "shifted test"}
 
@@ -138,18 +139,24 @@ def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
 
 
 def prepare_references(
-    study: Study, cohort_path: Path, root: Path, console: Console, measures: int = VERSION
+    study: Study,
+    cohort_path: Path,
+    root: Path,
+    console: Console,
+    measures: int = VERSION,
+    also: Sequence[Study] = (),
 ) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time.
 
-    ``measures``: the version of the study's. Raises InputError for Rad-FID without its encoder.
+    ``measures``: the version of the study's; ``also``: other studies whose trials use them. Raises InputError
+    for Rad-FID without its encoder.
     """
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
     version = 1 if measures == 1 else store.VERSION  # as trained when those studies started
     folder = store.reference_folder(root, cohort, config, version)
     if "rad_fid" in study.metrics and not store.has_radiology(folder, config):
         raise InputError(f"{study.path}: {study.metrics['rad_fid']}: rad_fid: {NEEDS_RADIMAGENET}")
-    missing = store.missing_parts(folder, config)
+    missing = store.missing_parts(folder, config, any(each.restores for each in (study, *also)))
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
         totals = {part: steps(part, config) for part in missing}
@@ -186,5 +193,7 @@ def train_parts(
 
 
 def steps(part: str, config: ReferenceConfig) -> int:
-    """How many optimiser steps a part takes."""
+    """How many optimiser steps a part takes, or rounds of its estimate."""
+    if part == store.DEGRADATION:
+        return ROUNDS
     return config.teacher_steps if part == "teacher" else config.encoder_steps

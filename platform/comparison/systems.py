@@ -136,6 +136,11 @@ def as_started(systems: Sequence[System], cohort: str | None) -> list[System]:
     return [System(each.name, dataclasses.replace(each.study, cohort=choice)) for each in systems]
 
 
+def with_earlier_meanings(systems: Sequence[System]) -> list[System]:
+    """The systems as they were before fields were added to their methods."""
+    return [dataclasses.replace(each, study=each.study.with_earlier_meanings()) for each in systems]
+
+
 def find_paths(names: Sequence[str]) -> dict[str, Path]:
     """The space of each of ``--systems`` by its name; raises InputError for an unknown one."""
     paths: dict[str, Path] = {}

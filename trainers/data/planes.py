@@ -48,12 +48,12 @@ class Planes:
         subject, plane = self.places[row]
         depth = len(self.volumes[subject][0])
         offsets, weights = slice_profile(width)
-        inside: Array = (plane + offsets >= 0) & (plane + offsets < depth)
-        chosen = plane + offsets[inside]
-        block = slice(int(chosen[0]), int(chosen[-1]) + 1)
+        chosen: Array = plane + offsets
+        inside = np.flatnonzero((chosen >= 0) & (chosen < depth))
+        block = slice(int(chosen[inside[0]]), int(chosen[inside[-1]]) + 1)
         images = np.stack([np.asarray(a[block], np.float32) for a in self.volumes[subject]])
-        brain = (images > BACKGROUND).any(0)
-        values = np.concatenate(((images + 1) / 2 * brain, brain[None]))
+        brain = np.asarray((images > BACKGROUND).any(0))
+        values: Array = np.concatenate(((images + 1) / 2 * brain, brain[None]))
         return np.asarray(np.tensordot(weights[inside], values, (0, 1)), np.float32)
 
 

@@ -27,15 +27,17 @@ WINDOW = 24
 FREQUENCIES = (0.08, 0.5)
 """Least and greatest that are compared, cycles a pixel: below, brains differ; above, a square has corners."""
 
+ROUNDS = 3
+"""Map without blur, blur and noise, and the map again with them."""
+
 Subject = tuple[Array, Array]
 """Images [C or more, N, H, W] with intensities in [0, 1], and the brain mask [N, H, W]."""
 
 
 def estimate(cohort: Cohort, progress: Callable[[int], None]) -> Degradation:
-    """The degradation of a cohort; ``progress`` is called with 1, 2, 3.
+    """The degradation of a cohort; ``progress`` is called with 1 to ``ROUNDS``.
 
-    Map without blur, then blur and noise, then the map again with them. Raises InputError for brains in which
-    no square of ``WINDOW`` pixels fits.
+    Raises InputError for brains in which no square of ``WINDOW`` pixels fits.
     """
     planes, train = Planes.of(cohort), cohort.split("train")
     map_ = fit_map(high_field(planes), low_field(train))
