@@ -17,6 +17,7 @@ from trainers.bounds.config import BoundConfig
 from trainers.data.batch import Batch
 from trainers.data.store import Cohort
 from trainers.loop import Loop, Task
+from trainers.losses.regression import brain_error
 from trainers.methods.base import Context, Method, TrialConfig, find_method
 from trainers.metrics.judge import Judge
 from trainers.references.config import ReferenceConfig
@@ -74,7 +75,7 @@ def bound_of(method: str, config: TrialConfig, references: ReferenceConfig) -> B
     with torch.device("meta"), Counter() as counter:
         batch = _shapes(config)
         output = training.build_network(plain)(batch.source)
-        training.brain_error(output, batch.target, batch.source_mask).backward()  # type: ignore[no-untyped-call]
+        brain_error(output, batch.target, batch.source_mask).backward()  # type: ignore[no-untyped-call]
     # Rounded, as it is part of the bound's hash: another version of PyTorch may count a little otherwise.
     ratio = round(step_flops(method, config, references) / counter.flops, 1)
     return BoundConfig.of(config, references, ratio)
@@ -105,4 +106,4 @@ def _shapes(config: TrialConfig) -> Batch:
     """A batch without values."""
     shape = (config.batch_size, 3, config.crop, config.crop)
     image, mask = torch.zeros(shape), torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
-    return Batch(image, mask, image, mask)
+    return Batch(image, mask, image, mask, image if config.restores else None)

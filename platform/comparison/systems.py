@@ -148,6 +148,11 @@ def described(references: Mapping[str, Any]) -> str:
     return str(sorted(item for item in used.items() if item not in earlier.items()))
 
 
+def with_earlier_meanings(systems: Sequence[System]) -> list[System]:
+    """The systems as they were before fields were added to their methods."""
+    return [dataclasses.replace(each, study=each.study.with_earlier_meanings()) for each in systems]
+
+
 def find_paths(names: Sequence[str]) -> dict[str, Path]:
     """The space of each of ``--systems`` by its name; raises InputError for an unknown one."""
     paths: dict[str, Path] = {}

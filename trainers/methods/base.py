@@ -21,6 +21,7 @@ import trainers.methods
 from trainers.config import Range, suggest
 from trainers.data.batch import Batch, Pairing
 from trainers.errors import InputError
+from trainers.losses.regression import brain_error
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.resnet import Norm, ResNetGenerator
@@ -65,6 +66,11 @@ class TrialConfig:
     @property
     def uses_teacher(self) -> bool:
         """Whether training or translation depends on the 3 T teacher."""
+        return False
+
+    @property
+    def restores(self) -> bool:
+        """Whether training uses degraded 3 T slices."""
         return False
 
 
@@ -164,7 +170,27 @@ class Method(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnePassConfig(TrialConfig):
+class RestoringConfig(TrialConfig):
+    """Settings of a method that can also learn to restore degraded 3 T slices, which needs no pairs."""
+
+    lambda_restore: Weight = 100.0
+    """Of the mean squared error in the brain of restored slices; 0: without, as published."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {"lambda_restore": 0.0}
+    """What the setting meant before it existed: see ``trainers.config.plain_values``."""
+
+    @property
+    def restores(self) -> bool:
+        """Whether training uses degraded 3 T slices."""
+        return self.lambda_restore > 0
+
+    def restoration(self, restored: Tensor, batch: Batch) -> Tensor:
+        """The term of a batch's ``restored`` degraded slices [B, 3, H, W]."""
+        return self.lambda_restore * brain_error(restored.float(), batch.target, batch.target_mask, power=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePassConfig(RestoringConfig):
     """Settings of a method with one kind of generator and one of discriminator."""
 
     generator: Literal["residual", "image"] = "residual"

@@ -27,7 +27,7 @@ Fraction = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(base.TrialConfig):
+class Config(base.RestoringConfig):
     """Settings of one trial; symbols as in METHOD.md section 5.2."""
 
     refinement_steps: Annotated[int, Range(1, 8)] = 5
@@ -193,6 +193,8 @@ class Method(base.Method):
             losses["G_ASP"] = c.lambda_ASP * self._structure_loss(x0, fake, step)
         if c.uses_teacher:
             losses |= self._distribution_loss(fake, at_k, batch.source_mask, step)
+        if batch.degraded is not None:
+            losses["G_restore"] = c.restoration(self._restored(batch.degraded, k), batch)
         minimise(("G", "F"), torch.stack(list(losses.values())).sum())
         return (
             logs
@@ -235,6 +237,13 @@ class Method(base.Method):
         latents = self._latent(k, x0)
         *_, (x, xhat) = predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
         return bridge.bridge_step(x, xhat, self.grid, k - 1, noise[-1], self.config.tau)
+
+    def _restored(self, degraded: Tensor, k: int) -> Tensor:
+        """The prediction at step ``k`` of a bridge that started from degraded 3 T slices."""
+        state = self._rollout(degraded, k)
+        index = torch.full((len(state),), k, device=state.device)
+        restored: Tensor = self.generator(state, index, self._latent(1, state)[0])
+        return restored
 
     def _latent(self, steps: int, like: Tensor) -> Tensor:
         return torch.randn(steps, len(like), self.config.latent, device=like.device)

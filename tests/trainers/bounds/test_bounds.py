@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from trainers import weights
-from trainers.bounds import store, training
+from trainers.bounds import store
 from trainers.bounds.config import BoundConfig
 from trainers.data.sampling import Slices, halves
 from trainers.data.store import Cohort, Split
@@ -76,15 +76,6 @@ def test_pairs_are_the_same_crop_of_the_requested_rows_at_both_fields(tiny: Any)
             turn, y, x = found[0]
             other = drawn["3T"][:, :: 1 - 2 * turn]
             assert np.array_equal(other[y : y + side[0], x : x + side[1]], target)
-
-
-def test_the_error_is_the_mean_inside_the_mask_alone() -> None:
-    output, target = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 9.0)
-    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
-    mask[0, 0, 0] = mask[1, 1] = True
-    target[mask[:, None].expand_as(target)] = 0.5
-    assert float(training.brain_error(output, target, mask)) == pytest.approx(0.5)
-    assert float(training.brain_error(output, target, mask, power=2)) == pytest.approx(0.25)
 
 
 def test_a_subjects_translation_does_not_depend_on_its_own_3_t(
