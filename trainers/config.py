@@ -146,9 +146,9 @@ def digest(*parts: str) -> str:
 
 
 def earlier_meanings(config: type) -> Mapping[str, Any]:
-    """What fields that were added later meant before they existed, by name."""
-    earlier: Mapping[str, Any] = getattr(config, "EARLIER", {})
-    return earlier
+    """What fields that were added later meant before they existed, by name: the class's own and inherited."""
+    classes = reversed(config.__mro__)
+    return {key: value for each in classes for key, value in vars(each).get("EARLIER", {}).items()}
 
 
 def _field_type(hint: Any) -> FieldType:
