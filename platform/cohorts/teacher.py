@@ -33,11 +33,11 @@ def require_teacher(study: Study, folder: Path, cohort: Cohort) -> None:
     worst = teacher_check.worst(figures)
     if worst is None:
         return
-    if worst.ratio >= 1:
+    if worst.loses:
         key = f"{study.path}: references: teacher_steps: {config.teacher_steps}"
         reason = f"gives a teacher that denoises held-out 3 T worse than a linear filter ({worst})"
         raise InputError(f"{key} {reason}; allowed: more steps, or teacher_check: false")
-    line = f"teacher: at most {worst.ratio:.3f} of the best linear filter's error ({worst})"
+    line = f"teacher: at most {worst.ratio:.3f} of the better linear filter's error ({worst})"
     console.print(line, markup=False)
 
 

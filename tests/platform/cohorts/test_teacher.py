@@ -26,7 +26,7 @@ def _stored(folder: Path, *figures: Denoising) -> Path:
 def test_a_teacher_that_loses_is_one_line_with_time_figures_and_what_to_change(
     smoke: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    early, late = Denoising(20, 0.0033, 0.0036, 0.0034), Denoising(900, 0.28, 0.2748, 0.3071)
+    early, late = Denoising(20, 0.0033, 0.0036, 0.0034, 1e-5), Denoising(900, 0.28, 0.2748, 0.3071, 0.002)
     folder = _stored(tmp_path / "weak", early, late)
     with pytest.raises(InputError) as refusal:
         require_teacher(smoke, folder, COHORT)
@@ -44,6 +44,8 @@ def test_a_teacher_that_loses_is_one_line_with_time_figures_and_what_to_change(
     assert capsys.readouterr().out == ""
     require_teacher(smoke, _stored(tmp_path / "good", early), COHORT)
     assert "0.971" in capsys.readouterr().out
+    require_teacher(smoke, _stored(tmp_path / "tie", replace(late, uncertainty=0.003)), COHORT)
+    assert "1.019" in capsys.readouterr().out
     require_teacher(smoke, _stored(tmp_path / "unpaired"), COHORT)
     assert capsys.readouterr().out == ""
 
@@ -54,7 +56,7 @@ def test_one_that_was_not_checked_when_it_was_trained_is_checked_now(
     weights.publish(tmp_path / "teacher", {}, {})
     opened = type("Opened", (), {"teacher": "teacher"})
     monkeypatch.setattr(store.References, "open", lambda folder: opened)
-    monkeypatch.setattr(teacher_check, "check", lambda *given: [vars(Denoising(50, 3.0, 2.0, 4.0))])
+    monkeypatch.setattr(teacher_check, "check", lambda *given: [vars(Denoising(50, 3.0, 2.0, 4.0, 0.1))])
     with pytest.raises(InputError, match=r"t = 50: teacher 3, Fourier-Wiener filter 2, 8x8 patches 4"):
         require_teacher(smoke, tmp_path, COHORT)
 

@@ -11,7 +11,7 @@ from trainers import weights
 from trainers.networks.denoiser import schedule
 from trainers.networks.patch_filter import PatchFilter
 from trainers.references import store, teacher_check
-from trainers.references.teacher_check import FourierFilter, compare, worst
+from trainers.references.teacher_check import Denoising, FourierFilter, compare, worst
 
 
 class Linear(nn.Module):
@@ -48,9 +48,12 @@ def test_errors_are_the_posterior_variances_and_the_teachers_ratio_is_to_the_bet
         assert each.patches == pytest.approx(expected, rel=0.08)
         assert each.teacher == pytest.approx(ratio * each.patches, rel=1e-3)
         assert each.ratio == each.teacher / min(each.fourier, each.patches)
+        assert each.loses == (change < 0)
     chosen = worst([vars(each) for each in found])
     assert chosen is not None and chosen.ratio == max(each.ratio for each in found)
     assert worst([]) is None
+    far, tie = Denoising(50, 2.0, 1.0, 1.5, 0.6), Denoising(20, 1.1, 1.0, 1.5, 0.04)
+    assert (far.loses, tie.loses, worst([vars(far), vars(tie)])) == (False, True, tie)
 
 
 def test_the_fourier_filter_is_the_best_linear_estimate_of_stationary_images() -> None:
