@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -50,20 +51,20 @@ class Task:
 
 @dataclass
 class RunningMeans:
-    """Running means of the logged scalars, kept on the device."""
+    """Running means of the logged scalars, kept on the device; each over the steps that logged it."""
 
     total: dict[str, Tensor] = field(default_factory=dict)
-    count: int = 0
+    count: Counter[str] = field(default_factory=Counter)
 
     def add(self, scalars: Mapping[str, Tensor]) -> None:
         """Add one step's scalars."""
         for name, value in scalars.items():
             self.total[name] = self.total.get(name, torch.zeros_like(value)) + value
-        self.count += 1
+        self.count.update(scalars.keys())
 
     def means(self) -> dict[str, float]:
         """The means so far."""
-        return {name: float(value) / max(1, self.count) for name, value in self.total.items()}
+        return {name: float(value) / self.count[name] for name, value in self.total.items()}
 
 
 class Loop:

@@ -7,6 +7,9 @@ from typing import Any
 Scores = Mapping[int, Mapping[str, float]]
 """Validation scores by refinement step count, then by metric."""
 
+SHARE = "share_"
+"""Before a term's name in ``losses``: its share of the gradient at the generator's output."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -53,3 +56,9 @@ def scores_to_json(scores: Scores) -> dict[str, dict[str, float]]:
 def scores_from_json(scores: Mapping[str, Mapping[str, float]]) -> dict[int, dict[str, float]]:
     """The scores that :func:`scores_to_json` gave."""
     return {int(count): dict(values) for count, values in scores.items()}
+
+
+def weight_of(share: str) -> str:
+    """The setting that weights the term of a share: ``lambda_DMD`` of ``share_G_DMD``."""
+    term = share.removeprefix(f"{SHARE}G_")
+    return "w_ent" if term == "ent" else f"lambda_{term}"

@@ -21,9 +21,12 @@ from trainers.bounds import store as bounds
 from trainers.files import write_text
 from trainers.metrics import baselines
 from trainers.metrics.judge import Judge
+from trainers.report import SHARE, weight_of
 
 ENOUGH_ENDS = 5
 """Completed trials from which a rank correlation is shown."""
+INERT = 0.01
+"""Share of the gradient below which a term of the loss is said to do nothing."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,9 @@ def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list
     failures = progress.ledger.of_status("diverged", "failed")
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in failures]
     lines += saved_work(progress)
-    lines += rung_correlations(list(progress.ledger.trials.values()), progress.study.objectives)
+    trials = list(progress.ledger.trials.values())
+    lines += inert_terms(trials)
+    lines += rung_correlations(trials, progress.study.objectives)
     if progress.exhausted:
         tried, requested = len(progress.ledger.trials), progress.study.budget.trials
         lines.append(f"every point of the space is known: the study ends after {tried} of {requested} trials")
@@ -98,6 +103,22 @@ def saved_work(progress: Progress) -> list[str]:
     share = f"{trained} of {whole} steps ({100 * trained / whole:.0f} %) were trained"
     cause = " by rungs or the budget" if progress.ending else ""
     return [f"{len(stopped)} of {len(last)} trials were stopped early{cause}: {share}"]
+
+
+def inert_terms(trials: Sequence[Trial]) -> list[str]:
+    """A line for each term of a loss whose mean share of the gradient is below 1 % in every trial."""
+    found: dict[str, list[float]] = {}
+    for trial in trials:
+        reports = [report.losses for report in trial.reports.values()]
+        for name in {name for losses in reports for name in losses if name.startswith(SHARE)}:
+            values = [losses[name] for losses in reports if name in losses]
+            found.setdefault(name, []).append(sum(values) / len(values))
+    return [
+        f"{weight_of(name)}: its term had at most {100 * max(values):.2g} % of the gradient in every trial: "
+        "it does nothing"
+        for name, values in sorted(found.items())
+        if max(values) < INERT
+    ]
 
 
 def rung_correlations(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[str]:

@@ -97,6 +97,13 @@ def test_an_updated_network_is_used_at_once_under_autocast(tiny: Any, tmp_path: 
         assert torch.equal(network(image, k), after)
 
 
+def test_each_scalar_is_averaged_over_the_steps_that_logged_it() -> None:
+    scalars = RunningMeans()
+    for step in range(4):
+        scalars.add({"D": torch.tensor(float(step))} | ({"share": torch.tensor(0.25)} if step == 2 else {}))
+    assert scalars.means() == {"D": 1.5, "share": 0.25}
+
+
 def test_a_loss_that_is_not_finite_is_named_with_its_step_and_ends_the_trial(
     tiny: Any, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainers.config import Range
 from trainers.data.batch import Batch
-from trainers.losses import asp, bridge, dmd, gan, nce
+from trainers.losses import asp, bridge, dmd, gan, nce, term_gradients
 from trainers.methods import base
 from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
@@ -186,21 +186,40 @@ class Method(base.Method):
             logs |= self._update_energy(state, fake.detach(), at_k, minimise)
         if c.uses_teacher:
             logs |= self._update_critic(batch.target, fake.detach(), at_k, minimise)
-        losses = {"G_GAN": c.lambda_GAN * gan.lsgan_generator(self.discriminator(fake, at_k))}
-        losses |= self._bridge_losses(state, fake, at_k, k, batch.source_mask)
-        losses["G_NCE"] = c.lambda_NCE * self._contrast(batch, out, z)
+        terms = {"G_GAN": gan.lsgan_generator(self.discriminator(fake, at_k))}
+        terms |= self._bridge_terms(state, fake, at_k, batch.source_mask)
+        terms["G_NCE"] = self._contrast(batch, out, z)
         if c.lambda_ASP:
-            losses["G_ASP"] = c.lambda_ASP * self._structure_loss(x0, fake, step)
+            terms["G_ASP"] = self._structure_loss(x0, fake, step)
         if c.uses_teacher:
-            losses |= self._distribution_loss(fake, at_k, batch.source_mask, step)
+            terms |= self._distribution_terms(fake, at_k, batch.source_mask)
+        weights, outputs = self._weights(step, k), dict.fromkeys(terms, out)
         if batch.degraded is not None:
-            losses["G_restore"] = c.restoration(self._restored(batch.degraded, k), batch)
+            outputs["G_restore"] = self._restored(batch.degraded, k)
+            terms["G_restore"] = c.restoration(outputs["G_restore"], batch)
+        if term_gradients.due(step):
+            logs |= term_gradients.logged(term_gradients.gradient_norms(terms, outputs, size), weights)
+        losses = {name: weights[name] * term for name, term in terms.items()}
         minimise(("G", "F"), torch.stack(list(losses.values())).sum())
         return (
             logs
             | {name: loss.detach() for name, loss in losses.items()}
             | {"output_mean": fake.detach().mean()}
         )
+
+    def _weights(self, step: int, k: int) -> dict[str, float]:
+        """Of each term of the generator's loss."""
+        c = self.config
+        of_sb = bridge.paper_weights if c.sb_form == "paper" else bridge.code_weights
+        cost, entropy = (c.lambda_SB * w for w in of_sb(self.grid[k], c.tau, c.w_cost, c.w_ent))
+        ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
+        weights = {"G_GAN": c.lambda_GAN, "G_SB": cost, "G_ent": entropy, "G_NCE": c.lambda_NCE}
+        return weights | {
+            "G_ASP": c.lambda_ASP,
+            "G_DMD": ramp * c.lambda_DMD,
+            "G_cls": ramp * c.lambda_cls,
+            "G_restore": 1.0,  # weighted already
+        }
 
     @staticmethod
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
@@ -277,20 +296,13 @@ class Method(base.Method):
             minimise(("E",), loss)
         return {"E": loss.detach(), "information": information}
 
-    def _bridge_losses(
-        self, state: Tensor, fake: Tensor, at_k: Tensor, k: int, mask: Tensor
-    ) -> dict[str, Tensor]:
-        """L_SB's two terms: transport cost, and the entropy where it is estimated."""
-        c = self.config
-        paper = c.sb_form == "paper"
-        weights = bridge.paper_weights if paper else bridge.code_weights
-        of_cost, of_entropy = weights(self.grid[k], c.tau, c.w_cost, c.w_ent)
+    def _bridge_terms(self, state: Tensor, fake: Tensor, at_k: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """L_SB's transport cost and, where it is estimated, entropy."""
+        paper = self.config.sb_form == "paper"
         cost = bridge.brain_cost(state, fake, mask) if paper else bridge.transport_cost(state, fake)
-        losses = {"G_SB": c.lambda_SB * of_cost * cost}
-        if c.estimates_entropy:
-            pair_entropy = bridge.entropy(*self._energies(state, fake, at_k))
-            losses["G_ent"] = c.lambda_SB * of_entropy * pair_entropy
-        return losses
+        if not self.config.estimates_entropy:
+            return {"G_SB": cost}
+        return {"G_SB": cost, "G_ent": bridge.entropy(*self._energies(state, fake, at_k))}
 
     def _contrast(self, batch: Batch, out: Tensor, z: Tensor) -> Tensor:
         """PatchNCE of the translation against its source, and of the 3 T identity against itself."""
@@ -341,7 +353,7 @@ class Method(base.Method):
             minimise(("C",), loss)
         return {"C": loss.detach()}
 
-    def _distribution_loss(self, fake: Tensor, k: Tensor, mask: Tensor, step: int) -> dict[str, Tensor]:
+    def _distribution_terms(self, fake: Tensor, k: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Equation 6a and the classifier's term: gradient through the critic's encoder only for its logit."""
         c, critic = self.config, self.critic
         noisy, t, _, alpha, sigma = self._noisy(fake, 0.02, c.dmd_t_max)
@@ -352,9 +364,7 @@ class Method(base.Method):
             mu_fake = dmd.clean_from_velocity(noisy, v_fake.float(), alpha, sigma)
             mu_real = dmd.clean_from_velocity(noisy, v_real.float(), alpha, sigma)
             direction = dmd.dmd_direction(fake.float(), mu_real, mu_fake, mask)
-        ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
-        losses = {"G_DMD": ramp * c.lambda_DMD * dmd.dmd_loss(fake.float(), direction, mask)}
+        terms = {"G_DMD": dmd.dmd_loss(fake.float(), direction, mask)}
         if c.lambda_cls:
-            logit = critic.classify(encoded.bottleneck)
-            losses["G_cls"] = ramp * c.lambda_cls * gan.classifier_generator(logit)
-        return losses
+            terms["G_cls"] = gan.classifier_generator(critic.classify(encoded.bottleneck))
+        return terms

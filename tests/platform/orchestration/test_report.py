@@ -1,6 +1,6 @@
-"""Rank correlations of rungs with the ends of training, for known rankings."""
+"""Rank correlations of rungs with the ends of training, for known rankings; terms that do nothing."""
 
-from platform.orchestration.report import rung_correlations
+from platform.orchestration.report import inert_terms, rung_correlations
 from platform.storage.ledger import Trial, TrialStatus
 from platform.study.settings import Objective
 
@@ -43,3 +43,20 @@ def test_only_rungs_that_all_completed_trials_share() -> None:
     assert len(rung_correlations([*completed, other], [FID])) == 1
     assert not rung_correlations([*completed, trial(5, {20: [(0, 0)], 40: [(9, 0)]})], [FID])
     assert not rung_correlations([*completed[:4], other], [FID])
+
+
+def shared(number: int, *rungs: dict[str, float]) -> Trial:
+    """A trial that reported shares of the gradient."""
+    reports = {i: Report(i, 40, {}, losses | {"D": 1.0}, 1.0, "") for i, losses in enumerate(rungs)}
+    return Trial(number, {}, reports=reports)
+
+
+def test_a_term_is_named_if_its_mean_share_is_below_one_percent_in_every_trial() -> None:
+    """The mean over a trial's rungs that have it; the largest over trials; a term of weight 0 has none."""
+    late = shared(1, {"share_G_GAN": 0.99}, {"share_G_DMD": 0.003, "share_G_SB": 0.02, "share_G_GAN": 0.97})
+    trials = [shared(0, {"share_G_DMD": 0.001}, {"share_G_DMD": 0.007, "share_G_SB": 0.001}), late]
+    line = "lambda_DMD: its term had at most 0.4 % of the gradient in every trial: it does nothing"
+    assert inert_terms(trials) == [line]
+    assert inert_terms([*trials, shared(2, {"share_G_DMD": 0.01})]) == []
+    assert [line.split(":")[0] for line in inert_terms([shared(0, {"share_G_ent": 0.0})])] == ["w_ent"]
+    assert inert_terms([Trial(3, {})]) == []
