@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from trainers.config import Range
+from trainers.config import FieldError, Range
 from trainers.data.batch import Batch
 from trainers.losses import asp, bridge, dmd, gan, nce, term_gradients
 from trainers.methods import base
@@ -20,9 +20,16 @@ from trainers.networks.discriminator import PatchNet
 from trainers.networks.energy import NoisyPairEnergy
 from trainers.networks.patch_projection import Projection
 from trainers.networks.resnet import nce_channels, nce_layers
+from trainers.networks.running_norms import RunningNorms
 from trainers.references.config import ReferenceConfig
 
 Fraction = Annotated[float, Range(0, 1)]
+RATIOS = {
+    "G_DMD": ("dmd_ratio", "lambda_DMD"),
+    "G_ASP": ("asp_ratio", "lambda_ASP"),
+    "G_ent": ("ent_ratio", "w_ent"),
+}
+"""Terms of the generator's loss with two settings of which one weights them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +47,11 @@ class Config(base.TrialConfig):
     lambda_DMD: base.Weight = 0.5
     lambda_cls: base.Weight = 3e-3
     """Of DMD2's auxiliary classifier in the generator's loss."""
+    dmd_ratio: base.Weight = 0.0
+    asp_ratio: base.Weight = 0.0
+    ent_ratio: base.Weight = 0.0
+    """Instead of lambda_DMD, lambda_ASP and w_ent, which are then 0: the norm of the term's gradient at the
+    output over the GAN term's, both as running means. 0: off."""
     critic_cls: base.Weight = 1e-2
     """Of the classifier's loss in the critic's; above 1e-2 it damages the critic."""
     w_cost: base.Weight = 1.0
@@ -80,12 +92,20 @@ class Config(base.TrialConfig):
     """Instance norms in D and E, as the official networks have. They hide the intensities, by
     which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
-    EARLIER: ClassVar[dict[str, Any]] = {"sb_form": "code"}
+    EARLIER: ClassVar[dict[str, Any]] = {
+        **{"sb_form": "code", "dmd_ratio": 0.0, "asp_ratio": 0.0, "ent_ratio": 0.0},
+    }
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
     def __post_init__(self) -> None:
-        """Raises InputError where ASP's thresholds leave no background."""
+        """Raises InputError where ASP's thresholds leave no background, or a ratio is not one of two."""
         self.thresholds()
+        for ratio, weight in RATIOS.values():
+            value = getattr(self, ratio)
+            if value and getattr(self, weight):
+                raise FieldError(ratio, value, f"0, or {weight}: 0, as either weights the term")
+            if value and not self.lambda_GAN:
+                raise FieldError(ratio, value, "0, or lambda_GAN above 0, to whose term the ratio is")
 
     def thresholds(self) -> asp.Thresholds:
         """ASP's six thresholds."""
@@ -94,12 +114,17 @@ class Config(base.TrialConfig):
     @property
     def distils(self) -> bool:
         """Whether DMD2 takes part."""
-        return self.lambda_DMD > 0 or self.lambda_cls > 0
+        return self.lambda_DMD > 0 or self.lambda_cls > 0 or self.dmd_ratio > 0
 
     @property
     def estimates_entropy(self) -> bool:
         """Whether the energy network takes part."""
-        return self.lambda_SB > 0 and self.w_ent > 0
+        return (self.lambda_SB > 0 and self.w_ent > 0) or self.ent_ratio > 0
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """The terms that are weighted by their gradient's norm relative to the GAN term's."""
+        return {term: getattr(self, ratio) for term, (ratio, _) in RATIOS.items() if getattr(self, ratio)}
 
 
 def predictions(
@@ -144,6 +169,9 @@ class Method(base.Method):
             for name, net in self.networks.items()
             if name != "C"
         }
+        if config.ratios:
+            self.norms = RunningNorms(["G_GAN", *config.ratios])
+            self.networks["norms"] = self.norms
         if config.distils:
             self.optimizers["C"] = torch.optim.AdamW(
                 self.critic.parameters(), config.critic_lr, (0.9, 0.999), weight_decay=0.01
@@ -177,13 +205,15 @@ class Method(base.Method):
         terms = {"G_GAN": gan.lsgan_generator(self.discriminator(fake, at_k))}
         terms |= self._bridge_terms(state, fake, at_k, batch.source_mask)
         terms["G_NCE"] = self._contrast(batch, out, z)
-        if c.lambda_ASP:
+        if c.lambda_ASP or c.asp_ratio:
             terms["G_ASP"] = self._structure_loss(x0, fake, step)
         if c.distils:
             terms |= self._distribution_terms(fake, at_k, batch.source_mask)
         weights = self._weights(step, k)
         if term_gradients.due(step):
             norms = term_gradients.gradient_norms(terms, out, size)
+            if c.ratios:
+                self.norms.update(norms)
             logs |= term_gradients.logged(norms, weights)
         losses = {name: weights[name] * term for name, term in terms.items()}
         minimise(("G", "F"), torch.stack(list(losses.values())).sum())
@@ -193,18 +223,19 @@ class Method(base.Method):
             | {"output_mean": fake.detach().mean()}
         )
 
-    def _weights(self, step: int, k: int) -> dict[str, float]:
+    def _weights(self, step: int, k: int) -> dict[str, float | Tensor]:
         """Of each term of the generator's loss."""
         c = self.config
         of_sb = bridge.paper_weights if c.sb_form == "paper" else bridge.code_weights
         cost, entropy = (c.lambda_SB * w for w in of_sb(self.grid[k], c.tau, c.w_cost, c.w_ent))
         ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
-        weights = {"G_GAN": c.lambda_GAN, "G_SB": cost, "G_ent": entropy, "G_NCE": c.lambda_NCE}
-        return weights | {
-            "G_ASP": c.lambda_ASP,
-            "G_DMD": ramp * c.lambda_DMD,
-            "G_cls": ramp * c.lambda_cls,
-        }
+        weights: dict[str, float | Tensor] = {"G_GAN": c.lambda_GAN, "G_SB": cost, "G_ent": entropy}
+        weights |= {"G_NCE": c.lambda_NCE, "G_ASP": c.lambda_ASP}
+        weights |= {"G_DMD": ramp * c.lambda_DMD, "G_cls": ramp * c.lambda_cls}
+        scales = {"G_DMD": ramp, "G_ASP": 1.0, "G_ent": -(1 - self.grid[k])}
+        for term, ratio in c.ratios.items():
+            weights[term] = scales[term] * ratio * c.lambda_GAN * self.norms.quotient(term, "G_GAN")
+        return weights
 
     @staticmethod
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
