@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainers.losses.asp import boundary_gate, truncated_distance
+from trainers.networks.blocks import full_precision
 
 OUTPUT_STEP = 0.75
 """Smallest step of an output, in standard deviations of the brain's intensities, that counts as an edge."""
@@ -69,8 +70,9 @@ def _blur(x: Tensor) -> Tensor:
     taps = x.new_tensor(_TAPS)
     channels = x.shape[1]
     across = taps.expand(channels, 1, 1, 5)
-    x = F.conv2d(x, across, padding=(0, 2), groups=channels)
-    return F.conv2d(x, across.transpose(2, 3), padding=(2, 0), groups=channels)
+    with full_precision(x.device):  # autocast would convolve in bf16
+        x = F.conv2d(x, across, padding=(0, 2), groups=channels)
+        return F.conv2d(x, across.transpose(2, 3), padding=(2, 0), groups=channels)
 
 
 def _interior(inside: Tensor) -> Tensor:
