@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainers.config import FieldError, Range
 from trainers.data.batch import Batch
-from trainers.losses import asp, bridge, dmd, gan, nce, term_gradients
+from trainers.losses import asp, bridge, dmd, gan, inner_edges, nce, term_gradients
 from trainers.methods import base
 from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
@@ -65,6 +65,9 @@ class Config(base.RestoringConfig):
     w_tri: base.Weight = 1.0
     w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
+    w_in: base.Weight = 0.0
+    """Edges inside the brain that the input does not have, within L_ASP; farther than delta / 2 from all of
+    its edges, which are dense there."""
     nce_idt: bool = True
     """PatchNCE also between a 3 T slice and its own translation."""
     nce_patches: Annotated[int, Range(8, 4096)] = 256
@@ -98,7 +101,7 @@ class Config(base.RestoringConfig):
 
     EARLIER: ClassVar[dict[str, Any]] = {
         **{"sb_form": "code", "dmd_ratio": 0.0, "asp_ratio": 0.0, "ent_ratio": 0.0},
-        **{"generator_patch": 1, "generator_norm": "slice"},
+        **{"generator_patch": 1, "generator_norm": "slice", "w_in": 0.0},
     }
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
@@ -206,7 +209,7 @@ class Method(base.Method):
         terms |= self._bridge_terms(state, fake, at_k, batch.source_mask)
         terms["G_NCE"] = self._contrast(batch, out, z)
         if c.lambda_ASP or c.asp_ratio:
-            terms["G_ASP"] = self._structure_loss(x0, fake, step)
+            terms["G_ASP"] = self._structure_loss(x0, fake, batch.source_mask, step)
         if c.uses_teacher:
             terms |= self._distribution_terms(fake, at_k, batch.source_mask)
         weights, outputs = self._weights(step, k), dict.fromkeys(terms, out)
@@ -341,13 +344,18 @@ class Method(base.Method):
             [queries[i] for i in chosen], [keys[i] for i in chosen], masks, self.heads, count
         )
 
-    def _structure_loss(self, x0: Tensor, fake: Tensor, step: int) -> Tensor:
+    def _structure_loss(self, x0: Tensor, fake: Tensor, mask: Tensor, step: int) -> Tensor:
+        """L_ASP: the silhouette's trimap and boundary, and the edges inside the brain."""
         c, thresholds = self.config, self.config.thresholds()
         kept = asp.structure(asp.intensity(x0), thresholds)
         image = asp.intensity(fake)
-        w_bnd = c.w_bnd * dmd.warm_up(step, c.steps, c.asp_warm_up)
+        ramp = dmd.warm_up(step, c.steps, c.asp_warm_up)
         trimap, edges = asp.trimap_loss(image, kept, thresholds), asp.boundary_loss(image, kept, thresholds)
-        return torch.mean(c.w_tri * trimap + w_bnd * edges)
+        losses = c.w_tri * trimap + ramp * c.w_bnd * edges
+        if c.w_in:
+            free = inner_edges.unsupported(x0, mask, c.delta / 2, c.s)
+            losses = losses + ramp * c.w_in * inner_edges.inner_edge_loss(fake, mask, free)
+        return torch.mean(losses)
 
     def _noisy(self, image: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(x_t, t, eps, alpha, sigma) at a uniform t of [low, high) of the diffusion's time."""

@@ -22,7 +22,8 @@ def convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
 def residual(x: Tensor, change: Tensor, edge: float = 0.95) -> Tensor:
     """``x`` moved by ``change`` on the scale of its logits: the identity at 0, never beyond 1 / edge.
 
-    Without the bound, adversarial training drives intensities out of range. Black stays black.
+    Without the bound, adversarial training drives intensities out of range. A ``change`` moves black and
+    white a tenth as far as grey: black may move, the background is painted where an output is finished.
     """
     return torch.tanh(torch.atanh(edge * x.clamp(-1, 1)) + change) / edge
 
