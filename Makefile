@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test units system lint bench bench-search bench-real evidence ui clean
+.PHONY: search compare test units system lint bench bench-search bench-real evidence mutants ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -16,7 +16,7 @@ test: .venv/test.done lint
 
 # Two halves that take about as long: system tests and pages run commands.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench tests/mutants $(ARGS)
 
 system:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs $(ARGS)
@@ -41,6 +41,10 @@ bench-real: .venv/test.done
 # How often printed intervals contain the truth; writes docs/coverage.md in some five minutes of one core.
 evidence: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.coverage $(ARGS)
+
+# Faults planted in a copy of the source, one at a time, which tests must notice; some ten minutes of one core.
+mutants: .venv/test.done
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.mutants $(ARGS)
 
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1

@@ -1,7 +1,8 @@
 """``python -m platform.prepare``: a cohort, from downloads to slices to a page to look at; its references.
 
 With ``--cohort`` a cohort is prepared by itself, real scans with a quality report; with ``--space`` or
-``--study`` what that search needs.
+``--study`` what that search needs. What the distances see on it is printed: without references those that
+need none.
 """
 
 import argparse
@@ -19,10 +20,11 @@ from typing import Any
 
 from trainers.cohorts.base import find_source, source_names
 from trainers.config import FieldError, FieldType, build, field_types
+from trainers.data import store
 from trainers.errors import InputError
 from trainers.metrics.names import VERSION
 
-SPLITS = ("train", "val", "test")
+SPLITS = (*store.SPLITS, store.SHIFTED)
 
 
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -63,27 +65,40 @@ def main(argv: Sequence[str]) -> None:
     source = find_source(choice.source)
     if options.export and source.native_volumes is None:
         raise FieldError("--export", choice.source, "phantom, whose scans are nowhere else")
+    if options.split == store.SHIFTED and not getattr(choice.config, store.SHIFTED, 0):
+        raise FieldError(
+            "--split", options.split, f"{', '.join(store.SPLITS)}: this cohort has no such split"
+        )
 
     # Late: Ray takes seconds to import, for which a wrong option need not wait.
     from platform.cohorts.archives import acquire
     from platform.cohorts.build import export_scans, prepare_cohort, prepare_references
+    from platform.cohorts.measurable import require_measurable
+    from platform.cohorts.sensitivity import show_patch_sensitivity, show_sensitivity
     from platform.execution import cluster
     from platform.reporting.console import console
 
-    from trainers.data.store import Cohort
+    from trainers.metrics.judge import Judge
+    from trainers.references.config import ReferenceConfig
+    from trainers.references.store import References
 
     for archive in source.archives:
         acquire(archive, Path(choice.config.root), console)
     cluster.start_ray(options.address, study.resources if study else Resources())
     path = prepare_cohort(choice, storage.root, console)
     console.print(f"cohort: {path}")
-    if study:
-        references = prepare_references(study, path, storage.root, console, measures)
-        console.print(f"references: {references}")
+    cohort = store.Cohort.open(path)
     if options.export:
         split, folder = options.split or "test", Path(options.export)
-        for file in export_scans(source, choice.config, Cohort.open(path), split, folder):
+        for file in export_scans(source, choice.config, cohort, split, folder):
             console.print(file)
+    if study:
+        require_measurable(study, cohort, "val", study.metrics)
+        references = prepare_references(study, path, storage.root, console, measures)
+        console.print(f"references: {references}")
+        show_sensitivity(storage, Judge.of(cohort, References.open(references), "val", measures))
+    else:
+        show_patch_sensitivity(storage, cohort, ReferenceConfig().channels)
 
 
 def chosen_study(options: argparse.Namespace, storage: Storage) -> tuple[Study, int]:

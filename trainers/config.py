@@ -109,13 +109,19 @@ def plain_values(config: Any) -> dict[str, Any]:
     A class may have a class variable ``EARLIER``: what fields that were added later meant before they
     existed. With that value they are left out, so that hashes and files from before stay as they were.
     """
-    earlier = _earlier(type(config))
+    earlier = earlier_meanings(type(config))
     return {key: value for key, value in asdict(config).items() if earlier.get(key, MISSING) != value}
 
 
 def rebuild(config: type[C], values: Mapping[str, Any]) -> C:
     """What :func:`plain_values` saved, today or before a field was added; raises FieldError."""
-    return build(config, {**_earlier(config), **values})
+    return build(config, {**earlier_meanings(config), **values})
+
+
+def with_later_fields(config: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, and the defaults of fields that were added later: to be saved with today's meaning."""
+    earlier = earlier_meanings(config)
+    return {f.name: f.default for f in fields(config) if f.name in earlier} | dict(values)
 
 
 def as_earlier(config: C) -> C:
@@ -124,7 +130,7 @@ def as_earlier(config: C) -> C:
     So do fields of the class variable ``EARLIER_DEFAULTS``, which always existed and had other defaults.
     """
     defaults = {f.name: f.default for f in fields(config)}  # type: ignore[arg-type]
-    earlier = {**_earlier(type(config)), **getattr(config, "EARLIER_DEFAULTS", {})}
+    earlier = {**earlier_meanings(type(config)), **getattr(config, "EARLIER_DEFAULTS", {})}
     changed = {key: value for key, value in earlier.items() if getattr(config, key) == defaults[key]}
     return replace(config, **changed)  # type: ignore[type-var]
 
@@ -139,9 +145,10 @@ def digest(*parts: str) -> str:
     return hashlib.sha256("\x00".join((VERSION, *parts)).encode()).hexdigest()
 
 
-def _earlier(config: type) -> Mapping[str, Any]:
-    earlier: Mapping[str, Any] = getattr(config, "EARLIER", {})
-    return earlier
+def earlier_meanings(config: type) -> Mapping[str, Any]:
+    """What fields that were added later meant before they existed, by name: the class's own and inherited."""
+    classes = reversed(config.__mro__)
+    return {key: value for each in classes for key, value in vars(each).get("EARLIER", {}).items()}
 
 
 def _field_type(hint: Any) -> FieldType:

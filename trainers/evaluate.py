@@ -1,10 +1,14 @@
 """Evaluation of one translator on one split: measures with draws of subjects, sample slices, cost.
 
 <folder>/samples.safetensors, manifest.json
+
+The manifest has, by measure, ``scores`` and ``extended``: the estimate and its draws; ``subjects``, how many
+the split has; ``measured``, on how many, of measures that some have no value of.
 """
 
 import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from trainers.data.store import Cohort
 from trainers.export import load_networks
 from trainers.methods.base import find_method, translate_rows
 from trainers.metrics import baselines
-from trainers.metrics.aggregate import resampled_mean
+from trainers.metrics.aggregate import measured_subjects, resampled_mean
 from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.metrics.names import BASELINES, VERSION
 from trainers.references.store import References
@@ -62,11 +66,15 @@ def evaluate(task: Evaluation) -> str:
         output, facts["costs"] = translated(folder, task.steps, judge, device)
     facts["subjects"] = len(judge.subjects)
     if output is None:  # a baseline that this cohort does not have
-        weights.publish(task.folder, {SAMPLES: {}}, facts | {"scores": {}, "extended": {}})
+        weights.publish(task.folder, {SAMPLES: {}}, facts | {"scores": {}, "extended": {}, "measured": {}})
         return str(task.folder)
     mask = judge.truth_mask if task.translator == "truth" else None
-    facts["scores"] = {name: list(pair) for name, pair in judge.resampled(output, mask).items()}
-    facts["extended"] = extended(judge, output)
+    scored, extended = judge.per_subject(output), judge.extended(output)
+    distances = {name: list(pair) for name, pair in judge.resampled(output, mask).items()}
+    facts["scores"] = distances | resampled(scored, judge.draws)
+    facts["extended"] = resampled(extended, judge.draws)
+    measured = {name: measured_subjects(values) for name, values in (scored | extended).items()}
+    facts["measured"] = {name: m for name, m in measured.items() if m < len(judge.subjects)}
     weights.publish(task.folder, {SAMPLES: judge.samples(output)}, facts)
     return str(task.folder)
 
@@ -100,9 +108,6 @@ def parameters(networks: dict[str, nn.Module]) -> float:
     return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
 
 
-def extended(judge: Judge, output: Tensor) -> dict[str, list[Any]]:
-    """Extended measures: the mean over subjects and its values on the judge's draws."""
-    return {
-        name: [float(values.nanmean()), resampled_mean(values, judge.draws).tolist()]
-        for name, values in judge.extended(output).items()
-    }
+def resampled(values: Mapping[str, Tensor], draws: Tensor) -> dict[str, list[Any]]:
+    """Measures of subjects [S]: the mean, and its values on ``draws`` [R, S] of subjects."""
+    return {name: [float(x.nanmean()), resampled_mean(x, draws).tolist()] for name, x in values.items()}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers import checkpoint, weights
-from trainers.config import build
+from trainers.config import build, rebuild
 from trainers.data import channels
 from trainers.data.grid import Grid
 from trainers.data.store import Cohort
@@ -37,7 +37,7 @@ class Translator:
     def open(cls, folder: Path) -> "Translator":
         """Open and verify an exported model; raises InputError where it is damaged or unknown."""
         facts = weights.verify(folder)
-        references = build(ReferenceConfig, facts["reference_config"])
+        references = rebuild(ReferenceConfig, facts["reference_config"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         networks = load_networks(facts, weights.read_tensors(folder, TRANSLATOR), references, device)
         return cls(facts, networks, device)
@@ -45,7 +45,7 @@ class Translator:
     @property
     def channels(self) -> channels.Layout:
         """How a slice's contrasts make its channels."""
-        return build(ReferenceConfig, self.facts["reference_config"]).channels
+        return rebuild(ReferenceConfig, self.facts["reference_config"]).channels
 
     @property
     def grid(self) -> Grid:

@@ -1,5 +1,7 @@
-"""Atomic writing of text files."""
+"""Files of several processes: written atomically, and made by one process at a time."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -8,3 +10,25 @@ def write_text(path: Path, text: str) -> None:
     fresh = path.with_suffix(".new")
     fresh.write_text(text, "utf-8")
     fresh.replace(path)
+
+
+@contextmanager
+def one_at_a_time(lock: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Lock a file, made where it is missing, for the block; a process that is killed unlocks it.
+
+    ``waiting`` is called once if another process has the lock, which is then waited for. What the block makes
+    may exist by then: look again inside it. Across machines where their file system locks files, as NFS does.
+    """
+    from filelock import FileLock, Timeout  # late: it takes as long to import as all that most commands need
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        waiting()
+        held.acquire(poll_interval=0.2)
+    try:
+        yield
+    finally:
+        held.release()

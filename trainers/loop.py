@@ -75,7 +75,8 @@ class Loop:
         AcceleratorState._reset_state(True)
         self.accelerator = Accelerator(mixed_precision=resolve_precision(task.config.precision))
         self.key = trial_key(task, cohort, references)
-        self.slices = Slices.of(cohort, references.config.channels, task.config.crop)
+        degradation = references.required_degradation() if task.config.restores else None
+        self.slices = Slices.of(cohort, references.config.channels, task.config.crop, degradation)
         self.judge, self.step = judge, 0
         self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
@@ -212,7 +213,8 @@ def resolve_precision(precision: str) -> str:
 
 def on_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on a device."""
-    return Batch(*(getattr(batch, name).to(device, non_blocking=True) for name in Batch.__dataclass_fields__))
+    tensors = {name: tensor for name, tensor in vars(batch).items() if tensor is not None}
+    return Batch(**{name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()})
 
 
 def require_finite(scalars: RunningMeans, step: int) -> None:

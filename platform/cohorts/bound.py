@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from platform.cohorts.build import train_parts
+from platform.cohorts.build import LOCK, print_waiting, train_parts
 from platform.study.study import Study
 
 from rich.console import Console
@@ -11,7 +11,9 @@ from rich.console import Console
 from trainers.bounds import store
 from trainers.bounds.config import BoundConfig
 from trainers.config import build
+from trainers.cost import bound_of
 from trainers.data.store import Cohort
+from trainers.files import one_at_a_time
 from trainers.metrics.names import VERSION
 from trainers.references.config import ReferenceConfig
 
@@ -24,7 +26,7 @@ def bound_config(study: Study, measures: int = VERSION) -> BoundConfig | None:
     if measures == 1:
         return None
     first = study.start[0] if study.start else {}
-    return BoundConfig.of(study.point(first), build(ReferenceConfig, study.references))
+    return bound_of(study.method_of(first), study.point(first), build(ReferenceConfig, study.references))
 
 
 def prepare_bound(
@@ -37,11 +39,13 @@ def prepare_bound(
     cohort = Cohort.open(cohort_path)
     if config is None or not store.has_bound(cohort):
         return None
-    folder = store.bound_folder(root, cohort, config)
-    for parts in store.stages(cohort, config, splits):
-        missing = [part for part in parts if not store.is_trained(folder, part)]
-        if missing:
+    folder, stages = store.bound_folder(root, cohort, config), store.stages(cohort, config, splits)
+    if all(store.is_trained(folder, part) for parts in stages for part in parts):
+        return folder
+    train = partial(store.train_part, cohort_path, config, root)
+    with one_at_a_time(folder / LOCK, print_waiting(console, "this bound")):
+        for parts in stages:
+            missing = [part for part in parts if not store.is_trained(folder, part)]
             totals = {part: store.steps(part, cohort, config, folder) for part in missing}
-            train = partial(store.train_part, cohort_path, config, root)
             train_parts("bound", totals, train, folder, len(parts), console)
     return folder

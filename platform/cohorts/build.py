@@ -1,6 +1,6 @@
 """What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from platform.cohorts import quality_page
@@ -20,9 +20,14 @@ from trainers.config import build
 from trainers.data.store import Cohort
 from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
+from trainers.files import one_at_a_time
 from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, require_measurable_version
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
+from trainers.references.degradation import ROUNDS
+
+LOCK = "lock"
+"""File in the folder of references or of a bound, locked while they are trained."""
 
 
 def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: str | None = None) -> Path:
@@ -95,11 +100,17 @@ def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
 
 
 def prepare_references(
-    study: Study, cohort_path: Path, root: Path, console: Console, measures: int = VERSION
+    study: Study,
+    cohort_path: Path,
+    root: Path,
+    console: Console,
+    measures: int = VERSION,
+    also: Sequence[Study] = (),
 ) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time.
 
-    ``measures``: the version of the study's. Raises InputError for one that this code cannot measure, and
+    ``measures``: the version of the study's; ``also``: other studies whose trials use them. Raises InputError
+    for a version that this code cannot measure, and
     for Rad-FID without its encoder.
     """
     require_measurable_version(measures, study.name)
@@ -108,13 +119,18 @@ def prepare_references(
     folder = store.reference_folder(root, cohort, config, version)
     if "rad_fid" in study.metrics and not store.has_radiology(folder, config):
         raise InputError(f"{study.path}: {study.metrics['rad_fid']}: rad_fid: {NEEDS_RADIMAGENET}")
-    missing = store.missing_parts(folder, config)
-    if missing:
-        folder.mkdir(parents=True, exist_ok=True)
-        totals = {part: steps(part, config) for part in missing}
-        train = partial(store.train_with_progress, cohort_path, config, root, version)
-        train_parts("reference", totals, train, folder, len(missing), console)
+    restores = any(each.restores for each in (study, *also))
+    if store.missing_parts(folder, config, restores):
+        with one_at_a_time(folder / LOCK, print_waiting(console, "these references")):
+            totals = {part: steps(part, config) for part in store.missing_parts(folder, config, restores)}
+            train = partial(store.train_with_progress, cohort_path, config, root, version)
+            train_parts("reference", totals, train, folder, len(totals), console)
     return folder
+
+
+def print_waiting(console: Console, what: str) -> Callable[[], None]:
+    """Prints, when called, that another process is waited for."""
+    return lambda: console.print(f"waiting for another process that makes {what}", markup=False)
 
 
 def train_parts(
@@ -129,6 +145,8 @@ def train_parts(
 
     Each task may use one in ``at_once`` of a GPU.
     """
+    if not totals:  # another process has made them
+        return
     files = {part: store.progress_file(folder, part) for part in totals}
     with counting_bar(console) as bar:
         rows = {part: bar.add_task(f"{kind} {part}", total=total) for part, total in totals.items()}
@@ -145,5 +163,7 @@ def train_parts(
 
 
 def steps(part: str, config: ReferenceConfig) -> int:
-    """How many optimiser steps a part takes."""
+    """How many optimiser steps a part takes, or rounds of its estimate."""
+    if part == store.DEGRADATION:
+        return ROUNDS
     return config.teacher_steps if part == "teacher" else config.encoder_steps

@@ -8,6 +8,7 @@ from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.cohorts.measurable import require_measurable, require_measured
 from platform.cohorts.sensitivity import show_sensitivity
+from platform.cohorts.teacher import require_teacher
 from platform.comparison.report import report_comparison
 from platform.comparison.systems import (
     System,
@@ -16,6 +17,7 @@ from platform.comparison.systems import (
     common_budget,
     conditions,
     find_systems,
+    with_earlier_meanings,
 )
 from platform.execution import cluster
 from platform.execution.fixed_trials import FixedTrials, trained
@@ -72,7 +74,9 @@ def run_comparison(
     names = [*saved.get("systems", []), *request.systems]
     profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
     systems = find_systems(names, profile, source, machine, address)
-    systems = as_started(systems, saved.get("cohort"))
+    systems = as_started(systems, saved)
+    restoration = saved.get("restoration", not saved)  # before it existed it was not named
+    systems = systems if restoration else with_earlier_meanings(systems)
     budget = common_budget(systems, request.budget or saved.get("budget"))
     study = systems[0].study
     objectives = objectives_of(saved, study)
@@ -83,6 +87,7 @@ def run_comparison(
     require_same(name, saved, fixed)
     measures = int(saved.get("measures", 1)) if saved else VERSION  # before version 2 it was not named
     saved |= {**fixed, "systems": [system.space for system in systems], "seeds": seeds, "measures": measures}
+    saved["restoration"] = restoration
     saved["objectives"] = {objective.name: objective.direction for objective in objectives}
     write_saved(folder, saved)
     experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
@@ -95,11 +100,14 @@ def run_comparison(
     require_measurable(study, cohort, "val", by)
     for split in cohort.evaluated[1:]:
         require_measurable(study, cohort, split, {})
-    reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
+    others = [system.study for system in systems[1:]]
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures, others)
     references = References.open(reference_path)  # here: damaged ones are refused before hours are spent
     judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
     if "cohort_hash" not in saved:
         require_measured(study, judge, by)
+        for system in systems:
+            require_teacher(system.study, reference_path, cohort)
     config = chosen_bound(systems, saved)
     bound = prepare_bound(config, cohort_path, storage.root, console, ("test",))
     saved |= {"bound": asdict(config) if bound and config else None}

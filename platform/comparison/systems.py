@@ -16,8 +16,9 @@ from platform.study.settings import CohortChoice
 from platform.study.study import Study
 from typing import Any
 
-from trainers.config import as_earlier, build, canonical, suggest
+from trainers.config import as_earlier, build, canonical, earlier_meanings, suggest
 from trainers.errors import InputError
+from trainers.references.config import ReferenceConfig, unhashed
 
 LABELS: Mapping[str, str] = {
     "cyclegan": "CycleGAN",
@@ -124,16 +125,32 @@ def find_systems(
     return systems
 
 
-def as_started(systems: Sequence[System], cohort: str | None) -> list[System]:
-    """The systems on the ``cohort`` (canonical JSON) of a comparison that was started, where it is theirs.
+def as_started(systems: Sequence[System], saved: Mapping[str, Any]) -> list[System]:
+    """The systems on the cohort and references of a comparison that was ``saved``, where they are theirs.
 
-    It may be from before settings were added to its source, which the systems' spaces do not give.
+    They may be from before settings were added, which the systems' spaces do not give.
     """
-    earlier = as_earlier(systems[0].study.cohort.config)
-    if canonical(earlier) != cohort:
-        return list(systems)
-    choice = CohortChoice(systems[0].study.cohort.source, earlier)
-    return [System(each.name, dataclasses.replace(each.study, cohort=choice)) for each in systems]
+    study = systems[0].study
+    changed: dict[str, Any] = {}
+    cohort = as_earlier(study.cohort.config)
+    if canonical(cohort) == saved.get("cohort"):
+        changed["cohort"] = CohortChoice(study.cohort.source, cohort)
+    references = {**study.references, **earlier_meanings(ReferenceConfig)}
+    if described(references) == saved.get("references"):
+        changed["references"] = references
+    return [System(each.name, dataclasses.replace(each.study, **changed)) for each in systems]
+
+
+def described(references: Mapping[str, Any]) -> str:
+    """The given settings on which references depend, as a saved comparison has them."""
+    earlier = earlier_meanings(ReferenceConfig)
+    used = {key: value for key, value in references.items() if key not in unhashed()}
+    return str(sorted(item for item in used.items() if item not in earlier.items()))
+
+
+def with_earlier_meanings(systems: Sequence[System]) -> list[System]:
+    """The systems as they were before fields were added to their methods."""
+    return [dataclasses.replace(each, study=each.study.with_earlier_meanings()) for each in systems]
 
 
 def find_paths(names: Sequence[str]) -> dict[str, Path]:
@@ -185,6 +202,6 @@ def conditions(systems: Sequence[System], budget: TrainingBudget) -> dict[str, s
         "source": study.cohort.source,
         "profile": study.profile or "",
         "cohort": canonical(study.cohort.config),
-        "references": str(sorted((key, value) for key, value in study.references.items() if key != "bound")),
+        "references": described(study.references),
         "budget": str(budget),
     }

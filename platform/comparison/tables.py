@@ -10,7 +10,7 @@ from platform.comparison.systems import LABELS
 from platform.comparison.table_cells import CellText, fact_cells, metric_column
 from platform.reporting.tables import heading, markdown_table, screen_table
 from platform.stats.ranks import interval
-from platform.stats.scores import SystemResult
+from platform.stats.scores import SystemResult, measured_on
 from types import MappingProxyType
 
 import numpy as np
@@ -171,14 +171,16 @@ def _table(
             line[:] = [CellText(_line(row.note)), *(CellText("") for _ in line[1:])]
         if facts:
             line += fact_cells(row)
-    heads = [_heading(metric, direction, radiology) for metric, direction in metrics.items()]
+    heads = [_heading(rows, metric, direction, radiology) for metric, direction in metrics.items()]
     labels = [f"{row.label}{marks.get(row.name, '')}" for row in rows]
     costs = ("steps", "parameters", "training", "per volume") if facts else ()
     return _Table([*heads, *costs], labels, body)
 
 
-def _heading(metric: str, direction: str, radiology: str = "") -> str:
-    return heading(metric, direction, f" ({radiology})" if radiology and metric == "rad_fid" else "")
+def _heading(rows: Sequence[SystemResult], metric: str, direction: str, radiology: str) -> str:
+    measured = measured_on(seed[metric] for row in rows for seed in row.seeds if metric in seed)
+    detail = radiology if metric == "rad_fid" else measured
+    return heading(metric, direction, f" ({detail})" if detail else "")
 
 
 def _directions(metrics: Sequence[str]) -> dict[str, str]:

@@ -140,14 +140,16 @@ def report_confirmation(
     study, folder, paths = saved.study, trials.folder, trials.paths
     tasks = evaluations(request.keys, retrainings, places, folder / "validation", "val", paths.measures)
     evaluate_all({str(key): task for key, task in tasks.items()}, trials.resources.gpus, console)
-    finalists = rank(Scoring.read(study.objectives, request.keys, retrainings, tasks), front)
+    scoring = Scoring.read(study.objectives, request.keys, retrainings, tasks)
+    finalists, measured = rank(scoring, front), scoring.measured
     baselines = baseline_intervals(tasks, study.objectives)
     report = saved.folder / CONFIRMED.parent
     report.mkdir(exist_ok=True)
     summary = {"finalists": [f.to_json() for f in finalists], "seeds": request.seeds}
     summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(retrainings.failed)}
-    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines))
+    summary |= {"measured": measured}
+    write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines, measured))
     write_text(saved.folder / CONFIRMED, json.dumps(summary, indent=1))
     baseline = {name: interval.estimate for name, interval in baselines.get("input", {}).items()}
     pictures = seed_report.figure(
@@ -161,5 +163,5 @@ def report_confirmation(
     values = ranking_metrics(finalists)
     trials.recorder.study_metrics(values, count)
     run.record(values, count, files, "confirm", folder / "study")
-    console.print(seed_report.terminal(finalists, study.objectives, baselines))
+    console.print(seed_report.terminal(finalists, study.objectives, baselines, measured))
     console.print(seed_report.closing(finalists, study.objectives, retrainings, report), markup=False)

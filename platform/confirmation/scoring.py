@@ -9,7 +9,7 @@ from platform.pareto.dominance import Values
 from platform.pareto.front import CandidateKey
 from platform.stats import confidence
 from platform.stats.confidence import SeedGroup
-from platform.stats.scores import EvaluationFacts, Score, scores_of
+from platform.stats.scores import EvaluationFacts, Score, measured_on, scores_of
 from platform.study.settings import Objective
 
 import numpy as np
@@ -113,9 +113,14 @@ class Scoring:
 
     @property
     def subjects(self) -> list[int]:
-        """On how many subjects each objective was measured; 0: no draws to correct."""
-        first = next(iter(self.scores.values()))
-        return [first[o.name].subjects for o in self.objectives]
+        """On how many subjects each objective was measured, the fewest; 0: no draws to correct."""
+        return [min(of[o.name].subjects for of in self.scores.values()) for o in self.objectives]
+
+    @property
+    def measured(self) -> dict[str, str]:
+        """``3 of 16 subjects``, by objective, for those that not all subjects of the split have."""
+        found = {o.name: measured_on(of[o.name] for of in self.scores.values()) for o in self.objectives}
+        return {name: text for name, text in found.items() if text}
 
     def intervals(self, searched: bool | None = None) -> dict[CandidateKey, dict[str, Interval]]:
         """Mean and 95 % interval over seeds and subjects, by candidate and objective."""

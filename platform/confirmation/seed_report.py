@@ -22,6 +22,7 @@ from platform.reporting.panels import (
 from platform.reporting.style import INK, KNEE, MARKERS, set_legend
 from platform.reporting.tables import heading, interval_text, markdown_table, screen_table
 from platform.study.settings import Objective
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,14 +47,21 @@ NOTE = (
 Baselines = Mapping[str, Mapping[str, Interval]]
 """The intervals of what is no candidate, by its name, then by metric."""
 
+ALL: Mapping[str, str] = MappingProxyType({})
+"""Every objective was measured on all subjects."""
+
 
 def terminal(
     finalists: Sequence[Finalist],
     objectives: Sequence[Objective],
     baselines: Baselines,
+    measured: Mapping[str, str] = ALL,
 ) -> "Table":
-    """The finalists by rank, under each mean the search's value; below them the baselines."""
-    columns = [heading(o.name, o.direction) for o in objectives]
+    """The finalists by rank, under each mean the search's value; below them the baselines.
+
+    ``measured``: by objective, on how many subjects, where some have no value.
+    """
+    columns = [_heading(o, measured) for o in objectives]
     table = screen_table(TITLE, ["rank", "trial", "steps", *columns, "P(non-dom.)", "seeds"], left=0)
     for finalist in finalists:
         both = [(finalist.values[o.name], finalist.searched[o.name]) for o in objectives]
@@ -70,9 +78,10 @@ def markdown(
     finalists: Sequence[Finalist],
     objectives: Sequence[Objective],
     baselines: Baselines,
+    measured: Mapping[str, str] = ALL,
 ) -> str:
     """The same as a Markdown table, with an explanation of its numbers."""
-    columns = [text for o in objectives for text in (heading(o.name, o.direction), "search")]
+    columns = [text for o in objectives for text in (_heading(o, measured), "search")]
     rows = []
     for f in finalists:
         cells = [t for o in objectives for t in (interval_text(f.values[o.name]), number(f.searched[o.name]))]
@@ -94,6 +103,11 @@ def closing(
     lines = [f"winner's curse ({meaning}): {values}"] if values else []
     lines += [f"{reason}; the same command tries it again" for reason in retrainings.failed]
     return "\n".join([*lines, f"report: {folder}"])
+
+
+def _heading(objective: Objective, measured: Mapping[str, str]) -> str:
+    known = measured.get(objective.name)
+    return heading(objective.name, objective.direction, f" ({known})" if known else "")
 
 
 def chance(finalist: Finalist) -> str:

@@ -61,6 +61,13 @@ class SplitComparison:
     """Its name, unless it is a candidate."""
     shifted: Mapping[str, Interval] = field(default_factory=dict)
     """On the shifted test split, of a cohort that has one."""
+    measured: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By split, then metric: ``3 of 16 subjects``, where some have no value."""
+
+    @property
+    def splits(self) -> dict[str, Mapping[str, Interval]]:
+        """The intervals of each split."""
+        return {"validation": self.validation, "test": self.test, "shifted": self.shifted}
 
     @property
     def place(self) -> str:
@@ -69,10 +76,9 @@ class SplitComparison:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        splits = {"validation": self.validation, "test": self.test, "shifted": self.shifted}
         intervals = {
             split: {name: interval_to_json(interval) for name, interval in values.items()}
-            for split, values in splits.items()
+            for split, values in self.splits.items()
         }
         return {**asdict(self), **intervals}
 
@@ -130,10 +136,17 @@ def _lines(
 ) -> Iterator[tuple[Objective, SplitComparison, list[str]]]:
     for objective in objectives:
         for row in rows:
-            name, splits = objective.name, (row.validation, row.test, row.shifted)
+            name = objective.name
             searched, own = (number(of[name]) if name in of else "" for of in (row.searched, row.own))
-            intervals = [interval_text(split[name]) if name in split else "" for split in splits]
+            intervals = [_cell(row, split, name) for split in row.splits]
             yield objective, row, [searched, *intervals, own, str(row.trainings) if row.key else ""]
+
+
+def _cell(row: SplitComparison, split: str, name: str) -> str:
+    if name not in row.splits[split]:
+        return ""
+    measured = row.measured.get(split, {}).get(name, "")
+    return f"{interval_text(row.splits[split][name])} {measured and f'({measured})'}".rstrip()
 
 
 @dataclass(frozen=True)

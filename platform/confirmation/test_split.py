@@ -169,7 +169,8 @@ def rows(
         for name, after in known["test"].items()
         if name in known["val"]
     ]
-    return [*candidates, *baselines]
+    measured = {"validation" if split == "val" else split: s.measured for split, s in scorings.items()}
+    return [replace(row, measured=measured) for row in (*candidates, *baselines)]
 
 
 def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run: StudyRun) -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
 from platform.cohorts.measurable import require_measurable, require_measured
-from platform.cohorts.sensitivity import require_sensitive, show_sensitivity
+from platform.cohorts.sensitivity import require_sensitive, require_sensitive_patches, show_sensitivity
+from platform.cohorts.teacher import require_teacher
 from platform.execution import cluster, tuner
 from platform.execution.live_table import LiveTable
 from platform.execution.session import session
@@ -55,15 +56,20 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)
     cohort = Cohort.open(cohort_path)
     require_measurable(study, cohort, "val", study.metrics)
+    if saved is None:
+        require_sensitive_patches(study, storage, cohort)
     measures = saved.facts.measures if saved else VERSION
     reference_path = prepare_references(study, cohort_path, storage.root, console, measures)
     references = References.open(reference_path)
+    if saved is None:
+        require_teacher(study, reference_path, cohort)
     extended = any_extended(study.metrics)
     judge = Judge.of(cohort, references, "val", measures, extended)
     require_measured(study, judge, study.metrics)
     cards = show_sensitivity(storage, judge)
     if saved is None:
         require_sensitive(study, cards)
+        require_possible(study, bounds(study.constraints, judge.baselines["input"]))
     bound = prepare_bound(bound_config(study, measures), cohort_path, storage.root, console, ("val",))
     if saved is None:
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))

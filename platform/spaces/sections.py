@@ -17,7 +17,7 @@ from platform.study.settings import (
 )
 from typing import Any, get_args
 
-from trainers.config import build, field_types
+from trainers.config import build, field_types, with_later_fields
 from trainers.metrics.names import CONSTRAINABLE, OBJECTIVES, value_range
 
 SCHEDULERS = get_args(SchedulerName)
@@ -163,12 +163,12 @@ def read_cohort(document: Document, classes: Classes) -> CohortChoice:
 
 
 def read_references(document: Document, classes: Classes) -> dict[str, Any]:
-    """The given fields only, once they are valid together."""
-    if "references" not in document.data:
-        return {}
+    """The given fields, once they are valid together, and those that mean something else in older studies."""
     config = classes.references()
+    if "references" not in document.data:
+        return with_later_fields(config, {})
     instance(document, ("references",), config)
-    return values(document, ("references",), config)
+    return with_later_fields(config, values(document, ("references",), config))
 
 
 def read_resources(document: Document) -> Resources:

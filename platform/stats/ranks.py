@@ -40,7 +40,8 @@ def cells(rows: Sequence[SystemResult], metric: str, direction: str) -> list[Cel
     ``direction`` is "minimize", "maximize", or "none" where no value is better than another.
 
     A system is tied whose difference to the best is within the 95 % interval around 0: Student's, of the
-    paired difference's variance over draws and the variance over seeds of both means.
+    paired difference's variance over draws and the variance over seeds of both means. So is any by a measure
+    that a single subject has: one value has no variance.
     """
     samples = [_Sample.of(row, metric) for row in rows]
     best = _best(rows, samples, direction)
@@ -53,13 +54,13 @@ def cells(rows: Sequence[SystemResult], metric: str, direction: str) -> list[Cel
 
 
 def interval(score: Score, metric: str) -> tuple[float, float]:
-    """95 % interval over subjects; NaN without draws or for an infinite estimate.
+    """95 % interval over subjects; NaN without draws, of a single subject, or for an infinite estimate.
 
     Student's around the estimate (:mod:`platform.stats.students`), from the draws' variance and skewness.
     """
     draws = np.asarray(score.draws, float)
     draws = draws[np.isfinite(draws)]
-    if not (len(draws) and np.isfinite(score.estimate)):
+    if not (len(draws) and np.isfinite(score.estimate)) or score.subjects == 1:
         return np.nan, np.nan
     variance = variance_of(draws)
     below, above = bounds(_quantile(score.subjects), standardised(third_moment(draws), variance))
@@ -96,7 +97,7 @@ class _Sample:
         draws = [score.draws for score in scores if score.draws]
         mean = np.mean(draws, axis=0) if draws else np.zeros(1)
         estimates = np.array([score.estimate for score in scores], float)
-        return cls(estimates, mean, bool(draws), max(score.subjects for score in scores))
+        return cls(estimates, mean, bool(draws), min(score.subjects for score in scores))
 
     @property
     def mean(self) -> float:
@@ -135,7 +136,10 @@ def _tied(sample: _Sample, best: _Sample | None) -> bool:
     with np.errstate(invalid="ignore"):
         gaps = sample.draws - best.draws
         seeds = [sample.seed_variance, best.seed_variance]
-    gaps, subjects = gaps[np.isfinite(gaps)], max(sample.subjects, best.subjects)
+    gaps = gaps[np.isfinite(gaps)]
+    subjects = min((each.subjects for each in (sample, best) if each.drawn), default=0)
+    if subjects == 1:  # how much the difference varies over subjects is unknown, not 0
+        return True
     drawn = inflation(subjects) * float(np.var(gaps)) if len(gaps) else 0.0
     return bool(abs(sample.mean - best.mean) <= _half_width([(drawn, subjects - 1), *seeds]))
 

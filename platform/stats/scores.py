@@ -1,7 +1,7 @@
 """Scores of trained systems with their draws of subjects, and intervals as JSON has them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +19,9 @@ class Score:
     draws: tuple[float, ...] = ()
     """Draw i resamples the same subjects for every system and seed; empty for a value without resampling."""
     subjects: int = 0
-    """How many were resampled: corrects intervals of few; 0 corrects nothing."""
+    """How many have a value: corrects intervals of few; 0 corrects nothing."""
+    total: int = 0
+    """How many the split has."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,17 @@ class SystemResult:
 
 def scores_of(facts: EvaluationFacts) -> dict[str, Score]:
     """The scores of one published evaluation."""
-    subjects = int(facts["subjects"])
+    total, measured = int(facts["subjects"]), facts.get("measured", {})
     return {
-        name: Score(estimate, tuple(draws), subjects)
+        name: Score(estimate, tuple(draws), measured.get(name, total), total)
         for name, (estimate, draws) in {**facts["scores"], **facts["extended"]}.items()
     }
+
+
+def measured_on(scores: Iterable[Score]) -> str:
+    """``3 of 16 subjects``, the fewest, where not all of a split have a measure; empty where they have."""
+    partial = [(score.subjects, score.total) for score in scores if score.subjects < score.total]
+    return "{} of {} subjects".format(*min(partial)) if partial else ""
 
 
 def inflation(subjects: int) -> float:

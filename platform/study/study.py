@@ -1,15 +1,15 @@
 """A study: what is searched, for which objectives, on which cohort, with what resources; saved as JSON."""
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from platform.study.budget import Budget
 from platform.study.config_classes import DEFAULT_CLASSES, Classes, fields_of, typed, union
 from platform.study.dimensions import Dimension, dimension_from_json, extremes
 from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
 from typing import Any
 
-from trainers.config import build, digest, plain_values, rebuild
+from trainers.config import build, digest, earlier_meanings, plain_values, rebuild
 from trainers.errors import InputError
 
 METHOD = "method"
@@ -98,6 +98,19 @@ class Study:
         values = {**self.fixed, **params}
         return build(config, {k: value for k, value in values.items() if k in own or k not in others})
 
+    @property
+    def restores(self) -> bool:
+        """Whether any trial may restore degraded 3 T slices."""
+        searched = any(dimension.name == "lambda_restore" for dimension in self.search)
+        return searched or any(self.point({METHOD: method}).restores for method in self.methods)
+
+    def with_earlier_meanings(self) -> "Study":
+        """The study with what fields that were added later meant before they existed."""
+        earlier = _earlier(self.configs)
+        start = tuple({k: v for k, v in point.items() if k not in earlier} for point in self.start)
+        search = tuple(dimension for dimension in self.search if dimension.name not in earlier)
+        return replace(self, fixed={**self.fixed, **earlier}, start=start, search=search)
+
     def refusal(self, params: Mapping[str, Any]) -> str:
         """Why the method's ``Config`` does not accept the parameters; empty where it does."""
         try:
@@ -121,6 +134,7 @@ class Study:
         plain |= {key: asdict(getattr(self, key)) for key in _NESTED}
         plain |= {"search": [{"kind": type(d).__name__, **asdict(d)} for d in self.search]}
         plain |= {"allow_blind": True} if self.allow_blind else {}  # studies before it do not name it
+        plain |= {"later": sorted(later)} if (later := _earlier(self.configs)) else {}
         return plain | {"cohort": {"source": self.cohort.source, "config": plain_values(self.cohort.config)}}
 
     @classmethod
@@ -128,7 +142,8 @@ class Study:
         """The study that :meth:`to_json` wrote; raises InputError if a class or field no longer exists."""
         plain = json.loads(text)
         configs = tuple(classes.method(name) for name in plain["methods"])
-        source = plain["cohort"]["source"]
+        source, references = plain["cohort"]["source"], classes.references()
+        earlier = {k: v for k, v in _earlier(configs).items() if k not in plain.get("later", ())}
         read: dict[str, Any] = {key: plain[key] for key in _PLAIN}
         read |= {key: tuple(kind(**each) for each in plain[key]) for key, kind in _LISTED.items()}
         read |= {key: build(kind, plain[key]) for key, kind in _NESTED.items()}
@@ -137,9 +152,14 @@ class Study:
             methods=tuple(plain["methods"]),
             configs=configs,
             search=tuple(dimension_from_json(values) for values in plain["search"]),
-            fixed=typed(configs, plain["fixed"]),
+            fixed=typed(configs, {**earlier, **plain["fixed"]}),
             start=tuple(plain["start"]),
             cohort=CohortChoice(source, rebuild(classes.cohort(source), plain["cohort"]["config"])),
-            references=typed((classes.references(),), plain["references"]),
+            references=typed((references,), {**earlier_meanings(references), **plain["references"]}),
             allow_blind=plain.get("allow_blind", False),
         )
+
+
+def _earlier(configs: Sequence[type]) -> dict[str, Any]:
+    """What fields that were added later to methods meant before: saved studies name those that they know."""
+    return {name: value for config in configs for name, value in earlier_meanings(config).items()}

@@ -1,6 +1,8 @@
 """The prepare command with a cohort: settings as options, wrong ones in one line, an export as BIDS."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from platform import prepare
 from platform.cohorts import archives, build
@@ -11,12 +13,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tests.platform.cohorts.test_measurable import cohort as small_cohort
 from trainers.cohorts import folder
+from trainers.cohorts.base import find_source
 from trainers.cohorts.folder import FolderConfig
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
 from trainers.cohorts.scans import pipeline
-from trainers.data.store import SPLITS, Cohort
+from trainers.data.store import SHIFTED, SPLITS, Cohort
 from trainers.errors import InputError
+from trainers.metrics import card
 
 Run = Callable[..., list[str]]
 SMALL = ("--train", "1", "--val", "1", "--test", "1", "--anatomy", "first")
@@ -71,6 +76,10 @@ def test_a_chosen_cohorts_settings_are_options() -> None:
             "pathology: 'more' is not allowed; allowed: none with anatomy: first",
         ),
         ("--cohort folder --root . --export x", "--export: 'folder' is not allowed; allowed: "),
+        (
+            "--cohort phantom --anatomy first --export x --split shifted",
+            "--split: 'shifted' is not allowed; allowed: train, val, test: this cohort has no such split",
+        ),
         ("--study nobody", "study: 'nobody' is not in"),
     ],
 )
@@ -99,8 +108,10 @@ def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_pat
     lines = run("--cohort", "phantom", *SMALL, "--export", tmp_path / "bids", "--split", "val")
     cohort = Cohort.open(Path(lines[0].removeprefix("cohort: ")))
     assert {s["split"] for s in cohort.manifest["subjects"]} == set(SPLITS)
-    assert prepare.SPLITS == SPLITS
-    assert sorted(map(Path, lines[1:])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
+    assert set(prepare.SPLITS) == {*SPLITS, SHIFTED}
+    none = "no sensitivity card: patch_fd: 1 paired subjects of val are not allowed; allowed: 2 or more"
+    assert " ".join(lines[5:]) == none  # a line of the screen is shorter
+    assert sorted(map(Path, lines[1:5])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
     low, high = sorted(folder.visits(tmp_path / "bids"), key=lambda visit: visit.domain, reverse=True)
     assert (low.id, high.id) == ("sub-val0000_64mT", "sub-val0000_3T")
     native = native_volumes(PhantomConfig(train=1, val=1, test=1, anatomy="first"), "val-0000")
@@ -109,6 +120,36 @@ def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_pat
             values, affine = native[visit.domain, contrast]  # type: ignore[index]
             np.testing.assert_allclose(nib.load(path).get_fdata(), values, rtol=1e-6)
             np.testing.assert_allclose(nib.load(path).affine, affine, atol=1e-6)
+
+
+def test_the_shifted_test_split_is_exported_too(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def volumes(config: Any, subject: str) -> Any:
+        return {("64mT", "T1"): (np.full((2, 2, 2), float(len(subject))), np.eye(4))}
+
+    found = small_cohort(tmp_path / "cohort", {"val": 1, "test": 1, SHIFTED: 2})
+    monkeypatch.setattr(build, "prepare_cohort", lambda *_: found.path)
+    monkeypatch.setattr(
+        prepare, "find_source", lambda name: replace(find_source(name), native_volumes=volumes)
+    )
+    lines = run("--cohort", "phantom", "--shifted", 2, "--export", tmp_path / "bids", "--split", "shifted")
+    paths = [f"sub-shifted{i}/anat/sub-shifted{i}_acq-64mT_T1w.nii.gz" for i in (0, 1)]
+    assert lines[1:3] == [str(tmp_path / "bids" / path) for path in paths]
+    assert nib.load(tmp_path / "bids" / paths[0]).get_fdata().max() == len("shifted-0")
+
+
+def test_the_card_of_a_cohort_is_printed_without_references(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "prepare_references", lambda *_: pytest.fail("references were trained"))
+    few = ("--train", 3, "--val", 2, "--test", 1, "--anatomy", "first")
+    text = "\n".join(run("--cohort", "phantom", *few))
+    assert "patch distance" in text and "histogram-matched" in text and "FID" not in text
+    assert re.search(r"patch distance: (sees anatomy|fails its sensitivity card)", text)
+    (kept,) = (tmp_path / "runs/cards").glob("*.json")
+    monkeypatch.setattr(card, "compute", None)
+    assert "\n".join(run("--cohort", "phantom", *few)) == text and kept.is_file()
 
 
 def test_every_visit_of_a_folder_that_is_excluded_is_printed_with_its_reason(

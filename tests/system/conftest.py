@@ -31,6 +31,7 @@ references:
   teacher_widths: [16, 16]
   teacher_layers: 1
   teacher_attention: false
+  teacher_check: false
   encoder_steps: 4
   encoder_batch: 4
   encoder_width: 8

@@ -24,7 +24,7 @@ def test_search_prints_the_front_beside_the_untouched_input(finished: str, stora
     report = json.loads((storage / "studies/first/report/front.json").read_text())
     assert report["front"] and report["hypervolume"] > 0
     assert report["baselines"].keys() == {"input", "matched", "lookup", "supervised", "floor"}
-    assert "supervised bound: width 4, 1 blocks" in finished and "0.1 of a trial's CPU time" in finished
+    assert "supervised bound: width 4, 1 blocks" in finished and "0.1 of a trial's operations" in finished
 
 
 def test_front_of_the_report_is_the_ledgers(finished: str, storage: Path) -> None:

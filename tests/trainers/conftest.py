@@ -15,7 +15,9 @@ from trainers.references.config import ReferenceConfig
 
 TEACHER: dict[str, Any] = {"teacher_widths": (16, 16), "teacher_layers": 1, "teacher_attention": False}
 TRAINING = {"teacher_steps": 4, "teacher_batch": 2, "encoder_steps": 4, "encoder_batch": 4}
-TINY_REFERENCES = ReferenceConfig(crop=32, teacher_patch=2, encoder_width=8, **TEACHER, **TRAINING)
+TINY_REFERENCES = ReferenceConfig(
+    crop=32, teacher_patch=2, teacher_check=False, encoder_width=8, **TEACHER, **TRAINING
+)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("storage")
     cohort = Cohort.open(prepare(PhantomConfig(train=3, val=2, test=2, anatomy="first"), root))
-    for part in store.parts(TINY_REFERENCES):
+    for part in (*store.parts(TINY_REFERENCES), store.DEGRADATION):
         store.train_part(part, cohort.path, TINY_REFERENCES, root, lambda step: None)
     folder = store.reference_folder(root, cohort, TINY_REFERENCES)
     references = store.References.open(folder)

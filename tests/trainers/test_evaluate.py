@@ -60,7 +60,7 @@ def test_the_input_scores_as_by_the_judge_of_the_test_split_with_draws_of_subjec
     for name, (estimate, draws) in facts["scores"].items():
         assert estimate == pytest.approx(expected[name], rel=1e-6)
         assert len(draws) == DRAWS and np.std(draws) > 0
-    assert facts["subjects"] == 2 and facts["costs"] == {}
+    assert facts["subjects"] == 2 and facts["costs"] == facts["measured"] == {}
     values = judge.per_subject(judge.source)["psnr_t1"].numpy()
     either = {(values[a] + values[b]) / 2 for a in (0, 1) for b in (0, 1)}
     draws = facts["scores"]["psnr_t1"][1]
@@ -119,6 +119,18 @@ def test_without_pairs_realism_alone_is_measured(tiny: Any, unpaired: Cohort, tm
     task = Evaluation("input", 1, unpaired.path, tiny.folder, tmp_path / "input")
     facts = weights.verify(Path(evaluate.evaluate(task)))
     assert "psnr" not in facts["scores"] and "dice" not in facts["extended"]
+
+
+def test_it_is_published_on_how_many_subjects_a_measure_was_measured(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"dice": torch.tensor([0.5, 0.7]), "lesion_extent": torch.tensor([torch.nan, 0.4])}
+    monkeypatch.setattr(Judge, "extended", lambda judge, output: values)
+    task = Evaluation("input", 1, tiny.cohort.path, tiny.folder, tmp_path / "input")
+    facts = weights.verify(Path(evaluate.evaluate(task)))
+    assert facts["measured"] == {"lesion_extent": 1}
+    estimate, draws = facts["extended"]["lesion_extent"]
+    assert set(draws) == {estimate} and estimate == pytest.approx(0.4)
 
 
 def test_the_seconds_of_a_step_are_measured_without_writing_its_folder(

@@ -5,16 +5,11 @@ from typing import Annotated, Any, Literal
 
 from trainers.config import Range
 from trainers.data.channels import Layout
+from trainers.networks.resnet import Norm
 from trainers.references.config import ReferenceConfig
 
 VERSION = 2
 """Of the training below; part of the content hash."""
-STEP_RATIO = 7.0
-"""Supervised steps in the CPU time of a step of the full method, at the same crop and batch.
-
-Measured on the laptop profile (batch 2, crop 64, one core) when its trials ran in bf16: .41 to .46 s against
-.063 s. A constant, as a clock would make the bound depend on the machine.
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,11 +21,13 @@ class BoundConfig:
     """Of the network: that of the trials' generator, without step and latent."""
     width: int
     blocks: int
+    patch: int = 1
+    norm: Norm = "slice"
     crop: int
     """The trials' crop, at which ``steps`` are counted."""
     batch_size: int
     share: float
-    """CPU time of each training, as a share of a trial's."""
+    """Floating-point operations of each training, as a share of a trial's."""
     steps: Annotated[int, Range(1, 10**9)]
     """At the trials' crop; a larger one takes fewer, for the same number of pixels."""
     lr: float = 5e-4
@@ -42,10 +39,11 @@ class BoundConfig:
     seed: int = 0
 
     @classmethod
-    def of(cls, trial: Any, references: ReferenceConfig) -> "BoundConfig | None":
+    def of(cls, trial: Any, references: ReferenceConfig, ratio: float = 1.0) -> "BoundConfig | None":
         """For a trial's settings; None without a generator of this kind, or where it is switched off.
 
-        SDEdit, SynDiff and the INR have another one.
+        SDEdit, SynDiff and the INR have another one. ``ratio``: supervised steps with the operations of a
+        trial's step at the same crop and batch; :func:`trainers.cost.bound_of` counts them.
         """
         if not references.bound or not hasattr(trial, "generator_width"):
             return None
@@ -54,10 +52,12 @@ class BoundConfig:
             form="residual" if trial.generator == "residual" else "image",
             width=trial.generator_width,
             blocks=trial.generator_blocks,
+            patch=trial.generator_patch,
+            norm=trial.generator_norm,
             crop=trial.crop,
             batch_size=trial.batch_size,
             share=references.bound,
-            steps=max(1, round(references.bound * STEP_RATIO * trial.steps * trial.accumulate)),
+            steps=max(1, round(references.bound * ratio * trial.steps)),
         )
 
     def crops(self, shape: tuple[int, int]) -> tuple[int, ...]:

@@ -120,7 +120,7 @@ def describe(folder: Path) -> str:
     config = build(BoundConfig, facts["config"])
     return (
         f"width {config.width}, {config.blocks} blocks, L1 on others' pairs, {facts['steps']} steps "
-        f"of crop {facts['crop']}, learning rate {config.lr:g}: {config.share:g} of a trial's CPU time"
+        f"of crop {facts['crop']}, learning rate {config.lr:g}: {config.share:g} of a trial's operations"
     )
 
 

@@ -11,6 +11,7 @@ from trainers.bounds.config import BoundConfig
 from trainers.data.arrays import Array
 from trainers.data.sampling import Slices
 from trainers.data.store import Split
+from trainers.losses.regression import brain_error
 from trainers.networks.resnet import ResNetGenerator
 
 CHUNK = 64
@@ -24,7 +25,14 @@ def device() -> torch.device:
 
 def build_network(config: BoundConfig) -> ResNetGenerator:
     """The untrained network: the residual translation network that the methods share."""
-    return ResNetGenerator(channels=3, width=config.width, blocks=config.blocks, form=config.form)
+    return ResNetGenerator(
+        channels=3,
+        width=config.width,
+        blocks=config.blocks,
+        form=config.form,
+        patch=config.patch,
+        norm=config.norm,
+    )
 
 
 def train(
@@ -53,13 +61,6 @@ def train(
         optimizer.step()
         progress(step + 1)
     return network.requires_grad_(False).eval()
-
-
-def brain_error(output: Tensor, target: Tensor, mask: Tensor, power: int = 1) -> Tensor:
-    """Mean of |output - target|^power of [B, 3, H, W] over the pixels of ``mask`` [B, H, W] and channels."""
-    inside = mask[:, None].to(output)
-    weighed = (output - target).abs().pow(power) * inside
-    return weighed.sum() / (inside.sum() * output.shape[1]).clamp(min=1)
 
 
 @torch.no_grad()

@@ -17,3 +17,5 @@ class Batch:
     source_mask: Tensor
     target: Tensor
     target_mask: Tensor
+    degraded: Tensor | None = None
+    """``target`` as it would be at 64 mT, for methods that restore; else None."""

@@ -14,6 +14,8 @@ from trainers.config import FieldError
 from trainers.data import channels
 from trainers.data.arrays import Array
 from trainers.data.batch import Batch, Pairing
+from trainers.data.degrader import Degradation, Degrader
+from trainers.data.planes import Planes
 from trainers.data.store import Cohort, Split
 
 Window = tuple[slice, slice, bool]
@@ -27,15 +29,20 @@ class Slices:
     split: Split
     layout: channels.Layout
     crop: int
+    degrader: Degrader | None = None
+    """Makes the 3 T slices of a batch degraded too."""
 
     @classmethod
-    def of(cls, cohort: Cohort, layout: channels.Layout, crop: int) -> "Slices":
+    def of(
+        cls, cohort: Cohort, layout: channels.Layout, crop: int, degradation: Degradation | None = None
+    ) -> "Slices":
         """The training slices of a cohort; raises FieldError for a crop larger than a slice."""
         if crop > min(cohort.shape):
             raise FieldError(
                 "crop", crop, f"at most {min(cohort.shape)}, the shorter side of this cohort's slices"
             )
-        return cls(cohort.split("train"), layout, crop)
+        degrader = Degrader(Planes.of(cohort), degradation) if degradation else None
+        return cls(cohort.split("train"), layout, crop, degrader)
 
     def batch(self, size: int, *counter: int, pairing: Pairing = "random") -> Batch:
         """``size`` slices of each domain, drawn by ``counter`` (seed, step, rank, ...)."""
@@ -47,7 +54,8 @@ class Slices:
         else:
             rows, windows = self._draw("3T", size, rng)
         target, target_mask = self._crops("3T", rows, windows)
-        return Batch(source, source_mask, target, target_mask)
+        degraded = self._degraded(rows, windows, np.random.default_rng((*counter, 1)))
+        return Batch(source, source_mask, target, target_mask, degraded)
 
     def pairs(self, size: int, rows: Array, *counter: int) -> Batch:
         """``size`` of the ``rows`` of a paired split, drawn by ``counter``: the same crop at both fields."""
@@ -95,6 +103,17 @@ class Slices:
             )
         )
         return channels.stack(t1, t2, self.layout), inside > 0
+
+    def _degraded(self, rows: Array, windows: list[Window], rng: np.random.Generator) -> Tensor | None:
+        """Crops of 3 T slices as at 64 mT; ``rng`` is not the batch's, which stays as it is without them."""
+        if self.degrader is None:
+            return None
+        images = [self.degrader.degrade(row, rng) for row in rows]
+        t1, t2 = (
+            torch.from_numpy(np.stack([_cut(each[k], *w) for each, w in zip(images, windows, strict=True)]))
+            for k in (0, 1)
+        )
+        return channels.stack(t1, t2, self.layout)
 
     def _window(self, mask: Array, rng: np.random.Generator) -> Window:
         """A crop around a random brain pixel, moved inside the slice: every crop shows some brain.

@@ -159,6 +159,10 @@ class Cohort:
         rows = {s["id"]: s["optional"][name] for s in subjects if name in s.get(OPTIONAL, {})}
         return OptionalArray(self._map(file, known[file]), rows)
 
+    def has_optional(self, split: str, name: str) -> bool:
+        """Whether the cohort has an optional array of a split."""
+        return f"{split}/{OPTIONAL}/{name}.npy" in self.manifest.get(OPTIONAL, {})
+
     def verify(self, *splits: str) -> None:
         """Compare the sha256 of every file of ``splits`` (default: all); raises :class:`InputError`."""
         optional = self.manifest.get(OPTIONAL, {})

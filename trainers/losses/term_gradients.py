@@ -14,13 +14,16 @@ def due(step: int) -> bool:
     return (step + 1) % MEASURE_EVERY == 0
 
 
-def gradient_norms(terms: Mapping[str, Tensor], output: Tensor, rows: int) -> dict[str, Tensor]:
-    """L2 norm of each term's gradient at the first ``rows`` images of ``output`` [B, C, H, W], float32.
+def gradient_norms(
+    terms: Mapping[str, Tensor], outputs: Mapping[str, Tensor], rows: int
+) -> dict[str, Tensor]:
+    """L2 norm of each term's gradient at the first ``rows`` images of its output [B, C, H, W], float32.
 
     0 for a term that does not depend on it. The graph is kept, no parameter's gradient is computed.
     """
     norms = {}
     for name, term in terms.items():
+        output = outputs[name]
         found = torch.autograd.grad(term, output, retain_graph=True, allow_unused=True)[0]
         norms[name] = output.new_zeros(()).float() if found is None else found[:rows].float().norm()
     return norms

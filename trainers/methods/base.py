@@ -8,7 +8,7 @@ import copy
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -21,15 +21,18 @@ import trainers.methods
 from trainers.config import Range, suggest
 from trainers.data.batch import Batch, Pairing
 from trainers.errors import InputError
+from trainers.losses.regression import brain_error
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet
-from trainers.networks.resnet import ResNetGenerator
+from trainers.networks.resnet import Norm, ResNetGenerator
 from trainers.references.config import ReferenceConfig
 
 Weight = Annotated[float, Range(0, 1000)]
 """Of a term in a loss."""
 Width = Annotated[int, Range(4, 256)]
 """Channels of a network's first level."""
+Patch = Annotated[int, Range(1, 2)]
+"""Pixels that a generator folds into channels along each side; 1 is published, 2 saves half of its time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +63,16 @@ class TrialConfig:
     constant_part: Annotated[float, Range(0, 0.99)] = 0.5
     """Share of training before the linear schedule falls."""
 
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether training or translation depends on the 3 T teacher."""
+        return False
+
+    @property
+    def restores(self) -> bool:
+        """Whether training uses degraded 3 T slices."""
+        return False
+
 
 @dataclass(frozen=True)
 class Context:
@@ -80,6 +93,10 @@ class Minimise(Protocol):
 
     def __call__(self, names: Sequence[str], loss: Tensor) -> None:
         """Update the parameters of ``names`` alone."""
+
+
+Step = Callable[[Batch, int, Minimise], dict[str, Tensor]]
+"""As :meth:`Method.step`."""
 
 
 class Method(ABC):
@@ -127,6 +144,10 @@ class Method(ABC):
     def step(self, batch: Batch, step: int, minimise: Minimise) -> dict[str, Tensor]:
         """One optimisation step of every network; returns detached scalars to log."""
 
+    def step_forms(self) -> "list[Step]":
+        """Forms of :meth:`step` without random numbers of operations, whose mean is that of a step."""
+        return [self.step]
+
     @staticmethod
     @abstractmethod
     def translators(config: Any, references: ReferenceConfig) -> dict[str, nn.Module]:
@@ -149,16 +170,40 @@ class Method(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OnePassConfig(TrialConfig):
+class RestoringConfig(TrialConfig):
+    """Settings of a method that can also learn to restore degraded 3 T slices, which needs no pairs."""
+
+    lambda_restore: Weight = 100.0
+    """Of the mean squared error in the brain of restored slices; 0: without, as published."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {"lambda_restore": 0.0}
+    """What the setting meant before it existed: see ``trainers.config.plain_values``."""
+
+    @property
+    def restores(self) -> bool:
+        """Whether training uses degraded 3 T slices."""
+        return self.lambda_restore > 0
+
+    def restoration(self, restored: Tensor, batch: Batch) -> Tensor:
+        """The term of a batch's ``restored`` degraded slices [B, 3, H, W]."""
+        return self.lambda_restore * brain_error(restored.float(), batch.target, batch.target_mask, power=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnePassConfig(RestoringConfig):
     """Settings of a method with one kind of generator and one of discriminator."""
 
     generator: Literal["residual", "image"] = "residual"
     """Predicts a change to its input; or, as published, the image."""
     generator_width: Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
+    generator_patch: Patch = 1
+    generator_norm: Norm = "slice"
     discriminator_width: Width = 64
     discriminator_norm: bool = False
     """Instance norms in the discriminators, as published; they hide the intensities."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {"generator_patch": 1, "generator_norm": "slice"}
 
     def build_discriminator(self) -> PatchNet:
         """A new discriminator of images."""
@@ -171,8 +216,16 @@ class OnePass(Method):
     @staticmethod
     def translators(config: OnePassConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator to 3 T."""
-        width, blocks = config.generator_width, config.generator_blocks
-        return {"G": ResNetGenerator(channels=3, width=width, blocks=blocks, form=config.generator)}
+        return {
+            "G": ResNetGenerator(
+                channels=3,
+                width=config.generator_width,
+                blocks=config.generator_blocks,
+                form=config.generator,
+                patch=config.generator_patch,
+                norm=config.generator_norm,
+            )
+        }
 
     @staticmethod
     @torch.no_grad()

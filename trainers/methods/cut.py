@@ -63,7 +63,11 @@ class Method(base.OnePass):
         minimise(("D",), losses["D"])
         losses["G_GAN"] = c.lambda_GAN * gan.lsgan_generator(self.discriminator(fake))
         losses["G_NCE"] = c.lambda_NCE * self.contrast(images, out, masks, mirrored)
-        minimise(("G", "F"), losses["G_GAN"] + losses["G_NCE"])
+        loss = losses["G_GAN"] + losses["G_NCE"]
+        if batch.degraded is not None:
+            losses["G_restore"] = c.restoration(self.generator(batch.degraded), batch)
+            loss = loss + losses["G_restore"]
+        minimise(("G", "F"), loss)
         logs = {name: loss.detach() for name, loss in losses.items()}
         return logs | {"output_mean": fake.detach().mean()}
 

@@ -73,6 +73,8 @@ class Method(base.OnePass):
             "G_idt": c.lambda_idt * c.lambda_B * distance(same_b, b),
             "G_back_idt": c.lambda_idt * c.lambda_A * distance(same_a, a),
         }
+        if batch.degraded is not None:
+            losses["G_restore"] = c.restoration(to_target(batch.degraded), batch)
         minimise(("G", "G_back"), torch.stack(list(losses.values())).sum())
         losses["D"] = self._update_discriminator("", b, fake_b, minimise)
         losses["D_back"] = self._update_discriminator("_back", a, fake_a, minimise)

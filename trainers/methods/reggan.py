@@ -77,6 +77,8 @@ class Method(base.OnePass):
             "G_corr": c.lambda_corr * F.l1_loss(flow.warp(fake, field), target),
             "R_smooth": c.lambda_smooth * flow.smoothness(field),
         }
+        if batch.degraded is not None:
+            losses["G_restore"] = c.restoration(self.generator(batch.degraded), batch)
         minimise(("G", "R"), torch.stack(list(losses.values())).sum())
         with torch.no_grad():
             fake = self.generator(source)

@@ -37,6 +37,11 @@ class Config(base.TrialConfig):
     stride: Annotated[int, Range(1, 500)] = 1
     """Timesteps skipped at a time; 1 evaluates the model repeats * t0 * 1000 times, as published."""
 
+    @property
+    def uses_teacher(self) -> bool:
+        """The model starts as the teacher."""
+        return True
+
 
 class Method(base.Method):
     """Network T, the 3 T diffusion model."""

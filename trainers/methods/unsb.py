@@ -5,6 +5,7 @@ lambda_ASP = lambda_DMD = lambda_cls = 0 is UNSB; ASP or DMD2 above zero is that
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -19,7 +20,7 @@ from trainers.networks.denoiser import TRAIN_STEPS, schedule
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.energy import NoisyPairEnergy
 from trainers.networks.patch_projection import Projection
-from trainers.networks.resnet import nce_channels, nce_layers
+from trainers.networks.resnet import Norm, nce_channels, nce_layers
 from trainers.networks.running_norms import RunningNorms
 from trainers.references.config import ReferenceConfig
 
@@ -33,7 +34,7 @@ RATIOS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(base.TrialConfig):
+class Config(base.RestoringConfig):
     """Settings of one trial; symbols as in METHOD.md section 5.2."""
 
     refinement_steps: Annotated[int, Range(1, 8)] = 5
@@ -90,14 +91,17 @@ class Config(base.TrialConfig):
     generator: Literal["residual", "image", "legacy"] = "residual"
     generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
+    generator_patch: base.Patch = 1
+    generator_norm: Norm = "slice"
     discriminator_width: base.Width = 64
     discriminator_norm: bool = False
     """Instance norms in D and E, as the official networks have. They hide the intensities, by
     which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
+
     EARLIER: ClassVar[dict[str, Any]] = {
         **{"sb_form": "code", "dmd_ratio": 0.0, "asp_ratio": 0.0, "ent_ratio": 0.0},
-        "w_in": 0.0,
+        **{"generator_patch": 1, "generator_norm": "slice", "w_in": 0.0},
     }
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
@@ -116,7 +120,7 @@ class Config(base.TrialConfig):
         return asp.Thresholds(self.tau_m, self.T_m, self.t_f, self.t_b, self.delta, self.s)
 
     @property
-    def distils(self) -> bool:
+    def uses_teacher(self) -> bool:
         """Whether DMD2 takes part."""
         return self.lambda_DMD > 0 or self.lambda_cls > 0 or self.dmd_ratio > 0
 
@@ -129,19 +133,6 @@ class Config(base.TrialConfig):
     def ratios(self) -> dict[str, float]:
         """The terms that are weighted by their gradient's norm relative to the GAN term's."""
         return {term: getattr(self, ratio) for term, (ratio, _) in RATIOS.items() if getattr(self, ratio)}
-
-
-def predictions(
-    generator: nn.Module, x: Tensor, z: Tensor, grid: list[float], noise: list[Tensor] | None, tau: float
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
-
-    ``z`` is [steps, B, latent]; one step is taken for each latent.
-    """
-    for k, latent in enumerate(z):
-        xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
-        yield x, xhat
-        x = bridge.bridge_step(x, xhat, grid, k, None if noise is None else noise[k], tau)
 
 
 class Method(base.Method):
@@ -165,7 +156,7 @@ class Method(base.Method):
                 else PatchNet(channels=12, width=narrow, norm=norm)
             )
             self.networks["E"] = self.energy
-        if config.distils:
+        if config.uses_teacher:
             self.critic = self.teacher.critic(config.refinement_steps * config.critic_step_cond, config.crop)
             self.networks["C"] = self.critic
         self.optimizers = {
@@ -176,7 +167,7 @@ class Method(base.Method):
         if config.ratios:
             self.norms = RunningNorms(["G_GAN", *config.ratios])
             self.networks["norms"] = self.norms
-        if config.distils:
+        if config.uses_teacher:
             self.optimizers["C"] = torch.optim.AdamW(
                 self.critic.parameters(), config.critic_lr, (0.9, 0.999), weight_decay=0.01
             )
@@ -191,8 +182,16 @@ class Method(base.Method):
 
     def step(self, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         """D, then E, then the critic, then G with F, all on the same predictions at one random step k."""
+        k = int(torch.randint(self.config.refinement_steps, (), device="cpu"))
+        return self._step_at(k, batch, step, minimise)
+
+    def step_forms(self) -> list[base.Step]:
+        """At the middle k, or the middle two: operations rise by as much with each k."""
+        last = self.config.refinement_steps - 1
+        return [partial(self._step_at, k) for k in sorted({last // 2, (last + 1) // 2})]
+
+    def _step_at(self, k: int, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         c = self.config
-        k = int(torch.randint(c.refinement_steps, (), device="cpu"))
         x0, size = batch.source, len(batch.source)
         state = self._rollout(x0, k)
         graded = torch.cat((state, batch.target)) if c.nce_idt else state
@@ -204,18 +203,21 @@ class Method(base.Method):
         logs = self._update_discriminator(batch.target, fake.detach(), at_k, minimise)
         if c.estimates_entropy:
             logs |= self._update_energy(state, fake.detach(), at_k, minimise)
-        if c.distils:
+        if c.uses_teacher:
             logs |= self._update_critic(batch.target, fake.detach(), at_k, minimise)
         terms = {"G_GAN": gan.lsgan_generator(self.discriminator(fake, at_k))}
         terms |= self._bridge_terms(state, fake, at_k, batch.source_mask)
         terms["G_NCE"] = self._contrast(batch, out, z)
         if c.lambda_ASP or c.asp_ratio:
             terms["G_ASP"] = self._structure_loss(x0, fake, batch.source_mask, step)
-        if c.distils:
+        if c.uses_teacher:
             terms |= self._distribution_terms(fake, at_k, batch.source_mask)
-        weights = self._weights(step, k)
+        weights, outputs = self._weights(step, k), dict.fromkeys(terms, out)
+        if batch.degraded is not None:
+            outputs["G_restore"] = self._restored(batch.degraded, k)
+            terms["G_restore"] = c.restoration(outputs["G_restore"], batch)
         if term_gradients.due(step):
-            norms = term_gradients.gradient_norms(terms, out, size)
+            norms = term_gradients.gradient_norms(terms, outputs, size)
             if c.ratios:
                 self.norms.update(norms)
             logs |= term_gradients.logged(norms, weights)
@@ -236,6 +238,7 @@ class Method(base.Method):
         weights: dict[str, float | Tensor] = {"G_GAN": c.lambda_GAN, "G_SB": cost, "G_ent": entropy}
         weights |= {"G_NCE": c.lambda_NCE, "G_ASP": c.lambda_ASP}
         weights |= {"G_DMD": ramp * c.lambda_DMD, "G_cls": ramp * c.lambda_cls}
+        weights |= {"G_restore": 1.0}  # weighted already
         scales = {"G_DMD": ramp, "G_ASP": 1.0, "G_ent": -(1 - self.grid[k])}
         for term, ratio in c.ratios.items():
             weights[term] = scales[term] * ratio * c.lambda_GAN * self.norms.quotient(term, "G_GAN")
@@ -244,9 +247,16 @@ class Method(base.Method):
     @staticmethod
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
-        width, blocks, latent = config.generator_width, config.generator_blocks, config.latent
         return {
-            "G": BridgeGenerator(channels=3, width=width, blocks=blocks, latent=latent, form=config.generator)
+            "G": BridgeGenerator(
+                channels=3,
+                width=config.generator_width,
+                blocks=config.generator_blocks,
+                latent=config.latent,
+                form=config.generator,
+                patch=config.generator_patch,
+                norm=config.generator_norm,
+            )
         }
 
     @staticmethod
@@ -258,7 +268,7 @@ class Method(base.Method):
         steps, grid = config.refinement_steps, bridge.time_grid(config.refinement_steps)
         z = torch.randn(1, config.latent, generator=torch.Generator().manual_seed(seed)).to(source.device)
         latents = z.expand(steps, len(source), -1)
-        for _, xhat in predictions(networks["G"], source, latents, grid, None, config.tau):
+        for _, xhat in bridge.predictions(networks["G"], source, latents, grid, None, config.tau):
             yield xhat
 
     @torch.no_grad()
@@ -267,8 +277,15 @@ class Method(base.Method):
             return x0
         noise = [torch.randn_like(x0) for _ in range(k)]
         latents = self._latent(k, x0)
-        *_, (x, xhat) = predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
+        *_, (x, xhat) = bridge.predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
         return bridge.bridge_step(x, xhat, self.grid, k - 1, noise[-1], self.config.tau)
+
+    def _restored(self, degraded: Tensor, k: int) -> Tensor:
+        """The prediction at step ``k`` of a bridge that started from degraded 3 T slices."""
+        state = self._rollout(degraded, k)
+        index = torch.full((len(state),), k, device=state.device)
+        restored: Tensor = self.generator(state, index, self._latent(1, state)[0])
+        return restored
 
     def _latent(self, steps: int, like: Tensor) -> Tensor:
         return torch.randn(steps, len(like), self.config.latent, device=like.device)
@@ -354,12 +371,13 @@ class Method(base.Method):
         critic, loss = self.critic, fake.new_zeros(())
         for _ in range(self.config.critic_updates):
             noisy, t, noise, alpha, sigma = self._noisy(fake, 0, 1)
-            bottleneck, skips, embedding = critic.encode(noisy, t, k)
-            v = critic.decode(bottleneck, skips, embedding)
+            encoded = critic.encode(noisy, t, k)
+            v = critic.decode(encoded)
             noisy_real, t_real, *_ = self._noisy(real, 0, 1)
-            logit_real = critic.classify(critic.encode(noisy_real, t_real, k)[0])
+            logit_real = critic.classify(critic.encode(noisy_real, t_real, k).bottleneck)
+            logit_fake = critic.classify(encoded.bottleneck)
             loss = (v.float() - dmd.velocity(fake, noise, alpha, sigma)).square().mean()
-            loss = loss + self.config.critic_cls * gan.classifier(logit_real, critic.classify(bottleneck))
+            loss = loss + self.config.critic_cls * gan.classifier(logit_real, logit_fake)
             minimise(("C",), loss)
         return {"C": loss.detach()}
 
@@ -367,14 +385,14 @@ class Method(base.Method):
         """Equation 6a and the classifier's term: gradient through the critic's encoder only for its logit."""
         c, critic = self.config, self.critic
         noisy, t, _, alpha, sigma = self._noisy(fake, 0.02, c.dmd_t_max)
-        bottleneck, skips, embedding = critic.encode(noisy, t, k)
+        encoded = critic.encode(noisy, t, k)
         with torch.no_grad():
-            v_fake = critic.decode(bottleneck, skips, embedding)
+            v_fake = critic.decode(encoded)
             v_real = self.teacher(noisy, t)
             mu_fake = dmd.clean_from_velocity(noisy, v_fake.float(), alpha, sigma)
             mu_real = dmd.clean_from_velocity(noisy, v_real.float(), alpha, sigma)
             direction = dmd.dmd_direction(fake.float(), mu_real, mu_fake, mask)
         terms = {"G_DMD": dmd.dmd_loss(fake.float(), direction, mask)}
         if c.lambda_cls:
-            terms["G_cls"] = gan.classifier_generator(critic.classify(bottleneck))
+            terms["G_cls"] = gan.classifier_generator(critic.classify(encoded.bottleneck))
         return terms

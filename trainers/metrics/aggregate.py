@@ -36,13 +36,17 @@ def subject_draws(subjects: int, resamples: int, seed: int) -> Tensor:
 def resampled_mean(values: Tensor, draws: Tensor) -> Tensor:
     """Means [R] of subjects' values [S] on ``draws`` [R, S] of subjects; NaN if none has a value.
 
-    The m subjects with a value are resampled as if they were all: a mean of those drawn would vary with their
-    number too. The spread is scaled for intervals, which take S values for granted.
+    A mean of the drawn ones among the m subjects with a value would vary with their number too: drawn is
+    their sum of deviations, over the m that are expected. So variance and skewness are those of means of m.
     """
     mean, present = values.nanmean(), ~values.isnan()
-    m, count = int(present.sum()), len(values)
-    scale = count / m * ((1 - 1 / count) / (1 - 1 / m)) ** 0.5 if m > 1 else 1.0
-    return mean + scale * torch.where(present, values - mean, 0)[draws].mean(1)
+    deviations = torch.where(present, values - mean, 0)[draws].sum(1)
+    return mean + deviations / measured_subjects(values)
+
+
+def measured_subjects(values: Tensor) -> int:
+    """How many subjects have a value, of [S]."""
+    return int((~values.isnan()).sum())
 
 
 def balanced_rows(subjects: Sequence[tuple[int, int]], per_subject: int) -> Tensor:

@@ -19,7 +19,7 @@ from trainers.data.sampling import whole_slices
 from trainers.data.store import DOMAINS, Cohort, Split
 from trainers.errors import InputError
 from trainers.metrics import frechet, lesions, paired, piqe
-from trainers.metrics.aggregate import balanced_rows, by_subject, resampled_mean, subject_draws
+from trainers.metrics.aggregate import balanced_rows, by_subject, subject_draws
 from trainers.metrics.extended import Subject, extended_measures, prepare_subjects
 from trainers.metrics.lesions import Part
 from trainers.metrics.measures import LESIONS
@@ -230,7 +230,7 @@ class Judge:
         return self.unit(self.source), self.unit(self.truth) if self.paired else None
 
     def resampled(self, output: Tensor, mask: Tensor | None = None) -> dict[str, tuple[float, list[float]]]:
-        """Every measure with its values on :data:`DRAWS` draws of subjects, the same for all.
+        """Every distance with its values on :data:`DRAWS` draws of subjects, the same for all.
 
         ``mask`` as in :meth:`distances`.
         """
@@ -246,8 +246,6 @@ class Judge:
         for comparison in self._comparisons(output, mask):
             for name, (estimate, values) in comparison.resampled(self.draws).items():
                 found[name] = estimate, values.tolist()
-        for name, subjects in self.per_subject(output).items():
-            found[name] = float(subjects.nanmean()), resampled_mean(subjects, self.draws).tolist()
         return found
 
     def samples(self, output: Tensor) -> dict[str, Tensor]:

@@ -40,8 +40,8 @@ class Block:
 # checked on others. Symmetry has the largest unit: glued mirror images have no variance left at all, which
 # would otherwise count more than everything that a 64 mT image lacks.
 BLOCKS: Mapping[str, Block] = {
-    "texture": Block(PatchGrid(pixel=1, step=8, share=0.9), 39, 0.008),
-    "place": Block(PatchGrid(pixel=4, step=4, share=0.8, regions=(4, 3, 3)), 16, 0.0017, 600),
+    "texture": Block(PatchGrid(pixel=1, step=8, share=0.9), 39, 0.0075),
+    "place": Block(PatchGrid(pixel=4, step=4, share=0.8, regions=(4, 3, 3)), 24, 0.0017, 600),
     "symmetry": Block(PatchGrid(pixel=2, step=8, share=0.9, mirrored=True), 12, 0.16),
 }
 

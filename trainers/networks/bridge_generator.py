@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.networks.blocks import initialise, pixel_norm, sinusoid
-from trainers.networks.resnet import ResidualBlock, ResNet, convolution, norm
+from trainers.networks.brain_norm import Brain, normalised
+from trainers.networks.resnet import Norm, ResidualBlock, ResNet, convolution
 
 
 def _perceptron(inputs: int, width: int, depth: int) -> nn.Sequential:
@@ -19,14 +20,13 @@ class LegacyBlock(nn.Module):
 
     def __init__(self, channels: int, latent: int) -> None:
         super().__init__()
-        self.second, self.norm = convolution(channels, channels, 3), norm(channels)
+        self.second = convolution(channels, channels, 3)
         self.affine = nn.Linear(latent, 2 * channels)
 
-    def forward(self, h: Tensor, latent: Tensor) -> Tensor:
+    def forward(self, h: Tensor, latent: Tensor, brain: Brain | None = None) -> Tensor:
         """``h`` [B, C, H, W], ``latent`` [B, 256]."""
         gamma, beta = self.affine(latent)[..., None, None].chunk(2, 1)
-        change: Tensor = self.norm(self.second(F.relu(gamma * self.norm(h) + beta)))
-        return h + change
+        return h + normalised(self.second(F.relu(gamma * normalised(h, brain) + beta)), brain)
 
 
 class Embedding(nn.Module):
@@ -49,12 +49,25 @@ class BridgeGenerator(ResNet):
     ``form`` is "residual", "image", or "legacy": the official network as it executes, without time.
     """
 
-    def __init__(self, *, channels: int, width: int, blocks: int, latent: int, form: str) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        width: int,
+        blocks: int,
+        latent: int,
+        form: str,
+        patch: int = 1,
+        norm: Norm = "slice",
+    ) -> None:
         legacy, wide = form == "legacy", 4 * width
         embedding = 256 if legacy else wide
         block = LegacyBlock if legacy else ResidualBlock
         body = [block(wide, embedding) for _ in range(blocks)]
-        super().__init__(channels=channels, width=width, blocks=body, residual=form == "residual")
+        is_residual = form == "residual"
+        super().__init__(
+            channels=channels, width=width, blocks=body, residual=is_residual, patch=patch, norm=norm
+        )
         self.embedding = Embedding(latent, embedding, legacy)
         initialise(self.embedding)
 

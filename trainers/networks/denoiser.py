@@ -1,13 +1,22 @@
 """The diffusion U-Net of the 3 T teacher and of DMD2's critic (METHOD.md sections 2 and 3)."""
 
 import copy
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers.networks.patch_filter import STRIDE, LinearFilter
+
 TRAIN_STEPS = 1000
+FAINT = 0.1
+"""Signal-to-noise ratio alpha / sigma below which less and less of the U-Net's correction counts (t = 660).
+
+What x_t tells beyond the mean falls with alpha, but the U-Net's own error would not.
+"""
 
 
 def schedule(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
@@ -18,16 +27,41 @@ def schedule(device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     return cumulative.sqrt(), (1 - cumulative).sqrt()
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """What the first half of a :class:`Denoiser` makes of noisy images."""
+
+    bottleneck: Tensor
+    skips: list[Tensor]
+    embedding: Tensor
+    """Of time and step [B, E]."""
+    linear: Tensor | None
+    """The linear filter's velocity [B, C, H, W]; None without a filter."""
+    trust: Tensor | float
+    """What the U-Net's output is multiplied by [B, 1, 1, 1]."""
+
+
 class Denoiser(nn.Module):
     """Predicts the velocity v of a noisy image; as a critic also a real/fake logit from its bottleneck.
 
     A critic is a copy of the teacher, conditioned on the refinement step through an embedding that starts at
     zero, so that it starts as the teacher (METHOD.md 2.1). ``patch`` > 1 folds squares of pixels into
-    channels, which divides the cost by its square.
+    channels, which divides the cost by its square. With a ``linear_scale`` a linear filter of that scale
+    estimates the image first, the U-Net sees both and adds to the filter's velocity, at first nothing.
     """
 
+    alpha: Tensor
+    sigma: Tensor
+
     def __init__(
-        self, *, channels: int, widths: Sequence[int], layers: int, attention: bool, patch: int
+        self,
+        *,
+        channels: int,
+        widths: Sequence[int],
+        layers: int,
+        attention: bool,
+        patch: int,
+        linear_scale: int = 0,
     ) -> None:
         from diffusers import UNet2DModel  # takes seconds; most methods translate without it
 
@@ -35,7 +69,7 @@ class Denoiser(nn.Module):
         self.patch = patch
         last = len(widths) - 1
         self.unet = UNet2DModel(
-            in_channels=channels * patch**2,
+            in_channels=channels * (2 if linear_scale else 1) * patch**2,
             out_channels=channels * patch**2,
             layers_per_block=layers,
             block_out_channels=tuple(widths),
@@ -48,7 +82,14 @@ class Denoiser(nn.Module):
             norm_num_groups=norm_groups(widths),
             add_attention=attention,
         )
-        self.fold = patch * 2**last
+        self.linear: LinearFilter | None = None
+        if linear_scale:
+            self.linear = LinearFilter(channels, linear_scale)
+            for parameter in self.unet.conv_out.parameters():
+                nn.init.zeros_(parameter)
+            for name, values in zip(("alpha", "sigma"), schedule(), strict=True):
+                self.register_buffer(name, values, persistent=False)
+        self.fold = math.lcm(patch * 2**last, STRIDE * linear_scale or 1)
         """What the sides of an image must be a multiple of."""
         self.bottleneck = widths[-1]
         self.embedding_width = 4 * widths[0]
@@ -65,35 +106,41 @@ class Denoiser(nn.Module):
         critic.classifier = classifier_head(self.bottleneck, crop // self.patch // 2**levels)
         return critic
 
-    def encode(
-        self, noisy: Tensor, t: Tensor, k: Tensor | None = None
-    ) -> tuple[Tensor, list[Tensor], Tensor]:
-        """Bottleneck, skip connections and embedding of noisy images [B, C, H, W] at timesteps ``t`` [B]."""
+    def encode(self, noisy: Tensor, t: Tensor, k: Tensor | None = None) -> Encoded:
+        """Of noisy images [B, C, H, W] at timesteps ``t`` [B] and refinement steps ``k`` [B]."""
         net = self.unet
+        linear: Tensor | None = None
+        trust: Tensor | float = 1.0
         embedding = net.time_embedding(net.time_proj(t).to(noisy.dtype))
         if self.step_embedding is not None:
             assert k is not None
             embedding = embedding + self.step_embedding(k)
+        if self.linear is not None:
+            alpha, sigma = (values[t][:, None, None, None] for values in (self.alpha, self.sigma))
+            clean = self.linear(noisy, alpha, sigma)
+            linear = (alpha * noisy - clean) / sigma
+            trust = alpha / (alpha.square() + (FAINT * sigma).square()).sqrt()
+            noisy = torch.cat((noisy, clean), 1)
         h = net.conv_in(F.pixel_unshuffle(noisy, self.patch))
         skips = [h]
         for block in net.down_blocks:
             h, outputs = block(hidden_states=h, temb=embedding)
             skips += outputs
-        return net.mid_block(h, embedding), skips, embedding
+        return Encoded(net.mid_block(h, embedding), skips, embedding, linear, trust)
 
-    def decode(self, h: Tensor, skips: list[Tensor], embedding: Tensor) -> Tensor:
+    def decode(self, encoded: Encoded) -> Tensor:
         """The velocity [B, C, H, W] from what :meth:`encode` returned."""
-        net = self.unet
-        skips = list(skips)
+        net, h, skips = self.unet, encoded.bottleneck, list(encoded.skips)
         for block in net.up_blocks:
             count = len(block.resnets)
-            h = block(hidden_states=h, res_hidden_states_tuple=tuple(skips[-count:]), temb=embedding)
+            h = block(hidden_states=h, res_hidden_states_tuple=tuple(skips[-count:]), temb=encoded.embedding)
             del skips[-count:]
-        return F.pixel_shuffle(net.conv_out(net.conv_act(net.conv_norm_out(h))), self.patch)
+        v = F.pixel_shuffle(net.conv_out(net.conv_act(net.conv_norm_out(h))), self.patch)
+        return v if encoded.linear is None else encoded.linear + encoded.trust * v
 
     def forward(self, noisy: Tensor, t: Tensor, k: Tensor | None = None) -> Tensor:
         """The velocity [B, C, H, W]."""
-        return self.decode(*self.encode(noisy, t, k))
+        return self.decode(self.encode(noisy, t, k))
 
     def classify(self, bottleneck: Tensor) -> Tensor:
         """Real/fake logits [B] of a bottleneck."""

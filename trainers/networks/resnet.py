@@ -1,17 +1,17 @@
 """The residual translation network that the methods share (METHOD.md 1.4): two down, blocks, two up."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.networks.blocks import BlurDown, FiLM, initialise, upsample
+from trainers.networks.brain_norm import Brain, normalised
 
-
-def norm(channels: int) -> nn.InstanceNorm2d:
-    """Instance norm without parameters or running statistics."""
-    return nn.InstanceNorm2d(channels, affine=False)
+Norm = Literal["slice", "brain"]
+"""Over which pixels of a slice instance norms take their statistics."""
 
 
 def convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
@@ -37,55 +37,79 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, embedding: int = 0) -> None:
         super().__init__()
         self.first, self.second = convolution(channels, channels, 3), convolution(channels, channels, 3)
-        self.norm = norm(channels)
         self.film = FiLM(embedding, channels) if embedding else None
 
-    def forward(self, h: Tensor, embedding: Tensor | None = None) -> Tensor:
+    def forward(self, h: Tensor, embedding: Tensor | None = None, brain: Brain | None = None) -> Tensor:
         """``h`` [B, C, H, W], ``embedding`` [B, E]."""
-        y = self.norm(self.first(h))
+        y = normalised(self.first(h), brain)
         if self.film is not None:
             y = self.film(y, embedding)
-        change: Tensor = self.norm(self.second(F.relu(y)))
-        return h + change
+        return h + normalised(self.second(F.relu(y)), brain)
 
 
 class ResNet(nn.Module):
     """Stem, two anti-aliased halvings, ``blocks`` at four times ``width``, two doublings, head.
 
     If ``residual``, it predicts the change to its input, so that training starts at the identity: both images
-    show one anatomy. Otherwise it predicts the image through tanh.
+    show one anatomy. Otherwise it predicts the image through tanh. With ``patch`` 2 squares of pixels are
+    folded into channels in place of the first halving: the layers at full resolution, which take most of the
+    time, are gone, and twice the width costs as much.
     """
 
-    def __init__(self, *, channels: int, width: int, blocks: Sequence[nn.Module], residual: bool) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int,
+        width: int,
+        blocks: Sequence[nn.Module],
+        residual: bool,
+        patch: int = 1,
+        norm: Norm = "slice",
+    ) -> None:
         super().__init__()
-        self.residual, wide = residual, 4 * width
-        self.stem = convolution(channels, width, 7)
-        self.down = nn.ModuleList([convolution(width, 2 * width, 3), convolution(2 * width, wide, 3)])
-        self.blur = nn.ModuleList([BlurDown(2 * width), BlurDown(wide)])
+        self.residual, self.patch, self.norm = residual, patch, norm
+        folded, wide = channels * patch**2, 4 * width
+        if patch == 1:
+            self.stem, narrow = convolution(channels, width, 7), width
+            self.blur = nn.ModuleList([BlurDown(2 * width), BlurDown(wide)])
+            self.up = nn.ModuleList([convolution(wide, 2 * width, 3), convolution(2 * width, width, 3)])
+            self.head = convolution(width, channels, 7)
+        else:
+            self.stem, narrow = convolution(folded, 2 * width, 5), 2 * width
+            self.blur = nn.ModuleList([nn.Identity(), BlurDown(wide)])
+            self.up = nn.ModuleList([convolution(wide, 2 * width, 3)])
+            self.head = convolution(2 * width, folded, 3)
+        self.down = nn.ModuleList([convolution(narrow, 2 * width, 3), convolution(2 * width, wide, 3)])
         self.blocks = nn.ModuleList(blocks)
-        self.up = nn.ModuleList([convolution(wide, 2 * width, 3), convolution(2 * width, width, 3)])
-        self.head = convolution(width, channels, 7)
         initialise(self)
         nn.init.normal_(self.head.weight, std=1e-3)  # starts near the identity, or near grey
 
     def image(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         """Images [B, C, H, W] in [-1, 1] to images; H and W multiples of 4, ``embedding`` [B, E]."""
-        h = self.maps(x, len(self.blocks), embedding)[-1]
+        brain = self.brain(x)
+        h = self._maps(x, len(self.blocks), embedding, brain)[-1]
         for conv in self.up:
-            h = F.relu(F.instance_norm(conv(upsample(h))))
-        out = self.head(h)
+            h = F.relu(normalised(conv(upsample(h)), brain))
+        out = F.pixel_shuffle(self.head(h), self.patch)
         return residual(x, out) if self.residual else torch.tanh(out)
 
     def maps(self, x: Tensor, blocks: int, embedding: Tensor | None = None) -> list[Tensor]:
         """PatchNCE's feature maps: pixels, both convolutions before a blur, the first residual ``blocks``."""
-        h = F.relu(F.instance_norm(self.stem(x)))
+        return self._maps(x, blocks, embedding, self.brain(x))
+
+    def brain(self, x: Tensor) -> Brain | None:
+        """Where norms take their statistics; None: over the slice."""
+        return Brain.of(x) if self.norm == "brain" else None
+
+    def _maps(self, x: Tensor, blocks: int, embedding: Tensor | None, brain: Brain | None) -> list[Tensor]:
+        h = F.relu(normalised(self.stem(F.pixel_unshuffle(x, self.patch)), brain))
         features = [x]
         for conv, blur in zip(self.down, self.blur, strict=True):
             h = conv(h)
             features.append(h)
-            h = blur(F.relu(F.instance_norm(h)))
+            h = blur(F.relu(normalised(h, brain)))
         for block in self.blocks[:blocks]:
-            h = block(h, embedding)
+            h = block(h, embedding, brain)
             features.append(h)
         return features
 
@@ -96,9 +120,14 @@ class ResNetGenerator(ResNet):
     ``form`` is "residual" or, as published, "image".
     """
 
-    def __init__(self, *, channels: int, width: int, blocks: int, form: str) -> None:
+    def __init__(
+        self, *, channels: int, width: int, blocks: int, form: str, patch: int = 1, norm: Norm = "slice"
+    ) -> None:
         body = [ResidualBlock(4 * width) for _ in range(blocks)]
-        super().__init__(channels=channels, width=width, blocks=body, residual=form == "residual")
+        is_residual = form == "residual"
+        super().__init__(
+            channels=channels, width=width, blocks=body, residual=is_residual, patch=patch, norm=norm
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] in [-1, 1] to the same; H and W multiples of 4."""

@@ -1,8 +1,8 @@
 """Settings of the networks that are trained once per cohort: teacher and encoders."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Annotated
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar
 
 from trainers.config import FieldError, Range
 from trainers.data.channels import Layout
@@ -27,6 +27,8 @@ class ReferenceConfig:
     """Self-attention at the coarsest level."""
     teacher_patch: Annotated[int, Range(1, 4)] = 1
     """Pixels folded into channels along each side."""
+    teacher_linear: bool = True
+    """Whether the U-Net corrects a linear filter's estimate, and timesteps are spread over each batch."""
     teacher_lr: Annotated[float, Range(1e-6, 1e-2)] = 1e-4
     encoder_steps: Steps = 20_000
     encoder_batch: Annotated[int, Range(4, 1024)] = 32
@@ -37,10 +39,16 @@ class ReferenceConfig:
     """A safetensors file of RadImageNet's ResNet-50, for ``rad_fid``; empty: that is not measured."""
     seed: Annotated[int, Range(0, 2**31 - 1)] = 0
     bound: Annotated[float, Range(0, 10)] = field(default=1.0, compare=False)
-    """CPU time of each training of the supervised bound, as a share of a trial's; 0: no such baseline.
+    """Operations of each training of the supervised bound, as a share of a trial's; 0: no such baseline.
 
     The references do not depend on it: it is not part of their hash.
     """
+
+    teacher_check: bool = field(default=True, compare=False)
+    """Whether new studies refuse a teacher that denoises worse than linear filters; not hashed either."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {"teacher_linear": False}
+    """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
     def __post_init__(self) -> None:
         """Raises FieldError for widths that group norms, or a crop that the levels, cannot divide."""
@@ -48,6 +56,11 @@ class ReferenceConfig:
         fold = self.teacher_patch * 2 ** (len(self.teacher_widths) - 1)
         if self.crop % fold:
             raise FieldError("crop", self.crop, f"a multiple of {fold}, by which the teacher divides it")
+
+
+def unhashed() -> set[str]:
+    """The settings on which the references do not depend."""
+    return {f.name for f in fields(ReferenceConfig) if not f.compare}
 
 
 def require_widths(key: str, widths: tuple[int, ...]) -> None:

@@ -1,14 +1,15 @@
 """References on disk: trained once per cohort, found by content hash, opened by every trial.
 
-<root>/references/<hash16>/{teacher,domain,radiology}/   weights + manifest
+<root>/references/<hash16>/{teacher,domain,radiology,degradation}/   weights + manifest
 
-``radiology`` is there where RadImageNet's weights were given, and in studies of the first measures.
+``radiology`` is there where RadImageNet's weights were given, and in studies of the first measures;
+``degradation``, how 64 mT degrades 3 T, where a study's trials restore degraded 3 T slices.
 """
 
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,23 +19,30 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import FieldError, build, digest
+from trainers.config import FieldError, digest, plain_values, rebuild
+from trainers.data.degrader import Degradation
 from trainers.data.sampling import Slices, whole_slices
 from trainers.data.store import Cohort
+from trainers.errors import InputError
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
 from trainers.networks.radimagenet import RadImageNet
-from trainers.references import encoders
-from trainers.references.config import ReferenceConfig
+from trainers.references import encoders, teacher_check
+from trainers.references.config import ReferenceConfig, unhashed
+from trainers.references.degradation import estimate
 from trainers.references.encoders import Progress
 from trainers.references.teacher import build_teacher, train_teacher
 
 Trained = TypeVar("Trained")
 VERSION = 2
-"""Of how the parts are trained; part of the hash from 2 on.
+"""Of how the parts are made; part of the hash from 2 on.
 
 1: the encoder of FID in float32, and a fallback for Rad-FID. Studies of the first measures open these.
 """
+
+
+DEGRADATION = "degradation"
+"""The part with :class:`Degradation`."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +56,33 @@ class References:
     """3 T-domain encoder: FID and KID."""
     radiology: nn.Module | None
     """Rad-FID's encoder; None: it is not measured."""
+    degradation: Degradation | None = None
+    """How 64 mT degrades 3 T; None: it was not estimated, as no trial restores."""
 
     @classmethod
     def open(cls, folder: Path) -> "References":
         """Load and verify the parts; raises InputError where one is missing or damaged."""
         facts = weights.read_manifest(folder / "teacher")
-        config = build(ReferenceConfig, facts["config"])
+        config = rebuild(ReferenceConfig, facts["config"])
         tensors = {part: weights.read_tensors(folder / part, part) for part in ("teacher", "domain")}
         radiology = None
         if has_radiology(folder, config):
             given = weights.read_tensors(folder / "radiology", "radiology")
             radiology = frozen("radiology", config, given)
         domain = frozen("domain", config, tensors["domain"])
-        return cls(config, facts["hash"], tensors["teacher"], domain, radiology)
+        degradation = None
+        if (folder / DEGRADATION / weights.MANIFEST).is_file():
+            degradation = Degradation.of(weights.read_tensors(folder / DEGRADATION, DEGRADATION))
+        return cls(config, facts["hash"], tensors["teacher"], domain, radiology, degradation)
+
+    def required_degradation(self) -> Degradation:
+        """The degradation; raises InputError where it was not estimated."""
+        if self.degradation is None:
+            raise InputError(
+                "lambda_restore: needs the degradation of 3 T by 64 mT, which these references do not have; "
+                "allowed: 0, or prepare the references again"
+            )
+        return self.degradation
 
     @property
     def encoders(self) -> dict[str, nn.Module]:
@@ -108,7 +130,7 @@ def reference_hash(cohort: Cohort, config: ReferenceConfig, version: int = VERSI
 
 def hashed_settings(config: ReferenceConfig) -> dict[str, Any]:
     """The settings on which the references depend."""
-    return {key: value for key, value in asdict(config).items() if key != "bound"}
+    return {key: value for key, value in plain_values(config).items() if key not in unhashed()}
 
 
 def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig, version: int = VERSION) -> Path:
@@ -116,9 +138,10 @@ def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig, versio
     return root / "references" / reference_hash(cohort, config, version)[:16]
 
 
-def missing_parts(folder: Path, config: ReferenceConfig) -> list[str]:
-    """The parts that still have to be trained."""
-    return [part for part in parts(config) if not (folder / part / weights.MANIFEST).is_file()]
+def missing_parts(folder: Path, config: ReferenceConfig, restores: bool = False) -> list[str]:
+    """The parts that still have to be made; ``restores``: whether trials restore degraded 3 T slices."""
+    wanted = (*parts(config), DEGRADATION) if restores else parts(config)
+    return [part for part in wanted if not (folder / part / weights.MANIFEST).is_file()]
 
 
 def build_part(part: str, config: ReferenceConfig) -> nn.Module:
@@ -145,26 +168,34 @@ def train_part(
     progress: Progress,
     version: int = VERSION,
 ) -> None:
-    """Train and publish one part; ``progress`` is called with each step count."""
+    """Make and publish one part; ``progress`` is called with each step count."""
     cohort = Cohort.open(cohort_path)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network: nn.Module
-    if part == "teacher":
-        crops = Slices.of(cohort, config.channels, config.crop).target_crops(
-            config.teacher_batch, config.seed
-        )
-        network = train_teacher(config, crops, device, progress)
-    elif part == "domain":
-        network = encoders.train_domain_encoder(config, slice_batches(cohort, config), device, progress)
-    else:
-        network = RadImageNet.load(Path(config.radimagenet))
-    facts = {
+    facts: dict[str, Any] = {
         "config": hashed_settings(config),
         "hash": reference_hash(cohort, config, version),
         "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
     }
-    folder = reference_folder(root, cohort, config, version)
-    weights.publish(folder / part, {part: network.state_dict()}, facts)
+    if part == DEGRADATION:
+        tensors = estimate(cohort, progress).tensors()
+    else:
+        network = _trained(part, cohort, config, progress)
+        tensors = network.state_dict()
+        if isinstance(network, Denoiser) and config.teacher_check:
+            facts["denoising"] = teacher_check.check(network, cohort, config)
+    weights.publish(reference_folder(root, cohort, config, version) / part, {part: tensors}, facts)
+
+
+def _trained(part: str, cohort: Cohort, config: ReferenceConfig, progress: Progress) -> nn.Module:
+    """The network of a part, trained now or loaded from what is given."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if part == "teacher":
+        crops = Slices.of(cohort, config.channels, config.crop).target_crops(
+            config.teacher_batch, config.seed
+        )
+        return train_teacher(config, crops, device, progress)
+    if part == "domain":
+        return encoders.train_domain_encoder(config, slice_batches(cohort, config), device, progress)
+    return RadImageNet.load(Path(config.radimagenet))
 
 
 def train_with_progress(

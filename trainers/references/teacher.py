@@ -8,7 +8,11 @@ from torch import Tensor
 
 from trainers.losses import dmd
 from trainers.networks.denoiser import TRAIN_STEPS, Denoiser, schedule
+from trainers.networks.patch_filter import coarse_scale
 from trainers.references.config import ReferenceConfig
+
+FITTED = 1024
+"""Crops that the linear filter is fitted to, at most as many as the network trains on."""
 
 
 def build_teacher(config: ReferenceConfig) -> Denoiser:
@@ -19,18 +23,22 @@ def build_teacher(config: ReferenceConfig) -> Denoiser:
         layers=config.teacher_layers,
         attention=config.teacher_attention,
         patch=config.teacher_patch,
+        linear_scale=coarse_scale(config.crop) if config.teacher_linear else 0,
     )
 
 
 def train_teacher(
     config: ReferenceConfig, batches: Iterator[Tensor], device: torch.device, progress: Callable[[int], None]
 ) -> Denoiser:
-    """Velocity regression on noisy crops; returns the averaged weights, frozen.
+    """The linear filter in closed form, velocity regression on noisy crops; the averaged weights, frozen.
 
     ``batches`` yields crops [B, 3, h, w] in [-1, 1].
     """
     torch.manual_seed(config.seed)
     model, mean = build_teacher(config).to(device), build_teacher(config).to(device)
+    if model.linear is not None:
+        count = min(math.ceil(FITTED / config.teacher_batch), config.teacher_steps)
+        model.linear.fit(torch.cat([next(batches) for _ in range(count)]))
     mean.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), config.teacher_lr, (0.95, 0.999), weight_decay=1e-6)
     alpha, sigma = schedule(device)
@@ -47,12 +55,20 @@ def train_teacher(
 
 
 def denoising_loss(model: Denoiser, images: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Mean squared error of the velocity at one uniform timestep per image."""
-    t = torch.randint(0, TRAIN_STEPS, (len(images),), device=images.device)
+    """Mean squared error of the velocity at one timestep per image, :func:`timesteps`."""
+    t = timesteps(len(images), images.device, stratified=model.linear is not None)
     a, s = alpha[t][:, None, None, None], sigma[t][:, None, None, None]
     noise = torch.randn_like(images)
     v: Tensor = model(dmd.diffuse(images, noise, a, s), t)
     return (v - dmd.velocity(images, noise, a, s)).square().mean()
+
+
+def timesteps(count: int, device: torch.device, stratified: bool) -> Tensor:
+    """``count`` uniform timesteps, independent or one of each equal part of the schedule."""
+    if not stratified:
+        return torch.randint(0, TRAIN_STEPS, (count,), device=device)
+    place = torch.arange(count, device=device) + torch.rand(count, device=device)
+    return (place / count * TRAIN_STEPS).long().clamp_max(TRAIN_STEPS - 1)
 
 
 def cosine(step: int, steps: int, warm_up: int = 500) -> float:

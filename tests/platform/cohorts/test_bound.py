@@ -7,8 +7,6 @@ from platform.comparison.systems import System, TrainingBudget, conditions, find
 from platform.execution.machine import Machine
 from platform.study.study import Study
 
-from trainers.bounds.config import STEP_RATIO
-
 
 def find(*names: str, profile: str = "laptop") -> list[System]:
     return find_systems(names, profile, None, Machine(2, 0), None)
@@ -22,11 +20,15 @@ def test_a_study_has_that_of_its_first_point(smoke: Study) -> None:
         32,
         2,
     )
-    assert config.steps == STEP_RATIO * 6
+    longer = bound_config(replace(smoke, fixed={**smoke.fixed, "steps": 600}))
+    assert longer is not None and config.steps == round(longer.steps / 100) > 6
     assert bound_config(replace(smoke, references={**smoke.references, "bound": 0.0})) is None
     methods = {system.name: bound_config(system.study) for system in find("all")}
     assert [name for name, bound in methods.items() if not bound] == ["sdedit", "syndiff", "inr"]
-    assert len(set(methods.values()) - {None}) == 1, "all spaces of a profile share one"
+    assert len({replace(bound, steps=1) for bound in methods.values() if bound}) == 1, "one network"
+    steps = {name: bound.steps for name, bound in methods.items() if bound}
+    assert steps["unsb"] == steps["unsb_asp"] and steps["unsb_dmd"] == steps["asp_dmd"]
+    assert steps["cyclegan"] > steps["asp_dmd"] > steps["cut"] > steps["reggan"]
 
 
 def test_a_comparison_keeps_that_of_its_first_system_with_such_a_network() -> None:

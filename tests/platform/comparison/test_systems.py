@@ -43,10 +43,22 @@ def test_all_are_the_papers_ten_in_its_order_then_own_spaces_and_are_found_again
 def test_a_comparison_from_before_the_second_phantom_goes_on_with_the_first() -> None:
     systems, text = find("cut", "unsb", profile="laptop"), '"size":"2mm","test":4,"train":24,"val":4}'
     saved = f'{{"dtype":"float16","paired":true,"seed":0,{text}'  # comparison.json of then
-    for system in as_started(systems, saved):
+    for system in as_started(systems, {"cohort": saved}):
         cohort = system.study.cohort.config
         assert (cohort.anatomy, cohort.val, cohort.shifted, canonical(cohort)) == ("first", 4, 0, saved)
-    assert as_started(systems, None) == systems
+    assert as_started(systems, {}) == systems
+
+
+def test_a_comparison_from_before_the_linear_filter_goes_on_without_it() -> None:
+    systems = find("cut", "unsb", profile="smoke")
+    today = conditions(systems, TrainingBudget(9))["references"]
+    then = [("crop", 32), ("encoder_batch", 4), ("encoder_steps", 4), ("encoder_width", 8)]
+    teacher = {"attention": False, "batch": 2, "layers": 1, "patch": 2, "steps": 4, "widths": (16, 16)}
+    saved = {"references": str([*then, *((f"teacher_{key}", value) for key, value in teacher.items())])}
+    again = as_started(systems, saved)
+    assert [system.study.references["teacher_linear"] for system in again] == [False, False]
+    assert conditions(again, TrainingBudget(9))["references"] == saved["references"] != today
+    assert as_started(systems, {"references": today}) == systems
 
 
 def test_a_system_trains_at_its_spaces_first_point_on_the_requested_cohort() -> None:

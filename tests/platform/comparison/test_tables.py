@@ -93,6 +93,12 @@ def test_extended_measures_have_a_table_of_their_own_and_no_best_without_a_direc
     assert "### C" not in markdown(rows)
 
 
+def test_the_head_says_on_how_many_subjects_where_some_have_no_value() -> None:
+    rows = [result(n, {"dice": Score(0.8, (), 16, 16), "lesion_extent": Score(0.5, (), 5, 16)}) for n in "ab"]
+    heads = grid(markdown(rows, dice="maximize", lesion_extent="maximize"), "C")[0]
+    assert heads == ["system", "Dice ↑", "lesion extent (5 of 16 subjects) ↑"]
+
+
 def test_a_cell_is_estimate_interval_and_spread() -> None:
     """Draws on an even grid have the deviation of the uniform distribution, .02 / sqrt(3)."""
     even = np.linspace(-0.02, 0.02, 2001)

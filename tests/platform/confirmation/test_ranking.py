@@ -84,3 +84,13 @@ def test_intervals_of_the_input_stay_in_a_metrics_range_and_include_a_measured_c
     assert intervals["fid"].low == 0.0 and intervals["ms_ssim"].high == 1.0
     assert intervals["seconds_per_volume"].estimate == 3.0
     assert subject_intervals({**facts, "scores": {}, "costs": {}}, objectives) == {}
+    few = subject_intervals({**facts, "subjects": 16, "measured": {"fid": 2}}, objectives)["fid"]
+    all_of_two = subject_intervals(facts, objectives)["fid"]
+    assert few == all_of_two != subject_intervals({**facts, "subjects": 16}, objectives)["fid"]
+
+
+def test_an_objective_is_of_the_subjects_that_have_a_value() -> None:
+    made = scoring(LUCKY)
+    assert made.subjects == [0, 4] and made.measured == {}
+    some = {key: {**of, "psnr": replace(of["psnr"], total=9)} for key, of in made.scores.items()}
+    assert replace(made, scores=some).measured == {"psnr": "4 of 9 subjects"}

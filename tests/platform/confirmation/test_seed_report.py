@@ -20,6 +20,9 @@ def test_tables_show_mean_interval_search_value_probability_and_rank() -> None:
     assert "1, 2, 1 diverged" in text and "untouched input" in text and "joint lookup (bound" in text
     shown = screen(terminal(many, OBJECTIVES, baselines))
     assert "[1.500, 2.500]" in shown and "search 1.000" in shown and "9.000" in shown and "…" not in shown
+    known = {"psnr": "3 of 4 subjects"}
+    assert "PSNR (dB) (3 of 4 subjects) ↑" in markdown_cells(markdown(many, OBJECTIVES, {}, known))[0]
+    assert "3 of 4" in screen(terminal(many, OBJECTIVES, {}, known))
     violated = markdown([finalist(broken={"ms_ssim": 0.5})], OBJECTIVES, {})
     assert "| violates a constraint: MS-SSIM 0.5000 |" in violated and "| 0.75 |" not in violated
 

@@ -47,6 +47,14 @@ def test_the_shifted_test_split_has_a_column_where_a_cohort_has_one() -> None:
     assert rows[0].to_json()["shifted"]["fid"]["estimate"] == 4.0
 
 
+def test_a_cell_says_on_how_many_subjects_where_some_have_no_value() -> None:
+    known = {"test": {"fid": "3 of 4 subjects"}}
+    rows = [replace(row, measured=known) for row in ROWS]
+    _, line, *_ = markdown_cells(test_report.markdown(rows, OBJECTIVES))
+    assert line[3:5] == ["2.000 [1.500, 2.500]", "3.000 [2.000, 4.000] (3 of 4 subjects)"]
+    assert rows[0].to_json()["measured"] == known
+
+
 def test_the_picture_and_the_page_are_written_even_for_one_objective(tmp_path: Path) -> None:
     page, picture = test_report.figure(ROWS, OBJECTIVES, tmp_path)
     assert picture.stat().st_size > 10_000 and "test = validation" in page.read_text()

@@ -72,6 +72,16 @@ def test_trials_are_started_until_the_budget(world: World) -> None:
     require_complete(world)
 
 
+def test_a_study_is_not_over_while_a_trial_runs(world: World) -> None:
+    """All are proposed and none waits, but one that runs may still have to wait, and be resumed."""
+    orchestrator = world.open()
+    numbers = [started(orchestrator)[0] for _ in range(3)]
+    for number in numbers:
+        assert orchestrator.next() is None and not orchestrator.over
+        orchestrator.reported(number, report(number, STEPS, 1.0))
+    assert orchestrator.over
+
+
 def test_a_driver_killed_at_any_step(toy: MakeStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proposals_at_once(monkeypatch)
     with monkeypatch.context() as patch:

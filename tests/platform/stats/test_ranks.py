@@ -1,16 +1,19 @@
 """Intervals cover, ties are correct, and pairing helps: against closed forms, scipy and simulations."""
 
 from collections.abc import Sequence
+from platform.stats.confidence import SeedGroup, intervals
 from platform.stats.ranks import cells, interval, spearman
-from platform.stats.scores import Score, SystemResult
+from platform.stats.scores import Score, SystemResult, measured_on
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 
 from tests.platform.stats.examples import result
+from trainers.metrics.aggregate import measured_subjects, resampled_mean
 
 Values = NDArray[np.float64]
 NAN, INF = float("nan"), float("inf")
@@ -135,6 +138,45 @@ def test_the_threshold_is_of_seeds_and_draws_together(share: float, expected: st
     gap, error = share * stats.t.ppf(0.975, (2 + 2) ** 2 / 2), np.sqrt(2 + 2)
     other = row("b", gap * error - 1, gap * error + 1, draws=(-1.0, 1.0, -1.0, 1.0))
     assert marks([row("a", -1.0, 1.0, draws=(-1.0, -1.0, 1.0, 1.0)), other]) == ["best", expected]
+
+
+def measured(values: Values, picks: NDArray[np.int64]) -> Score:
+    """As an evaluation publishes it: some of the subjects have no value."""
+    found = torch.from_numpy(values)
+    draws = resampled_mean(found, torch.from_numpy(picks)).tolist()
+    return Score(float(found.nanmean()), tuple(draws), measured_subjects(found), len(values))
+
+
+@pytest.mark.parametrize("count", [3, 5, 12])
+def test_intervals_of_a_measure_that_some_subjects_lack_are_students_of_the_others(count: int) -> None:
+    """Of 16: in the tables and in confirmations; they contain the mean of 95 in 100 cohorts."""
+    rng, hits = np.random.default_rng(count), []
+    picks = rng.integers(0, 16, (400, 16))
+    for _ in range(600):
+        values = np.full(16, NAN)
+        values[rng.permutation(16)[:count]] = rng.normal(1, 2, count)
+        score = measured(values, picks)
+        assert score.subjects == count
+        low, high = interval(score, "psnr")
+        group = SeedGroup(np.array([[[score.estimate]]]), np.array(score.draws).reshape(1, -1, 1, 1))
+        _, below, above = intervals([group], [score.subjects])
+        assert (below.item(), above.item()) == pytest.approx((low, high), rel=5e-3)  # 1.96 is rounded
+        hits.append(low <= 1 <= high)
+    assert 0.92 <= np.mean(hits) <= 0.98
+    assert measured_on([score, Score(1.0, (), 16, 16)]) == f"{count} of 16 subjects"
+    assert measured_on([Score(1.0, (), 16, 16), Score(2.0)]) == ""
+
+
+def test_what_a_single_subject_has_is_tied_and_has_no_interval() -> None:
+    """However far apart: that its value would be another's too is unknown."""
+    picks = np.random.default_rng(0).integers(0, 4, (50, 4))
+    alone = [measured(np.array([NAN, value, NAN, NAN]), picks) for value in (0.1, 0.9)]
+    rows = [result(name, {"fid": score}) for name, score in zip("ab", alone, strict=True)]
+    assert marks(rows) == ["best", "tied"]
+    assert np.isnan(interval(alone[0], "fid")).all()
+    two = [measured(np.array([NAN, value, value, NAN]), picks) for value in (0.1, 0.9)]
+    rows = [result(name, {"fid": score}) for name, score in zip("ab", two, strict=True)]
+    assert marks(rows) == ["best", ""]
 
 
 def test_only_systems_are_best_or_tied_and_equal_ones_are_tied() -> None:

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from trainers import weights
-from trainers.bounds import store, training
-from trainers.bounds.config import STEP_RATIO, BoundConfig
+from trainers.bounds import store
+from trainers.bounds.config import BoundConfig
 from trainers.data.sampling import Slices, halves
 from trainers.data.store import Cohort, Split
 from trainers.errors import InputError
@@ -39,11 +39,11 @@ def folder(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return trained(tiny.cohort, tmp_path_factory.mktemp("bound"))
 
 
-def test_it_has_the_trials_network_and_a_share_of_their_time() -> None:
+def test_it_has_the_trials_network_and_a_share_of_their_operations() -> None:
     trial = unsb.Config(generator_width=16, generator_blocks=3, steps=400, crop=64, batch_size=2)
-    config = BoundConfig.of(trial, ReferenceConfig(crop=64, bound=0.5))
+    config = BoundConfig.of(trial, ReferenceConfig(crop=64, bound=0.5), 5.3)
     assert config is not None and (config.width, config.blocks, config.form) == (16, 3, "residual")
-    assert config.steps == round(0.5 * STEP_RATIO * 400)
+    assert config.steps == 0.5 * 5.3 * 400
     assert BoundConfig.of(cut.Config(generator="image"), ReferenceConfig()).form == "image"  # type: ignore[union-attr]
     assert BoundConfig.of(trial, ReferenceConfig(bound=0)) is None
     assert BoundConfig.of(sdedit.Config(), ReferenceConfig()) is None
@@ -76,15 +76,6 @@ def test_pairs_are_the_same_crop_of_the_requested_rows_at_both_fields(tiny: Any)
             turn, y, x = found[0]
             other = drawn["3T"][:, :: 1 - 2 * turn]
             assert np.array_equal(other[y : y + side[0], x : x + side[1]], target)
-
-
-def test_the_error_is_the_mean_inside_the_mask_alone() -> None:
-    output, target = torch.zeros(2, 3, 4, 4), torch.full((2, 3, 4, 4), 9.0)
-    mask = torch.zeros(2, 4, 4, dtype=torch.bool)
-    mask[0, 0, 0] = mask[1, 1] = True
-    target[mask[:, None].expand_as(target)] = 0.5
-    assert float(training.brain_error(output, target, mask)) == pytest.approx(0.5)
-    assert float(training.brain_error(output, target, mask, power=2)) == pytest.approx(0.25)
 
 
 def test_a_subjects_translation_does_not_depend_on_its_own_3_t(
@@ -125,7 +116,7 @@ def test_it_is_a_baseline_with_the_same_scores_each_time_it_is_opened(tiny: Any,
     assert tested is not None and tested.shape == judge.source.shape
     errors = {p.name: weights.read_manifest(p)["error"] for p in folder.glob("try-*")}
     assert min(errors, key=errors.__getitem__) == f"try-{store.chosen_crop(folder)}"
-    assert "steps of crop" in store.describe(folder) and "1 of a trial's CPU time" in store.describe(folder)
+    assert "steps of crop" in store.describe(folder) and "1 of a trial's operations" in store.describe(folder)
 
 
 def test_a_damaged_part_is_refused_and_another_budget_is_another_bound(

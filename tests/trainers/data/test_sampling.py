@@ -58,6 +58,29 @@ def test_a_batch_is_a_function_of_its_counter_and_its_source_not_of_the_pairing(
     assert torch.equal(slices.batch(3, 5).source, slices.batch(3, 5, pairing="level").source)
 
 
+def test_degraded_crops_are_of_the_same_places_and_change_no_other_draw(tiny: Any, slices: Slices) -> None:
+    """Undone by the inverse of the map, a degraded crop is its 3 T crop but for blur and noise."""
+    degradation = tiny.references.degradation
+    plain = Slices.of(tiny.cohort, "t1_t2_mean", 96).batch(8, 5)
+    batch = Slices.of(tiny.cohort, "t1_t2_mean", 96, degradation).batch(8, 5)
+    assert plain.degraded is None and batch.degraded is not None
+    for name in ("source", "source_mask", "target", "target_mask"):
+        assert torch.equal(getattr(plain, name), getattr(batch, name))
+    again = Slices.of(tiny.cohort, "t1_t2_mean", 96, degradation).batch(8, 5).degraded
+    assert again is not None and torch.equal(batch.degraded, again)
+    assert torch.allclose(batch.degraded[:, 2], batch.degraded[:, :2].mean(1), atol=1e-6)
+    outside = ~batch.target_mask[:, None].expand_as(batch.target)
+    assert float((batch.degraded[outside] == -1).float().mean()) > 0.97
+    own, other = (
+        np.corrcoef(batch.degraded[:, 0][m], t[m])[0, 1]
+        for t, m in (
+            (batch.target[:, 0], batch.target_mask),
+            (batch.target[:, 0].roll(1, 0), batch.target_mask & batch.target_mask.roll(1, 0)),
+        )
+    )
+    assert own > 0.8 > other
+
+
 def test_every_crop_shows_brain_and_its_channels_agree(tiny: Any) -> None:
     batch = Slices.of(tiny.cohort, "t1_t2_mean", 32).batch(16, 3)
     assert batch.source.shape == (16, 3, 32, 32) and batch.source_mask.shape == (16, 32, 32)

@@ -10,7 +10,7 @@ def test_norms_are_those_of_the_terms_alone_at_the_rows_requested_and_the_graph_
     weight = torch.tensor(1.0, requires_grad=True)
     output = weight * torch.ones(4, 3, 2, 2)
     terms = {"sum": output.sum(), "half": 0.5 * output[:2].square().sum(), "other": weight.square()}
-    norms = term_gradients.gradient_norms(terms, output, rows=3)
+    norms = term_gradients.gradient_norms(terms, dict.fromkeys(terms, output), rows=3)
     found = {name: float(norm) for name, norm in norms.items()}
     assert found == pytest.approx({"sum": 36**0.5, "half": 24**0.5, "other": 0})
     (gradient,) = torch.autograd.grad(torch.stack(list(terms.values())).sum(), weight)

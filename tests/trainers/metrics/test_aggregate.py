@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from trainers.errors import InputError
-from trainers.metrics.aggregate import balanced_rows, by_subject, resampled_mean, subject_draws
+from trainers.metrics.aggregate import (
+    balanced_rows,
+    by_subject,
+    measured_subjects,
+    resampled_mean,
+    subject_draws,
+)
 
 
 def test_a_subject_counts_once_without_nan_slices_and_in_float64() -> None:
@@ -43,10 +49,17 @@ def test_means_are_resampled_and_subjects_without_a_value_are_none() -> None:
     draws, values = subject_draws(5, 4000, seed=0), torch.tensor([1.0, 2, 4, 8, 3]).double()
     torch.testing.assert_close(resampled_mean(values, draws), values[draws].mean(1))
     assert torch.equal(draws, subject_draws(5, 4000, 0)) and not torch.equal(draws, subject_draws(5, 4000, 1))
-    # An interval widens the variance of S draws by S / (S - 1): that of the mean of the three with a value.
+    # An interval widens the draws' variance by m / (m - 1), to that of the mean of the m = 3 with a value.
     three = torch.tensor([1.0, math.nan, 4, math.nan, 3]).double()
     drawn = resampled_mean(three, draws)
     variance = torch.tensor([1.0, 4, 3]).double().var() / 3
-    assert float(drawn.var()) * 5 / 4 == pytest.approx(float(variance), rel=0.05)
+    assert float(drawn.var()) * 3 / 2 == pytest.approx(float(variance), rel=0.05)
+    assert measured_subjects(three) == 3 and measured_subjects(values) == 5
+    # Bias aside, the third central moment of a mean of m values is theirs over m^2.
+    third = float(((three[[0, 2, 4]] - 8 / 3) ** 3).mean()) / 9
+    many = resampled_mean(three, subject_draws(5, 200_000, seed=1))
+    assert float(((many - many.mean()) ** 3).mean()) == pytest.approx(third, rel=0.1)
+    single = torch.tensor([math.nan, 4.0, math.nan]).double()
+    assert set(resampled_mean(single, subject_draws(3, 50, 0)).tolist()) == {4.0}
     assert float(drawn.mean()) == pytest.approx(8 / 3, abs=0.05)
     assert resampled_mean(three * math.nan, draws).isnan().all()

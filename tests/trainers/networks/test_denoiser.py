@@ -49,6 +49,44 @@ def test_the_forward_pass_is_diffusers_own_and_a_patch_of_two_folds_pixels_into_
             assert torch.equal(network(x, t), network.unet(x, t).sample)
 
 
+def _filtering(patch: int) -> tuple[Denoiser, Tensor]:
+    """A denoiser whose filter is fitted, with the smooth images that it was fitted to [8, 3, 32, 32]."""
+    torch.manual_seed(0)
+    images = F.interpolate(torch.randn(8, 3, 8, 8), scale_factor=4, mode="bilinear")
+    denoiser = Denoiser(
+        channels=3, widths=(8, 16, 16), layers=1, attention=False, patch=patch, linear_scale=4
+    )
+    assert denoiser.linear is not None
+    denoiser.linear.fit(images)
+    return denoiser, images
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_with_a_linear_filter_it_starts_as_the_filter_and_so_does_its_critic(patch: int) -> None:
+    """The posterior mean alpha x_t - sigma v is the filter's estimate, until the U-Net has learnt."""
+    (teacher, images), t = _filtering(patch), torch.tensor([0, 20, 200, 400, 600, 700, 900, 999])
+    alpha, sigma = (values[t].view(-1, 1, 1, 1) for values in schedule())
+    noisy = alpha * images + sigma * torch.randn_like(images)
+    assert teacher.linear is not None and teacher.fold == 8
+    with torch.no_grad():
+        expected, v = teacher.linear(noisy, alpha, sigma), teacher(noisy, t)
+        torch.testing.assert_close(alpha * noisy - sigma * v, expected, rtol=0, atol=1e-5)
+        torch.nn.init.normal_(teacher.unet.conv_out.weight)
+        learnt = teacher(noisy, t)
+        critic = teacher.critic(2, 32)
+        assert torch.equal(critic(noisy, t, torch.ones(8, dtype=torch.long)), learnt)
+        # the U-Net sees the filter's estimate, and counts by the signal that there is
+        change = (learnt - v).square().mean((1, 2, 3)).sqrt()
+        assert float(change[-1]) < 0.15 * float(change[2])
+        teacher.linear.fine.mean += 1
+        assert not torch.equal(teacher.encode(noisy, t).bottleneck, critic.encode(noisy, t, t * 0).bottleneck)
+    torch.autograd.backward(critic(noisy, t, t * 0).square().mean())
+    assert all(p.grad is not None for p in critic.unet.parameters())
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        rounded = teacher.linear(noisy, alpha, sigma)
+    assert rounded.dtype == torch.float32 and torch.equal(rounded, teacher.linear(noisy, alpha, sigma))
+
+
 @pytest.mark.parametrize("patch", [1, 2])
 def test_a_critic_starts_as_its_teacher_whatever_the_step(patch: int) -> None:
     teacher, (x, t) = _denoiser(patch).requires_grad_(False), _inputs()
@@ -79,10 +117,10 @@ def test_a_trained_step_embedding_separates_steps_and_leaves_the_teacher() -> No
 def test_every_parameter_of_the_critic_learns_and_the_steps_used() -> None:
     critic = _denoiser(attention=True).double().critic(5, 32).double()
     x, t = _inputs()
-    bottleneck, skips, embedding = critic.encode(x.double(), t, torch.tensor([0, 2, 2]))
-    v = critic.decode(bottleneck, skips, embedding)
+    encoded = critic.encode(x.double(), t, torch.tensor([0, 2, 2]))
+    v = critic.decode(encoded)
     assert v.shape == x.shape
-    torch.autograd.backward(v.square().mean() + F.softplus(critic.classify(bottleneck)).mean())
+    torch.autograd.backward(v.square().mean() + F.softplus(critic.classify(encoded.bottleneck)).mean())
     for name, parameter in critic.named_parameters():
         assert parameter.grad is not None, name
         if not name.endswith("to_k.bias"):  # a softmax over keys is blind to what all keys share
@@ -117,5 +155,5 @@ def test_the_classifier_halves_to_four_pixels_and_gives_one_logit_an_image() -> 
     for patch, crop in ((1, 32), (1, 64), (2, 32), (2, 96), (1, 80), (1, 16)):
         critic, (x, t) = _denoiser(patch).critic(2, crop), _inputs(crop)
         with torch.no_grad():
-            bottleneck = critic.encode(x, t, torch.zeros(3, dtype=torch.long))[0]
-            assert critic.classify(bottleneck).shape == (3,)
+            encoded = critic.encode(x, t, torch.zeros(3, dtype=torch.long))
+            assert critic.classify(encoded.bottleneck).shape == (3,)

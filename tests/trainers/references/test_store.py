@@ -84,9 +84,14 @@ def test_references_are_found_by_content_and_a_missing_file_of_weights_is_an_err
     folder = store.reference_folder(tiny.root, tiny.cohort, changed)
     assert store.missing_parts(folder, changed) == ["teacher", "domain"]
     assert store.reference_hash(tiny.cohort, changed) != tiny.references.hash
-    then = {key: value for key, value in vars(config).items() if key != "bound"}  # which came later
-    earlier = digest(tiny.cohort.hash, json.dumps(then, sort_keys=True, separators=(",", ":")), "")
-    assert store.reference_hash(tiny.cohort, config, version=1) == earlier != tiny.references.hash
+    later = ("bound", "teacher_linear", "teacher_check")
+    then = {key: value for key, value in vars(config).items() if key not in later}
+    text = json.dumps(then, sort_keys=True, separators=(",", ":"))
+    for version, more in ((1, []), (2, ["training 2"])):
+        earlier = digest(tiny.cohort.hash, text, "", *more)
+        assert store.reference_hash(tiny.cohort, config, version) != earlier
+        unchanged = replace(config, teacher_linear=False, teacher_check=not config.teacher_check)
+        assert store.reference_hash(tiny.cohort, unchanged, version) == earlier
     config = ReferenceConfig(radimagenet="/nowhere/resnet.safetensors")
     with pytest.raises(InputError, match=r"radimagenet: '/nowhere/resnet.safetensors' is not allowed"):
         store.reference_folder(tiny.root, tiny.cohort, config)

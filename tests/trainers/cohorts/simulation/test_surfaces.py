@@ -54,3 +54,13 @@ def test_fractions_are_those_that_surfaces_cut_off_and_sum_to_one() -> None:
     levels[3] = 6 - AWAY  # a ventricle fills what is inside it
     fractions = person.tissue_fractions(levels, 1.0)
     assert fractions[2].sum() < 1 and fractions[3][AWAY < 5].min() == 1
+
+
+def test_distances_are_found_once_a_process_and_each_template_is_its_own_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = surfaces.template_at_1mm()
+    monkeypatch.setattr(surfaces, "_levels", lambda *maps: pytest.fail("found again"))
+    kept = first.levels.copy()
+    first.levels[:] = 0
+    np.testing.assert_array_equal(surfaces.template_at_1mm().levels, kept)

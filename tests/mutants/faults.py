@@ -1,0 +1,349 @@
+"""Faults to plant, one at a time, in copies of the source, and the tests that must notice each of them."""
+
+from dataclasses import dataclass
+
+STEP, LOOP = "tests/trainers/methods/test_step.py", "tests/trainers/test_loop.py"
+DMD, BRIDGE, NCE = (f"tests/trainers/losses/test_{name}.py" for name in ("dmd", "bridge", "nce"))
+RESUMED = "test_milestones_change_no_weight_and_a_resumed_trial_continues_as_if_uninterrupted"
+MICRO = "test_gradients_of_two_micro_batches_are_the_mean_of_each"
+SCALES = "test_ms_ssim_equals_pytorch_msssim_also_for_odd_sides"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One change of one file."""
+
+    breaks: str
+    """In words."""
+    file: str
+    text: str
+    """Occurs once in the file."""
+    replacement: str
+    test: str
+    """File or node that must fail."""
+
+
+FAULTS = (
+    # Methods and the loop.
+    Fault(
+        "averaged weights: decay and its complement exchanged",
+        *("trainers/methods/base.py", "mean.lerp_(value, 1 - decay)", "mean.lerp_(value, decay)", STEP),
+    ),
+    Fault(
+        "averaged weights: no warm-up",
+        *("trainers/loop.py", "min(config.ema_decay, (1 + self.step) / (10 + self.step))"),
+        *("config.ema_decay", f"{LOOP}::test_averaged_weights_follow_the_warmed_up_decay"),
+    ),
+    Fault(
+        "the rollout returns its input",
+        *("trainers/methods/unsb.py", "if k == 0:", "if k >= 0:", STEP),
+    ),
+    Fault(
+        "the rollout's last step is without noise",
+        *(
+            "trainers/methods/unsb.py",
+            "self.grid, k - 1, noise[-1], self",
+            "self.grid, k - 1, None, self",
+            STEP,
+        ),
+    ),
+    Fault(
+        "k is 0 at the graded pass",
+        *("trainers/methods/unsb.py", "index[:size] = k", "index[:size] = 0", STEP),
+    ),
+    Fault(
+        "energy: the cross pair is the own",
+        *("trainers/methods/unsb.py", "pair.roll(1, 0)", "pair.roll(0, 0)", STEP),
+    ),
+    Fault(
+        "energy of noisy pairs: the cross pair is the own",
+        *("trainers/networks/energy.py", "noisy.roll(1, 0)", "noisy.roll(0, 0)"),
+        "tests/trainers/networks/test_energy.py",
+    ),
+    Fault(
+        "PatchNCE of identities is within the source's masks",
+        "trainers/methods/unsb.py",
+        "torch.cat((batch.source_mask, batch.target_mask)) if",
+        *("torch.cat((batch.source_mask, batch.source_mask)) if", STEP),
+    ),
+    Fault(
+        "CUT: PatchNCE of identities is within the source's masks",
+        *("trainers/methods/cut.py", "torch.cat((masks, batch.target_mask))", "torch.cat((masks, masks))"),
+        STEP,
+    ),
+    Fault(
+        "lambda_DMD has no warm-up",
+        *("trainers/methods/unsb.py", "ramp * c.lambda_DMD", "c.lambda_DMD", STEP),
+    ),
+    Fault(
+        "the critic learns real slices as if they were translations",
+        "trainers/methods/unsb.py",
+        *(
+            "logs |= self._update_critic(batch.target, fake.detach()",
+            "logs |= self._update_critic(batch.target, batch.target",
+            STEP,
+        ),
+    ),
+    Fault(
+        "restoration: the degraded slice is its own target",
+        *(
+            "trainers/methods/base.py",
+            "batch.target, batch.target_mask, power=2",
+            "batch.degraded, batch.target_mask, power=2",
+        ),
+        "tests/trainers/methods/test_restoration.py",
+    ),
+    Fault(
+        "the learning rate never falls",
+        *("trainers/loop.py", "return min(1.0, left / (1 - config.constant_part))", "return 1.0"),
+        f"{LOOP}::test_learning_rate_schedules_are_their_closed_forms",
+    ),
+    Fault(
+        "rungs are rounded down",
+        *(
+            "trainers/loop.py",
+            "math.ceil(i * config.steps / config.rungs)",
+            "i * config.steps // config.rungs",
+        ),
+        f"{LOOP}::test_rungs_are_equally_spaced_and_milestones_are_added",
+    ),
+    Fault(
+        "gradients of micro-batches are summed, not averaged",
+        *("trainers/loop.py", "loss / self.config.accumulate, parameters", "loss, parameters"),
+        f"{LOOP}::{MICRO}",
+    ),
+    Fault(
+        "a resumed trial starts with fresh optimisers",
+        *("trainers/checkpoint.py", "_load_optimizer(optimizer, select_prefix(tensors, name))"),
+        *("_load_optimizer(optimizer, {})", f"{LOOP}::{RESUMED}"),
+    ),
+    # Losses.
+    Fault(
+        "DMD: the direction's sign",
+        *("trainers/losses/dmd.py", "inside, (mu_fake - mu_real) /", "inside, (mu_real - mu_fake) /", DMD),
+    ),
+    Fault(
+        "DMD: the direction is not zero outside the brain",
+        *(
+            "trainers/losses/dmd.py",
+            "return torch.where(inside, (mu_fake",
+            "return torch.where(inside | True, (mu_fake",
+            DMD,
+        ),
+    ),
+    Fault(
+        "DMD: the normaliser counts the background's errors",
+        *(
+            "trainers/losses/dmd.py",
+            "torch.where(inside, (x - mu_real).abs(), 0.0)",
+            "(x - mu_real).abs()",
+            DMD,
+        ),
+    ),
+    Fault(
+        "DMD: the velocity's sign",
+        *(
+            "trainers/losses/dmd.py",
+            "return alpha * noise - sigma * x",
+            "return alpha * noise + sigma * x",
+            DMD,
+        ),
+    ),
+    Fault(
+        "the bridge's deviation is its variance",
+        "trainers/losses/bridge.py",
+        *("math.sqrt(tau * s * (1 - s) * (1 - grid[i]))", "tau * s * (1 - s) * (1 - grid[i])", BRIDGE),
+    ),
+    Fault(
+        "the time grid is even, not harmonic",
+        *("trainers/losses/bridge.py", "sum(1 / j for j in range(1, i + 1))", "float(i)", BRIDGE),
+    ),
+    Fault(
+        "the transport cost's sign",
+        "trainers/losses/bridge.py",
+        *(
+            "return (x.float() - xhat.float()).square().mean()",
+            "return -(x.float() - xhat.float()).square().mean()",
+            BRIDGE,
+        ),
+    ),
+    Fault(
+        "the entropy has no time factor",
+        "trainers/losses/bridge.py",
+        *("return w_cost, -tau * w_ent * (1 - time)", "return w_cost, -tau * w_ent", BRIDGE),
+    ),
+    Fault(
+        "the energy's normaliser has the wrong sign",
+        *(
+            "trainers/losses/bridge.py",
+            ".mean() + normaliser + normaliser**2",
+            ".mean() - normaliser + normaliser**2",
+            BRIDGE,
+        ),
+    ),
+    Fault(
+        "PatchNCE: the positive is the next position",
+        *("trainers/losses/nce.py", "- logits.diagonal(", "- logits.roll(1, -1).diagonal(", NCE),
+    ),
+    Fault(
+        "PatchNCE: logits are times the temperature",
+        *("trainers/losses/nce.py", ".float()) / temperature", ".float()) * temperature", NCE),
+    ),
+    Fault(
+        "least-squares GAN: real and fake exchanged",
+        "trainers/losses/gan.py",
+        "(real.float() - 1).square().mean() + fake.float()",
+        *("real.float().square().mean() + (fake.float() - 1)", "tests/trainers/losses/test_gan.py"),
+    ),
+    Fault(
+        "ASP: the boundary gate is inverted",
+        *(
+            "trainers/losses/asp.py",
+            "torch.sigmoid((delta - distance) / s) /",
+            "torch.sigmoid((distance - delta) / s) /",
+        ),
+        "tests/trainers/losses/test_asp.py",
+    ),
+    Fault(
+        "a squared error is absolute",
+        *(
+            "trainers/losses/regression.py",
+            ".abs().pow(power)",
+            ".abs()",
+            "tests/trainers/losses/test_regression.py",
+        ),
+    ),
+    # Measures.
+    Fault(
+        "PSNR counts what is outside the region",
+        *(
+            "trainers/metrics/paired.py",
+            "(x.double() - y.double()).square(), region)",
+            "(x.double() - y.double()).square(), None)",
+        ),
+        "tests/trainers/metrics/test_paired.py",
+    ),
+    Fault(
+        "MS-SSIM: the scales' weights from coarse to fine",
+        *(
+            "trainers/metrics/paired.py",
+            "means.new_tensor(BETAS[:scales])",
+            "means.new_tensor(BETAS[:scales][::-1])",
+        ),
+        f"tests/trainers/metrics/test_paired.py::{SCALES}",
+    ),
+    Fault(
+        "the Frechet distance of features lacks the covariances' product",
+        *(
+            "trainers/metrics/frechet.py",
+            "pool_factor.square().sum() - 2 * trace",
+            "pool_factor.square().sum()",
+        ),
+        "tests/trainers/metrics/test_frechet.py",
+    ),
+    Fault(
+        "the Frechet distance of moments lacks the covariances' product",
+        *("trainers/metrics/moments.py", "_trace(b.covariance) - 2 * trace", "_trace(b.covariance)"),
+        "tests/trainers/metrics/test_moments.py",
+    ),
+    Fault(
+        "KID is biased: a row's similarity to itself counts",
+        "trainers/metrics/frechet.py",
+        "return (total - own.sum()) / own.new_tensor(len(x) * (len(x) - 1))",
+        *("return total / own.new_tensor(len(x) ** 2)", "tests/trainers/metrics/test_frechet.py"),
+    ),
+    Fault(
+        "the jackknife's error has n in the place of n - 1",
+        *(
+            "trainers/metrics/resampling.py",
+            "spread.square().mean() * (len(spread) - 1)",
+            "spread.square().mean() * len(spread)",
+        ),
+        "tests/trainers/metrics/test_moments.py",
+    ),
+    # The front and statistics.
+    Fault(
+        "a point equal in one objective and worse in another is on the front",
+        *("platform/pareto/dominance.py", "self._zs[after - 1] <= z", "self._zs[after - 1] < z"),
+        "tests/platform/pareto/test_dominance.py",
+    ),
+    Fault(
+        "equal points dominate one another",
+        "platform/stats/confidence.py",
+        "np.all(other <= own, axis=1) & np.any(other < own, axis=1)",
+        *("np.all(other <= own, axis=1)", "tests/platform/stats/test_confidence.py"),
+    ),
+    Fault(
+        "hypervolume counts points beyond the reference",
+        "platform/pareto/dominance.py",
+        "return _volume(points[np.all(points < corner, axis=1)], corner)",
+        *("return _volume(points, corner)", "tests/platform/pareto/test_dominance.py"),
+    ),
+    Fault(
+        "candidates that violate a constraint are on the front",
+        *(
+            "platform/pareto/front.py",
+            "rows = np.flatnonzero(self.feasible)",
+            "rows = np.arange(len(self.candidates))",
+        ),
+        "tests/platform/pareto/test_front.py",
+    ),
+    Fault(
+        "Student's t over n in the place of n - 1 subjects",
+        *("platform/stats/confidence.py", "np.array([n - 1.0 if n > 1", "np.array([float(n) if n > 1"),
+        "tests/platform/stats/test_confidence.py",
+    ),
+    Fault(
+        "a confirmation ranks by the searched seed too",
+        *("platform/confirmation/scoring.py", "for c in finished if not c.searched]", "for c in finished]"),
+        "tests/platform/confirmation/test_ranking.py",
+    ),
+    Fault(
+        "a confirmation trains with the searched seed again",
+        "platform/confirmation/retraining.py",
+        *("for seed in count() if seed != used)", "for seed in count())"),
+        "tests/platform/confirmation/test_retraining.py",
+    ),
+    # The scheduler and the study.
+    Fault(
+        "a rung prefers the trials of the last front",
+        "platform/schedulers/ranking.py",
+        *(
+            "for rank in range(int(rank_of.max()) + 1):",
+            "for rank in reversed(range(int(rank_of.max()) + 1)):",
+        ),
+        "tests/platform/schedulers/test_ranking.py",
+    ),
+    Fault(
+        "of a front, the trials that add least hypervolume come first",
+        *("platform/pareto/selection.py", "queue = [(-_gain(", "queue = [(_gain("),
+        "tests/platform/pareto/test_selection.py",
+    ),
+    Fault(
+        "a result counts at the level below its own",
+        *(
+            "platform/schedulers/base.py",
+            "for level in self.levels if level <= step), default",
+            "for level in self.levels if level < step), default",
+        ),
+        "tests/platform/schedulers/test_asha.py",
+    ),
+    Fault(
+        "trials that failed keep their place at a level",
+        *(
+            "platform/schedulers/base.py",
+            "self.results.get(level, {}).pop(trial, None)",
+            "self.results.get(level, {})",
+        ),
+        "tests/platform/schedulers/test_asha.py",
+    ),
+    Fault(
+        "a study is over while trials run",
+        *(
+            "platform/orchestration/orchestrator.py",
+            "if self._waiting or (self.running and not self.ending):",
+            "if self._waiting:",
+        ),
+        "tests/platform/orchestration/test_orchestrator.py::test_a_study_is_not_over_while_a_trial_runs",
+    ),
+)

@@ -1,0 +1,81 @@
+"""The restoration of degraded 3 T slices, in every method that offers it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.trainers.methods.helpers import SMALL, Updates, batch, built, images
+from trainers.config import canonical, rebuild
+from trainers.data.batch import Batch
+from trainers.methods import cut, cyclegan, reggan, unsb
+
+UNSB = {"latent": 8, "nce_patches": 16, "lambda_DMD": 0.0, "lambda_cls": 0.0, "refinement_steps": 3}
+SETTINGS: list[tuple[Any, dict[str, Any]]] = [
+    (unsb, UNSB),
+    (cut, {"nce_patches": 16}),
+    (cyclegan, {"pool_size": 0}),
+    (reggan, {"registration_width": 4, "registration_levels": 3}),
+]
+
+
+def degraded() -> Batch:
+    """A batch with degraded slices, and 3 T brains that cover half of theirs."""
+    plain = batch(1)
+    half = plain.target_mask.clone()
+    half[:, :, :16] = False
+    return replace(plain, target_mask=half, degraded=images(2, 32, 9))
+
+
+def step(module: Any, settings: dict[str, Any], given: Batch) -> tuple[Updates, dict[str, Tensor], list[Any]]:
+    """The losses of one step of a fresh method, what it logs, and each input and output of G."""
+    method, updates, passes = built(module, **SMALL, **settings), Updates(), []
+    method.networks["G"].register_forward_hook(lambda _, given, out: passes.append((given, out.detach())))
+    torch.manual_seed(3)
+    return updates, method.step(given, 1, updates), passes
+
+
+@pytest.mark.parametrize(("module", "settings"), SETTINGS)
+def test_it_adds_the_weighted_squared_error_in_the_3_t_brain_and_nothing_else(
+    module: Any, settings: dict[str, Any]
+) -> None:
+    given = degraded()
+    with_term, logs, passes = step(module, {**settings, "lambda_restore": 7.0}, given)
+    restored = passes[-2 if module is reggan else -1][1]  # it translates once more for its discriminator
+    error = (restored - given.target)[:, :, :, 16:].square().mean()
+    assert float(logs["G_restore"]) == pytest.approx(7 * float(error), rel=1e-5)
+    without, plain, _ = step(module, {**settings, "lambda_restore": 0.0}, replace(given, degraded=None))
+    assert "G_restore" not in plain and plain.keys() == logs.keys() - {"G_restore"}
+    for name in plain:
+        assert torch.equal(plain[name], logs[name]), name
+    (generator,) = [names for names in without.losses if "G" in names]
+    added = (with_term.losses[generator] - without.losses[generator]).detach()
+    assert float(added) == pytest.approx(float(logs["G_restore"]), rel=1e-4)
+
+
+def test_unsb_restores_at_the_drawn_step_of_a_bridge_that_starts_from_the_degraded_slice() -> None:
+    given, found = degraded(), set()
+    for seed in range(12):
+        method, passes = built(unsb, **SMALL, **UNSB, lambda_restore=1.0), []
+        method.generator.register_forward_hook(lambda _, given, out, passes=passes: passes.append(given))
+        torch.manual_seed(seed)
+        method.step(given, 1, Updates())
+        k = int(passes[-1][1][0])
+        found.add(k)
+        # k passes lead the bridge there, from the 64 mT slice and again from the degraded one.
+        assert [int(index[0]) for _, index, _ in passes] == [*range(k), k, *range(k), k]
+        assert torch.equal(passes[k + 1][0], given.degraded)
+        assert torch.equal(passes[-1][0], given.degraded) == (k == 0)
+    assert found == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("module", "settings"), SETTINGS)
+def test_trials_from_before_it_existed_keep_their_key_and_their_meaning(
+    module: Any, settings: dict[str, Any]
+) -> None:
+    before = module.Config(**settings, lambda_restore=0.0)
+    assert "restore" not in canonical(before) and not before.restores
+    assert rebuild(module.Config, settings) == before != module.Config(**settings)
+    assert module.Config(**settings).restores

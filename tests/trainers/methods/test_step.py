@@ -1,0 +1,216 @@
+"""Steps of methods against closed forms: averages, the rollout, the graded pass, each term's gradient."""
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tests.trainers.methods.helpers import SMALL, Updates, batch, built, images
+from trainers.data.batch import Batch
+from trainers.losses import asp, nce
+from trainers.methods import cut, unsb
+from trainers.methods.base import Context
+from trainers.networks.denoiser import schedule
+from trainers.references.config import ReferenceConfig
+
+TIMES = [0, 1 / 2, 17 / 22, 10 / 11, 1]
+"""Of four steps: 1/2 + H_i / 2 H_3 with harmonic numbers H."""
+TAU = 0.1
+OFF = {f"lambda_{name}": 0.0 for name in ("GAN", "SB", "NCE", "ASP", "DMD", "cls", "restore")}
+BRIDGE: dict[str, Any] = {**SMALL, "latent": 8, "nce_patches": 16, "refinement_steps": 4, "tau": TAU, **OFF}
+
+
+def masked() -> Batch:
+    """A batch whose 64 mT brains are the upper half, the rest black; its 3 T brains are the left third."""
+    plain = batch(1)
+    upper, left = torch.zeros(2, 2, 32, 32, dtype=torch.bool).unbind(0)
+    upper[:, :16], left[:, :, :11] = True, True
+    source = torch.where(upper[:, None], plain.source, -1.0)
+    return Batch(source, upper, plain.target, left)
+
+
+class Recording(nn.Module):
+    """A network's input and k of each pass; the output is affine in the input."""
+
+    def __init__(self, slope: float, offsets: list[float]) -> None:
+        super().__init__()
+        self.slope, self.offsets = slope, torch.tensor(offsets)
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, x: Tensor, k: Tensor, z: Tensor | None = None) -> Tensor:
+        self.seen.append((x, k))
+        return self.slope * x + self.offsets[k][:, None, None, None]
+
+
+def recorded(network: nn.Module) -> list[tuple[tuple[Tensor, ...], Tensor]]:
+    """Inputs and output of each later pass of a network."""
+    passes: list[tuple[tuple[Tensor, ...], Tensor]] = []
+    network.register_forward_hook(lambda _, given, out: passes.append((given, out)))
+    return passes
+
+
+def unit_normal(noise: Tensor) -> bool:
+    return abs(float(noise.std()) - 1) < 0.05 and abs(float(noise.mean())) < 0.05
+
+
+def test_averaged_weights_are_the_sum_of_all_by_powers_of_the_decay() -> None:
+    method = built(cut, **SMALL)
+    starts = [mean.clone() for mean in method.averaged["G"].parameters()]
+    for value in (1.0, 2.0, 3.0):
+        with torch.no_grad():
+            for parameter in method.networks["G"].parameters():
+                parameter.fill_(value)
+        method.average(0.8)
+    new = 0.2 * (0.8**2 * 1 + 0.8 * 2 + 3)
+    for start, mean in zip(starts, method.averaged["G"].parameters(), strict=True):
+        torch.testing.assert_close(mean, 0.8**3 * start + new)
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_a_rollout_of_an_affine_generator_has_the_bridges_mean_and_variance(k: int) -> None:
+    """Its predictions are half the state plus another offset at each step, so both recur exactly."""
+    method, offsets = built(unsb, **BRIDGE), [0.3, -0.6, 0.9, 0.0]
+    method.generator = Recording(0.5, offsets)
+    torch.manual_seed(k)
+    state = method._rollout(torch.full((2, 3, 64, 64), 0.7), k)
+    mean, variance = 0.7, 0.0
+    for i in range(k):
+        s = (TIMES[i + 1] - TIMES[i]) / (1 - TIMES[i])
+        mean = (1 - s) * mean + s * (0.5 * mean + offsets[i])
+        variance = (1 - s / 2) ** 2 * variance + TAU * s * (1 - s) * (1 - TIMES[i])
+    assert [at.tolist() for _, at in method.generator.seen] == [[i, i] for i in range(k)]
+    assert float(state.std()) == pytest.approx(math.sqrt(variance), rel=0.02, abs=1e-6)
+    assert float(state.mean()) == pytest.approx(mean, abs=1e-6 + 0.03 * math.sqrt(variance))
+
+
+@pytest.mark.parametrize("k", range(4))
+def test_the_graded_pass_is_at_step_k_of_the_bridge_and_identities_at_step_0(k: int) -> None:
+    method, given = built(unsb, **BRIDGE | {"lambda_SB": 1.0}), batch(1)
+    passes, *judged = (recorded(method.networks[name]) for name in "GDE")
+    method._step_at(k, given, 0, Updates())
+    assert [at.tolist() for (_, at, _), _ in passes] == [[i, i] for i in range(k)] + [[k, k, 0, 0]]
+    assert all(set(at.tolist()) == {k} for seen in judged for (_, at), _ in seen)
+    state, identity = passes[-1][0][0].chunk(2)
+    assert torch.equal(identity, given.target)
+    if k == 0:
+        assert torch.equal(state, given.source)
+        return
+    (before, _, _), xhat = passes[-2]
+    s = (TIMES[k] - TIMES[k - 1]) / (1 - TIMES[k - 1])
+    deviation = math.sqrt(TAU * s * (1 - s) * (1 - TIMES[k - 1]))
+    assert unit_normal((state - (1 - s) * before - s * xhat) / deviation)
+
+
+def test_the_energy_compares_each_pair_with_itself_and_once_with_anothers() -> None:
+    method = built(unsb, **BRIDGE | {"lambda_SB": 1.0})
+    method.energy = Recording(1.0, [0.0] * 4)
+    state, xhat = images(3, seed=1), images(3, seed=2)
+    own, cross = method._energies(state, xhat, torch.tensor([0, 1, 2]))
+    ((seen, at),) = method.energy.seen
+    pair = torch.cat((state, xhat), 1)
+    assert torch.equal(seen[:3], torch.cat((pair, pair), 1)) and torch.equal(seen[3:, :6], pair)
+    others = [[torch.equal(other, each) for each in pair] for other in seen[3:, 6:]]
+    assert torch.tensor(others).int().sum(0).tolist() == [1, 1, 1] and not any(others[i][i] for i in range(3))
+    assert at.tolist() == [0, 1, 2, 0, 1, 2] and len(own) == len(cross) == 3
+
+
+@pytest.mark.parametrize(("module", "settings"), [(unsb, BRIDGE), (cut, SMALL)])
+def test_patches_are_drawn_in_the_brain_of_each_domain(
+    module: Any, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, seen = masked(), []
+
+    def contrast(queries: list[Tensor], keys: list[Tensor], masks: Tensor, *rest: Any) -> Tensor:
+        seen.append(masks)
+        return queries[0].sum()
+
+    monkeypatch.setattr(nce, "multi_layer", contrast)
+    built(module, **settings).step(given, 0, Updates())
+    assert torch.equal(torch.cat(seen), torch.cat((given.source_mask, given.target_mask)))
+
+
+def formula(name: str, method: Any, state: Tensor, fake: Tensor, k: int, step: int) -> Tensor:
+    """A term of the generator's loss with a weight of 2, by its equation."""
+    c, at, pair = method.config, torch.full((2,), k), torch.cat((state, fake), 1)
+    if name == "lambda_GAN":
+        return 2 * (method.discriminator(fake, at) - 1).square().mean()
+    if name == "lambda_SB":
+        own, cross = (
+            5 * torch.tanh(method.energy(torch.cat((pair, x), 1), at) / 5) for x in (pair, pair.flip(0))
+        )
+        entropy = own.mean() - cross.exp().mean().log()
+        return 2 * TAU * (c.w_cost * (state - fake).square().mean() - c.w_ent * (1 - TIMES[k]) * entropy)
+    thresholds, image = c.thresholds(), (fake.amax(1) + 1) / 2
+    kept = asp.structure((state.amax(1) + 1) / 2, thresholds)
+    trimap, edges = asp.trimap_loss(image, kept, thresholds), asp.boundary_loss(image, kept, thresholds)
+    ramp = (step / c.steps - c.asp_warm_up) / c.asp_warm_up
+    return 2 * (c.w_tri * trimap + c.w_bnd * ramp * edges).mean()
+
+
+@pytest.mark.parametrize("name", ["lambda_GAN", "lambda_SB", "lambda_ASP"])
+def test_each_terms_gradient_is_that_of_its_formula(name: str) -> None:
+    k = 0 if name == "lambda_ASP" else 2  # its source, and at k = 0 the state
+    weights = {"w_cost": 1.5, "w_ent": 0.7, "w_tri": 0.3, "w_bnd": 5.0, "asp_warm_up": 0.1}
+    method = built(unsb, **BRIDGE | weights | {name: 2.0, "steps": 100})
+    passes, updates = recorded(method.generator), Updates()
+    method._step_at(k, masked(), 15, updates)
+    (graded, _, _), out = passes[-1]
+    losses = updates.losses["G", "F"], formula(name, method, graded[:2], out[:2], k, 15)
+    found, expected = (torch.autograd.grad(loss, out, retain_graph=True)[0] for loss in losses)
+    largest = float(expected.abs().max())
+    assert largest > 0
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * largest)
+
+
+class Critic(nn.Module):
+    """Velocity 0.3 x_t; records each x_t with its time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.3))
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def encode(self, noisy: Tensor, t: Tensor, k: Tensor) -> SimpleNamespace:
+        self.seen.append((noisy, t))
+        return SimpleNamespace(bottleneck=self.scale * noisy, noisy=noisy)
+
+    def decode(self, encoded: SimpleNamespace) -> Tensor:
+        return self.scale * encoded.noisy
+
+    def classify(self, bottleneck: Tensor) -> Tensor:
+        return bottleneck.mean((1, 2, 3))
+
+
+class Teacher(nn.Module):
+    """Velocity -0.2 x_t."""
+
+    def forward(self, noisy: Tensor, t: Tensor) -> Tensor:
+        return -0.2 * noisy
+
+    def critic(self, steps: int, crop: int) -> Critic:
+        return Critic()
+
+
+def test_distribution_matching_has_its_closed_form_for_linear_velocities_and_ramps_up() -> None:
+    """mu_fake - mu_real = -(0.3 + 0.2) sigma x_t, over the brain's mean |x - mu_real|, by brain values."""
+    settings = BRIDGE | {"lambda_DMD": 4.0, "dmd_t_max": 0.05, "dmd_warm_up": 0.1, "steps": 100}
+    torch.manual_seed(0)
+    teacher: Any = Teacher()
+    context = Context(ReferenceConfig(), teacher, teacher, torch.zeros(1, 3, 32, 32))
+    method, given, updates = unsb.Method(unsb.Config(**settings), context), masked(), Updates()
+    passes = recorded(method.generator)
+    method._step_at(1, given, 15, updates)
+    alphas, sigmas = (table[:, None, None, None] for table in schedule())
+    fake, seen = passes[-1][1][:2].detach(), method.critic.seen  # type: ignore[union-attr]
+    for clean, (noisy, t) in zip((fake, given.target, fake), seen, strict=True):
+        assert unit_normal((noisy.detach() - alphas[t] * clean) / sigmas[t])
+    noisy, alpha, sigma = seen[-1][0].detach(), alphas[seen[-1][1]], sigmas[seen[-1][1]]
+    inside = given.source_mask[:, None].expand_as(fake)
+    errors = [(fake - (alpha + 0.2 * sigma) * noisy)[b][inside[b]].abs().mean() for b in (0, 1)]
+    direction = -0.5 * sigma * noisy * inside / torch.stack(errors)[:, None, None, None]
+    (found,) = torch.autograd.grad(updates.losses["G", "F"], passes[-1][1])
+    torch.testing.assert_close(found[:2], 0.5 * 4 * direction / inside.sum())
+    assert not found[2:].any()
