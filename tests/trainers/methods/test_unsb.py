@@ -1,6 +1,7 @@
 """The bridge method's step: rollout, terms, weights by ratio, updates; against hand-made computations."""
 
 import math
+import shutil
 from typing import Any
 
 import pytest
@@ -72,6 +73,21 @@ def test_a_ratio_weights_its_term_by_the_norms_of_gradients() -> None:
         assert (float(found["G_DMD"]) == 0) == (step == 9)
     for term, ratio in (("G_DMD", 0.5), ("G_ASP", 0.25), ("G_ent", 0.125)):
         assert float(found[f"norm_{term}"] / found["norm_G_GAN"]) == pytest.approx(ratio, rel=1e-4)
+
+
+def test_a_trial_with_ratios_resumes_with_its_running_norms(tiny: Any, tmp_path: Any) -> None:
+    settings = {"steps": 22, "lambda_DMD": 0.0, "dmd_ratio": 0.5, "dmd_warm_up": 0.0}
+    whole = loop_of(tiny, task_of(tiny, tmp_path / "whole", **settings))
+    training = whole.reports()
+    next(training)
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    list(training)
+    resumed = loop_of(tiny, task_of(tiny, tmp_path / "resumed", **settings))
+    assert resumed.step == 11 and float(resumed.method.networks["norms"].weight_G_DMD) > 0
+    list(resumed.reports())
+    for name, network in whole.method.networks.items():
+        found = resumed.method.networks[name].state_dict()
+        assert all(torch.equal(value, found[key]) for key, value in network.state_dict().items()), name
 
 
 class Calls:
