@@ -165,6 +165,25 @@ def test_each_terms_gradient_is_that_of_its_formula(name: str) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * largest)
 
 
+def test_the_contrasts_gradient_is_that_of_a_cross_entropy_over_all_positions() -> None:
+    """Of translations with their sources and of identities with theirs, features being those of step 0."""
+    method, given = built(unsb, **BRIDGE | {"lambda_NCE": 2.0, "nce_patches": 1024}), masked()
+    passes, updates = recorded(method.generator), Updates()
+    method._step_at(2, given, 0, updates)
+    ((_, _, z), out), layers = passes[-1], method.nce_layers
+    pairs = []
+    for x in (out, torch.cat((given.source, given.target))):
+        maps = method.generator.encode(x, torch.zeros(4, dtype=torch.long), z, layers[-1] - 2)
+        pairs.append(method.heads([maps[i].flatten(2).transpose(1, 2) for i in layers]))
+    terms = []
+    for query, key in zip(*pairs, strict=True):
+        logits = (query @ key.detach().transpose(1, 2) / 0.07).flatten(0, 1)
+        terms.append(nn.functional.cross_entropy(logits, torch.arange(query.shape[1]).repeat(4)))
+    losses = updates.losses["G", "F"], 2 * torch.stack(terms).mean()
+    found, expected = (torch.autograd.grad(loss, out, retain_graph=True)[0] for loss in losses)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
 class Critic(nn.Module):
     """Velocity 0.3 x_t; records each x_t with its time."""
 
