@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainers import checkpoint, weights
-from trainers.config import build, rebuild
+from trainers.config import rebuild
 from trainers.data import channels
 from trainers.data.grid import Grid
 from trainers.data.store import Cohort
@@ -59,7 +59,7 @@ class Translator:
         All slices share one latent; each ``draw`` has its own.
         """
         module, steps = find_method(self.facts["method"]), self.facts["steps"]
-        config, rows = build(module.Config, self.facts["config"]), source.to(self.device)
+        config, rows = rebuild(module.Config, self.facts["config"]), source.to(self.device)
         outputs = translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps, CHUNK)
         return clamp_and_mask(outputs[-1], mask)
 
@@ -70,7 +70,7 @@ def load_networks(
     """The translating networks of a method and configuration in ``facts``, with the given weights."""
     method = find_method(facts["method"])
     networks: dict[str, nn.Module] = method.Method.translators(
-        build(method.Config, facts["config"]), references
+        rebuild(method.Config, facts["config"]), references
     )
     for name, network in networks.items():
         network.load_state_dict(checkpoint.select_prefix(tensors, name))

@@ -81,7 +81,8 @@ class Loop:
         self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
         slices = example_subject(cohort, references.config.channels)
-        context = Context(references.config, references.teacher, references.domain, slices)
+        frozen = references.teacher, references.domain, slices, references.restorer
+        context = Context(references.config, *frozen)
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
         self.resumed = checkpoint.latest(task.folder, self.key)
@@ -144,7 +145,7 @@ class Loop:
         for micro in range(config.accumulate):
             counter = config.seed, self.step, rank, micro
             drawn = self.slices.batch(config.batch_size, *counter, pairing=self.method.pairing)
-            batch = on_device(drawn, self.accelerator.device)
+            batch = self.method.prepared(on_device(drawn, self.accelerator.device))
             self.last_micro = micro == config.accumulate - 1
             with self.accelerator.autocast():
                 scalars = self.method.step(batch, self.step, self._minimise)

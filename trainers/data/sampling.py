@@ -77,6 +77,16 @@ class Slices:
         while True:
             yield self._crops("3T", *self._draw("3T", size, rng))[0]
 
+    def degraded_slices(self, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Every 3 T training slice degraded once [1, 3, H, W], itself, and the brain of both [1, H, W]."""
+        whole = [(slice(None), slice(None), False)]
+        for row in range(len(self.split.mask("3T"))):
+            rows = np.array([row])
+            target, mask = self._crops("3T", rows, whole)
+            degraded = self._degraded(rows, whole, np.random.default_rng((seed, row)))
+            assert degraded is not None
+            yield degraded, target, mask & (degraded > -1).any(1)
+
     def _draw(self, domain: str, size: int, rng: np.random.Generator) -> tuple[Array, list[Window]]:
         mask = self.split.mask(domain)
         rows = rng.integers(len(mask), size=size)

@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -26,6 +26,7 @@ from trainers.networks.denoiser import Denoiser
 from trainers.networks.discriminator import PatchNet
 from trainers.networks.resnet import Norm, ResNetGenerator
 from trainers.references.config import ReferenceConfig
+from trainers.references.restorer import Restorer
 
 Weight = Annotated[float, Range(0, 1000)]
 """Of a term in a loss."""
@@ -33,6 +34,8 @@ Width = Annotated[int, Range(4, 256)]
 """Channels of a network's first level."""
 Patch = Annotated[int, Range(1, 2)]
 """Pixels that a generator folds into channels along each side; 1 is published, 2 saves half of its time."""
+RESTORER = "R"
+"""Name of the closed-form restorer among the networks that translate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +76,11 @@ class TrialConfig:
         """Whether training uses degraded 3 T slices."""
         return False
 
+    @property
+    def starts_restored(self) -> bool:
+        """Whether what is translated is the closed-form restoration of a 64 mT slice."""
+        return False
+
 
 @dataclass(frozen=True)
 class Context:
@@ -86,6 +94,8 @@ class Context:
     """The frozen 3 T-domain encoder, a :class:`~trainers.networks.encoder.ResidualEncoder`."""
     example_subject: Tensor
     """All slices [L, 3, H, W] of one 3 T training subject, inferior to superior."""
+    restorer: Restorer | None = None
+    """Of methods that start from a restored slice; None: the identity."""
 
 
 class Minimise(Protocol):
@@ -97,6 +107,11 @@ class Minimise(Protocol):
 
 Step = Callable[[Batch, int, Minimise], dict[str, Tensor]]
 """As :meth:`Method.step`."""
+
+
+def restoring(config: TrialConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
+    """The network that restores in closed form, where translation starts so: to be fitted or loaded."""
+    return {RESTORER: Restorer(references.channels)} if config.starts_restored else {}
 
 
 class Method(ABC):
@@ -122,6 +137,8 @@ class Method(ABC):
         for optimizer in self.optimizers.values():
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
+        if self.config.starts_restored:
+            untrained[RESTORER] = context.restorer or Restorer(context.config.channels)
         everything = self.networks | untrained
         names = self.translators(self.config, context.config)
         self.averaged = {name: copy.deepcopy(everything[name]).requires_grad_(False).eval() for name in names}
@@ -130,6 +147,14 @@ class Method(ABC):
         """Move every network."""
         for network in [*self.networks.values(), *self.averaged.values()]:
             network.to(device)
+
+    def prepared(self, batch: Batch) -> Batch:
+        """A batch as :meth:`step` takes it: its 64 mT slices restored where translation starts so."""
+        restore = self.averaged.get(RESTORER)
+        if restore is None:
+            return batch
+        degraded = None if batch.degraded is None else restore(batch.degraded)
+        return replace(batch, source=restore(batch.source), degraded=degraded)
 
     @torch.no_grad()
     def average(self, decay: float) -> None:
@@ -176,13 +201,21 @@ class RestoringConfig(TrialConfig):
     lambda_restore: Weight = 100.0
     """Of the mean squared error in the brain of restored slices; 0: without, as published."""
 
-    EARLIER: ClassVar[dict[str, Any]] = {"lambda_restore": 0.0}
+    restore_first: bool = True
+    """With restoration, translate the slice's closed-form restoration instead of the slice."""
+
+    EARLIER: ClassVar[dict[str, Any]] = {"lambda_restore": 0.0, "restore_first": False}
     """What the setting meant before it existed: see ``trainers.config.plain_values``."""
 
     @property
     def restores(self) -> bool:
         """Whether training uses degraded 3 T slices."""
         return self.lambda_restore > 0
+
+    @property
+    def starts_restored(self) -> bool:
+        """Whether what is translated is the closed-form restoration of a 64 mT slice."""
+        return self.restores and self.restore_first
 
     def restoration(self, restored: Tensor, batch: Batch) -> Tensor:
         """The term of a batch's ``restored`` degraded slices [B, 3, H, W]."""
@@ -224,7 +257,8 @@ class OnePass(Method):
                 form=config.generator,
                 patch=config.generator_patch,
                 norm=config.generator_norm,
-            )
+            ),
+            **restoring(config, references),
         }
 
     @staticmethod
@@ -247,10 +281,12 @@ def translate_rows(
 ) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
 
-    At most ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU.
+    At most ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU. The slices are
+    restored first where the networks have a :class:`Restorer`.
     """
+    restore = networks.get(RESTORER, nn.Identity())
     parts = [
-        [output.cpu() for output in islice(method.translate(networks, config, rows, seed), steps)]
+        [output.cpu() for output in islice(method.translate(networks, config, restore(rows), seed), steps)]
         for rows in torch.split(source, chunk)
     ]
     return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]

@@ -256,7 +256,8 @@ class Method(base.Method):
                 form=config.generator,
                 patch=config.generator_patch,
                 norm=config.generator_norm,
-            )
+            ),
+            **base.restoring(config, references),
         }
 
     @staticmethod

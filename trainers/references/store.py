@@ -31,6 +31,7 @@ from trainers.references import encoders, teacher_check
 from trainers.references.config import ReferenceConfig, unhashed
 from trainers.references.degradation import estimate
 from trainers.references.encoders import Progress
+from trainers.references.restorer import Restorer
 from trainers.references.teacher import build_teacher, train_teacher
 
 Trained = TypeVar("Trained")
@@ -42,7 +43,8 @@ VERSION = 2
 
 
 DEGRADATION = "degradation"
-"""The part with :class:`Degradation`."""
+"""The part with :class:`Degradation`, and the weight of the :class:`Restorer` that undoes it."""
+RESTORER = "restorer"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class References:
     """Rad-FID's encoder; None: it is not measured."""
     degradation: Degradation | None = None
     """How 64 mT degrades 3 T; None: it was not estimated, as no trial restores."""
+    restorer: Restorer | None = None
+    """What undoes it in closed form; None likewise."""
 
     @classmethod
     def open(cls, folder: Path) -> "References":
@@ -70,10 +74,13 @@ class References:
             given = weights.read_tensors(folder / "radiology", "radiology")
             radiology = frozen("radiology", config, given)
         domain = frozen("domain", config, tensors["domain"])
-        degradation = None
+        found: dict[str, Any] = {}
         if (folder / DEGRADATION / weights.MANIFEST).is_file():
-            degradation = Degradation.of(weights.read_tensors(folder / DEGRADATION, DEGRADATION))
-        return cls(config, facts["hash"], tensors["teacher"], domain, radiology, degradation)
+            estimated = weights.read_tensors(folder / DEGRADATION, DEGRADATION)
+            restorer = Restorer(config.channels)
+            restorer.load_state_dict({"weight": estimated.pop(RESTORER)})
+            found = {"degradation": Degradation.of(estimated), "restorer": restorer}
+        return cls(config, facts["hash"], tensors["teacher"], domain, radiology, **found)
 
     def required_degradation(self) -> Degradation:
         """The degradation; raises InputError where it was not estimated."""
@@ -176,13 +183,20 @@ def train_part(
         "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
     }
     if part == DEGRADATION:
-        tensors = estimate(cohort, progress).tensors()
+        tensors = estimated(cohort, config, progress)
     else:
         network = _trained(part, cohort, config, progress)
         tensors = network.state_dict()
         if isinstance(network, Denoiser) and config.teacher_check:
             facts["denoising"] = teacher_check.check(network, cohort, config)
     weights.publish(reference_folder(root, cohort, config, version) / part, {part: tensors}, facts)
+
+
+def estimated(cohort: Cohort, config: ReferenceConfig, progress: Progress) -> dict[str, Tensor]:
+    """The degradation of a cohort, and the weight of its restorer."""
+    found = estimate(cohort, progress)
+    slices = Slices.of(cohort, config.channels, min(cohort.shape), found).degraded_slices(config.seed)
+    return {**found.tensors(), RESTORER: Restorer(config.channels).fit(slices).weight}
 
 
 def _trained(part: str, cohort: Cohort, config: ReferenceConfig, progress: Progress) -> nn.Module:
