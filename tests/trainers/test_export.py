@@ -55,7 +55,7 @@ def test_an_export_has_the_translating_network_its_grid_and_channels_and_is_veri
     loop, folder = exported
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "translator.safetensors"]
     names = set(load_file(folder / "translator.safetensors"))
-    assert names == {f"G.{key}" for key in loop.method.averaged["G"].state_dict()}
+    assert names == {f"{n}.{key}" for n, net in loop.method.averaged.items() for key in net.state_dict()}
     translator = Translator.open(exported[1])
     assert translator.grid == GRIDS["2mm"] and translator.channels == "t1_t2_mean"
     assert translator.facts["cohort"] == tiny.cohort.hash and translator.facts["steps"] == 2

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers import weights
 from trainers.bounds import training
@@ -24,7 +24,6 @@ from trainers.config import build, canonical, digest
 from trainers.data.arrays import Array
 from trainers.data.sampling import halves
 from trainers.data.store import Cohort, Split
-from trainers.networks.resnet import ResNetGenerator
 from trainers.references.store import progress_file, with_progress
 
 TRY, FIRST, SECOND, ALL = "try-", "first", "second", "all"
@@ -106,7 +105,7 @@ def translated(folder: Path, split: str, source: Tensor, subjects: Sequence[tupl
     return output
 
 
-def read_network(folder: Path, part: str) -> ResNetGenerator:
+def read_network(folder: Path, part: str) -> nn.Module:
     """A trained part, verified; raises InputError where it is missing or damaged."""
     tensors = weights.read_tensors(folder / part, NETWORK)
     network = training.build_network(build(BoundConfig, weights.read_manifest(folder / part)["config"]))
@@ -119,8 +118,9 @@ def describe(folder: Path) -> str:
     facts = weights.read_manifest(next(folder / part for part in (FIRST, ALL) if (folder / part).is_dir()))
     config = build(BoundConfig, facts["config"])
     return (
-        f"width {config.width}, {config.blocks} blocks, L1 on others' pairs, {facts['steps']} steps "
-        f"of crop {facts['crop']}, learning rate {config.lr:g}: {config.share:g} of a trial's operations"
+        f"width {config.width}, {config.blocks} blocks, closed-form start and L1 on others' pairs, "
+        f"{facts['steps']} steps of crop {facts['crop']}, learning rate {config.lr:g}: "
+        f"{config.share:g} of a trial's operations"
     )
 
 

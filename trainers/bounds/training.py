@@ -1,11 +1,11 @@
 """Supervised training on pairs: what the trials' network reaches when it learns from the answers."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainers.bounds.config import BoundConfig
 from trainers.data.arrays import Array
@@ -13,6 +13,7 @@ from trainers.data.sampling import Slices
 from trainers.data.store import Split
 from trainers.losses.regression import brain_error
 from trainers.networks.resnet import ResNetGenerator
+from trainers.references.restorer import Fitted, Restorer
 
 CHUNK = 64
 """Slices that are translated at once."""
@@ -23,9 +24,9 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def build_network(config: BoundConfig) -> ResNetGenerator:
-    """The untrained network: the residual translation network that the methods share."""
-    return ResNetGenerator(
+def build_network(config: BoundConfig) -> nn.Sequential:
+    """A restorer to be fitted, and the untrained residual translation network that the methods share."""
+    generator = ResNetGenerator(
         channels=3,
         width=config.width,
         blocks=config.blocks,
@@ -33,6 +34,7 @@ def build_network(config: BoundConfig) -> ResNetGenerator:
         patch=config.patch,
         norm=config.norm,
     )
+    return nn.Sequential(Restorer(config.channels), generator)
 
 
 def train(
@@ -42,14 +44,18 @@ def train(
     crop: int,
     steps: int,
     progress: Callable[[int], None],
-) -> ResNetGenerator:
+) -> nn.Module:
     """L1 regression in the brain of the input on pairs of ``rows`` [N] alone, in full precision; frozen.
 
-    Every draw is a function of the seed and the step.
+    It starts from the restorer's closed form for the same pairs. Every draw is a function of seed and step.
     """
     pairs = Slices(split, config.channels, crop)
     torch.manual_seed(config.seed)
-    network = build_network(config).to(device())
+    network = build_network(config)
+    restorer = network[0]
+    assert isinstance(restorer, Restorer)
+    restorer.fit(fitted(split, config, rows))
+    network.to(device())
     optimizer = torch.optim.Adam(network.parameters(), config.lr)
     for step in range(steps):
         batch = pairs.pairs(config.batch_size, rows, config.seed, step)
@@ -63,14 +69,22 @@ def train(
     return network.requires_grad_(False).eval()
 
 
+def fitted(split: Split, config: BoundConfig, rows: Array) -> Iterator[Fitted]:
+    """Whole pairs of ``rows``, and the brain of both fields."""
+    pairs = Slices(split, config.channels, max(split.mask("64mT").shape[1:]))
+    for part in np.array_split(np.sort(rows), -(-len(rows) // CHUNK)):
+        whole = pairs.whole(part)
+        yield whole.source, whole.target, whole.source_mask & whole.target_mask
+
+
 @torch.no_grad()
-def translate(network: ResNetGenerator, source: Tensor) -> Tensor:
+def translate(network: nn.Module, source: Tensor) -> Tensor:
     """Whole slices [N, 3, H, W] in [-1, 1] to the same, a few at a time."""
     network.to(device())
     return torch.cat([network(part.to(device())).cpu() for part in torch.split(source, CHUNK)])
 
 
-def squared_error(network: ResNetGenerator, config: BoundConfig, split: Split, rows: Array) -> float:
+def squared_error(network: nn.Module, config: BoundConfig, split: Split, rows: Array) -> float:
     """Mean squared error in the brain of both fields of whole slices, by which the crop is chosen."""
     pairs = Slices(split, config.channels, max(split.mask("64mT").shape[1:]))
     whole = pairs.whole(np.asarray(rows))

@@ -13,6 +13,7 @@ from trainers.config import FieldError
 from trainers.data.batch import Batch
 from trainers.losses import gan
 from trainers.methods import reggan
+from trainers.methods.base import RESTORER
 from trainers.methods.reggan import Config, Method
 
 
@@ -42,7 +43,7 @@ def test_published_defaults_pairing_by_level_and_too_many_halvings() -> None:
     assert (c.lr, c.schedule, c.registration_width, c.registration_levels) == (1e-4, "constant", 32, 7)
     method = _method()
     assert method.pairing == "level"
-    assert list(method.averaged) == ["G"]
+    assert list(method.averaged) == ["G", RESTORER]
     assert Config(crop=64, registration_levels=6)
     with pytest.raises(FieldError, match=r"registration_levels: 7 .* at most 6"):
         Config(crop=64, registration_levels=7)

@@ -11,6 +11,7 @@ from tests.trainers.methods.helpers import SMALL, Updates, batch, built, images
 from trainers.config import canonical, rebuild
 from trainers.data.batch import Batch
 from trainers.methods import cut, cyclegan, reggan, unsb
+from trainers.methods.base import RESTORER, translate_rows
 
 UNSB = {"latent": 8, "nce_patches": 16, "lambda_DMD": 0.0, "lambda_cls": 0.0, "refinement_steps": 3}
 SETTINGS: list[tuple[Any, dict[str, Any]]] = [
@@ -75,7 +76,20 @@ def test_unsb_restores_at_the_drawn_step_of_a_bridge_that_starts_from_the_degrad
 def test_trials_from_before_it_existed_keep_their_key_and_their_meaning(
     module: Any, settings: dict[str, Any]
 ) -> None:
-    before = module.Config(**settings, lambda_restore=0.0)
+    before = module.Config(**settings, lambda_restore=0.0, restore_first=False)
     assert "restore" not in canonical(before) and not before.restores
     assert rebuild(module.Config, settings) == before != module.Config(**settings)
     assert module.Config(**settings).restores
+
+
+def test_batches_and_slices_are_restored_first_but_not_as_published() -> None:
+    given = degraded()
+    first, published = (built(unsb, **SMALL, **UNSB, lambda_restore=weight) for weight in (1.0, 0.0))
+    restorer = first.averaged[RESTORER]
+    restorer.weight.mul_(0.5)
+    prepared = first.prepared(given)
+    assert torch.equal(prepared.source, restorer(given.source)) and prepared.target is given.target
+    assert torch.equal(prepared.degraded, restorer(given.degraded))
+    assert published.prepared(given) is given and RESTORER not in published.averaged
+    alone = next(iter(first.translate(first.averaged, first.config, prepared.source, 0)))
+    assert torch.equal(translate_rows(first, first.averaged, first.config, given.source, 0)[0], alone)
