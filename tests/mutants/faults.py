@@ -6,6 +6,8 @@ STEP, LOOP = "tests/trainers/methods/test_step.py", "tests/trainers/test_loop.py
 DMD, BRIDGE, NCE = (f"tests/trainers/losses/test_{name}.py" for name in ("dmd", "bridge", "nce"))
 RESUMED = "test_milestones_change_no_weight_and_a_resumed_trial_continues_as_if_uninterrupted"
 MICRO = "test_gradients_of_two_micro_batches_are_the_mean_of_each"
+KERNEL = "test_kernel_distance_is_the_double_sum_for_unequal_sizes_and_unbiased"
+DRAWN = "test_every_micro_batch_and_every_step_has_its_own_draws_and_each_network_its_own_rate"
 SCALES = "test_ms_ssim_equals_pytorch_msssim_also_for_odd_sides"
 
 
@@ -116,6 +118,63 @@ FAULTS = (
         "a resumed trial starts with fresh optimisers",
         *("trainers/checkpoint.py", "_load_optimizer(optimizer, select_prefix(tensors, name))"),
         *("_load_optimizer(optimizer, {})", f"{LOOP}::{RESUMED}"),
+    ),
+    Fault(
+        "every step draws the same random numbers",
+        *(
+            "trainers/loop.py",
+            "str(config.seed), str(self.step)",
+            'str(config.seed), "0"',
+            f"{LOOP}::{DRAWN}",
+        ),
+    ),
+    Fault(
+        "every micro-batch of a step is the same",
+        *(
+            "trainers/loop.py",
+            "config.seed, self.step, rank, micro",
+            "config.seed, self.step, rank, 0",
+            f"{LOOP}::{DRAWN}",
+        ),
+    ),
+    Fault(
+        "every network has the generator's learning rate",
+        *("trainers/loop.py", 'rate * group["initial_lr"]', "rate * config.lr", f"{LOOP}::{DRAWN}"),
+    ),
+    Fault(
+        "the last weights are validated, not the averaged ones",
+        *(
+            "trainers/loop.py",
+            "translate_rows(method, method.averaged,",
+            "translate_rows(method, method.networks,",
+        ),
+        f"{LOOP}::test_the_averaged_weights_are_validated",
+    ),
+    Fault(
+        "a translation is the bridge's state, not its prediction",
+        *("trainers/methods/unsb.py", "for _, xhat in predictions(", "for xhat, _ in predictions(", STEP),
+    ),
+    Fault(
+        "the discriminator learns translations as if they were 3 T slices",
+        *(
+            "trainers/methods/unsb.py",
+            "self.discriminator(torch.cat((real, fake))",
+            "self.discriminator(torch.cat((fake, real))",
+            STEP,
+        ),
+    ),
+    Fault(
+        "the critic's classifier: real and fake exchanged",
+        *(
+            "trainers/methods/unsb.py",
+            "gan.classifier(logit_real, logit_fake)",
+            "gan.classifier(logit_fake, logit_real)",
+            STEP,
+        ),
+    ),
+    Fault(
+        "lambda_cls has no warm-up",
+        *("trainers/methods/unsb.py", "ramp * c.lambda_cls", "c.lambda_cls", STEP),
     ),
     # Losses.
     Fault(
@@ -250,7 +309,7 @@ FAULTS = (
         "KID is biased: a row's similarity to itself counts",
         "trainers/metrics/frechet.py",
         "return (total - own.sum()) / own.new_tensor(len(x) * (len(x) - 1))",
-        *("return total / own.new_tensor(len(x) ** 2)", "tests/trainers/metrics/test_frechet.py"),
+        *("return total / own.new_tensor(len(x) ** 2)", f"tests/trainers/metrics/test_frechet.py::{KERNEL}"),
     ),
     Fault(
         "the jackknife's error has n in the place of n - 1",

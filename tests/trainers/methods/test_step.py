@@ -86,6 +86,15 @@ def test_a_rollout_of_an_affine_generator_has_the_bridges_mean_and_variance(k: i
     assert float(state.mean()) == pytest.approx(mean, abs=1e-6 + 0.03 * math.sqrt(variance))
 
 
+def test_a_translation_is_each_prediction_of_the_bridge_without_noise() -> None:
+    state, offsets = images(2), [0.3, -0.6, 0.9, 0.0]
+    outputs = unsb.Method.translate({"G": Recording(0.5, offsets)}, unsb.Config(**BRIDGE), state, seed=1)
+    for i, (found, offset) in enumerate(zip(outputs, offsets, strict=True)):
+        prediction, s = 0.5 * state + offset, (TIMES[i + 1] - TIMES[i]) / (1 - TIMES[i])
+        torch.testing.assert_close(found, prediction)
+        state = (1 - s) * state + s * prediction
+
+
 @pytest.mark.parametrize("k", range(4))
 def test_the_graded_pass_is_at_step_k_of_the_bridge_and_identities_at_step_0(k: int) -> None:
     method, given = built(unsb, **BRIDGE | {"lambda_SB": 1.0}), batch(1)
@@ -93,6 +102,8 @@ def test_the_graded_pass_is_at_step_k_of_the_bridge_and_identities_at_step_0(k: 
     method._step_at(k, given, 0, Updates())
     assert [at.tolist() for (_, at, _), _ in passes] == [[i, i] for i in range(k)] + [[k, k, 0, 0]]
     assert all(set(at.tolist()) == {k} for seen in judged for (_, at), _ in seen)
+    shown = judged[0][0][0][0]  # the discriminator's 3 T slices, then its translations
+    assert torch.equal(shown, torch.cat((given.target, passes[-1][1][:2])))
     state, identity = passes[-1][0][0].chunk(2)
     assert torch.equal(identity, given.target)
     if k == 0:
@@ -214,22 +225,34 @@ class Teacher(nn.Module):
 
 
 def test_distribution_matching_has_its_closed_form_for_linear_velocities_and_ramps_up() -> None:
-    """mu_fake - mu_real = -(0.3 + 0.2) sigma x_t, over the brain's mean |x - mu_real|, by brain values."""
-    settings = BRIDGE | {"lambda_DMD": 4.0, "dmd_t_max": 0.05, "dmd_warm_up": 0.1, "steps": 100}
+    """mu_fake - mu_real = -(0.3 + 0.2) sigma x_t, over the brain's mean |x - mu_real|, by brain values.
+
+    The classifier's logit is the mean of 0.3 x_t.
+    """
+    settings = {"lambda_DMD": 4.0, "lambda_cls": 500.0, "critic_cls": 0.7, "dmd_t_max": 0.05, "steps": 100}
     torch.manual_seed(0)
     teacher: Any = Teacher()
     context = Context(ReferenceConfig(), teacher, teacher, torch.zeros(1, 3, 32, 32))
-    method, given, updates = unsb.Method(unsb.Config(**settings), context), masked(), Updates()
+    method, given, updates = unsb.Method(unsb.Config(**BRIDGE | settings), context), masked(), Updates()
     passes = recorded(method.generator)
-    method._step_at(1, given, 15, updates)
+    method._step_at(1, given, 15, updates)  # in the middle of the ramp, from 10 to 20
     alphas, sigmas = (table[:, None, None, None] for table in schedule())
     fake, seen = passes[-1][1][:2].detach(), method.critic.seen  # type: ignore[union-attr]
-    for clean, (noisy, t) in zip((fake, given.target, fake), seen, strict=True):
-        assert unit_normal((noisy.detach() - alphas[t] * clean) / sigmas[t])
-    noisy, alpha, sigma = seen[-1][0].detach(), alphas[seen[-1][1]], sigmas[seen[-1][1]]
+    noisy, times = zip(*((noisy.detach(), t) for noisy, t in seen), strict=True)
+    for x, x_t, t in zip((fake, given.target, fake), noisy, times, strict=True):
+        assert unit_normal((x_t - alphas[t] * x) / sigmas[t])
+    on_fake, on_real, logit = (0.3 * x_t.mean((1, 2, 3)) for x_t in noisy)
+    alpha, sigma = alphas[times[0]], sigmas[times[0]]
+    velocity = (alpha * noisy[0] - fake) / sigma
+    loss = (0.3 * noisy[0] - velocity).square().mean()
+    loss = loss - 0.7 * (on_real.sigmoid().log() + on_fake.neg().sigmoid().log()).mean()
+    assert float(updates.losses["C",].detach()) == pytest.approx(float(loss), rel=1e-4)
+    alpha, sigma = alphas[times[2]], sigmas[times[2]]
     inside = given.source_mask[:, None].expand_as(fake)
-    errors = [(fake - (alpha + 0.2 * sigma) * noisy)[b][inside[b]].abs().mean() for b in (0, 1)]
-    direction = -0.5 * sigma * noisy * inside / torch.stack(errors)[:, None, None, None]
+    errors = [(fake - (alpha + 0.2 * sigma) * noisy[2])[b][inside[b]].abs().mean() for b in (0, 1)]
+    direction = -0.5 * sigma * noisy[2] * inside / torch.stack(errors)[:, None, None, None]
+    of_logit = -(-logit).sigmoid()[:, None, None, None] * 0.3 * alpha / fake.numel()
     (found,) = torch.autograd.grad(updates.losses["G", "F"], passes[-1][1])
-    torch.testing.assert_close(found[:2], 0.5 * 4 * direction / inside.sum())
+    expected = 0.5 * (4 * direction / inside.sum() + 500 * of_logit)
+    torch.testing.assert_close(found[:2], expected, rtol=1e-3, atol=1e-6)
     assert not found[2:].any()
