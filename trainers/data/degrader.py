@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 WIDTH, BLUR, NOISE = 0.2, 0.25, 0.3
 """By how much a slice's thickness, blur and noise differ from the estimate: uniform relative deviations."""
-GAIN, OFFSET = 0.06, 0.03
-"""Standard deviations of a slice's gain and offset: normalisation and receive field differ."""
+GAIN, OFFSET, FIELD = 0.06, 0.03, 0.1
+"""Standard deviations of a slice's gain, offset and receive field (of the terms of its logarithm)."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,17 @@ class Degrader:
         offset = OFFSET * rng.standard_normal(len(d.blur))
         thick = self.planes.thick(row, width * d.width)
         clean = blurred(mapped(thick, d.map), blur * d.blur)
-        images = gain[:, None, None] * clean + offset[:, None, None]
+        images = receive_field(rng, clean.shape) * gain[:, None, None] * clean + offset[:, None, None]
         images = images + noise * grainy(rng, images.shape, d.noise, d.grain)
         brain = gaussian_filter(thick[2], blur * d.blur.mean()) > 0.5
         return np.where(brain, 2 * images.clip(0, 1) - 1, BACKGROUND).astype(np.float32)
+
+
+def receive_field(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Smooth gains [C, H, W]: of each contrast the exponential of a random polynomial of second degree."""
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape[1:]), indexing="ij")
+    terms = np.stack((x, y, x * y, x**2 - 1 / 3, y**2 - 1 / 3))
+    return np.asarray(np.exp(FIELD * np.tensordot(rng.standard_normal((shape[0], 5)), terms, 1)))
 
 
 def mapped(thick: Array, map_: Array) -> Array:

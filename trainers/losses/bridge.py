@@ -4,9 +4,10 @@ METHOD.md sections 1.1, 1.2, 1.6 and 5 (Kim et al., Unpaired Neural Schrodinger 
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 TARGET = 1.5
 """Nats of information at which the entropy is estimated: well below the log of a batch's energies."""
@@ -38,6 +39,19 @@ def bridge_step(
     s = bridge_fraction(grid, i)
     mean = (1 - s) * x + s * xhat
     return mean if noise is None else mean + bridge_std(grid, i, tau) * noise
+
+
+def predictions(
+    generator: nn.Module, x: Tensor, z: Tensor, grid: list[float], noise: list[Tensor] | None, tau: float
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
+
+    ``z`` is [steps, B, latent]; one step is taken for each latent.
+    """
+    for k, latent in enumerate(z):
+        xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
+        yield x, xhat
+        x = bridge_step(x, xhat, grid, k, None if noise is None else noise[k], tau)
 
 
 def bounded(energy: Tensor, limit: float = 5.0) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.networks.blocks import full_precision
+
 
 def warp(image: Tensor, flow: Tensor, padding: str = "border") -> Tensor:
     """``image`` [B, C, H, W] sampled bilinearly at each pixel plus ``flow``; ``padding`` outside."""
@@ -38,7 +40,8 @@ def affine_flow(angle: Tensor, scale: Tensor, shift: Tensor, height: int, width:
     position = torch.stack((x.expand(height, width), y[:, None].expand(height, width)))
     cosine, sine = angle.cos() / scale, angle.sin() / scale
     inverse = torch.stack((torch.stack((cosine, sine), -1), torch.stack((-sine, cosine), -1)), -2)
-    return torch.einsum("bij,bjhw->bihw", inverse, position - shift[:, :, None, None]) - position
+    with full_precision(angle.device):  # autocast would multiply in bf16: half a pixel at column 100
+        return torch.einsum("bij,bjhw->bihw", inverse, position - shift[:, :, None, None]) - position
 
 
 def jitter(image: Tensor, level: float) -> Tensor:

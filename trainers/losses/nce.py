@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from trainers.networks.blocks import full_precision
+
 Heads = Callable[[Sequence[Tensor]], list[Tensor]]
 """[B, P, C] a layer to unit vectors [B, P, D] a layer."""
 
@@ -29,7 +31,8 @@ def patch_nce(query: Tensor, key: Tensor, temperature: float = 0.07) -> Tensor:
 
     Position p of ``query`` must match position p of ``key`` (detached) among all P of the same image.
     """
-    logits = torch.einsum("bpd,bqd->bpq", query.float(), key.detach().float()) / temperature
+    with full_precision(query.device):  # autocast would multiply in bf16: steps of 1/256 over the temperature
+        logits = torch.einsum("bpd,bqd->bpq", query.float(), key.detach().float()) / temperature
     return torch.logsumexp(logits, -1) - logits.diagonal(dim1=-2, dim2=-1)
 
 

@@ -35,8 +35,12 @@ def shares(norms: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: norm / total for name, norm in norms.items()}
 
 
-def logged(norms: Mapping[str, Tensor], weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """``norm_`` and ``share_`` of each term by its unweighted ``norms``; none at weight 0."""
-    weighted = {name: abs(weights[name]) * norm for name, norm in norms.items() if weights[name]}
+def logged(norms: Mapping[str, Tensor], weights: Mapping[str, float | Tensor]) -> dict[str, Tensor]:
+    """``norm_`` and ``share_`` of each term by its unweighted ``norms``; none at the number 0."""
+    weighted = {
+        name: (norm * weights[name]).abs()
+        for name, norm in norms.items()
+        if isinstance(weights[name], Tensor) or weights[name]
+    }
     parts = shares(weighted) if weighted else {}
     return {f"norm_{n}": v for n, v in weighted.items()} | {f"share_{n}": v for n, v in parts.items()}

@@ -11,9 +11,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from trainers.config import Range
+from trainers.config import FieldError, Range
 from trainers.data.batch import Batch
-from trainers.losses import asp, bridge, dmd, gan, nce, term_gradients
+from trainers.losses import asp, bridge, dmd, gan, inner_edges, nce, term_gradients
 from trainers.methods import base
 from trainers.networks.bridge_generator import BridgeGenerator
 from trainers.networks.denoiser import TRAIN_STEPS, schedule
@@ -21,9 +21,16 @@ from trainers.networks.discriminator import PatchNet
 from trainers.networks.energy import NoisyPairEnergy
 from trainers.networks.patch_projection import Projection
 from trainers.networks.resnet import Norm, nce_channels, nce_layers
+from trainers.networks.running_norms import RunningNorms
 from trainers.references.config import ReferenceConfig
 
 Fraction = Annotated[float, Range(0, 1)]
+RATIOS = {
+    "G_DMD": ("dmd_ratio", "lambda_DMD"),
+    "G_ASP": ("asp_ratio", "lambda_ASP"),
+    "G_ent": ("ent_ratio", "w_ent"),
+}
+"""Terms of the generator's loss with two settings of which one weights them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +48,11 @@ class Config(base.RestoringConfig):
     lambda_DMD: base.Weight = 0.5
     lambda_cls: base.Weight = 3e-3
     """Of DMD2's auxiliary classifier in the generator's loss."""
+    dmd_ratio: base.Weight = 0.0
+    asp_ratio: base.Weight = 0.0
+    ent_ratio: base.Weight = 0.0
+    """Instead of lambda_DMD, lambda_ASP and w_ent, which are then 0: the norm of the term's gradient at the
+    output over the GAN term's, both as running means. 0: off."""
     critic_cls: base.Weight = 1e-2
     """Of the classifier's loss in the critic's; above 1e-2 it damages the critic."""
     w_cost: base.Weight = 1.0
@@ -53,6 +65,9 @@ class Config(base.RestoringConfig):
     w_tri: base.Weight = 1.0
     w_bnd: base.Weight = 1.0
     """Trimap and boundary terms within L_ASP."""
+    w_in: base.Weight = 0.0
+    """Edges inside the brain that the input does not have, within L_ASP; farther than delta / 2 from all of
+    its edges, which are dense there."""
     nce_idt: bool = True
     """PatchNCE also between a 3 T slice and its own translation."""
     nce_patches: Annotated[int, Range(8, 4096)] = 256
@@ -84,12 +99,21 @@ class Config(base.RestoringConfig):
     which field strengths differ: with them D stayed at chance three times as long on the phantom."""
     latent: Annotated[int, Range(1, 1024)] = 256
 
-    EARLIER: ClassVar[dict[str, Any]] = {"sb_form": "code", "generator_patch": 1, "generator_norm": "slice"}
+    EARLIER: ClassVar[dict[str, Any]] = {
+        **{"sb_form": "code", "dmd_ratio": 0.0, "asp_ratio": 0.0, "ent_ratio": 0.0},
+        **{"generator_patch": 1, "generator_norm": "slice", "w_in": 0.0},
+    }
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
 
     def __post_init__(self) -> None:
-        """Raises InputError where ASP's thresholds leave no background."""
+        """Raises InputError where ASP's thresholds leave no background, or a ratio is not one of two."""
         self.thresholds()
+        for ratio, weight in RATIOS.values():
+            value = getattr(self, ratio)
+            if value and getattr(self, weight):
+                raise FieldError(ratio, value, f"0, or {weight}: 0, as either weights the term")
+            if value and not self.lambda_GAN:
+                raise FieldError(ratio, value, "0, or lambda_GAN above 0, to whose term the ratio is")
 
     def thresholds(self) -> asp.Thresholds:
         """ASP's six thresholds."""
@@ -98,25 +122,17 @@ class Config(base.RestoringConfig):
     @property
     def uses_teacher(self) -> bool:
         """Whether DMD2 takes part."""
-        return self.lambda_DMD > 0 or self.lambda_cls > 0
+        return self.lambda_DMD > 0 or self.lambda_cls > 0 or self.dmd_ratio > 0
 
     @property
     def estimates_entropy(self) -> bool:
         """Whether the energy network takes part."""
-        return self.lambda_SB > 0 and self.w_ent > 0
+        return (self.lambda_SB > 0 and self.w_ent > 0) or self.ent_ratio > 0
 
-
-def predictions(
-    generator: nn.Module, x: Tensor, z: Tensor, grid: list[float], noise: list[Tensor] | None, tau: float
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """States and predictions (x_k, xhat_k) along the bridge (equations 3 and 4), ``noise=None`` at inference.
-
-    ``z`` is [steps, B, latent]; one step is taken for each latent.
-    """
-    for k, latent in enumerate(z):
-        xhat = generator(x, torch.full((len(x),), k, device=x.device), latent)
-        yield x, xhat
-        x = bridge.bridge_step(x, xhat, grid, k, None if noise is None else noise[k], tau)
+    @property
+    def ratios(self) -> dict[str, float]:
+        """The terms that are weighted by their gradient's norm relative to the GAN term's."""
+        return {term: getattr(self, ratio) for term, (ratio, _) in RATIOS.items() if getattr(self, ratio)}
 
 
 class Method(base.Method):
@@ -148,6 +164,9 @@ class Method(base.Method):
             for name, net in self.networks.items()
             if name != "C"
         }
+        if config.ratios:
+            self.norms = RunningNorms(["G_GAN", *config.ratios])
+            self.networks["norms"] = self.norms
         if config.uses_teacher:
             self.optimizers["C"] = torch.optim.AdamW(
                 self.critic.parameters(), config.critic_lr, (0.9, 0.999), weight_decay=0.01
@@ -189,8 +208,8 @@ class Method(base.Method):
         terms = {"G_GAN": gan.lsgan_generator(self.discriminator(fake, at_k))}
         terms |= self._bridge_terms(state, fake, at_k, batch.source_mask)
         terms["G_NCE"] = self._contrast(batch, out, z)
-        if c.lambda_ASP:
-            terms["G_ASP"] = self._structure_loss(x0, fake, step)
+        if c.lambda_ASP or c.asp_ratio:
+            terms["G_ASP"] = self._structure_loss(x0, fake, batch.source_mask, step)
         if c.uses_teacher:
             terms |= self._distribution_terms(fake, at_k, batch.source_mask)
         weights, outputs = self._weights(step, k), dict.fromkeys(terms, out)
@@ -198,7 +217,10 @@ class Method(base.Method):
             outputs["G_restore"] = self._restored(batch.degraded, k)
             terms["G_restore"] = c.restoration(outputs["G_restore"], batch)
         if term_gradients.due(step):
-            logs |= term_gradients.logged(term_gradients.gradient_norms(terms, outputs, size), weights)
+            norms = term_gradients.gradient_norms(terms, outputs, size)
+            if c.ratios:
+                self.norms.update(norms)
+            logs |= term_gradients.logged(norms, weights)
         losses = {name: weights[name] * term for name, term in terms.items()}
         minimise(("G", "F"), torch.stack(list(losses.values())).sum())
         return (
@@ -207,19 +229,20 @@ class Method(base.Method):
             | {"output_mean": fake.detach().mean()}
         )
 
-    def _weights(self, step: int, k: int) -> dict[str, float]:
+    def _weights(self, step: int, k: int) -> dict[str, float | Tensor]:
         """Of each term of the generator's loss."""
         c = self.config
         of_sb = bridge.paper_weights if c.sb_form == "paper" else bridge.code_weights
         cost, entropy = (c.lambda_SB * w for w in of_sb(self.grid[k], c.tau, c.w_cost, c.w_ent))
         ramp = dmd.warm_up(step, c.steps, c.dmd_warm_up)
-        weights = {"G_GAN": c.lambda_GAN, "G_SB": cost, "G_ent": entropy, "G_NCE": c.lambda_NCE}
-        return weights | {
-            "G_ASP": c.lambda_ASP,
-            "G_DMD": ramp * c.lambda_DMD,
-            "G_cls": ramp * c.lambda_cls,
-            "G_restore": 1.0,  # weighted already
-        }
+        weights: dict[str, float | Tensor] = {"G_GAN": c.lambda_GAN, "G_SB": cost, "G_ent": entropy}
+        weights |= {"G_NCE": c.lambda_NCE, "G_ASP": c.lambda_ASP}
+        weights |= {"G_DMD": ramp * c.lambda_DMD, "G_cls": ramp * c.lambda_cls}
+        weights |= {"G_restore": 1.0}  # weighted already
+        scales = {"G_DMD": ramp, "G_ASP": 1.0, "G_ent": -(1 - self.grid[k])}
+        for term, ratio in c.ratios.items():
+            weights[term] = scales[term] * ratio * c.lambda_GAN * self.norms.quotient(term, "G_GAN")
+        return weights
 
     @staticmethod
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
@@ -245,7 +268,7 @@ class Method(base.Method):
         steps, grid = config.refinement_steps, bridge.time_grid(config.refinement_steps)
         z = torch.randn(1, config.latent, generator=torch.Generator().manual_seed(seed)).to(source.device)
         latents = z.expand(steps, len(source), -1)
-        for _, xhat in predictions(networks["G"], source, latents, grid, None, config.tau):
+        for _, xhat in bridge.predictions(networks["G"], source, latents, grid, None, config.tau):
             yield xhat
 
     @torch.no_grad()
@@ -254,7 +277,7 @@ class Method(base.Method):
             return x0
         noise = [torch.randn_like(x0) for _ in range(k)]
         latents = self._latent(k, x0)
-        *_, (x, xhat) = predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
+        *_, (x, xhat) = bridge.predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
         return bridge.bridge_step(x, xhat, self.grid, k - 1, noise[-1], self.config.tau)
 
     def _restored(self, degraded: Tensor, k: int) -> Tensor:
@@ -321,13 +344,18 @@ class Method(base.Method):
             [queries[i] for i in chosen], [keys[i] for i in chosen], masks, self.heads, count
         )
 
-    def _structure_loss(self, x0: Tensor, fake: Tensor, step: int) -> Tensor:
+    def _structure_loss(self, x0: Tensor, fake: Tensor, mask: Tensor, step: int) -> Tensor:
+        """L_ASP: the silhouette's trimap and boundary, and the edges inside the brain."""
         c, thresholds = self.config, self.config.thresholds()
         kept = asp.structure(asp.intensity(x0), thresholds)
         image = asp.intensity(fake)
-        w_bnd = c.w_bnd * dmd.warm_up(step, c.steps, c.asp_warm_up)
+        ramp = dmd.warm_up(step, c.steps, c.asp_warm_up)
         trimap, edges = asp.trimap_loss(image, kept, thresholds), asp.boundary_loss(image, kept, thresholds)
-        return torch.mean(c.w_tri * trimap + w_bnd * edges)
+        losses = c.w_tri * trimap + ramp * c.w_bnd * edges
+        if c.w_in:
+            free = inner_edges.unsupported(x0, mask, c.delta / 2, c.s)
+            losses = losses + ramp * c.w_in * inner_edges.inner_edge_loss(fake, mask, free)
+        return torch.mean(losses)
 
     def _noisy(self, image: Tensor, low: float, high: float) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """(x_t, t, eps, alpha, sigma) at a uniform t of [low, high) of the diffusion's time."""

@@ -22,7 +22,8 @@ def convolution(inputs: int, outputs: int, size: int) -> nn.Conv2d:
 def residual(x: Tensor, change: Tensor, edge: float = 0.95) -> Tensor:
     """``x`` moved by ``change`` on the scale of its logits: the identity at 0, never beyond 1 / edge.
 
-    Without the bound, adversarial training drives intensities out of range. Black stays black.
+    Without the bound, adversarial training drives intensities out of range. A ``change`` moves black and
+    white a tenth as far as grey: black may move, the background is painted where an output is finished.
     """
     return torch.tanh(torch.atanh(edge * x.clamp(-1, 1)) + change) / edge
 
@@ -67,19 +68,17 @@ class ResNet(nn.Module):
     ) -> None:
         super().__init__()
         self.residual, self.patch, self.norm = residual, patch, norm
-        folded, wide = channels * patch**2, 4 * width
-        if patch == 1:
-            self.stem, narrow = convolution(channels, width, 7), width
-            self.blur = nn.ModuleList([BlurDown(2 * width), BlurDown(wide)])
-            self.up = nn.ModuleList([convolution(wide, 2 * width, 3), convolution(2 * width, width, 3)])
-            self.head = convolution(width, channels, 7)
-        else:
-            self.stem, narrow = convolution(folded, 2 * width, 5), 2 * width
-            self.blur = nn.ModuleList([nn.Identity(), BlurDown(wide)])
-            self.up = nn.ModuleList([convolution(wide, 2 * width, 3)])
-            self.head = convolution(2 * width, folded, 3)
+        folded, wide, fine = channels * patch**2, 4 * width, patch == 1
+        narrow = width if fine else 2 * width
+        # In this order: checkpoints number the optimiser's states by parameter.
+        self.stem = convolution(folded, narrow, 7 if fine else 5)
         self.down = nn.ModuleList([convolution(narrow, 2 * width, 3), convolution(2 * width, wide, 3)])
+        self.blur = nn.ModuleList([BlurDown(2 * width) if fine else nn.Identity(), BlurDown(wide)])
         self.blocks = nn.ModuleList(blocks)
+        self.up = nn.ModuleList([convolution(wide, 2 * width, 3)])
+        if fine:
+            self.up.append(convolution(2 * width, width, 3))
+        self.head = convolution(narrow, folded, 7 if fine else 3)
         initialise(self)
         nn.init.normal_(self.head.weight, std=1e-3)  # starts near the identity, or near grey
 

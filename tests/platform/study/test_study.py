@@ -7,7 +7,7 @@ from platform.study.config_classes import Classes
 from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log, Uniform
 from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
 from platform.study.study import Study
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 
@@ -88,6 +88,25 @@ def test_the_keys_of_the_json() -> None:
     assert values["search"][1] == weight
     assert values["cohort"] == {"source": "brains", "config": {"size": "2mm", "train": 2}}
     assert values["constraints"][0] == {"metric": "psnr", "bound": "min", "value": "input"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrownConfig(ToyConfig):
+    """The toy with a field that was added later."""
+
+    late: Annotated[float, Range(0, 9)] = 5.0
+    EARLIER: ClassVar[dict[str, Any]] = {"late": 0.0}
+
+
+def test_a_study_from_before_a_field_was_added_keeps_what_it_meant() -> None:
+    grown = replace(TOY, method=lambda _: GrownConfig)
+    old = Study.from_json(STUDY.to_json(), grown)  # of a method without the field
+    assert old.point(old.start[0]).late == 0 and Study.from_json(old.to_json(), grown) == old
+    new = replace(STUDY, configs=(GrownConfig,), search=(*STUDY.search, Uniform("late", 0.0, 9.0)))
+    assert Study.from_json(new.to_json(), grown) == new and new.point({"late": 3.0}).late == 3
+    assert new.point({}).late == 5
+    before = replace(new, start=({"weight": 10.0, "late": 5.0},)).with_earlier_meanings()
+    assert before.point(before.start[0]).late == 0 and before.search == STUDY.search
 
 
 def test_equal_studies_give_equal_text_whatever_the_order_of_their_keys() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainers.data.degrader import Degradation, Degrader, blurred, grainy, mapped
+from trainers.data.degrader import FIELD, Degradation, Degrader, blurred, grainy, mapped, receive_field
 from trainers.data.planes import Planes, slice_profile
 
 CLEAN = Degradation(
@@ -46,7 +46,7 @@ def test_a_thick_slice_is_the_weighted_mean_of_its_planes() -> None:
 def test_a_degraded_slice_has_the_maps_intensities_and_the_brain_mask(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("WIDTH", "BLUR", "NOISE", "GAIN", "OFFSET"):
+    for name in ("WIDTH", "BLUR", "NOISE", "GAIN", "OFFSET", "FIELD"):
         monkeypatch.setattr(f"trainers.data.degrader.{name}", 0.0)
     planes = planes_of()
     out = Degrader(planes, CLEAN).degrade(1, np.random.default_rng(0))
@@ -92,3 +92,13 @@ def test_planes_of_a_cohort_are_its_slices_where_it_keeps_no_others(tiny: Any) -
 def test_a_degradation_is_saved_and_read_to_the_last_digit() -> None:
     read = Degradation.of(CLEAN.tensors())
     assert all(np.array_equal(value, getattr(read, name)) for name, value in vars(CLEAN).items())
+
+
+def test_a_receive_field_is_smooth_and_its_logarithm_has_the_expected_variance() -> None:
+    """Of the polynomial's terms: the sum of their squares at a corner, and in the middle, times FIELD^2."""
+    rng = np.random.default_rng(0)
+    fields = np.log(np.stack([receive_field(rng, (2, 33, 21)) for _ in range(2000)]))
+    corner, middle = fields[:, :, 0, 0].std(), fields[:, :, 16, 10].std()
+    assert corner == pytest.approx(FIELD * np.sqrt(3 + 2 * (2 / 3) ** 2), rel=0.05)
+    assert middle == pytest.approx(FIELD * np.sqrt(2) / 3, rel=0.05)
+    assert np.abs(np.diff(fields, 3, axis=2)).max() < 1e-9  # of second degree

@@ -44,13 +44,13 @@ def flags(*values: bool) -> Tensor:
 
 def test_the_published_settings_and_five_layers_are_used() -> None:
     study = load_study(FOLDER / "cut.yaml")
-    published, fast = (study.point(point) for point in study.start)
+    published, restored, fast = (study.point(point) for point in study.start)
     for config, expected in ((published, (1, 1, True, False, 0.5)), (fast, (1, 10, False, True, 0.75))):
         settings = config.lambda_GAN, config.lambda_NCE, config.nce_idt, config.flip_equivariance
         assert (*settings, config.constant_part) == expected
         assert (config.lr, config.nce_patches) == (2e-4, 256)
         assert (config.generator_width, config.generator_blocks) == (64, 9)
-    assert published == Config()
+    assert published == Config(lambda_restore=0) and restored == Config()
     trial = method(generator_blocks=9)
     maps = trial.generator.maps(images(1), 9)
     chosen = [maps[i] for i in trial.layers]

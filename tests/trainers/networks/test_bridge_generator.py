@@ -48,6 +48,13 @@ def test_the_legacy_form_has_the_official_size_and_responds_to_the_latent_alone(
     assert _spread(network, x, z, 0, torch.randn_like(z)) > 0.01
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_parameters_are_in_the_order_by_which_checkpoints_number_their_optimisers_states(form: str) -> None:
+    names = [name.split(".")[0] for name, _ in _generator(form).named_parameters()]
+    order = [name for name in dict.fromkeys(names) if name in ("stem", "down", "blocks", "up", "head")]
+    assert order == ["stem", "down", "blocks", "up", "head"]
+
+
 @pytest.mark.parametrize("form", LIVE)
 def test_the_live_forms_respond_to_every_step_and_to_the_latent(form: str) -> None:
     """Time before the norm moved an output by 9e-6 where the latent moved it by 0.1 (METHOD.md 1.4 b)."""

@@ -15,12 +15,14 @@ from torch import Tensor
 
 from trainers import weights
 from trainers.config import digest
+from trainers.data.degrader import Degradation
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
 from trainers.networks.denoiser import schedule
 from trainers.networks.encoder import PlainEncoder
 from trainers.references import encoders, store
 from trainers.references.config import ReferenceConfig
+from trainers.references.degradation import estimate
 from trainers.references.teacher import cosine, denoising_loss, train_teacher
 
 
@@ -108,6 +110,23 @@ def test_references_train_on_training_subjects_and_are_verified(tiny: Any, tmp_p
     file.write_bytes(file.read_bytes()[:-10])
     with pytest.raises(InputError, match=r"domain\.safetensors"):
         store.References.open(copy)
+
+
+def test_the_degradation_is_made_only_where_trials_restore(tiny: Any, tmp_path: Path) -> None:
+    config = tiny.references.config
+    copy = shutil.copytree(tiny.folder, tmp_path / "references")
+    opened = store.References.open(copy).required_degradation()
+    assert all(np.array_equal(value, getattr(opened, name)) for name, value in vars(estimated(tiny)).items())
+    shutil.rmtree(copy / store.DEGRADATION)
+    assert store.missing_parts(copy, config) == []
+    assert store.missing_parts(copy, config, restores=True) == ["degradation"]
+    with pytest.raises(InputError, match=r"lambda_restore: needs the degradation .*; allowed: 0, or prepare"):
+        store.References.open(copy).required_degradation()
+
+
+def estimated(tiny: Any) -> Degradation:
+    """The degradation of the session's cohort, estimated again."""
+    return estimate(tiny.cohort, lambda count: None)
 
 
 def test_rad_fid_is_measured_in_the_encoder_that_is_there(tiny: Any, tmp_path: Path) -> None:
