@@ -3,6 +3,15 @@
 from dataclasses import dataclass
 
 STEP, LOOP = "tests/trainers/methods/test_step.py", "tests/trainers/test_loop.py"
+UNSB = "tests/trainers/methods/test_unsb.py"
+AVERAGED, GRADED, PAIRS = (
+    f"{UNSB}::test_{name}"
+    for name in (
+        "averaged_weights_are_their_closed_form_with_its_warm_up",
+        "every_refinement_step_is_graded_equally_often_at_its_own_state",
+        "the_energys_own_pairs_are_its_own_and_its_cross_pairs_the_next_samples",
+    )
+)
 DMD, BRIDGE, NCE = (f"tests/trainers/losses/test_{name}.py" for name in ("dmd", "bridge", "nce"))
 RESUMED = "test_milestones_change_no_weight_and_a_resumed_trial_continues_as_if_uninterrupted"
 MICRO = "test_gradients_of_two_micro_batches_are_the_mean_of_each"
@@ -29,16 +38,16 @@ FAULTS = (
     # Methods and the loop.
     Fault(
         "averaged weights: decay and its complement exchanged",
-        *("trainers/methods/base.py", "mean.lerp_(value, 1 - decay)", "mean.lerp_(value, decay)", STEP),
+        *("trainers/methods/base.py", "mean.lerp_(value, 1 - decay)", "mean.lerp_(value, decay)", AVERAGED),
     ),
     Fault(
         "averaged weights: no warm-up",
         *("trainers/loop.py", "min(config.ema_decay, (1 + self.step) / (10 + self.step))"),
-        *("config.ema_decay", f"{LOOP}::test_averaged_weights_follow_the_warmed_up_decay"),
+        *("config.ema_decay", AVERAGED),
     ),
     Fault(
         "the rollout returns its input",
-        *("trainers/methods/unsb.py", "if k == 0:", "if k >= 0:", STEP),
+        *("trainers/methods/unsb.py", "if k == 0:", "if k >= 0:", GRADED),
     ),
     Fault(
         "the rollout's last step is without noise",
@@ -46,16 +55,16 @@ FAULTS = (
             "trainers/methods/unsb.py",
             "self.grid, k - 1, noise[-1], self",
             "self.grid, k - 1, None, self",
-            STEP,
+            GRADED,
         ),
     ),
     Fault(
         "k is 0 at the graded pass",
-        *("trainers/methods/unsb.py", "index[:size] = k", "index[:size] = 0", STEP),
+        *("trainers/methods/unsb.py", "index[:size] = k", "index[:size] = 0", GRADED),
     ),
     Fault(
         "energy: the cross pair is the own",
-        *("trainers/methods/unsb.py", "pair.roll(1, 0)", "pair.roll(0, 0)", STEP),
+        *("trainers/methods/unsb.py", "pair.roll(1, 0)", "pair.roll(0, 0)", PAIRS),
     ),
     Fault(
         "energy of noisy pairs: the cross pair is the own",
@@ -152,7 +161,12 @@ FAULTS = (
     ),
     Fault(
         "a translation is the bridge's state, not its prediction",
-        *("trainers/methods/unsb.py", "for _, xhat in predictions(", "for xhat, _ in predictions(", STEP),
+        *(
+            "trainers/methods/unsb.py",
+            "for _, xhat in bridge.predictions(",
+            "for xhat, _ in bridge.predictions(",
+            STEP,
+        ),
     ),
     Fault(
         "the discriminator learns translations as if they were 3 T slices",
@@ -160,7 +174,7 @@ FAULTS = (
             "trainers/methods/unsb.py",
             "self.discriminator(torch.cat((real, fake))",
             "self.discriminator(torch.cat((fake, real))",
-            STEP,
+            GRADED,
         ),
     ),
     Fault(
@@ -171,6 +185,21 @@ FAULTS = (
             "gan.classifier(logit_fake, logit_real)",
             STEP,
         ),
+    ),
+    Fault(
+        "a ratio is to the term's own norm",
+        *(
+            "trainers/methods/unsb.py",
+            'self.norms.quotient(term, "G_GAN")',
+            "self.norms.quotient(term, term)",
+        ),
+        f"{UNSB}::test_a_ratio_weights_its_term_by_the_norms_of_gradients",
+    ),
+    Fault(
+        "running norms: the quotient is inverted",
+        "trainers/networks/running_norms.py",
+        *("(of_reference / of_name.clamp_min(1e-30))", "(of_name / of_reference.clamp_min(1e-30))"),
+        "tests/trainers/networks/test_running_norms.py",
     ),
     Fault(
         "lambda_cls has no warm-up",
@@ -271,6 +300,11 @@ FAULTS = (
             ".abs()",
             "tests/trainers/losses/test_regression.py",
         ),
+    ),
+    Fault(
+        "inner edges: those that the input supports cost too",
+        *("trainers/losses/inner_edges.py", "(x, mask) - OUTPUT_STEP) * free", "(x, mask) - OUTPUT_STEP)"),
+        "tests/trainers/losses/test_inner_edges.py::test_descent_removes_an_invented_disc_and_leaves_the_step",
     ),
     # Measures.
     Fault(

@@ -85,17 +85,6 @@ def test_learning_rate_schedules_are_their_closed_forms() -> None:
     assert [learning_rate(s, half) for s in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
 
 
-def test_averaged_weights_follow_the_warmed_up_decay(tiny: Any, tmp_path: Path) -> None:
-    """(1 + n) / (10 + n) after n steps, up to the decay that is set."""
-    off = dict.fromkeys(("lambda_DMD", "lambda_cls", "lambda_restore"), 0.0)
-    loop = loop_of(tiny, task_of(tiny, tmp_path, ema_decay=0.26, refinement_steps=1, **off))
-    decays: list[float] = []
-    loop.method.average = decays.append  # type: ignore[method-assign]
-    for _ in range(4):
-        loop.optimise()
-    assert decays == pytest.approx([2 / 11, 3 / 12, 0.26, 0.26])
-
-
 def test_every_micro_batch_and_every_step_has_its_own_draws_and_each_network_its_own_rate(
     tiny: Any, tmp_path: Path
 ) -> None:
