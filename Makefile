@@ -42,7 +42,7 @@ bench-real: .venv/test.done
 evidence: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.coverage $(ARGS)
 
-# Faults planted in a copy of the source, one at a time, which tests must notice; some ten minutes of one core.
+# Faults planted in a copy of the source, one at a time, which tests must notice; ten minutes of one core.
 mutants: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.mutants $(ARGS)
 

@@ -56,7 +56,7 @@ def first_failure(folder: Path, tests: Sequence[str], limit: float | None) -> st
         return f"no end within {limit:g} s"
     if run.returncode not in (0, 1):
         raise InputError(f"{', '.join(tests)}: pytest ended with {run.returncode}\n{run.stdout[-2000:]}")
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", run.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", run.stdout, re.MULTILINE)
     return failed[1] if failed and run.returncode else ""
 
 

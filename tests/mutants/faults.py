@@ -3,9 +3,20 @@
 from dataclasses import dataclass
 
 STEP, LOOP = "tests/trainers/methods/test_step.py", "tests/trainers/test_loop.py"
+UNSB = "tests/trainers/methods/test_unsb.py"
+AVERAGED, GRADED, PAIRS = (
+    f"{UNSB}::test_{name}"
+    for name in (
+        "averaged_weights_are_their_closed_form_with_its_warm_up",
+        "every_refinement_step_is_graded_equally_often_at_its_own_state",
+        "the_energys_own_pairs_are_its_own_and_its_cross_pairs_the_next_samples",
+    )
+)
 DMD, BRIDGE, NCE = (f"tests/trainers/losses/test_{name}.py" for name in ("dmd", "bridge", "nce"))
 RESUMED = "test_milestones_change_no_weight_and_a_resumed_trial_continues_as_if_uninterrupted"
 MICRO = "test_gradients_of_two_micro_batches_are_the_mean_of_each"
+KERNEL = "test_kernel_distance_is_the_double_sum_for_unequal_sizes_and_unbiased"
+DRAWN = "test_every_micro_batch_and_every_step_has_its_own_draws_and_each_network_its_own_rate"
 SCALES = "test_ms_ssim_equals_pytorch_msssim_also_for_odd_sides"
 
 
@@ -27,16 +38,16 @@ FAULTS = (
     # Methods and the loop.
     Fault(
         "averaged weights: decay and its complement exchanged",
-        *("trainers/methods/base.py", "mean.lerp_(value, 1 - decay)", "mean.lerp_(value, decay)", STEP),
+        *("trainers/methods/base.py", "mean.lerp_(value, 1 - decay)", "mean.lerp_(value, decay)", AVERAGED),
     ),
     Fault(
         "averaged weights: no warm-up",
         *("trainers/loop.py", "min(config.ema_decay, (1 + self.step) / (10 + self.step))"),
-        *("config.ema_decay", f"{LOOP}::test_averaged_weights_follow_the_warmed_up_decay"),
+        *("config.ema_decay", AVERAGED),
     ),
     Fault(
         "the rollout returns its input",
-        *("trainers/methods/unsb.py", "if k == 0:", "if k >= 0:", STEP),
+        *("trainers/methods/unsb.py", "if k == 0:", "if k >= 0:", GRADED),
     ),
     Fault(
         "the rollout's last step is without noise",
@@ -44,16 +55,16 @@ FAULTS = (
             "trainers/methods/unsb.py",
             "self.grid, k - 1, noise[-1], self",
             "self.grid, k - 1, None, self",
-            STEP,
+            GRADED,
         ),
     ),
     Fault(
         "k is 0 at the graded pass",
-        *("trainers/methods/unsb.py", "index[:size] = k", "index[:size] = 0", STEP),
+        *("trainers/methods/unsb.py", "index[:size] = k", "index[:size] = 0", GRADED),
     ),
     Fault(
         "energy: the cross pair is the own",
-        *("trainers/methods/unsb.py", "pair.roll(1, 0)", "pair.roll(0, 0)", STEP),
+        *("trainers/methods/unsb.py", "pair.roll(1, 0)", "pair.roll(0, 0)", PAIRS),
     ),
     Fault(
         "energy of noisy pairs: the cross pair is the own",
@@ -116,6 +127,83 @@ FAULTS = (
         "a resumed trial starts with fresh optimisers",
         *("trainers/checkpoint.py", "_load_optimizer(optimizer, select_prefix(tensors, name))"),
         *("_load_optimizer(optimizer, {})", f"{LOOP}::{RESUMED}"),
+    ),
+    Fault(
+        "every step draws the same random numbers",
+        *(
+            "trainers/loop.py",
+            "str(config.seed), str(self.step)",
+            'str(config.seed), "0"',
+            f"{LOOP}::{DRAWN}",
+        ),
+    ),
+    Fault(
+        "every micro-batch of a step is the same",
+        *(
+            "trainers/loop.py",
+            "config.seed, self.step, rank, micro",
+            "config.seed, self.step, rank, 0",
+            f"{LOOP}::{DRAWN}",
+        ),
+    ),
+    Fault(
+        "every network has the generator's learning rate",
+        *("trainers/loop.py", 'rate * group["initial_lr"]', "rate * config.lr", f"{LOOP}::{DRAWN}"),
+    ),
+    Fault(
+        "the last weights are validated, not the averaged ones",
+        *(
+            "trainers/loop.py",
+            "translate_rows(method, method.averaged,",
+            "translate_rows(method, method.networks,",
+        ),
+        f"{LOOP}::test_the_averaged_weights_are_validated",
+    ),
+    Fault(
+        "a translation is the bridge's state, not its prediction",
+        *(
+            "trainers/methods/unsb.py",
+            "for _, xhat in bridge.predictions(",
+            "for xhat, _ in bridge.predictions(",
+            STEP,
+        ),
+    ),
+    Fault(
+        "the discriminator learns translations as if they were 3 T slices",
+        *(
+            "trainers/methods/unsb.py",
+            "self.discriminator(torch.cat((real, fake))",
+            "self.discriminator(torch.cat((fake, real))",
+            GRADED,
+        ),
+    ),
+    Fault(
+        "the critic's classifier: real and fake exchanged",
+        *(
+            "trainers/methods/unsb.py",
+            "gan.classifier(logit_real, logit_fake)",
+            "gan.classifier(logit_fake, logit_real)",
+            STEP,
+        ),
+    ),
+    Fault(
+        "a ratio is to the term's own norm",
+        *(
+            "trainers/methods/unsb.py",
+            'self.norms.quotient(term, "G_GAN")',
+            "self.norms.quotient(term, term)",
+        ),
+        f"{UNSB}::test_a_ratio_weights_its_term_by_the_norms_of_gradients",
+    ),
+    Fault(
+        "running norms: the quotient is inverted",
+        "trainers/networks/running_norms.py",
+        *("(of_reference / of_name.clamp_min(1e-30))", "(of_name / of_reference.clamp_min(1e-30))"),
+        "tests/trainers/networks/test_running_norms.py",
+    ),
+    Fault(
+        "lambda_cls has no warm-up",
+        *("trainers/methods/unsb.py", "ramp * c.lambda_cls", "c.lambda_cls", STEP),
     ),
     # Losses.
     Fault(
@@ -213,6 +301,11 @@ FAULTS = (
             "tests/trainers/losses/test_regression.py",
         ),
     ),
+    Fault(
+        "inner edges: those that the input supports cost too",
+        *("trainers/losses/inner_edges.py", "(x, mask) - OUTPUT_STEP) * free", "(x, mask) - OUTPUT_STEP)"),
+        "tests/trainers/losses/test_inner_edges.py::test_descent_removes_an_invented_disc_and_leaves_the_step",
+    ),
     # Measures.
     Fault(
         "PSNR counts what is outside the region",
@@ -250,7 +343,7 @@ FAULTS = (
         "KID is biased: a row's similarity to itself counts",
         "trainers/metrics/frechet.py",
         "return (total - own.sum()) / own.new_tensor(len(x) * (len(x) - 1))",
-        *("return total / own.new_tensor(len(x) ** 2)", "tests/trainers/metrics/test_frechet.py"),
+        *("return total / own.new_tensor(len(x) ** 2)", f"tests/trainers/metrics/test_frechet.py::{KERNEL}"),
     ),
     Fault(
         "the jackknife's error has n in the place of n - 1",

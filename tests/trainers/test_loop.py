@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.trainers.small import SMALL, loop_of, task_of
+from trainers.data.batch import Batch
 from trainers.loop import (
     Diverged,
     Loop,
@@ -84,15 +85,39 @@ def test_learning_rate_schedules_are_their_closed_forms() -> None:
     assert [learning_rate(s, half) for s in (0, 50, 75, 100)] == pytest.approx([1, 1, 0.5, 0])
 
 
-def test_averaged_weights_follow_the_warmed_up_decay(tiny: Any, tmp_path: Path) -> None:
-    """(1 + n) / (10 + n) after n steps, up to the decay that is set."""
-    off = dict.fromkeys(("lambda_DMD", "lambda_cls", "lambda_restore"), 0.0)
-    loop = loop_of(tiny, task_of(tiny, tmp_path, ema_decay=0.26, refinement_steps=1, **off))
-    decays: list[float] = []
-    loop.method.average = decays.append  # type: ignore[method-assign]
+def test_every_micro_batch_and_every_step_has_its_own_draws_and_each_network_its_own_rate(
+    tiny: Any, tmp_path: Path
+) -> None:
+    loop = loop_of(tiny, task_of(tiny, tmp_path, accumulate=2, lr=0.02, critic_lr=0.005))
+    batches, numbers = [], []
+
+    def step(batch: Batch, step: int, minimise: Any) -> dict[str, Tensor]:
+        batches.append(batch.source)
+        numbers.append(float(torch.rand(())))
+        return {}
+
+    loop.method.step = step  # type: ignore[method-assign]
     for _ in range(4):
         loop.optimise()
-    assert decays == pytest.approx([2 / 11, 3 / 12, 0.26, 0.26])
+    assert len({batch.numpy().tobytes() for batch in batches}) == len(set(numbers)) == 8
+    rates = {name: o.param_groups[0]["lr"] for name, o in loop.method.optimizers.items()}
+    assert rates.pop("C") == pytest.approx(0.005 / 2)  # of four steps, half of the last two is left
+    assert [*rates.values()] == pytest.approx([0.01] * 4)
+
+
+def test_the_averaged_weights_are_validated(tiny: Any, tmp_path: Path) -> None:
+    loop = loop_of(tiny, task_of(tiny, tmp_path, refinement_steps=1))
+
+    def samples(networks: dict[str, torch.nn.Module], value: float) -> dict[str, Tensor]:
+        with torch.no_grad():
+            for parameter in networks["G"].parameters():
+                parameter.fill_(value)
+        return loop.validate()[1]
+
+    averaged = samples(loop.method.averaged, 0.01)
+    trained, changed = samples(loop.method.networks, 0.5), samples(loop.method.averaged, 0.5)
+    assert all(torch.equal(averaged[name], trained[name]) for name in averaged)
+    assert any(not torch.equal(averaged[name], changed[name]) for name in averaged)
 
 
 def test_an_updated_network_is_used_at_once_under_autocast(tiny: Any, tmp_path: Path) -> None:

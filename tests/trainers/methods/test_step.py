@@ -1,6 +1,5 @@
-"""Steps of methods against closed forms: averages, the rollout, the graded pass, each term's gradient."""
+"""Steps of methods against closed forms: translation, masks of patches, each term's gradient."""
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,19 +31,6 @@ def masked() -> Batch:
     return Batch(source, upper, plain.target, left)
 
 
-class Recording(nn.Module):
-    """A network's input and k of each pass; the output is affine in the input."""
-
-    def __init__(self, slope: float, offsets: list[float]) -> None:
-        super().__init__()
-        self.slope, self.offsets = slope, torch.tensor(offsets)
-        self.seen: list[tuple[Tensor, Tensor]] = []
-
-    def forward(self, x: Tensor, k: Tensor, z: Tensor | None = None) -> Tensor:
-        self.seen.append((x, k))
-        return self.slope * x + self.offsets[k][:, None, None, None]
-
-
 def recorded(network: nn.Module) -> list[tuple[tuple[Tensor, ...], Tensor]]:
     """Inputs and output of each later pass of a network."""
     passes: list[tuple[tuple[Tensor, ...], Tensor]] = []
@@ -56,65 +42,24 @@ def unit_normal(noise: Tensor) -> bool:
     return abs(float(noise.std()) - 1) < 0.05 and abs(float(noise.mean())) < 0.05
 
 
-def test_averaged_weights_are_the_sum_of_all_by_powers_of_the_decay() -> None:
-    method = built(cut, **SMALL)
-    starts = [mean.clone() for mean in method.averaged["G"].parameters()]
-    for value in (1.0, 2.0, 3.0):
-        with torch.no_grad():
-            for parameter in method.networks["G"].parameters():
-                parameter.fill_(value)
-        method.average(0.8)
-    new = 0.2 * (0.8**2 * 1 + 0.8 * 2 + 3)
-    for start, mean in zip(starts, method.averaged["G"].parameters(), strict=True):
-        torch.testing.assert_close(mean, 0.8**3 * start + new)
+class Affine(nn.Module):
+    """Half the input and an offset of its step."""
+
+    def __init__(self, offsets: list[float]) -> None:
+        super().__init__()
+        self.offsets = torch.tensor(offsets)
+
+    def forward(self, x: Tensor, k: Tensor, z: Tensor) -> Tensor:
+        return 0.5 * x + self.offsets[k][:, None, None, None]
 
 
-@pytest.mark.parametrize("k", range(4))
-def test_a_rollout_of_an_affine_generator_has_the_bridges_mean_and_variance(k: int) -> None:
-    """Its predictions are half the state plus another offset at each step, so both recur exactly."""
-    method, offsets = built(unsb, **BRIDGE), [0.3, -0.6, 0.9, 0.0]
-    method.generator = Recording(0.5, offsets)
-    torch.manual_seed(k)
-    state = method._rollout(torch.full((2, 3, 64, 64), 0.7), k)
-    mean, variance = 0.7, 0.0
-    for i in range(k):
-        s = (TIMES[i + 1] - TIMES[i]) / (1 - TIMES[i])
-        mean = (1 - s) * mean + s * (0.5 * mean + offsets[i])
-        variance = (1 - s / 2) ** 2 * variance + TAU * s * (1 - s) * (1 - TIMES[i])
-    assert [at.tolist() for _, at in method.generator.seen] == [[i, i] for i in range(k)]
-    assert float(state.std()) == pytest.approx(math.sqrt(variance), rel=0.02, abs=1e-6)
-    assert float(state.mean()) == pytest.approx(mean, abs=1e-6 + 0.03 * math.sqrt(variance))
-
-
-@pytest.mark.parametrize("k", range(4))
-def test_the_graded_pass_is_at_step_k_of_the_bridge_and_identities_at_step_0(k: int) -> None:
-    method, given = built(unsb, **BRIDGE | {"lambda_SB": 1.0}), batch(1)
-    passes, *judged = (recorded(method.networks[name]) for name in "GDE")
-    method._step_at(k, given, 0, Updates())
-    assert [at.tolist() for (_, at, _), _ in passes] == [[i, i] for i in range(k)] + [[k, k, 0, 0]]
-    assert all(set(at.tolist()) == {k} for seen in judged for (_, at), _ in seen)
-    state, identity = passes[-1][0][0].chunk(2)
-    assert torch.equal(identity, given.target)
-    if k == 0:
-        assert torch.equal(state, given.source)
-        return
-    (before, _, _), xhat = passes[-2]
-    s = (TIMES[k] - TIMES[k - 1]) / (1 - TIMES[k - 1])
-    deviation = math.sqrt(TAU * s * (1 - s) * (1 - TIMES[k - 1]))
-    assert unit_normal((state - (1 - s) * before - s * xhat) / deviation)
-
-
-def test_the_energy_compares_each_pair_with_itself_and_once_with_anothers() -> None:
-    method = built(unsb, **BRIDGE | {"lambda_SB": 1.0})
-    method.energy = Recording(1.0, [0.0] * 4)
-    state, xhat = images(3, seed=1), images(3, seed=2)
-    own, cross = method._energies(state, xhat, torch.tensor([0, 1, 2]))
-    ((seen, at),) = method.energy.seen
-    pair = torch.cat((state, xhat), 1)
-    assert torch.equal(seen[:3], torch.cat((pair, pair), 1)) and torch.equal(seen[3:, :6], pair)
-    others = [[torch.equal(other, each) for each in pair] for other in seen[3:, 6:]]
-    assert torch.tensor(others).int().sum(0).tolist() == [1, 1, 1] and not any(others[i][i] for i in range(3))
-    assert at.tolist() == [0, 1, 2, 0, 1, 2] and len(own) == len(cross) == 3
+def test_a_translation_is_each_prediction_of_the_bridge_without_noise() -> None:
+    state, offsets = images(2), [0.3, -0.6, 0.9, 0.0]
+    outputs = unsb.Method.translate({"G": Affine(offsets)}, unsb.Config(**BRIDGE), state, seed=1)
+    for i, (found, offset) in enumerate(zip(outputs, offsets, strict=True)):
+        prediction, s = 0.5 * state + offset, (TIMES[i + 1] - TIMES[i]) / (1 - TIMES[i])
+        torch.testing.assert_close(found, prediction)
+        state = (1 - s) * state + s * prediction
 
 
 @pytest.mark.parametrize(("module", "settings"), [(unsb, BRIDGE), (cut, SMALL)])
@@ -214,22 +159,34 @@ class Teacher(nn.Module):
 
 
 def test_distribution_matching_has_its_closed_form_for_linear_velocities_and_ramps_up() -> None:
-    """mu_fake - mu_real = -(0.3 + 0.2) sigma x_t, over the brain's mean |x - mu_real|, by brain values."""
-    settings = BRIDGE | {"lambda_DMD": 4.0, "dmd_t_max": 0.05, "dmd_warm_up": 0.1, "steps": 100}
+    """mu_fake - mu_real = -(0.3 + 0.2) sigma x_t, over the brain's mean |x - mu_real|, by brain values.
+
+    The classifier's logit is the mean of 0.3 x_t.
+    """
+    settings = {"lambda_DMD": 4.0, "lambda_cls": 500.0, "critic_cls": 0.7, "dmd_t_max": 0.05, "steps": 100}
     torch.manual_seed(0)
     teacher: Any = Teacher()
     context = Context(ReferenceConfig(), teacher, teacher, torch.zeros(1, 3, 32, 32))
-    method, given, updates = unsb.Method(unsb.Config(**settings), context), masked(), Updates()
+    method, given, updates = unsb.Method(unsb.Config(**BRIDGE | settings), context), masked(), Updates()
     passes = recorded(method.generator)
-    method._step_at(1, given, 15, updates)
+    method._step_at(1, given, 15, updates)  # in the middle of the ramp, from 10 to 20
     alphas, sigmas = (table[:, None, None, None] for table in schedule())
     fake, seen = passes[-1][1][:2].detach(), method.critic.seen  # type: ignore[union-attr]
-    for clean, (noisy, t) in zip((fake, given.target, fake), seen, strict=True):
-        assert unit_normal((noisy.detach() - alphas[t] * clean) / sigmas[t])
-    noisy, alpha, sigma = seen[-1][0].detach(), alphas[seen[-1][1]], sigmas[seen[-1][1]]
+    noisy, times = zip(*((noisy.detach(), t) for noisy, t in seen), strict=True)
+    for x, x_t, t in zip((fake, given.target, fake), noisy, times, strict=True):
+        assert unit_normal((x_t - alphas[t] * x) / sigmas[t])
+    on_fake, on_real, logit = (0.3 * x_t.mean((1, 2, 3)) for x_t in noisy)
+    alpha, sigma = alphas[times[0]], sigmas[times[0]]
+    velocity = (alpha * noisy[0] - fake) / sigma
+    loss = (0.3 * noisy[0] - velocity).square().mean()
+    loss = loss - 0.7 * (on_real.sigmoid().log() + on_fake.neg().sigmoid().log()).mean()
+    assert float(updates.losses["C",].detach()) == pytest.approx(float(loss), rel=1e-4)
+    alpha, sigma = alphas[times[2]], sigmas[times[2]]
     inside = given.source_mask[:, None].expand_as(fake)
-    errors = [(fake - (alpha + 0.2 * sigma) * noisy)[b][inside[b]].abs().mean() for b in (0, 1)]
-    direction = -0.5 * sigma * noisy * inside / torch.stack(errors)[:, None, None, None]
+    errors = [(fake - (alpha + 0.2 * sigma) * noisy[2])[b][inside[b]].abs().mean() for b in (0, 1)]
+    direction = -0.5 * sigma * noisy[2] * inside / torch.stack(errors)[:, None, None, None]
+    of_logit = -(-logit).sigmoid()[:, None, None, None] * 0.3 * alpha / fake.numel()
     (found,) = torch.autograd.grad(updates.losses["G", "F"], passes[-1][1])
-    torch.testing.assert_close(found[:2], 0.5 * 4 * direction / inside.sum())
+    expected = 0.5 * (4 * direction / inside.sum() + 500 * of_logit)
+    torch.testing.assert_close(found[:2], expected, rtol=1e-3, atol=1e-6)
     assert not found[2:].any()
