@@ -18,7 +18,6 @@ from typing import Any
 
 from trainers.config import as_earlier, build, canonical, earlier_meanings, suggest
 from trainers.errors import InputError
-from trainers.references.config import ReferenceConfig, unhashed
 
 LABELS: Mapping[str, str] = {
     "cyclegan": "CycleGAN",
@@ -135,7 +134,7 @@ def as_started(systems: Sequence[System], saved: Mapping[str, Any]) -> list[Syst
     cohort = as_earlier(study.cohort.config)
     if canonical(cohort) == saved.get("cohort"):
         changed["cohort"] = CohortChoice(study.cohort.source, cohort)
-    references = {**study.references, **earlier_meanings(ReferenceConfig)}
+    references = {**study.references, **earlier_meanings(DEFAULT_CLASSES.references())}
     if described(references) == saved.get("references"):
         changed["references"] = references
     return [System(each.name, dataclasses.replace(each.study, **changed)) for each in systems]
@@ -143,7 +142,9 @@ def as_started(systems: Sequence[System], saved: Mapping[str, Any]) -> list[Syst
 
 def described(references: Mapping[str, Any]) -> str:
     """The given settings on which references depend, as a saved comparison has them."""
-    earlier = earlier_meanings(ReferenceConfig)
+    from trainers.references.config import unhashed  # late: torch takes a second to import
+
+    earlier = earlier_meanings(DEFAULT_CLASSES.references())
     used = {key: value for key, value in references.items() if key not in unhashed()}
     return str(sorted(item for item in used.items() if item not in earlier.items()))
 

@@ -14,7 +14,7 @@ import pytest
 from trainers import VERSION, weights
 from trainers.cohorts.base import find_source, source_names
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
-from trainers.data.store import SPLITS
+from trainers.data.store import SHIFTED, SPLITS
 from trainers.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -63,7 +63,7 @@ def test_help_starts_with_a_sentence_and_ends_with_an_example(
 def test_choices_that_commands_repeat_are_those_of_the_library() -> None:
     assert get_args(BrainMask) == translate.BRAIN_MASKS
     assert translate.MANIFEST == weights.MANIFEST
-    assert prepare.SPLITS == SPLITS
+    assert prepare.SPLITS == (*SPLITS, SHIFTED)
 
 
 def test_a_hint_is_a_command_with_the_same_options() -> None:
