@@ -63,7 +63,7 @@ def test_help_starts_with_a_sentence_and_ends_with_an_example(
 def test_choices_that_commands_repeat_are_those_of_the_library() -> None:
     assert get_args(BrainMask) == translate.BRAIN_MASKS
     assert translate.MANIFEST == weights.MANIFEST
-    assert prepare.SPLITS == (*SPLITS, SHIFTED)
+    assert (*SPLITS, SHIFTED) == prepare.SPLITS
 
 
 def test_a_hint_is_a_command_with_the_same_options() -> None:
