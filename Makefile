@@ -14,12 +14,12 @@ compare: .venv/run.done
 test: .venv/test.done lint
 	$(MAKE) -j2 units system
 
-# Two halves that take about as long: system tests and pages run commands.
+# Two halves that take about as long: system tests run commands.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench tests/mutants $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench tests/mutants tests/docs $(ARGS)
 
 system:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system tests/docs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system $(ARGS)
 
 lint: .venv/test.done
 	$(BIN)/ruff check .
