@@ -33,6 +33,7 @@ INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
 BOUNDS = {
     "input": INPUT,
     "matched": "Histogram-matched 64 mT",
+    "restored": "Closed-form restoration",
     "lookup": "Joint (T1, T2) lookup, a bound",
     "supervised": "Supervised network, a bound",
     "truth": TRUTH,

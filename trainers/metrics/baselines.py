@@ -1,9 +1,10 @@
 """Outputs that no trial gives, scored beside the candidates in every table: what a gain has to exceed.
 
 ``input``: the untouched 64 mT. ``matched``: each contrast's histogram made that of the 3 T pool, without
-pairs. Two are learnt from the pairs of *other* subjects, and therefore no candidates but bounds: ``lookup``,
-the mean 3 T intensities of each (T1, T2), is what intensities alone allow; ``supervised``, the trials'
-network (:mod:`trainers.bounds`), is what this network allows.
+pairs. ``restored``: the closed form from which trials with restoration start, without pairs too. Two are
+learnt from the pairs of *other* subjects, and therefore no candidates but bounds: ``lookup``, the mean 3 T
+intensities of each (T1, T2), is what intensities alone allow; ``supervised``, the trials' network
+(:mod:`trainers.bounds`), is what this network allows.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from trainers.data import channels, sampling
 from trainers.data.sampling import whole_slices
 from trainers.metrics.aggregate import balanced_rows
 from trainers.metrics.intensity_maps import HistogramMatch, Images, JointLookup
-from trainers.metrics.judge import Judge, clamp_and_mask
+from trainers.metrics.judge import Judge, clamp_and_mask, in_parts
 from trainers.metrics.names import BASELINES
 
 _POOLED = 8  # slices of a training subject: enough for a histogram
@@ -41,6 +42,8 @@ def output(name: str, judge: Judge, bound: Path | None = None) -> Tensor | None:
         return judge.source
     if name == "matched":
         return _joined(judge, _matched(judge))
+    if name == "restored":
+        return _restored(judge)
     if name == "supervised":
         return None if bound is None else _supervised(judge, bound)
     halves = sampling.halves(judge.subjects)
@@ -53,6 +56,12 @@ def output(name: str, judge: Judge, bound: Path | None = None) -> Tensor | None:
         return None
     learnt = _lookup(others, torch.arange(len(others.truth)))
     return _joined(judge, _applied(judge, [learnt], [torch.arange(len(judge.source))]))
+
+
+def _restored(judge: Judge) -> Tensor | None:
+    """None where no trial restores: the degradation is not estimated then."""
+    restorer = judge.references.restorer
+    return None if restorer is None else clamp_and_mask(in_parts(restorer, judge.source), judge.mask)
 
 
 def _supervised(judge: Judge, bound: Path) -> Tensor:

@@ -70,6 +70,7 @@ def score_names(contrasts: Sequence[str], paired: bool, radiology: bool) -> tupl
 BASELINES = {
     "input": "untouched input",
     "matched": "histogram-matched input",
+    "restored": "closed-form restoration (no pairs)",
     "lookup": "joint lookup (bound, from pairs)",
     "supervised": "supervised network (bound, from pairs)",
 }

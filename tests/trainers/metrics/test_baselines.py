@@ -77,3 +77,13 @@ def test_on_the_test_split_it_is_learnt_from_the_validation_split(tiny: Any, nam
     output = baselines.output(name, judge)
     assert output is not None and output.shape == judge.source.shape
     assert (output[:, :2][~judge.mask[:, None].expand(-1, 2, -1, -1)] == -1).all()
+
+
+def test_the_closed_form_is_that_of_the_references_black_outside_the_brain(tiny: Any) -> None:
+    judge = tiny.judge
+    restored = baselines.output("restored", judge)
+    torch.testing.assert_close(
+        restored, torch.where(judge.mask[:, None], judge.references.restorer(judge.source), -1.0)
+    )
+    without = replace(judge, references=replace(judge.references, restorer=None))
+    assert baselines.output("restored", without) is None
