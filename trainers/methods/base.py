@@ -34,7 +34,7 @@ Width = Annotated[int, Range(4, 256)]
 """Channels of a network's first level."""
 Patch = Annotated[int, Range(1, 2)]
 """Pixels that a generator folds into channels along each side; 1 is published, 2 saves half of its time."""
-RESTORER = "R"
+RESTORER = "restorer"
 """Name of the closed-form restorer among the networks that translate."""
 
 
@@ -139,6 +139,7 @@ class Method(ABC):
                 group["initial_lr"] = group["lr"]
         if self.config.starts_restored:
             untrained[RESTORER] = context.restorer or Restorer(context.config.channels)
+        assert self.networks.keys().isdisjoint(untrained)
         everything = self.networks | untrained
         names = self.translators(self.config, context.config)
         self.averaged = {name: copy.deepcopy(everything[name]).requires_grad_(False).eval() for name in names}

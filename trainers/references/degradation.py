@@ -124,7 +124,8 @@ def spectra(subjects: Iterable[Subject]) -> Array:
             total, count = total + power.sum(1), count + power.shape[1]
     if not count:
         raise InputError(
-            f"lambda_restore: needs brains in which {WINDOW} x {WINDOW} pixels fit; allowed on this cohort: 0"
+            f"lambda_restore: needs brains in which {WINDOW} x {WINDOW} pixels fit; "
+            "allowed on this cohort: fixed: {lambda_restore: 0}, and neither searched nor in start_from"
         )
     return np.asarray(total / count / WINDOW**2)
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.data import channels
+from trainers.networks.blocks import full_precision
 
 BLURS = (1.0, 2.0)
 """Standard deviations (pixels) of the blurred images among the features: with them edges can be sharpened."""
@@ -64,7 +65,8 @@ class Restorer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The estimate, clipped to [-1, 1], rebuilt in every channel."""
-        estimate = (self.features(images) @ self.weight.float()).clamp(0, 1) * 2 - 1
+        with full_precision(images.device):
+            estimate = (self.features(images) @ self.weight.float()).clamp(0, 1) * 2 - 1
         names = channels.contrasts(self.layout)
         by_contrast = dict(zip(names, estimate.unbind(-1), strict=True))
         black = (images <= -1).all(1, keepdim=True)

@@ -147,7 +147,8 @@ def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig, versio
 
 def missing_parts(folder: Path, config: ReferenceConfig, restores: bool = False) -> list[str]:
     """The parts that still have to be made; ``restores``: whether trials restore degraded 3 T slices."""
-    wanted = (*parts(config), DEGRADATION) if restores else parts(config)
+    # First: it takes seconds, and may be refused.
+    wanted = (DEGRADATION, *parts(config)) if restores else parts(config)
     return [part for part in wanted if not (folder / part / weights.MANIFEST).is_file()]
 
 

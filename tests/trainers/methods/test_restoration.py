@@ -93,3 +93,11 @@ def test_batches_and_slices_are_restored_first_but_not_as_published() -> None:
     assert published.prepared(given) is given and RESTORER not in published.averaged
     alone = next(iter(first.translate(first.averaged, first.config, prepared.source, 0)))
     assert torch.equal(translate_rows(first, first.averaged, first.config, given.source, 0)[0], alone)
+
+
+@pytest.mark.parametrize(("module", "settings"), SETTINGS)
+def test_the_restorer_is_no_average_of_a_trained_network(module: Any, settings: dict[str, Any]) -> None:
+    method = built(module, **SMALL, **settings)
+    before = method.averaged[RESTORER].weight.clone()
+    method.average(0.5)
+    assert torch.equal(method.averaged[RESTORER].weight, before) and RESTORER not in method.networks
