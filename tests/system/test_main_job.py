@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.system.conftest import entries
+from trainers.metrics.names import BASELINES
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ def test_search_prints_the_front_beside_the_untouched_input(finished: str, stora
     assert "Pareto front" in finished and "untouched input" in finished and "knee" in finished
     report = json.loads((storage / "studies/first/report/front.json").read_text())
     assert report["front"] and report["hypervolume"] > 0
-    assert report["baselines"].keys() == {"input", "matched", "lookup", "supervised", "floor"}
+    assert report["baselines"].keys() == {*BASELINES, "floor"}
     assert "supervised bound: width 4, 1 blocks" in finished and "0.1 of a trial's operations" in finished
 
 
