@@ -110,8 +110,7 @@ def prepare_references(
     """The references' folder, the missing parts trained by Ray tasks at the same time.
 
     ``measures``: the version of the study's; ``also``: other studies whose trials use them. Raises InputError
-    for a version that this code cannot measure, and
-    for Rad-FID without its encoder.
+    for a version that this code cannot measure, and for Rad-FID without its encoder.
     """
     require_measurable_version(measures, study.name)
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)

@@ -54,7 +54,7 @@ def train(
     network = build_network(config)
     restorer = network[0]
     assert isinstance(restorer, Restorer)
-    restorer.fit(fitted(split, config, rows))
+    restorer.fit(whole_pairs(split, config, rows))
     network.to(device())
     optimizer = torch.optim.Adam(network.parameters(), config.lr)
     for step in range(steps):
@@ -69,7 +69,7 @@ def train(
     return network.requires_grad_(False).eval()
 
 
-def fitted(split: Split, config: BoundConfig, rows: Array) -> Iterator[Fitted]:
+def whole_pairs(split: Split, config: BoundConfig, rows: Array) -> Iterator[Fitted]:
     """Whole pairs of ``rows``, and the brain of both fields."""
     pairs = Slices(split, config.channels, max(split.mask("64mT").shape[1:]))
     for part in np.array_split(np.sort(rows), -(-len(rows) // CHUNK)):
@@ -86,7 +86,6 @@ def translate(network: nn.Module, source: Tensor) -> Tensor:
 
 def squared_error(network: nn.Module, config: BoundConfig, split: Split, rows: Array) -> float:
     """Mean squared error in the brain of both fields of whole slices, by which the crop is chosen."""
-    pairs = Slices(split, config.channels, max(split.mask("64mT").shape[1:]))
-    whole = pairs.whole(np.asarray(rows))
-    region = whole.source_mask & whole.target_mask
-    return float(brain_error(translate(network, whole.source).clamp(-1, 1), whole.target, region, power=2))
+    parts = zip(*whole_pairs(split, config, rows), strict=True)
+    source, target, region = (torch.cat(part) for part in parts)
+    return float(brain_error(translate(network, source).clamp(-1, 1), target, region, power=2))

@@ -109,6 +109,18 @@ Step = Callable[[Batch, int, Minimise], dict[str, Tensor]]
 """As :meth:`Method.step`."""
 
 
+def generator_shape(config: Any) -> dict[str, Any]:
+    """The arguments of a residual generator that a trial's settings give."""
+    return {
+        "channels": 3,
+        "width": config.generator_width,
+        "blocks": config.generator_blocks,
+        "form": config.generator,
+        "patch": config.generator_patch,
+        "norm": config.generator_norm,
+    }
+
+
 def restoring(config: TrialConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
     """The network that restores in closed form, where translation starts so: to be fitted or loaded."""
     return {RESTORER: Restorer(references.channels)} if config.starts_restored else {}
@@ -251,14 +263,7 @@ class OnePass(Method):
     def translators(config: OnePassConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator to 3 T."""
         return {
-            "G": ResNetGenerator(
-                channels=3,
-                width=config.generator_width,
-                blocks=config.generator_blocks,
-                form=config.generator,
-                patch=config.generator_patch,
-                norm=config.generator_norm,
-            ),
+            "G": ResNetGenerator(**generator_shape(config)),
             **restoring(config, references),
         }
 

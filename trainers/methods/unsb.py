@@ -248,15 +248,7 @@ class Method(base.Method):
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
         return {
-            "G": BridgeGenerator(
-                channels=3,
-                width=config.generator_width,
-                blocks=config.generator_blocks,
-                latent=config.latent,
-                form=config.generator,
-                patch=config.generator_patch,
-                norm=config.generator_norm,
-            ),
+            "G": BridgeGenerator(latent=config.latent, **base.generator_shape(config)),
             **base.restoring(config, references),
         }
 

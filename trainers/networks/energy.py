@@ -8,7 +8,7 @@ from trainers.networks.discriminator import PatchNet
 PACE = 50.0
 """Log signal-to-noise ratio per unit of its parameter, which Adam moves by its learning rate in a step."""
 START = -2.0
-"""Of the log ratio: near where slices of a phantom are told apart, but not with certainty."""
+"""Of the log ratio: near where slices of a phantom can be distinguished, but not with certainty."""
 
 
 class NoisyPairEnergy(nn.Module):
