@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from trainers import weights
 from trainers.errors import InputError
 from trainers.methods.base import Method
+from trainers.weights import select_prefix
 
 KEEP = 2
 """Checkpoints kept per trial: if the newest is damaged, the one before it is used."""
@@ -89,11 +90,6 @@ def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
     return {
         f"{name}.{key}": v for name, network in networks.items() for key, v in network.state_dict().items()
     }
-
-
-def select_prefix(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """The tensors named ``name.<key>``, by ``key``."""
-    return {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
 
 
 def _folders(trial: Path) -> list[Path]:

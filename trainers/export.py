@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainers import checkpoint, weights
+from trainers import weights
 from trainers.config import rebuild
 from trainers.data import channels
 from trainers.data.grid import Grid
@@ -73,7 +73,7 @@ def load_networks(
         rebuild(method.Config, facts["config"]), references
     )
     for name, network in networks.items():
-        network.load_state_dict(checkpoint.select_prefix(tensors, name))
+        network.load_state_dict(weights.select_prefix(tensors, name))
         network.requires_grad_(False).eval().to(device)
     return networks
 

@@ -73,6 +73,11 @@ def read_tensors(folder: Path, name: str) -> "dict[str, Tensor]":
         raise InputError(f"{path}: not a safetensors file ({error})") from error
 
 
+def select_prefix(tensors: Mapping[str, "Tensor"], name: str) -> "dict[str, Tensor]":
+    """The tensors named ``name.<key>``, by ``key``."""
+    return {key.removeprefix(f"{name}."): v for key, v in tensors.items() if key.startswith(f"{name}.")}
+
+
 def verify(folder: Path) -> dict[str, Any]:
     """The manifest, after a check of every file's sha256; raises InputError where one differs."""
     manifest = read_manifest(folder)

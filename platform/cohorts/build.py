@@ -163,6 +163,6 @@ def train_parts(
 
 def steps(part: str, config: ReferenceConfig) -> int:
     """How many optimiser steps a part takes, or rounds of its estimate."""
-    if part == store.DEGRADATION:
+    if part == store.RESTORATION:
         return ROUNDS
     return config.teacher_steps if part == "teacher" else config.encoder_steps

@@ -37,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     torch.set_num_threads(1)
     root = tmp_path_factory.mktemp("storage")
     cohort = Cohort.open(prepare(PhantomConfig(train=3, val=2, test=2, anatomy="first"), root))
-    for part in (*store.parts(TINY_REFERENCES), store.DEGRADATION):
+    for part in (*store.parts(TINY_REFERENCES), store.RESTORATION):
         store.train_part(part, cohort.path, TINY_REFERENCES, root, lambda step: None)
     folder = store.reference_folder(root, cohort, TINY_REFERENCES)
     references = store.References.open(folder)

@@ -19,3 +19,5 @@ class Batch:
     target_mask: Tensor
     degraded: Tensor | None = None
     """``target`` as it would be at 64 mT, for methods that restore; else None."""
+    restored: Tensor | None = None
+    """What their restoration is to be; None: ``target``."""

@@ -77,10 +77,13 @@ class Slices:
         while True:
             yield self._crops("3T", *self._draw("3T", size, rng))[0]
 
-    def degraded_slices(self, seed: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Every 3 T training slice degraded once [1, 3, H, W], itself, and the brain of both [1, H, W]."""
+    def degraded_slices(self, seed: int, every: int = 1) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """One in ``every`` of the 3 T training slices.
+
+        Degraded once [1, 3, H, W], itself, and the brain of both [1, H, W].
+        """
         whole = [(slice(None), slice(None), False)]
-        for row in range(len(self.split.mask("3T"))):
+        for row in range(0, len(self.split.mask("3T")), every):
             rows = np.array([row])
             target, mask = self._crops("3T", rows, whole)
             degraded = self._degraded(rows, whole, np.random.default_rng((seed, row)))

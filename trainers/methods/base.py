@@ -121,9 +121,9 @@ def generator_shape(config: Any) -> dict[str, Any]:
     }
 
 
-def restoring(config: TrialConfig, references: ReferenceConfig) -> dict[str, nn.Module]:
+def restoring(config: Any, references: ReferenceConfig) -> dict[str, nn.Module]:
     """The network that restores in closed form, where translation starts so: to be fitted or loaded."""
-    return {RESTORER: Restorer(references.channels)} if config.starts_restored else {}
+    return {RESTORER: Restorer(references.channels, config.restore_detail)} if config.starts_restored else {}
 
 
 class Method(ABC):
@@ -150,7 +150,9 @@ class Method(ABC):
             for group in optimizer.param_groups:
                 group["initial_lr"] = group["lr"]
         if self.config.starts_restored:
-            untrained[RESTORER] = context.restorer or Restorer(context.config.channels)
+            (untrained[RESTORER],) = restoring(self.config, context.config).values()
+            if context.restorer:
+                untrained[RESTORER].load_state_dict(context.restorer.state_dict())
         assert self.networks.keys().isdisjoint(untrained)
         everything = self.networks | untrained
         names = self.translators(self.config, context.config)
@@ -164,10 +166,12 @@ class Method(ABC):
     def prepared(self, batch: Batch) -> Batch:
         """A batch as :meth:`step` takes it: its 64 mT slices restored where translation starts so."""
         restore = self.averaged.get(RESTORER)
-        if restore is None:
+        if not isinstance(restore, Restorer):
             return batch
-        degraded = None if batch.degraded is None else restore(batch.degraded)
-        return replace(batch, source=restore(batch.source), degraded=degraded)
+        given = replace(batch, source=restore(batch.source))
+        if batch.degraded is None:
+            return given
+        return replace(given, degraded=restore(batch.degraded), restored=restore.detailed(batch.target))
 
     @torch.no_grad()
     def average(self, decay: float) -> None:
@@ -216,8 +220,13 @@ class RestoringConfig(TrialConfig):
 
     restore_first: bool = True
     """With restoration, translate the slice's closed-form restoration instead of the slice."""
+    restore_detail: Annotated[float, Range(0, 1)] = 0.5
+    """Share of the detail that restorations of least error lack which they are to have: realism for error.
+    Without ``restore_first`` there is none."""
 
-    EARLIER: ClassVar[dict[str, Any]] = {"lambda_restore": 0.0, "restore_first": False}
+    EARLIER: ClassVar[dict[str, Any]] = {
+        **{"lambda_restore": 0.0, "restore_first": False, "restore_detail": 0.0}
+    }
     """What the setting meant before it existed: see ``trainers.config.plain_values``."""
 
     @property
@@ -232,7 +241,8 @@ class RestoringConfig(TrialConfig):
 
     def restoration(self, restored: Tensor, batch: Batch) -> Tensor:
         """The term of a batch's ``restored`` degraded slices [B, 3, H, W]."""
-        return self.lambda_restore * brain_error(restored.float(), batch.target, batch.target_mask, power=2)
+        goal = batch.target if batch.restored is None else batch.restored
+        return self.lambda_restore * brain_error(restored.float(), goal, batch.target_mask, power=2)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """References on disk: trained once per cohort, found by content hash, opened by every trial.
 
-<root>/references/<hash16>/{teacher,domain,radiology,degradation}/   weights + manifest
+<root>/references/<hash16>/{teacher,domain,radiology,restoration}/   weights + manifest
 
 ``radiology`` is there where RadImageNet's weights were given, and in studies of the first measures;
-``degradation``, how 64 mT degrades 3 T, where a study's trials restore degraded 3 T slices.
+``restoration``, how 64 mT degrades 3 T and what undoes it, where a study's trials restore 3 T slices.
 """
 
 import json
@@ -42,9 +42,11 @@ VERSION = 2
 """
 
 
-DEGRADATION = "degradation"
-"""The part with :class:`Degradation`, and the weight of the :class:`Restorer` that undoes it."""
+RESTORATION = "restoration"
+"""The part with the numbers of :class:`Degradation`, and of the :class:`Restorer` that undoes it."""
 RESTORER = "restorer"
+GAIN_ROWS = 4
+"""One slice in so many is enough for the gain of the detail."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,11 @@ class References:
             radiology = frozen("radiology", config, given)
         domain = frozen("domain", config, tensors["domain"])
         found: dict[str, Any] = {}
-        if (folder / DEGRADATION / weights.MANIFEST).is_file():
-            estimated = weights.read_tensors(folder / DEGRADATION, DEGRADATION)
-            restorer = Restorer(config.channels)
-            restorer.load_state_dict({"weight": estimated.pop(RESTORER)})
+        if (folder / RESTORATION / weights.MANIFEST).is_file():
+            numbers = weights.read_tensors(folder / RESTORATION, RESTORATION)
+            restorer, fitted = Restorer(config.channels), weights.select_prefix(numbers, RESTORER)
+            restorer.load_state_dict(fitted)
+            estimated = {name: value for name, value in numbers.items() if "." not in name}
             found = {"degradation": Degradation.of(estimated), "restorer": restorer}
         return cls(config, facts["hash"], tensors["teacher"], domain, radiology, **found)
 
@@ -148,7 +151,7 @@ def reference_folder(root: Path, cohort: Cohort, config: ReferenceConfig, versio
 def missing_parts(folder: Path, config: ReferenceConfig, restores: bool = False) -> list[str]:
     """The parts that still have to be made; ``restores``: whether trials restore degraded 3 T slices."""
     # First: it takes seconds, and may be refused.
-    wanted = (DEGRADATION, *parts(config)) if restores else parts(config)
+    wanted = (RESTORATION, *parts(config)) if restores else parts(config)
     return [part for part in wanted if not (folder / part / weights.MANIFEST).is_file()]
 
 
@@ -183,7 +186,7 @@ def train_part(
         "hash": reference_hash(cohort, config, version),
         "trained_on": [s.id for s in cohort.split("train").subjects("3T")],
     }
-    if part == DEGRADATION:
+    if part == RESTORATION:
         tensors = estimated(cohort, config, progress)
     else:
         network = _trained(part, cohort, config, progress)
@@ -194,10 +197,12 @@ def train_part(
 
 
 def estimated(cohort: Cohort, config: ReferenceConfig, progress: Progress) -> dict[str, Tensor]:
-    """The degradation of a cohort, and the weight of its restorer."""
+    """The degradation of a cohort, and its restorer."""
     found = estimate(cohort, progress)
-    slices = Slices.of(cohort, config.channels, min(cohort.shape), found).degraded_slices(config.seed)
-    return {**found.tensors(), RESTORER: Restorer(config.channels).fit(slices).weight}
+    slices = Slices.of(cohort, config.channels, min(cohort.shape), found)
+    restorer = Restorer(config.channels).fit(slices.degraded_slices(config.seed))
+    restorer.fit_gain(slices.degraded_slices(config.seed, every=GAIN_ROWS))
+    return found.tensors() | {f"{RESTORER}.{name}": x for name, x in restorer.state_dict().items()}
 
 
 def _trained(part: str, cohort: Cohort, config: ReferenceConfig, progress: Progress) -> nn.Module:

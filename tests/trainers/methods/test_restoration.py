@@ -76,7 +76,7 @@ def test_unsb_restores_at_the_drawn_step_of_a_bridge_that_starts_from_the_degrad
 def test_trials_from_before_it_existed_keep_their_key_and_their_meaning(
     module: Any, settings: dict[str, Any]
 ) -> None:
-    before = module.Config(**settings, lambda_restore=0.0, restore_first=False)
+    before = module.Config(**settings, lambda_restore=0.0, restore_first=False, restore_detail=0.0)
     assert "restore" not in canonical(before) and not before.restores
     assert rebuild(module.Config, settings) == before != module.Config(**settings)
     assert module.Config(**settings).restores
@@ -87,7 +87,10 @@ def test_batches_and_slices_are_restored_first_but_not_as_published() -> None:
     first, published = (built(unsb, **SMALL, **UNSB, lambda_restore=weight) for weight in (1.0, 0.0))
     restorer = first.averaged[RESTORER]
     restorer.weight.mul_(0.5)
+    restorer.gain.add_(0.5)
+    assert restorer.detail == first.config.restore_detail > 0
     prepared = first.prepared(given)
+    assert torch.equal(prepared.restored, restorer.detailed(given.target))
     assert torch.equal(prepared.source, restorer(given.source)) and prepared.target is given.target
     assert torch.equal(prepared.degraded, restorer(given.degraded))
     assert published.prepared(given) is given and RESTORER not in published.averaged
