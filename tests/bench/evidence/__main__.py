@@ -1,0 +1,68 @@
+"""``make evidence``: trains, searches and evaluates, then writes the tables of docs/evidence.
+
+    python -m tests.bench.evidence [--only PART ...] [--seeds N] [--studies N] [--out FOLDER]
+
+Some hours of two cores. Everything is kept in runs/evidence: started again, it goes on where it was.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from platform.storage.saved_study import is_saved
+
+from tests.bench.evidence import pages, plan, results
+from tests.bench.main import positive
+
+ROOT = Path(__file__).parents[3]
+PAGES = ROOT / "docs" / "evidence"
+PARTS = ("coverage", "systems", "search")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what is missing of the parts, and write their pages."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="default: all")
+    parser.add_argument("--seeds", type=positive, default=3, help="trainings of each system (default: 3)")
+    parser.add_argument("--studies", type=positive, default=5, help="searches and reseedings (default: 5)")
+    parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
+    options = parser.parse_args(arguments)
+    out = options.out.resolve()
+    if "coverage" in options.only:
+        command("tests.bench.coverage")
+    if "systems" in options.only:
+        systems(out, options.seeds)
+    if "search" in options.only:
+        search(out, options.studies)
+
+
+def systems(out: Path, seeds: int) -> None:
+    """Every system as published and with restoration: compared, at every step count, and by factor."""
+    spaces = ",".join(map(str, plan.systems(out / "spaces")))
+    asked = ("--systems", spaces, "--seeds", str(seeds), "--extended", "--profile", plan.PROFILE)
+    command("platform.compare", *asked, "--name", "systems", "--storage", str(out))
+    folder = out / "comparisons" / "systems"
+    pages.write_systems(results.read(folder, out), folder, PAGES)
+
+
+def search(out: Path, studies: int) -> None:
+    """Searches against seeds."""
+    folders: list[Path] = []
+    storage = ("--storage", str(out))
+    for number in range(studies):
+        space = plan.search(out / "spaces", number)
+        folders.append(out / "studies" / space.stem)
+        new = ("--space", str(space), "--profile", plan.PROFILE)
+        command("platform.search", *(("--resume", space.stem) if is_saved(folders[-1]) else new), *storage)
+        seeds = ("--seeds", str(plan.TRIALS * (number + 1)), "--profile", plan.PROFILE)
+        start = ("--systems", str(plan.start_point(out / "spaces")))
+        command("platform.compare", *start, *seeds, "--name", "reseeding", *storage)
+        pages.write_search(folders, out / "comparisons" / "reseeding", PAGES)
+
+
+def command(module: str, *options: str) -> None:
+    """Run a command of the project; ends with it where it fails."""
+    done = subprocess.run([sys.executable, "-m", module, *options], cwd=ROOT)
+    if done.returncode:
+        sys.exit(done.returncode)

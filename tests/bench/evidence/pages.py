@@ -1,0 +1,140 @@
+"""The pages of docs/evidence, each with the command that made it."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from platform.reporting.panels import metric_label, number
+from platform.reporting.tables import bounds_text, heading, markdown_table
+from platform.stats.scores import scores_of
+
+from tests.bench.evidence import claims, effects, searches, variation
+from tests.bench.evidence.effects import METRICS, Effect
+from tests.bench.evidence.plan import PHANTOM, RESTORED, TRIALS
+from tests.bench.evidence.results import Trained, completed
+from tests.bench.evidence.variation import OBJECTIVES
+from trainers import weights
+
+CONDITIONS = (
+    f"Laptop profile, phantom seed {PHANTOM}, on which nothing was chosen; 16 subjects a split; minutes of "
+    "training on two cores. Intervals are 95 %, over seeds and subjects."
+)
+PICTURES = {"gallery.png": "slices.png", "plane.png": "plane.png"}
+
+
+def write_systems(trained: Sequence[Trained], comparison: Path, pages: Path) -> None:
+    """Every page that the comparison of systems gives."""
+    report = comparison / "report"
+    pages.mkdir(parents=True, exist_ok=True)
+    for source, name in PICTURES.items():
+        shutil.copy(report / source, pages / name)
+    _write(pages / "systems.md", "Ten systems, and restoration", "systems", _systems(trained, comparison))
+    _write(pages / "ablation.md", "Restoration, DMD2 and ASP", "systems", _ablation(trained))
+    _write(pages / "steps.md", "Refinement steps", "systems", _steps(trained))
+    studies = sorted((comparison.parents[1] / "studies").glob("search-*"))
+    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, studies))
+    _write(pages / "claims.md", "The paper's claims on the phantom", "systems", claims.page(trained))
+
+
+def write_search(studies: Sequence[Path], comparison: Path, pages: Path) -> None:
+    """The page of searches against seeds; the difference once there are two of each."""
+    volumes = searches.volumes(studies, comparison)
+    rows = [[str(i), *map(number, both)] for i, both in enumerate(zip(*volumes, strict=True))]
+    text = markdown_table(["study", "searched", "reseeded"], rows)
+    if len(rows) > 1:
+        mean, low, high = searches.difference(*volumes)
+        text += f"\n\nDifference: {mean:+.2%} [{low:+.2%}, {high:+.2%}] of the reseeded mean: "
+        text += "the interval excludes zero." if low > 0 or high < 0 else "a tie."
+    intro = (
+        f"Hypervolume on validation of {TRIALS} searched trials of the full method, and of its start point "
+        f"with restoration trained with {TRIALS} seeds.\n\n"
+    )
+    _write(pages / "search.md", "Search against other seeds", "search", intro + text)
+
+
+def _systems(trained: Sequence[Trained], comparison: Path) -> str:
+    parts = []
+    for split in ("test", "shifted"):
+        place = comparison / "results" / ("" if split == "test" else split)
+        names = list(dict.fromkeys(each.system for each in trained))
+        baseline = scores_of(weights.verify(place / "input"))
+        pairs = effects.against(trained, baseline, split, names)
+        found = effects.effects(pairs)
+        untouched = ", ".join(f"{metric_label(m)} {number(baseline[m].estimate)}" for m in METRICS)
+        parts += [f"## {split}: what each adds to the untouched input\n", f"The input: {untouched}.\n"]
+        parts.append(_effects_table("system", found))
+    parts.append("![Slices of the first test subject](slices.png)\n\n![Realism and fidelity](plane.png)")
+    return "\n".join(
+        [*parts, "\n## The comparison's own report\n", (comparison / "report/tables.md").read_text()]
+    )
+
+
+def _ablation(trained: Sequence[Trained]) -> str:
+    parts = []
+    for split in ("test", "shifted"):
+        found = effects.effects(effects.ablation(trained, effects.chosen(split)))
+        parts.append(f"## {split}\n\n{_effects_table('factor', found)}")
+    shares: dict[str, list[Trained]] = {}
+    for each in trained:
+        if each.shares:
+            shares.setdefault(each.system, []).append(each)
+    terms = sorted({term for own in shares.values() for each in own for term in each.shares})
+    rows = [
+        [name, *(f"{100 * sum(e.shares.get(t, 0) for e in own) / len(own):.2g}" for t in terms)]
+        for name, own in shares.items()
+    ]
+    table = markdown_table(["system", *(term.removeprefix("G_") for term in terms)], rows)
+    return "\n\n".join([*parts, f"## Shares of the gradient at the output (%)\n\n{table}"])
+
+
+def _steps(trained: Sequence[Trained]) -> str:
+    tables = {
+        split: _effects_table("against k = 1", effects.effects(effects.steps(trained, split)))
+        for split in ("test", "shifted")
+    }
+    return "\n\n".join(f"## {split}\n\n{table}" for split, table in tables.items())
+
+
+def _variation(trained: Sequence[Trained], studies: Iterable[Path]) -> str:
+    groups = {
+        "validation and test, all systems": list(trained),
+        "validation and test, with restoration": [t for t in trained if t.system.endswith(RESTORED)],
+    }
+    rows = [
+        [name, *(_triple(variation.correlation(variation.validation_and_test(own, m))) for m in OBJECTIVES)]
+        for name, own in groups.items()
+    ]
+    pairs = {m: variation.rung_and_end([completed(study) for study in studies], m) for m in OBJECTIVES}
+    if all(len(found) > 2 for found in pairs.values()):
+        rows.append(["first rung and end", *(_triple(variation.correlation(pairs[m])) for m in OBJECTIVES)])
+    heads = [metric_label(m) for m in OBJECTIVES]
+    spread = {m: variation.deviations(groups["validation and test, with restoration"], m) for m in OBJECTIVES}
+    names = list(next(iter(spread.values())))
+    deviations = [[name, *(_triple(spread[m][name]) for m in OBJECTIVES)] for name in names]
+    return (
+        f"## Rank correlations (Spearman)\n\n{markdown_table(['', *heads], rows)}\n\n"
+        f"## Standard deviations on the test split, systems with restoration\n\n"
+        f"{markdown_table(['of', *heads], deviations)}"
+    )
+
+
+def _effects_table(first: str, found: Sequence[Effect]) -> str:
+    rows = [[effect.name, *(_cell(effect, metric) for metric in METRICS)] for effect in found]
+    return markdown_table([first, *(heading(m, d) for m, d in METRICS.items())], rows)
+
+
+def _cell(effect: Effect, metric: str) -> str:
+    if metric not in effect.values:
+        return ""
+    mean, low, high = effect.values[metric]
+    text = f"{mean:+.3g} {bounds_text(low, high)}"
+    return text if effect.verdict(metric) == "tie" else f"**{text}**"
+
+
+def _triple(interval: tuple[float, float, float]) -> str:
+    value, low, high = interval
+    return f"{number(value)} {bounds_text(low, high)}"
+
+
+def _write(path: Path, title: str, part: str, text: str) -> None:
+    made = f'`make evidence ARGS="--only {part}"` computes this page. Bold: the interval excludes zero.'
+    path.write_text(f"# {title}\n\n{CONDITIONS}\n{made}\n\n{text}\n", "utf-8")

@@ -1,0 +1,63 @@
+"""What the evidence trains: spaces of one phantom that was used for no choice, written for the commands."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from platform.comparison.systems import LABELS
+from platform.spaces.loader import FOLDER, load_study
+from typing import Any
+
+PHANTOM = 20261201
+"""Seed of the cohort: no setting, threshold or unit was chosen on it."""
+PROFILE = "laptop"
+RESTORED = "_restored"
+"""Ends the name of a system that also learns to restore degraded 3 T slices."""
+FULL = "asp_dmd"
+FACTORS = ("restoration", "DMD2", "ASP")
+CELLS: dict[str, tuple[bool, bool, bool]] = {
+    name + end: (bool(end), "dmd" in name, "asp" in name)
+    for name in ("unsb", "unsb_dmd", "unsb_asp", FULL)
+    for end in ("", RESTORED)
+}
+"""The ablation: by system, which of the factors it has."""
+TRIALS = 8
+"""Of each search, and seeds of the start point that it is compared with."""
+RUNGS = 2
+"""Of the searched trials: what the first tells of the end."""
+
+
+def systems(out: Path) -> list[Path]:
+    """The spaces of every system as published, and of those that can with restoration."""
+    return [path for name in LABELS for path in _variants(out, name)]
+
+
+def search(out: Path, number: int) -> Path:
+    """The space of one study: the full method's, with a sampler's seed of its own."""
+    laptop = {"budget": {"trials": TRIALS}, "fixed": {"rungs": RUNGS}}
+    return _write(out, f"search-{number}", FULL, {"seed": number}, laptop)
+
+
+def start_point(out: Path) -> Path:
+    """The space of the full method at its start point with restoration."""
+    return next(path for path in _variants(out, FULL) if path.stem == FULL + RESTORED)
+
+
+def _variants(out: Path, name: str) -> Iterator[Path]:
+    study = load_study(FOLDER / f"{name}.yaml", profile=PROFILE)
+    published, *others = study.start or ({},)
+    yield _write(out, name, name, {}, {"start_from": [published]} if study.start else {})
+    restored = next((point for point in others if study.point(point).restores), None)
+    if restored is not None:
+        yield _write(out, name + RESTORED, name, {}, {"start_from": [restored]})
+
+
+def _write(
+    out: Path, name: str, extended: str, keys: dict[str, Any], laptop: dict[str, Any] | None = None
+) -> Path:
+    """A space as JSON, which is YAML."""
+    out.mkdir(parents=True, exist_ok=True)
+    values = {"extends": str(FOLDER.resolve() / f"{extended}.yaml"), "name": name, **keys}
+    values |= {"cohort": {"seed": PHANTOM}, "profiles": {PROFILE: laptop or {}}}
+    path = out / f"{name}.yaml"
+    path.write_text(json.dumps(values, indent=1), "utf-8")
+    return path

@@ -1,0 +1,119 @@
+"""The evidence's tables against differences, correlations and deviations that are known."""
+
+from pathlib import Path
+from platform.spaces.loader import load_study
+from platform.stats.scores import Score
+
+import numpy as np
+import pytest
+
+from tests.bench.evidence import claims, effects, pages, plan, searches, variation
+from tests.bench.evidence.results import Trained
+
+SUBJECTS = 16
+NOISE = np.random.default_rng(0).standard_normal(200) / SUBJECTS**0.5
+
+
+def score(value: float) -> Score:
+    """The same subjects' noise in every score, so that differences have none."""
+    return Score(value, tuple((value + NOISE).tolist()), SUBJECTS, SUBJECTS)
+
+
+def trained(system: str, seed: int, value: float, step: float = 0.0) -> Trained:
+    """Every measure is ``value``, and ``step`` more at each further refinement step; validation half."""
+    scores = {k: dict.fromkeys(effects.METRICS, score(value + step * (k - 1))) for k in (1, 2, 3)}
+    validation = {k: dict.fromkeys(effects.METRICS, (value + step * (k - 1)) / 2) for k in (1, 2, 3)}
+    return Trained(system, seed, 1, validation, scores, scores, {"G_GAN": 0.25, "G_NCE": 0.75}, 60.0)
+
+
+def cohort() -> list[Trained]:
+    """Restoration adds 4, DMD2 1 without and 3 with it, ASP nothing; seeds add the same to all."""
+    found = []
+    for name, (restore, dmd, _) in plan.CELLS.items():
+        value = 4.0 * restore + (1.0 + 2.0 * restore) * dmd
+        found += [trained(name, seed, value + 0.1 * seed, step=-0.5) for seed in range(3)]
+    return found
+
+
+def test_each_factor_is_the_mean_difference_of_equal_seeds_and_contexts() -> None:
+    found = {e.name: e for e in effects.effects(effects.ablation(cohort(), effects.chosen("test")))}
+    means = {name: effect.values["psnr"][0] for name, effect in found.items()}
+    assert means == pytest.approx(
+        {
+            "restoration": 5.0,
+            "DMD2, without restoration": 1.0,
+            "DMD2, with restoration": 3.0,
+            "ASP, without restoration": 0.0,
+            "ASP, with restoration": 0.0,
+        }
+    )
+    assert found["restoration"].verdict("psnr") == "better"
+    assert found["restoration"].verdict("patch_fd") == "worse"
+    assert found["ASP, with restoration"].verdict("psnr") == "tie"
+
+
+def test_intervals_grow_with_the_deviation_of_seeds() -> None:
+    one = {k: [[({"psnr": score(0)}, {"psnr": score(x)})] for x in (1.0, 1.0 + k)] for k in (0.1, 2.0)}
+    narrow, wide = (effects.effects({str(k): pairs})[0].values["psnr"] for k, pairs in one.items())
+    # Student's t of one degree of freedom: 12.706 standard errors, k / 2 each.
+    for (mean, low, high), k in zip((narrow, wide), one, strict=True):
+        assert mean == pytest.approx(1 + k / 2) and high - low == pytest.approx(2 * 12.706 * k / 2, rel=1e-3)
+    assert effects.Effect("", {"psnr": wide}).verdict("psnr") == "tie"
+
+
+def test_steps_are_compared_with_the_first_of_the_same_training() -> None:
+    found = {e.name: e.values["dice"][0] for e in effects.effects(effects.steps(cohort(), "test"))}
+    for end in ("published", "with restoration"):
+        assert found[f"{end}, k = 2"] == pytest.approx(-0.5) and found[f"{end}, k = 3"] == pytest.approx(-1)
+
+
+def test_claims_are_judged_by_their_measures_direction() -> None:
+    others = [trained(name, seed, -1.0 + 0.1 * seed) for name in ("cut", "sdedit") for seed in range(3)]
+    page = claims.page([*cohort(), *others])
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines()[2:]]
+    verdicts = {(row[0], row[2]): row[-1] for row in rows}
+    assert verdicts["DMD2 strengthens target alignment", "patch distance"] == "refuted"
+    assert verdicts["ASP preserves structure", "MS-SSIM"] == "a tie"
+    assert verdicts["multi-step refinement aligns gradually", "patch distance"] == "supported"
+    assert verdicts["best realism and fidelity of ten systems", "patch distance"] == "refuted"
+
+
+def test_validation_predicts_the_test_split_here_and_deviations_are_their_definitions() -> None:
+    groups = variation.validation_and_test(cohort(), "psnr")
+    assert variation.correlation(groups) == pytest.approx((1, 1, 1))
+    found = variation.deviations(cohort(), "psnr")
+    assert found["seed"][0] == pytest.approx(0.1)
+    means = [0, 4, 1, 7, 0, 4, 1, 7]
+    assert found["configuration"][0] == pytest.approx((np.var(means, ddof=1) - 0.01 / 3) ** 0.5)
+    expected = (np.var(NOISE) * SUBJECTS / (SUBJECTS - 1)) ** 0.5
+    assert found["16 subjects"][0] == pytest.approx(expected)
+
+
+def test_the_difference_of_searches_is_welchs() -> None:
+    from scipy.stats import ttest_ind
+
+    a, b = [5.0, 6.0, 7.5, 6.5, 7.0], [4.0, 4.5, 5.5, 4.2, 5.0]
+    mean, low, high = searches.difference(a, b)
+    expected = ttest_ind(a, b, equal_var=False).confidence_interval()
+    scale = float(np.mean(b))
+    assert (low * scale, high * scale) == pytest.approx((expected.low, expected.high))
+    assert mean * scale == pytest.approx(np.mean(a) - np.mean(b))
+
+
+def test_spaces_are_of_the_unused_phantom_and_restore_where_their_names_say_so(tmp_path: Path) -> None:
+    paths = plan.systems(tmp_path)
+    assert len(paths) == 17 and plan.CELLS.keys() <= {path.stem for path in paths}
+    for path in [*paths, plan.search(tmp_path, 3)]:
+        study = load_study(path, profile=plan.PROFILE)
+        assert study.cohort.config.seed == plan.PHANTOM
+        first = study.point(study.start[0] if study.start else {})
+        assert first.restores == path.stem.endswith(plan.RESTORED)
+    assert study.budget.trials == plan.TRIALS and study.seed == 3
+
+
+def test_a_page_names_its_command_and_marks_what_excludes_zero(tmp_path: Path) -> None:
+    pages._write(tmp_path / "page.md", "Title", "systems", pages._ablation(cohort()))
+    text = (tmp_path / "page.md").read_text()
+    assert 'make evidence ARGS="--only systems"' in text
+    (row,) = [line for line in text.split("## shifted")[0].splitlines() if line.startswith("| restoration")]
+    assert row.count("**+5 ") == len(effects.METRICS)
