@@ -38,9 +38,10 @@ bench-search: .venv/bench.done
 bench-real: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.real $(ARGS)
 
-# How often printed intervals contain the truth; writes docs/coverage.md in some five minutes of one core.
+# The tables of docs/evidence and docs/coverage.md: hours for all of them (ARGS="--only coverage": five minutes of
+# one core), resumes where it was.
 evidence: .venv/test.done
-	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.coverage $(ARGS)
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.bench.evidence $(ARGS)
 
 # Faults planted in a copy of the source, one at a time, which tests must notice; ten minutes of one core.
 mutants: .venv/test.done

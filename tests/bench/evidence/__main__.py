@@ -1,6 +1,7 @@
 """``make evidence``: trains, searches and evaluates, then writes the tables of docs/evidence.
 
-    python -m tests.bench.evidence [--only PART ...] [--seeds N] [--studies N] [--out FOLDER]
+    python -m tests.bench.evidence [--only PART ...] [--systems NAME ...] [--seeds N] [--studies N]
+                                   [--out FOLDER]
 
 Some hours of two cores. Everything is kept in runs/evidence: started again, it goes on where it was.
 """
@@ -14,16 +15,19 @@ from platform.storage.saved_study import is_saved
 
 from tests.bench.evidence import pages, plan, results
 from tests.bench.main import positive
+from trainers.data.store import Cohort
+from trainers.references.store import References
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "evidence"
-PARTS = ("coverage", "systems", "search")
+PARTS = ("coverage", "systems", "patients", "search")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what is missing of the parts, and write their pages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="default: all")
+    parser.add_argument("--systems", nargs="+", default=(), help="of the first part (default: all)")
     parser.add_argument("--seeds", type=positive, default=3, help="trainings of each system (default: 3)")
     parser.add_argument("--studies", type=positive, default=5, help="searches and reseedings (default: 5)")
     parser.add_argument("--out", type=Path, default=Path("runs/evidence"))
@@ -32,18 +36,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "coverage" in options.only:
         command("tests.bench.coverage")
     if "systems" in options.only:
-        systems(out, options.seeds)
+        systems(out, options.seeds, options.systems)
+    if "patients" in options.only:
+        patients(out)
     if "search" in options.only:
         search(out, options.studies)
 
 
-def systems(out: Path, seeds: int) -> None:
-    """Every system as published and with restoration: compared, at every step count, and by factor."""
-    spaces = ",".join(map(str, plan.systems(out / "spaces")))
+def systems(out: Path, seeds: int, names: Sequence[str]) -> None:
+    """The systems as published and with restoration: compared, at every step count, and by factor."""
+    known = {path.stem: path for path in plan.systems(out / "spaces")}
+    if unknown := set(names) - known.keys():
+        sys.exit(f"--systems: {', '.join(sorted(unknown))}: not known; allowed: {', '.join(known)}")
+    spaces = ",".join(str(path) for name, path in known.items() if name in (names or known))
     asked = ("--systems", spaces, "--seeds", str(seeds), "--extended", "--profile", plan.PROFILE)
     command("platform.compare", *asked, "--name", "systems", "--storage", str(out))
     folder = out / "comparisons" / "systems"
     pages.write_systems(results.read(folder, out), folder, PAGES)
+
+
+def patients(out: Path) -> None:
+    """The trained systems on real scans, where they are."""
+    folder = out / "comparisons" / "systems"
+    cohort, references = results.origin(folder, out)
+    opened = Cohort.open(cohort), References.open(references)
+    pages.write_patients(results.read(folder, out), *opened, PAGES)
 
 
 def search(out: Path, studies: int) -> None:

@@ -73,7 +73,10 @@ def _against_best(trained: Sequence[Trained], metric: str) -> Effect:
     of, means = effects.chosen("test"), {}
     for name in LABELS.keys() - {FULL}:
         own = [of(each)[metric].estimate for each in trained if each.system == name]
-        means[name] = sum(own) / max(1, len(own))
+        if own:
+            means[name] = sum(own) / len(own)
+    if not means:
+        return Effect("", {})
     better = max if effects.METRICS[metric] == "maximize" else min
     best = better(means, key=means.__getitem__)
     return effects.effects({best: _paired(trained, best)})[0]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from platform.stats.confidence import SeedGroup, intervals
 from platform.stats.scores import Score
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ def effects(pairs: Mapping[str, Sequence[Sequence[Pair]]]) -> list[Effect]:
 
 
 def _group(seeds: Sequence[Sequence[Pair]], metric: str) -> SeedGroup:
-    def mean(of: Callable[[Score], object]) -> list[object]:
+    def mean(of: Callable[[Score], Any]) -> list[Any]:
         return [
             np.mean([np.subtract(of(b[metric]), of(a[metric])) for a, b in contexts], 0) for contexts in seeds
         ]
@@ -76,16 +77,15 @@ def ablation(all_trained: Iterable[Trained], of: Of) -> dict[str, list[list[Pair
     """What each factor changes: restoration in all contexts, the others without and with it."""
     by = {(each.system, each.seed): each for each in all_trained}
     seeds = sorted({seed for _, seed in by})
-    names = {cell: system for system, cell in CELLS.items()}
+    names: Mapping[tuple[bool, ...], str] = {cell: system for system, cell in CELLS.items()}
     found: dict[str, list[list[Pair]]] = {}
     for i, factor in enumerate(FACTORS):
         for label, contexts in _contexts(i).items():
             rows = []
             for seed in seeds:
-                found_pairs = [_switched(by, names, context, i, seed, of) for context in contexts]
-                if all(found_pairs):
-                    rows.append([pair for pair in found_pairs if pair])
-            found[factor + label] = rows
+                pairs = [_switched(by, names, context, i, seed, of) for context in contexts]
+                rows.append([pair for pair in pairs if pair])
+            found[factor + label] = [row for row in rows if len(row) == max(map(len, rows)) > 0]
     return found
 
 

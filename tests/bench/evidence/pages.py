@@ -1,18 +1,28 @@
 """The pages of docs/evidence, each with the command that made it."""
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from platform.reporting.panels import metric_label, number
 from platform.reporting.tables import bounds_text, heading, markdown_table
 from platform.stats.scores import scores_of
 
-from tests.bench.evidence import claims, effects, searches, variation
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from torch import Tensor
+
+from tests.bench.evidence import claims, effects, patients, searches, variation
 from tests.bench.evidence.effects import METRICS, Effect
-from tests.bench.evidence.plan import PHANTOM, RESTORED, TRIALS
+from tests.bench.evidence.patients import Patient
+from tests.bench.evidence.plan import FULL, PHANTOM, RESTORED, TRIALS
 from tests.bench.evidence.results import Trained, completed
 from tests.bench.evidence.variation import OBJECTIVES
 from trainers import weights
+from trainers.data.store import Cohort
+from trainers.metrics.judge import clamp_and_mask
+from trainers.references.store import References
 
 CONDITIONS = (
     f"Laptop profile, phantom seed {PHANTOM}, on which nothing was chosen; 16 subjects a split; minutes of "
@@ -49,6 +59,48 @@ def write_search(studies: Sequence[Path], comparison: Path, pages: Path) -> None
         f"with restoration trained with {TRIALS} seeds.\n\n"
     )
     _write(pages / "search.md", "Search against other seeds", "search", intro + text)
+
+
+def write_patients(trained: Sequence[Trained], cohort: Cohort, references: References, pages: Path) -> None:
+    """Scores of real patients and a picture of them."""
+    people = [*patients.low_field(cohort), *patients.stroke(cohort, references)]
+    if not people:
+        return
+    names = [name for name in (FULL, f"unsb{RESTORED}", FULL + RESTORED)]
+    found = patients.outputs(people, trained, names, references)
+    rows = []
+    for name, seeds in found.items():
+        scores = [[patients.scores(p, x) for p, x in zip(people, seed, strict=True)] for seed in seeds]
+        for i, person in enumerate(people):
+            means = [sum(seed[i][m] for seed in scores) / len(scores) for m in patients.MEASURES]
+            rows.append([person.name, name, str(len(scores)), *map(number, means)])
+    rows.sort(key=lambda row: [p.name for p in people].index(row[0]))
+    heads = [metric_label(m) for m in patients.MEASURES]
+    draw_patients(people, {name: seeds[0] for name, seeds in found.items()}, pages / "patients.png")
+    doc = " ".join((patients.__doc__ or "").split("\n\n")[1].split()).replace(" (:func:`brain`)", "")
+    table = markdown_table(["patient", "output", "seeds", *heads], rows, left=2)
+    text = f"{doc}\n\n{table}\n\n![Patients](patients.png)"
+    _write(pages / "patients.md", "Real patients at 55 mT, and a stroke", "patients", text)
+
+
+def draw_patients(people: Sequence[Patient], outputs: Mapping[str, Sequence[Tensor]], path: Path) -> None:
+    """T1 and T2 of each patient's middle slice: a column an output, the 3 T last."""
+    columns = {**outputs, "3 T": [person.truth for person in people]}
+    figure, axes = plt.subplots(
+        2 * len(people), len(columns), figsize=(2 * len(columns), 4.4 * len(people)), layout="constrained"
+    )
+    for j, (name, images) in enumerate(columns.items()):
+        for i, person in enumerate(people):
+            middle = clamp_and_mask(images[i], person.mask)[len(images[i]) // 2]
+            for contrast in (0, 1):
+                axis = axes[2 * i + contrast, j]
+                axis.imshow(middle[contrast], cmap="gray", vmin=-1, vmax=1)
+                axis.set_axis_off()
+                if not j:
+                    axis.set_title(f"{person.name}, T{contrast + 1}", fontsize=8)
+        axes[0, j].set_title(name if j else f"{name}: {people[0].name}, T1", fontsize=8)
+    figure.savefig(path, dpi=90)
+    plt.close(figure)
 
 
 def _systems(trained: Sequence[Trained], comparison: Path) -> str:

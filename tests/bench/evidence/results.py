@@ -34,6 +34,7 @@ class Trained:
     """Of each term in the gradient at the generator's output."""
     seconds: float
     """Of training alone."""
+    checkpoint: str = ""
 
 
 def completed(folder: Path) -> list[Trial]:
@@ -45,39 +46,52 @@ def completed(folder: Path) -> list[Trial]:
     return of_status(trials, "completed")
 
 
+def origin(folder: Path, root: Path) -> tuple[Path, Path]:
+    """The cohort and the references of a comparison."""
+    last = completed(folder)[0].last
+    assert last is not None
+    facts = weights.read_manifest(Path(last.checkpoint))
+    cohort = find(root, facts["cohort"])
+    assert cohort is not None
+    return cohort, root / "references" / facts["references"][:16]
+
+
 def read(folder: Path, root: Path) -> list[Trained]:
     """Every training of a comparison, evaluated where it is not yet at all of its step counts."""
     trials, results = completed(folder), folder / "results"
-    origin = weights.read_manifest(Path(trials[0].last.checkpoint)) if trials[0].last else {}
-    cohort, references = find(root, origin["cohort"]), root / "references" / origin["references"][:16]
-    assert cohort is not None
+    cohort, references = origin(folder, root)
     facts = {trial.number: weights.verify(results / str(trial.number)) for trial in trials}
     places = {"test": results / "steps" / "test", "shifted": results / "steps" / "shifted"}
+    chosen = {trial.number: int(facts[trial.number]["steps"]) for trial in trials}
     tasks = [
         Evaluation(trial.last.checkpoint, count, cohort, references, place / f"{trial.number}-{count}", split)
         for split, place in places.items()
         for trial in trials
         if trial.last
-        for count in trial.scores
+        for count in counts(trial, split, chosen[trial.number])
     ]
     evaluate_all(tasks)
-    return [trained(trial, facts[trial.number]["steps"], places) for trial in trials]
+    return [trained(trial, chosen[trial.number], places) for trial in trials]
+
+
+def counts(trial: Trial, split: str, chosen: int) -> list[int]:
+    """The refinement step counts at which a trial is evaluated: fewer on the shifted split."""
+    return sorted(trial.scores if split == "test" else trial.scores.keys() & {1, 3, chosen})
 
 
 def trained(trial: Trial, chosen: int, places: Mapping[str, Path]) -> Trained:
     """A completed trial with its evaluations."""
     assert trial.last is not None
-    found = {
-        split: {k: scores_of(weights.verify(place / f"{trial.number}-{k}")) for k in trial.scores}
+    test, shifted = (
+        {k: scores_of(weights.verify(place / f"{trial.number}-{k}")) for k in counts(trial, split, chosen)}
         for split, place in places.items()
-    }
+    )
     losses = trial.last.losses
     shares = {name.removeprefix("share_"): x for name, x in losses.items() if name.startswith("share_")}
     seconds = sum(float(report.training_seconds) for report in trial.reports.values())
     params = trial.params
-    return Trained(
-        params["system"], params["seed"], chosen, trial.scores, **found, shares=shares, seconds=seconds
-    )
+    named = params["system"], params["seed"], chosen, trial.scores
+    return Trained(*named, test, shifted, shares, seconds, trial.last.checkpoint)
 
 
 def evaluate_all(tasks: Sequence[Evaluation]) -> None:
