@@ -1,6 +1,6 @@
 """What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from platform.cohorts import quality_page
@@ -105,12 +105,13 @@ def prepare_references(
     root: Path,
     console: Console,
     measures: int = VERSION,
-    also: Sequence[Study] = (),
+    restores: bool | None = None,
 ) -> Path:
     """The references' folder, the missing parts trained by Ray tasks at the same time.
 
-    ``measures``: the version of the study's; ``also``: other studies whose trials use them. Raises InputError
-    for a version that this code cannot measure, and for Rad-FID without its encoder.
+    ``measures``: the version of the study's; ``restores``: whether trials restore, by default whether the
+    study's may. Raises InputError for a version that this code cannot measure, and for Rad-FID without its
+    encoder.
     """
     require_measurable_version(measures, study.name)
     cohort, config = Cohort.open(cohort_path), build(ReferenceConfig, study.references)
@@ -118,7 +119,7 @@ def prepare_references(
     folder = store.reference_folder(root, cohort, config, version)
     if "rad_fid" in study.metrics and not store.has_radiology(folder, config):
         raise InputError(f"{study.path}: {study.metrics['rad_fid']}: rad_fid: {NEEDS_RADIMAGENET}")
-    restores = any(each.restores for each in (study, *also))
+    restores = study.restores if restores is None else restores
     if store.missing_parts(folder, config, restores):
         with one_at_a_time(folder / LOCK, print_waiting(console, "these references")):
             totals = {part: steps(part, config) for part in store.missing_parts(folder, config, restores)}

@@ -100,8 +100,8 @@ def run_comparison(
     require_measurable(study, cohort, "val", by)
     for split in cohort.evaluated[1:]:
         require_measurable(study, cohort, split, {})
-    others = [system.study for system in systems[1:]]
-    reference_path = prepare_references(study, cohort_path, storage.root, console, measures, others)
+    restores = any(system.study.point(system.first).restores for system in systems)
+    reference_path = prepare_references(study, cohort_path, storage.root, console, measures, restores)
     references = References.open(reference_path)  # here: damaged ones are refused before hours are spent
     judge = Judge.of(cohort, references, "val", measures, any_extended(saved["objectives"]))
     if "cohort_hash" not in saved:

@@ -13,6 +13,7 @@ AVERAGED, GRADED, PAIRS = (
     )
 )
 DMD, BRIDGE, NCE = (f"tests/trainers/losses/test_{name}.py" for name in ("dmd", "bridge", "nce"))
+RESTORER = "tests/trainers/references/test_restorer.py"
 RESUMED = "test_milestones_change_no_weight_and_a_resumed_trial_continues_as_if_uninterrupted"
 MICRO = "test_gradients_of_two_micro_batches_are_the_mean_of_each"
 KERNEL = "test_kernel_distance_is_the_double_sum_for_unequal_sizes_and_unbiased"
@@ -103,6 +104,27 @@ FAULTS = (
             "batch.degraded, batch.target_mask, power=2",
         ),
         "tests/trainers/methods/test_restoration.py",
+    ),
+    Fault(
+        "restoration: regresses onto 3 T without the detail of the restorations it starts from",
+        *("trainers/methods/base.py", "restored=restore.detailed(batch.target)", "restored=batch.target"),
+        "tests/trainers/methods/test_restoration.py",
+    ),
+    Fault(
+        "restorer: the detail's gain is inverted",
+        *("trainers/references/restorer.py", "(real / own).sqrt()", "(own / real).sqrt()", RESTORER),
+    ),
+    Fault(
+        "restorer: all of the detail whatever the share",
+        *("trainers/references/restorer.py", "self.detail * (self.gain - 1)", "(self.gain - 1)", RESTORER),
+    ),
+    Fault(
+        "restorer: wide means count the background",
+        *("trainers/references/restorer.py", "/ share * brain", "* brain", RESTORER),
+    ),
+    Fault(
+        "restorer: the ridge pulls to zero",
+        *("trainers/references/restorer.py", "right + ridge @ start", "right", RESTORER),
     ),
     Fault(
         "the learning rate never falls",
