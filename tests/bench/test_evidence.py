@@ -1,5 +1,7 @@
 """The evidence's tables against differences, correlations and deviations that are known."""
 
+import subprocess
+import sys
 from pathlib import Path
 from platform.spaces.loader import load_study
 from platform.stats.scores import Score
@@ -117,3 +119,9 @@ def test_a_page_names_its_command_and_marks_what_excludes_zero(tmp_path: Path) -
     assert 'make evidence ARGS="--only systems"' in text
     (row,) = [line for line in text.split("## shifted")[0].splitlines() if line.startswith("| restoration")]
     assert row.count("**+5 ") == len(effects.METRICS)
+
+
+def test_an_unknown_system_is_refused_by_the_command(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.bench.evidence", "--only", "systems", "--out", str(tmp_path)]
+    done = subprocess.run([*command, "--systems", "pix2pix"], capture_output=True, text=True)
+    assert done.returncode and "--systems: pix2pix: not known; allowed: cyclegan, " in done.stderr

@@ -83,3 +83,7 @@ def command(module: str, *options: str) -> None:
     done = subprocess.run([sys.executable, "-m", module, *options], cwd=ROOT)
     if done.returncode:
         sys.exit(done.returncode)
+
+
+if __name__ == "__main__":
+    main()
