@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from platform.spaces.loader import load_study
 from platform.stats.scores import Score
+from platform.study.dimensions import extremes
 
 import numpy as np
 import pytest
@@ -119,6 +120,27 @@ def test_a_page_names_its_command_and_marks_what_excludes_zero(tmp_path: Path) -
     assert 'make evidence ARGS="--only systems"' in text
     (row,) = [line for line in text.split("## shifted")[0].splitlines() if line.startswith("| restoration")]
     assert row.count("**+5 ") == len(effects.METRICS)
+
+
+def test_a_fields_effect_is_from_its_low_end_to_its_high_one_and_counted_in_seeds(tmp_path: Path) -> None:
+    spaces = plan.fields(tmp_path)
+    assert {"lambda_restore", "restore_detail", "refinement_steps", "tau_m"} <= spaces.keys()
+    for name, ends in spaces.items():
+        low, high = (load_study(path, profile=plan.PROFILE) for path in ends)
+        (dimension,) = [each for each in low.search if each.name == name]
+        bottom, top = extremes(dimension)
+        values = [study.start[0][name] for study in (low, high)]
+        assert bottom <= values[0] < values[1] <= top
+        assert values == [bottom, top] or name in ("tau_m", "T_m", "t_b")
+        assert {k: v for k, v in low.start[0].items() if k != name}.items() <= high.start[0].items()
+    both = [
+        trained(f"tau_m_{end}", seed, value + 0.1 * seed)
+        for end, value in (("low", 1), ("high", 3))
+        for seed in range(3)
+    ]
+    pages.write_fields(both, ["tau_m"], tmp_path)
+    row = (tmp_path / "fields.md").read_text().splitlines()[-1]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["tau_m", "+20.0", "+20.0", "+20.0"]
 
 
 def test_an_unknown_system_is_refused_by_the_command(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from trainers.references.store import References
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "evidence"
-PARTS = ("coverage", "systems", "patients", "search")
+PARTS = ("coverage", "systems", "patients", "search", "fields")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         patients(out)
     if "search" in options.only:
         search(out, options.studies)
+    if "fields" in options.only:
+        fields(out, options.seeds)
 
 
 def systems(out: Path, seeds: int, names: Sequence[str]) -> None:
@@ -76,6 +78,18 @@ def search(out: Path, studies: int) -> None:
         start = ("--systems", str(plan.start_point(out / "spaces")))
         command("platform.compare", *start, *seeds, "--name", "reseeding", *storage)
         pages.write_search(folders, out / "comparisons" / "reseeding", PAGES)
+
+
+def fields(out: Path, seeds: int) -> None:
+    """The full method with each searched field at either end of its range."""
+    spaces = plan.fields(out / "spaces")
+    asked = ("--systems", ",".join(str(path) for ends in spaces.values() for path in ends))
+    command(
+        *("platform.compare", *asked, "--seeds", str(seeds), "--extended", "--profile", plan.PROFILE),
+        *("--name", "fields", "--storage", str(out)),
+    )
+    trained = results.read(out / "comparisons" / "fields", out, chosen_only=True)
+    pages.write_fields(trained, list(spaces), PAGES)
 
 
 def command(module: str, *options: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bench.evidence.plan import CELLS, FACTORS, FULL, RESTORED
+from tests.bench.evidence.plan import CELLS, ENDS, FACTORS, FULL, RESTORED
 from tests.bench.evidence.results import Scores, Trained
 
 METRICS = {
@@ -123,6 +123,17 @@ def steps(all_trained: Sequence[Trained], split: str) -> dict[str, list[list[Pai
         own = [getattr(each, split) for each in all_trained if each.system == FULL + end]
         counts = sorted(min(own, key=len, default={}))
         found |= {f"{label}, k = {k}": [[(each[1], each[k])] for each in own] for k in counts if k > 1}
+    return found
+
+
+def fields(all_trained: Iterable[Trained], names: Iterable[str], of: Of) -> dict[str, list[list[Pair]]]:
+    """What each searched field changes from the low end of its range to the high one."""
+    by = {(each.system, each.seed): each for each in all_trained}
+    seeds = sorted({seed for _, seed in by})
+    found: dict[str, list[list[Pair]]] = {}
+    for name in names:
+        both = [[by.get((f"{name}_{end}", seed)) for end in ENDS] for seed in seeds]
+        found[name] = [[(of(low), of(high))] for low, high in both if low and high]
     return found
 
 

@@ -61,6 +61,21 @@ def write_search(studies: Sequence[Path], comparison: Path, pages: Path) -> None
     _write(pages / "search.md", "Search against other seeds", "search", intro + text)
 
 
+def write_fields(trained: Sequence[Trained], names: Sequence[str], pages: Path) -> None:
+    """What each searched field changes over its range, in the measures' units and in those of seed noise."""
+    found = effects.effects(effects.fields(trained, names, effects.chosen("test")))
+    noise = {metric: variation.deviations(trained, metric)["seed"][0] for metric in OBJECTIVES}
+    rows = [[e.name, *(f"{e.values[m][0] / noise[m]:+.1f}" for m in OBJECTIVES)] for e in found if e.values]
+    deviations = ", ".join(f"{metric_label(m)} {number(x)}" for m, x in noise.items())
+    text = (
+        f"From the low end of each field's range, as searched, to the high one; the rest at the start point "
+        f"with restoration.\n\n{_effects_table('field', found)}\n\n"
+        f"In standard deviations of a seed ({deviations}):\n\n"
+        f"{markdown_table(['field', *map(metric_label, OBJECTIVES)], rows)}"
+    )
+    _write(pages / "fields.md", "What the searched fields do", "fields", text)
+
+
 def write_patients(trained: Sequence[Trained], cohort: Cohort, references: References, pages: Path) -> None:
     """Scores of real patients and a picture of them."""
     people = [*patients.low_field(cohort), *patients.stroke(cohort, references)]

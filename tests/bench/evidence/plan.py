@@ -1,11 +1,15 @@
 """What the evidence trains: spaces of one phantom that was used for no choice, written for the commands."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from platform.comparison.systems import LABELS
 from platform.spaces.loader import FOLDER, load_study
+from platform.study.dimensions import Dimension, exact
+from platform.study.study import Study
 from typing import Any
+
+from trainers.errors import InputError
 
 PHANTOM = 20261201
 """Seed of the cohort: no setting, threshold or unit was chosen on it."""
@@ -22,6 +26,10 @@ CELLS: dict[str, tuple[bool, bool, bool]] = {
 """The ablation: by system, which of the factors it has."""
 TRIALS = 8
 """Of each search, and seeds of the start point that it is compared with."""
+ENDS = ("low", "high")
+"""Of a searched field's range."""
+STEPS = 20
+"""From an end to the start point, in search of a feasible value."""
 RUNGS = 2
 """Of the searched trials: what the first tells of the end."""
 
@@ -40,6 +48,38 @@ def search(out: Path, number: int) -> Path:
 def start_point(out: Path) -> Path:
     """The space of the full method at its start point with restoration."""
     return next(path for path in _variants(out, FULL) if path.stem == FULL + RESTORED)
+
+
+def fields(out: Path) -> dict[str, tuple[Path, Path]]:
+    """By searched field of the full method: spaces of its start point with the field at either end.
+
+    Or as near to it as ASP's thresholds are feasible together.
+    """
+    study = load_study(FOLDER / f"{FULL}.yaml", profile=PROFILE)
+    start = next(point for point in study.start if study.point(point).restores)
+    found = {}
+    for dimension in study.search:
+        ends = [_towards(study, dimension, start, end) for end in (0.0, 1.0)]
+        low, high = (
+            _write(out, f"{dimension.name}_{end}", FULL, {}, {"start_from": [point]})
+            for end, point in zip(ENDS, ends, strict=True)
+        )
+        found[dimension.name] = (low, high)
+    return found
+
+
+def _towards(study: Study, dimension: Dimension, start: Mapping[str, Any], end: float) -> dict[str, Any]:
+    """The start point with a field at the first feasible value from an end of its range."""
+    own = dimension.unit(start[dimension.name])
+    for share in range(STEPS + 1):
+        value = dimension.at(end + (own - end) * share / STEPS)
+        point = {**start, dimension.name: exact(dimension, value)}
+        try:
+            study.point(point)
+        except InputError:
+            continue
+        return point
+    raise AssertionError(dimension.name)
 
 
 def _variants(out: Path, name: str) -> Iterator[Path]:

@@ -56,8 +56,11 @@ def origin(folder: Path, root: Path) -> tuple[Path, Path]:
     return cohort, root / "references" / facts["references"][:16]
 
 
-def read(folder: Path, root: Path) -> list[Trained]:
-    """Every training of a comparison, evaluated where it is not yet at all of its step counts."""
+def read(folder: Path, root: Path, chosen_only: bool = False) -> list[Trained]:
+    """Every training of a comparison, evaluated where it is not yet at all of its step counts.
+
+    ``chosen_only``: at that alone which validation has chosen.
+    """
     trials, results = completed(folder), folder / "results"
     cohort, references = origin(folder, root)
     facts = {trial.number: weights.verify(results / str(trial.number)) for trial in trials}
@@ -68,22 +71,27 @@ def read(folder: Path, root: Path) -> list[Trained]:
         for split, place in places.items()
         for trial in trials
         if trial.last
-        for count in counts(trial, split, chosen[trial.number])
+        for count in counts(trial, split, chosen[trial.number], chosen_only)
     ]
     evaluate_all(tasks)
-    return [trained(trial, chosen[trial.number], places) for trial in trials]
+    return [trained(trial, chosen[trial.number], places, chosen_only) for trial in trials]
 
 
-def counts(trial: Trial, split: str, chosen: int) -> list[int]:
+def counts(trial: Trial, split: str, chosen: int, chosen_only: bool) -> list[int]:
     """The refinement step counts at which a trial is evaluated: fewer on the shifted split."""
+    if chosen_only:
+        return [chosen]
     return sorted(trial.scores if split == "test" else trial.scores.keys() & {1, 3, chosen})
 
 
-def trained(trial: Trial, chosen: int, places: Mapping[str, Path]) -> Trained:
+def trained(trial: Trial, chosen: int, places: Mapping[str, Path], chosen_only: bool) -> Trained:
     """A completed trial with its evaluations."""
     assert trial.last is not None
     test, shifted = (
-        {k: scores_of(weights.verify(place / f"{trial.number}-{k}")) for k in counts(trial, split, chosen)}
+        {
+            k: scores_of(weights.verify(place / f"{trial.number}-{k}"))
+            for k in counts(trial, split, chosen, chosen_only)
+        }
         for split, place in places.items()
     )
     losses = trial.last.losses
