@@ -58,11 +58,13 @@ def systems(out: Path, seeds: int, names: Sequence[str]) -> None:
 
 
 def patients(out: Path) -> None:
-    """The trained systems on real scans, where they are."""
+    """The trained systems on lesions, and on real scans where they are."""
     folder = out / "comparisons" / "systems"
     cohort, references = results.origin(folder, out)
     opened = Cohort.open(cohort), References.open(references)
-    pages.write_patients(results.read(folder, out), *opened, PAGES)
+    trained = results.read(folder, out)
+    pages.write_lesions(trained, *opened, PAGES)
+    pages.write_patients(trained, *opened, PAGES)
 
 
 def search(out: Path, studies: int) -> None:

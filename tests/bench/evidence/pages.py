@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from torch import Tensor
 
-from tests.bench.evidence import claims, effects, patients, searches, variation
+from tests.bench.evidence import claims, effects, lesions, patients, searches, variation
 from tests.bench.evidence.effects import METRICS, Effect
 from tests.bench.evidence.patients import Patient
 from tests.bench.evidence.plan import FULL, PHANTOM, RESTORED, TRIALS
@@ -28,6 +28,7 @@ CONDITIONS = (
     f"Laptop profile, phantom seed {PHANTOM}, on which nothing was chosen; 16 subjects a split; minutes of "
     "training on two cores. Intervals are 95 %, over seeds and subjects."
 )
+LESION_SYSTEMS = ("unsb", FULL)
 PICTURES = {"gallery.png": "slices.png", "plane.png": "plane.png"}
 
 
@@ -96,6 +97,21 @@ def write_patients(trained: Sequence[Trained], cohort: Cohort, references: Refer
     table = markdown_table(["patient", "output", "seeds", *heads], rows, left=2)
     text = f"{doc}\n\n{table}\n\n![Patients](patients.png)"
     _write(pages / "patients.md", "Real patients at 55 mT, and a stroke", "patients", text)
+
+
+def write_lesions(trained: Sequence[Trained], cohort: Cohort, references: References, pages: Path) -> None:
+    """The page of lesions one by one."""
+    names = list(
+        dict.fromkeys(t.system for t in trained if t.system.removesuffix(RESTORED) in LESION_SYSTEMS)
+    )
+    table = markdown_table(["output", *lesions.COLUMNS], lesions.table(cohort, references, trained, names))
+    text = (
+        f"Test split. Contrast: a lesion's mean less the white matter's around it, of parts and contrasts in "
+        f"which the 3 T shows {lesions.SHOWN:g} or more. Vanished: less than {lesions.LOST:.0%} of the 3 T's. "
+        f"False: T2 patches of 40 mm\u00b2 or more, {lesions.DEVIATIONS:g} robust deviations above white "
+        f"matter, deep in it and {lesions.MARGIN:g} mm from every true lesion."
+    )
+    _write(pages / "lesions.md", "Lesions", "patients", f"{text}\n\n{table}")
 
 
 def draw_patients(people: Sequence[Patient], outputs: Mapping[str, Sequence[Tensor]], path: Path) -> None:

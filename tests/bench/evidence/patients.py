@@ -156,16 +156,18 @@ def outputs(
     return found
 
 
-@torch.no_grad()
 def translated(patients: Sequence[Patient], trained: Trained, references: References) -> list[Tensor]:
-    """Each patient's slices by one training, at the step count that validation has chosen."""
+    """Each patient's slices by one training."""
+    return [translated_rows(patient.source, trained, references) for patient in patients]
+
+
+@torch.no_grad()
+def translated_rows(source: Tensor, trained: Trained, references: References) -> Tensor:
+    """Slices [N, 3, H, W] by one training, at the step count that validation has chosen."""
     folder = Path(trained.checkpoint)
     facts = weights.verify(folder)
     module = find_method(facts["method"])
     config = rebuild(module.Config, facts["config"])
     tensors = weights.read_tensors(folder, "averaged")
     networks = load_networks(facts, tensors, references.config, torch.device("cpu"))
-    return [
-        translate_rows(module.Method, networks, config, patient.source, config.seed, trained.chosen)[-1]
-        for patient in patients
-    ]
+    return translate_rows(module.Method, networks, config, source, config.seed, trained.chosen)[-1]

@@ -1,0 +1,92 @@
+"""Lesions of the test subjects one by one: how much of their contrast is left, which vanish, which are false."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from tests.bench.evidence.patients import translated_rows
+from tests.bench.evidence.results import Trained
+from trainers.data.store import CONTRASTS, Cohort
+from trainers.metrics.judge import Judge, clamp_and_mask
+from trainers.metrics.lesions import LEAST, LOST, MAP, Part
+from trainers.metrics.measures import TISSUES
+from trainers.metrics.surface import dilate, interior
+from trainers.metrics.tissue import segment
+from trainers.references.store import References
+
+SHOWN = 0.05
+"""Least contrast at 3 T, in [0, 1], of a lesion whose ratio is taken."""
+DEVIATIONS = 4.0
+"""Above the white matter's median, in its robust standard deviations, where T2 looks like a lesion."""
+MARGIN = 6.0
+"""Millimetres around true lesions, and from other tissue, in which none counts as false."""
+COLUMNS = ("contrast / 3 T's, median", "contrast / input's, median", "vanished", "false a subject")
+
+
+def table(
+    cohort: Cohort, references: References, trained: Sequence[Trained], names: Sequence[str]
+) -> list[list[str]]:
+    """Rows of the input, the 3 T and each system, over its seeds, on the test split."""
+    judge = Judge.of(cohort, references, "test")
+    assert not isinstance(judge.lesions, Exception)
+    outputs = {"untouched input": [judge.source], "3 T": [judge.truth]}
+    for name in names:
+        own = [each for each in trained if each.system == name]
+        outputs[name] = [translated_rows(judge.source, each, references) for each in own]
+    before = contrasts(judge, judge.lesions, judge.source)
+    rows = []
+    for name, seeds in outputs.items():
+        finished = [clamp_and_mask(output, judge.mask) for output in seeds]
+        found = [contrasts(judge, judge.lesions, output) for output in finished]
+        own, real = (np.concatenate([each[i] for each in found]) for i in (0, 1))
+        of_input = np.concatenate([each[0] / before[0] for each in found])
+        lost = float((own / real < LOST).mean())
+        false = float(np.mean([false_lesions(judge, output) for output in finished]))
+        medians = float(np.median(own / real)), float(np.median(of_input))
+        rows.append([name, *(f"{value:.2f}" for value in medians), f"{lost:.1%}", f"{false:.2f}"])
+    return rows
+
+
+def contrasts(judge: Judge, found: Sequence[Sequence[Part]], output: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Of every lesion part and contrast that the 3 T shows: the output's contrast, the 3 T's."""
+    images, truth = judge.unit(output), judge.unit(judge.truth)
+    own, real = [], []
+    for (start, stop), parts in zip(judge.subjects, found, strict=True):
+        for part in parts:
+            for name, image in images.items():
+                (a, b), (c, d) = part.seen(image[start:stop]), part.seen(truth[name][start:stop])
+                if abs(c - d) >= SHOWN:
+                    own.append(a - b)
+                    real.append(c - d)
+    return np.array(own), np.array(real)
+
+
+def false_lesions(judge: Judge, output: Tensor) -> float:
+    """Bright patches of T2 deep in true white matter, of the least scored area, without a lesion; a subject."""
+    images, truth = judge.unit(output), judge.unit(judge.truth)
+    maps = judge.cohort.optional(judge.split, MAP)
+    facts = {s["id"]: s["provenance"] for s in judge.cohort.manifest["subjects"] if s["split"] == judge.split}
+    least, margin, count = LEAST / judge.spacing**2, MARGIN / judge.spacing, 0
+    for subject in judge.cohort.split(judge.split).subjects("3T"):
+        rows = slice(subject.start, subject.stop)
+        own = {c: truth[c][rows] for c in CONTRASTS}
+        white = segment(own, judge.region[rows]) == TISSUES.index("wm")
+        labels = torch.tensor(maps.of(subject.id)[facts[subject.id]["plane_of_slice"]]) > 0
+        deep = interior(white) & ~dilate(labels, margin)
+        count += patches(images["T2"][rows], deep, least)
+    return count / len(judge.subjects)
+
+
+def patches(image: Tensor, deep: Tensor, least: float) -> int:
+    """Connected bright patches of at least ``least`` pixels in ``deep`` white matter [n, H, W]."""
+    inside = image[deep]
+    if not len(inside):
+        return 0
+    deviation = 1.4826 * float((inside - inside.median()).abs().median())
+    bright = (image > float(inside.median()) + DEVIATIONS * deviation) & deep
+    parts, count = ndimage.label(bright.numpy())
+    sizes = ndimage.sum(bright.numpy(), parts, range(1, count + 1)) if count else []
+    return int(np.sum(np.asarray(sizes) >= least))
