@@ -1,4 +1,4 @@
-"""Lesions of the test subjects one by one: how much of their contrast is left, which vanish, which are false."""
+"""Lesions of the test subjects one by one: what is left of their contrast, which vanish, which are false."""
 
 from collections.abc import Sequence
 
@@ -65,7 +65,7 @@ def contrasts(judge: Judge, found: Sequence[Sequence[Part]], output: Tensor) -> 
 
 
 def false_lesions(judge: Judge, output: Tensor) -> float:
-    """Bright patches of T2 deep in true white matter, of the least scored area, without a lesion; a subject."""
+    """Bright patches of T2 in true white matter far from lesions, of the least scored area, a subject."""
     images, truth = judge.unit(output), judge.unit(judge.truth)
     maps = judge.cohort.optional(judge.split, MAP)
     facts = {s["id"]: s["provenance"] for s in judge.cohort.manifest["subjects"] if s["split"] == judge.split}

@@ -107,7 +107,7 @@ def write_lesions(trained: Sequence[Trained], cohort: Cohort, references: Refere
     table = markdown_table(["output", *lesions.COLUMNS], lesions.table(cohort, references, trained, names))
     text = (
         f"Test split. Contrast: a lesion's mean less the white matter's around it, of parts and contrasts in "
-        f"which the 3 T shows {lesions.SHOWN:g} or more. Vanished: less than {lesions.LOST:.0%} of the 3 T's. "
+        f"which the 3 T shows {lesions.SHOWN:g} or more. Vanished: below {lesions.LOST:.0%} of the 3 T's. "
         f"False: T2 patches of 40 mm\u00b2 or more, {lesions.DEVIATIONS:g} robust deviations above white "
         f"matter, deep in it and {lesions.MARGIN:g} mm from every true lesion."
     )
