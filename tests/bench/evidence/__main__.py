@@ -90,7 +90,7 @@ def fields(out: Path, seeds: int) -> None:
         *("platform.compare", *asked, "--seeds", str(seeds), "--extended", "--profile", plan.PROFILE),
         *("--name", "fields", "--storage", str(out)),
     )
-    trained = results.read(out / "comparisons" / "fields", out, chosen_only=True)
+    trained = results.read(out / "comparisons" / "fields", out)
     pages.write_fields(trained, list(spaces), PAGES)
 
 

@@ -11,10 +11,14 @@ from platform.stats.scores import Score, scores_of
 from platform.storage.jsonl import read_lines
 from platform.storage.ledger import FILE, Trial, apply, of_status
 
+from tests.bench.evidence.plan import FULL, RESTORED
 from trainers import weights
 from trainers.data.writer import find
 from trainers.evaluate import Evaluation, evaluate
 
+STEPPED = (FULL, FULL + RESTORED)
+"""Systems that are evaluated at every refinement step count."""
+STEPS = {"test": {1, 2, 3, 4, 5}, "shifted": {1, 3}}
 Scores = Mapping[str, Score]
 
 
@@ -56,49 +60,45 @@ def origin(folder: Path, root: Path) -> tuple[Path, Path]:
     return cohort, root / "references" / facts["references"][:16]
 
 
-def read(folder: Path, root: Path, chosen_only: bool = False) -> list[Trained]:
-    """Every training of a comparison, evaluated where it is not yet at all of its step counts.
-
-    ``chosen_only``: at that alone which validation has chosen.
-    """
+def read(folder: Path, root: Path) -> list[Trained]:
+    """Every training of a comparison; the full method's are evaluated at their other step counts too."""
     trials, results = completed(folder), folder / "results"
     cohort, references = origin(folder, root)
-    facts = {trial.number: weights.verify(results / str(trial.number)) for trial in trials}
-    places = {"test": results / "steps" / "test", "shifted": results / "steps" / "shifted"}
-    chosen = {trial.number: int(facts[trial.number]["steps"]) for trial in trials}
+    places = {trial.number: folders(trial, results) for trial in trials}
     tasks = [
-        Evaluation(trial.last.checkpoint, count, cohort, references, place / f"{trial.number}-{count}", split)
-        for split, place in places.items()
+        Evaluation(trial.last.checkpoint, k, cohort, references, place, split)
         for trial in trials
         if trial.last
-        for count in counts(trial, split, chosen[trial.number], chosen_only)
+        for split, by_count in places[trial.number].items()
+        for k, place in by_count.items()
     ]
     evaluate_all(tasks)
-    return [trained(trial, chosen[trial.number], places, chosen_only) for trial in trials]
+    return [trained(trial, places[trial.number]) for trial in trials]
 
 
-def counts(trial: Trial, split: str, chosen: int, chosen_only: bool) -> list[int]:
-    """The refinement step counts at which a trial is evaluated: fewer on the shifted split."""
-    if chosen_only:
-        return [chosen]
-    return sorted(trial.scores if split == "test" else trial.scores.keys() & {1, 3, chosen})
+def folders(trial: Trial, results: Path) -> dict[str, dict[int, Path]]:
+    """Where the evaluations of a trial are, by split and step count: first the one that was chosen."""
+    found: dict[str, dict[int, Path]] = {}
+    for split, place in (("test", results), ("shifted", results / "shifted")):
+        own = place / str(trial.number)
+        chosen = int(weights.verify(own)["steps"])
+        more = STEPS[split] & trial.scores.keys() if trial.params["system"] in STEPPED else set()
+        others = {k: results / "steps" / split / f"{trial.number}-{k}" for k in sorted(more - {chosen})}
+        found[split] = {chosen: own, **others}
+    return found
 
 
-def trained(trial: Trial, chosen: int, places: Mapping[str, Path], chosen_only: bool) -> Trained:
+def trained(trial: Trial, places: Mapping[str, Mapping[int, Path]]) -> Trained:
     """A completed trial with its evaluations."""
     assert trial.last is not None
     test, shifted = (
-        {
-            k: scores_of(weights.verify(place / f"{trial.number}-{k}"))
-            for k in counts(trial, split, chosen, chosen_only)
-        }
-        for split, place in places.items()
+        {k: scores_of(weights.verify(folder)) for k, folder in places[split].items()}
+        for split in ("test", "shifted")
     )
     losses = trial.last.losses
     shares = {name.removeprefix("share_"): x for name, x in losses.items() if name.startswith("share_")}
     seconds = sum(float(report.training_seconds) for report in trial.reports.values())
-    params = trial.params
-    named = params["system"], params["seed"], chosen, trial.scores
+    named = trial.params["system"], trial.params["seed"], next(iter(test)), trial.scores
     return Trained(*named, test, shifted, shares, seconds, trial.last.checkpoint)
 
 
