@@ -15,7 +15,7 @@ from trainers.errors import InputError
 from trainers.metrics import lesions
 from trainers.metrics.judge import Judge, extrapolation_refusal, require_overlap
 from trainers.metrics.measures import LESIONS
-from trainers.metrics.names import score_names
+from trainers.metrics.names import score_names, value_range
 from trainers.metrics.realism import PATCHES, patch_pool
 from trainers.references.config import ReferenceConfig
 
@@ -64,6 +64,24 @@ def require_measured(study: Study, judge: Judge, metrics: Mapping[str, str]) -> 
     for name, section in metrics.items():
         if refusal := judge.refusal(name):
             raise InputError(f"{study.path}: {section}: {refusal}")
+
+
+def require_improvable(study: Study, baselines: Mapping[str, Mapping[str, float]]) -> None:
+    """Raises InputError for an objective that the untouched input already has at its best, or at the floor.
+
+    It would be the same for every good translator: so for scans of one field under both names.
+    """
+    floor = baselines.get("floor", {})
+    for objective in study.objectives:
+        value = baselines["input"].get(objective.name)
+        best = value_range(objective.name)[objective.direction == "maximize"]
+        if value is not None and value in (best, floor.get(objective.name)):
+            key = f"{study.path}: objectives: {objective.name}"
+            reason = (
+                f"is {value:g} for the untouched input, as for the 3 T itself: it cannot tell trials apart"
+            )
+            allowed = "allowed: other objectives, or scans of 64 mT that differ from those of 3 T"
+            raise InputError(f"{key} {reason}; {allowed}")
 
 
 def _refusal(name: str, cohort: Cohort, rows: Split, layout: Layout) -> InputError | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.cohorts.bound import bound_config, prepare_bound
 from platform.cohorts.build import prepare_cohort, prepare_references
-from platform.cohorts.measurable import require_measurable, require_measured
+from platform.cohorts.measurable import require_improvable, require_measurable, require_measured
 from platform.cohorts.sensitivity import require_sensitive, require_sensitive_patches, show_sensitivity
 from platform.cohorts.teacher import require_teacher
 from platform.execution import cluster, tuner
@@ -69,6 +69,7 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     cards = show_sensitivity(storage, judge)
     if saved is None:
         require_sensitive(study, cards)
+        require_improvable(study, judge.baselines)
         require_possible(study, bounds(study.constraints, judge.baselines["input"]))
     bound = prepare_bound(bound_config(study, measures), cohort_path, storage.root, console, ("val",))
     if saved is None:

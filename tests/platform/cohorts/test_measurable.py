@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from platform.cohorts.measurable import require_evaluable, require_measurable
+from platform.cohorts.measurable import require_evaluable, require_improvable, require_measurable
 from platform.confirmation import run
 from platform.storage.layout import Storage
 from platform.study.settings import Constraint, Objective
@@ -124,3 +124,19 @@ def test_evaluate_refuses_a_test_split_before_anything_is_trained(
     saved = replace(saved, study=by(smoke, "fid"))
     with pytest.raises(InputError, match=r"test/3T_T1\.npy: holds 7 bytes"):
         run.prepare(saved, Storage.open(tmp_path), None, tests=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "value", "floor"),
+    [("psnr", "maximize", np.inf, None), ("ms_ssim", "maximize", 1.0, None), ("fid", "minimize", 0.25, 0.25)],
+)
+def test_an_objective_that_the_input_has_at_its_best_is_refused(
+    smoke: Study, name: str, direction: Any, value: float, floor: float | None
+) -> None:
+    """Scans of one field under both names give this."""
+    study = replace(smoke, objectives=(Objective(name, direction),))
+    ends = {} if floor is None else {"floor": {name: floor}}
+    require_improvable(study, {"input": {name: 0.2}, **ends})
+    with pytest.raises(InputError, match=rf"objectives: {name} is \S+ for the untouched input") as error:
+        require_improvable(study, {"input": {name: value}, **ends})
+    assert "; allowed: other objectives, or scans of 64 mT that differ" in str(error.value)
