@@ -7,6 +7,8 @@ from typing import Any
 Scores = Mapping[int, Mapping[str, float]]
 """Validation scores by refinement step count, then by metric."""
 
+OTHER_NAMES = {"ent": "w_ent", "cycle": "lambda_A", "back_cycle": "lambda_B"}
+"""Settings that weight a term of another name."""
 SHARE = "share_"
 """Before a term's name in ``losses``: its share of the gradient at the generator's output."""
 
@@ -60,5 +62,5 @@ def scores_from_json(scores: Mapping[str, Mapping[str, float]]) -> dict[int, dic
 
 def weight_of(share: str) -> str:
     """The setting that weights the term of a share: ``lambda_DMD`` of ``share_G_DMD``."""
-    term = share.removeprefix(f"{SHARE}G_")
-    return "w_ent" if term == "ent" else f"lambda_{term}"
+    term = share.removeprefix(SHARE)[len("G_") :]
+    return OTHER_NAMES.get(term, f"lambda_{term}")

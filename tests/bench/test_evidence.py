@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bench.evidence import claims, effects, lesions, pages, plan, searches, variation
+from tests.bench.evidence import claims, effects, lesions, pages, patients, plan, searches, variation
 from tests.bench.evidence.results import Trained
 
 SUBJECTS = 16
@@ -71,6 +71,13 @@ def test_steps_are_compared_with_the_first_of_the_same_training() -> None:
         assert found[f"{end}, k = 2"] == pytest.approx(-0.5) and found[f"{end}, k = 3"] == pytest.approx(-1)
 
 
+def test_only_steps_that_every_training_has_are_compared() -> None:
+    own = [trained(plan.FULL, seed, 1.0, step=-0.5) for seed in range(2)]
+    del own[0].shifted[2]  # type: ignore[attr-defined]
+    assert effects.steps(own, "shifted").keys() == {"published, k = 3"}
+    assert effects.steps([], "test") == {}
+
+
 def test_claims_are_judged_by_their_measures_direction() -> None:
     others = [trained(name, seed, -1.0 + 0.1 * seed) for name in ("cut", "sdedit") for seed in range(3)]
     page = claims.page([*cohort(), *others])
@@ -111,8 +118,9 @@ def test_spaces_are_of_the_unused_phantom_and_restore_where_their_names_say_so(t
         study = load_study(path, profile=plan.PROFILE)
         assert study.cohort.config.seed == plan.PHANTOM
         first = study.point(study.start[0] if study.start else {})
-        assert first.restores == path.stem.endswith(plan.RESTORED)
+        assert first.restores == (path.stem.endswith(plan.RESTORED) or path.stem == "search-3")
     assert study.budget.trials == plan.TRIALS and study.seed == 3
+    assert first.seed >= plan.FIRST_SEED and len(study.start) == 1
 
 
 def test_a_page_names_its_command_and_marks_what_excludes_zero(tmp_path: Path) -> None:
@@ -142,6 +150,34 @@ def test_a_fields_effect_is_from_its_low_end_to_its_high_one_and_counted_in_seed
     pages.write_fields(both, ["tau_m"], tmp_path)
     row = (tmp_path / "fields.md").read_text().splitlines()[-1]
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["tau_m", "+20.0", "+20.0", "+20.0"]
+
+
+def test_a_brain_is_found_inside_a_dark_skull_and_bright_fat() -> None:
+    y, x = np.mgrid[-100:100, -90:90]
+    radius = np.hypot(y / 1.2, x)[..., None]
+    t1 = np.select([radius < 55, radius < 62, radius < 70], [400.0, 20.0, 900.0], 5.0)
+    t2 = np.select([radius < 52, radius < 55, radius < 62, radius < 70], [400.0, 900.0, 20.0, 300.0], 5.0)
+    t1[60:70, 90:100], t2[60:70, 90:100] = 900.0, 950.0  # an enhancing lesion is brain
+    found, true = patients.brain(t1, t2), radius < 55
+    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.97
+    assert found[60:70, 90:100].all()
+
+
+def test_a_patients_scores_are_perfect_for_the_3_t_itself() -> None:
+    truth = torch.rand(2, 3, 96, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    truth[:, 2] = truth[:, :2].mean(1)
+    mask = torch.zeros(2, 96, 96, dtype=torch.bool)
+    mask[:, 16:80, 16:80] = True
+    patient = patients.Patient("p", truth, truth, mask, 2.0)
+    found = patients.scores(patient, truth)
+    assert (
+        found["ms_ssim"] == pytest.approx(1)
+        and found["edges_missed"] == 0 == found["edges_unsupported_by_3t"]
+    )
+    shifted = patients.scores(patient, truth + 0.2)
+    inside = (torch.stack((truth[:, 0], truth[:, 1]), 1) + 0.2).clamp(-1, 1) - truth[:, :2]
+    errors = (inside / 2).square()[..., 16:80, 16:80].mean((2, 3))
+    assert shifted["psnr"] == pytest.approx(float((-10 * errors.log10()).mean()), rel=1e-5)
 
 
 def test_an_unknown_system_is_refused_by_the_command(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ AVERAGED, GRADED, PAIRS = (
     )
 )
 DMD, BRIDGE, NCE = (f"tests/trainers/losses/test_{name}.py" for name in ("dmd", "bridge", "nce"))
+RESTORATION = "tests/trainers/methods/test_restoration.py"
 RESTORER = "tests/trainers/references/test_restorer.py"
 RESUMED = "test_milestones_change_no_weight_and_a_resumed_trial_continues_as_if_uninterrupted"
 MICRO = "test_gradients_of_two_micro_batches_are_the_mean_of_each"
@@ -98,17 +99,17 @@ FAULTS = (
     ),
     Fault(
         "restoration: the degraded slice is its own target",
-        *(
-            "trainers/methods/base.py",
-            "batch.target, batch.target_mask, power=2",
-            "batch.degraded, batch.target_mask, power=2",
-        ),
-        "tests/trainers/methods/test_restoration.py",
+        *("trainers/methods/base.py", "goal, batch.target_mask, power=2"),
+        *("batch.degraded, batch.target_mask, power=2", RESTORATION),
     ),
     Fault(
         "restoration: regresses onto 3 T without the detail of the restorations it starts from",
         *("trainers/methods/base.py", "restored=restore.detailed(batch.target)", "restored=batch.target"),
-        "tests/trainers/methods/test_restoration.py",
+        RESTORATION,
+    ),
+    Fault(
+        "restoration: regresses onto plain 3 T whatever the batch says",
+        *("trainers/methods/base.py", "if batch.restored is None else batch.restored", "", RESTORATION),
     ),
     Fault(
         "restorer: the detail's gain is inverted",

@@ -15,9 +15,9 @@ def due(step: int) -> bool:
 
 
 def gradient_norms(
-    terms: Mapping[str, Tensor], outputs: Mapping[str, Tensor], rows: int
+    terms: Mapping[str, Tensor], outputs: Mapping[str, Tensor], rows: int | None = None
 ) -> dict[str, Tensor]:
-    """L2 norm of each term's gradient at the first ``rows`` images of its output [B, C, H, W], float32.
+    """L2 norm of each term's gradient at its output [B, C, H, W] (the first ``rows`` images), float32.
 
     0 for a term that does not depend on it. The graph is kept, no parameter's gradient is computed.
     """
@@ -27,6 +27,19 @@ def gradient_norms(
         found = torch.autograd.grad(term, output, retain_graph=True, allow_unused=True)[0]
         norms[name] = output.new_zeros(()).float() if found is None else found[:rows].float().norm()
     return norms
+
+
+def measured(
+    step: int, losses: Mapping[str, Tensor], outputs: Mapping[str, Tensor], weights: Mapping[str, float]
+) -> dict[str, Tensor]:
+    """At a step that measures, what is :func:`logged` of weighted ``losses`` at their ``outputs``.
+
+    Of those alone that have one; ``weights``: of some losses, those of weight 0 are left out.
+    """
+    if not due(step):
+        return {}
+    terms = {name: losses[name] for name in outputs if weights.get(name, 1.0)}
+    return logged(gradient_norms(terms, outputs), dict.fromkeys(terms, 1.0))
 
 
 def shares(norms: Mapping[str, Tensor]) -> dict[str, Tensor]:

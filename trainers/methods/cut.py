@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainers.config import Range
 from trainers.data.batch import Batch
-from trainers.losses import gan, nce
+from trainers.losses import gan, nce, term_gradients
 from trainers.methods import base
 from trainers.networks.patch_projection import Projection
 from trainers.networks.resnet import ResNetGenerator, nce_channels, nce_layers
@@ -63,12 +63,14 @@ class Method(base.OnePass):
         minimise(("D",), losses["D"])
         losses["G_GAN"] = c.lambda_GAN * gan.lsgan_generator(self.discriminator(fake))
         losses["G_NCE"] = c.lambda_NCE * self.contrast(images, out, masks, mirrored)
-        loss = losses["G_GAN"] + losses["G_NCE"]
+        outputs = {"G_GAN": out, "G_NCE": out}
         if batch.degraded is not None:
-            losses["G_restore"] = c.restoration(self.generator(batch.degraded), batch)
-            loss = loss + losses["G_restore"]
-        minimise(("G", "F"), loss)
-        logs = {name: loss.detach() for name, loss in losses.items()}
+            outputs["G_restore"] = self.generator(batch.degraded)
+            losses["G_restore"] = c.restoration(outputs["G_restore"], batch)
+        weights = {"G_GAN": c.lambda_GAN, "G_NCE": c.lambda_NCE}
+        logs = term_gradients.measured(step, losses, outputs, weights)
+        minimise(("G", "F"), torch.stack([losses[name] for name in outputs]).sum())
+        logs |= {name: loss.detach() for name, loss in losses.items()}
         return logs | {"output_mean": fake.detach().mean()}
 
     def contrast(self, images: Tensor, out: Tensor, masks: Tensor, mirrored: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainers.config import Range
 from trainers.data.batch import Batch
-from trainers.losses import gan
+from trainers.losses import gan, term_gradients
 from trainers.methods import base
 from trainers.networks.image_pool import ImagePool
 from trainers.networks.resnet import ResNetGenerator
@@ -63,22 +63,28 @@ class Method(base.OnePass):
         """Both generators, then both discriminators on pooled translations."""
         c, to_target, to_source = self.config, self.networks["G"], self.networks["G_back"]
         a, b = batch.source, batch.target
-        fake_b, same_b = to_target(torch.cat((a, b))).chunk(2)
+        forward = to_target(torch.cat((a, b)))
+        fake_b, same_b = forward.chunk(2)
         fake_a, same_a = to_source(torch.cat((b, a))).chunk(2)
+        back = to_target(fake_a)
         losses = {
             "G_GAN": gan.lsgan_generator(self.networks["D"](fake_b)),
             "G_back_GAN": gan.lsgan_generator(self.networks["D_back"](fake_a)),
             "G_cycle": c.lambda_A * distance(to_source(fake_b), a),
-            "G_back_cycle": c.lambda_B * distance(to_target(fake_a), b),
+            "G_back_cycle": c.lambda_B * distance(back, b),
             "G_idt": c.lambda_idt * c.lambda_B * distance(same_b, b),
             "G_back_idt": c.lambda_idt * c.lambda_A * distance(same_a, a),
         }
+        outputs = {"G_GAN": forward, "G_cycle": forward, "G_idt": forward, "G_back_cycle": back}
         if batch.degraded is not None:
-            losses["G_restore"] = c.restoration(to_target(batch.degraded), batch)
+            outputs["G_restore"] = to_target(batch.degraded)
+            losses["G_restore"] = c.restoration(outputs["G_restore"], batch)
+        weights = {"G_cycle": c.lambda_A, "G_back_cycle": c.lambda_B, "G_idt": c.lambda_idt * c.lambda_B}
+        logs = term_gradients.measured(step, losses, outputs, weights)
         minimise(("G", "G_back"), torch.stack(list(losses.values())).sum())
         losses["D"] = self._update_discriminator("", b, fake_b, minimise)
         losses["D_back"] = self._update_discriminator("_back", a, fake_a, minimise)
-        logs = {name: loss.detach() for name, loss in losses.items()}
+        logs |= {name: loss.detach() for name, loss in losses.items()}
         return logs | {"output_mean": fake_b.detach().mean()}
 
     def _update_discriminator(self, end: str, real: Tensor, fake: Tensor, minimise: base.Minimise) -> Tensor:

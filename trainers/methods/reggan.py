@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainers.config import FieldError, Range
 from trainers.data.batch import Batch, Pairing
-from trainers.losses import flow, gan
+from trainers.losses import flow, gan, term_gradients
 from trainers.methods import base
 from trainers.networks.registration import RegistrationNet
 
@@ -77,15 +77,20 @@ class Method(base.OnePass):
             "G_corr": c.lambda_corr * F.l1_loss(flow.warp(fake, field), target),
             "R_smooth": c.lambda_smooth * flow.smoothness(field),
         }
+        outputs = dict.fromkeys(losses, fake)
         if batch.degraded is not None:
-            losses["G_restore"] = c.restoration(self.generator(batch.degraded), batch)
+            outputs["G_restore"] = self.generator(batch.degraded)
+            losses["G_restore"] = c.restoration(outputs["G_restore"], batch)
+        weights = {"G_GAN": c.lambda_GAN, "G_corr": c.lambda_corr, "R_smooth": c.lambda_smooth}
+        logs = term_gradients.measured(step, losses, outputs, weights)
         minimise(("G", "R"), torch.stack(list(losses.values())).sum())
         with torch.no_grad():
             fake = self.generator(source)
         loss = gan.lsgan_discriminator(*self._scores(torch.cat((target, fake))).chunk(2))
         minimise(("D",), loss)
         moved = field.detach().float().square().sum(1).mean().sqrt()
-        return {name: value.detach() for name, value in losses.items()} | {"D": loss.detach(), "flow": moved}
+        logs |= {name: value.detach() for name, value in losses.items()}
+        return logs | {"D": loss.detach(), "flow": moved}
 
     def _scores(self, image: Tensor) -> Tensor:
         logits: Tensor = self.discriminator(image)

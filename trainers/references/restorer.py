@@ -59,7 +59,7 @@ class Restorer(nn.Module):
         gram, right = torch.zeros(size, size).double(), torch.zeros_like(self.weight)
         total = 0
         for source, target, counted in slices:
-            x = self.features(source).double()[counted]
+            x = self.features(source)[counted].double()
             y = self._unit(target).movedim(1, -1)[counted].double()
             gram, right = gram + x.T @ x, right + x.T @ y
             total += len(x)
@@ -102,10 +102,11 @@ class Restorer(nn.Module):
     def detailed(self, images: Tensor) -> Tensor:
         """Slices [B, 3, H, W] in [-1, 1] with their share of detail added, clipped.
 
-        The mean of the images that a slice may be at 3 T has less detail than each of them. Between it and
-        the image with all of the detail, a share a takes a of the distance to the distribution away and adds
-        a^2 of the squared error that the whole would (Freirich et al. 2021, "A theory of the
-        distortion-perception tradeoff in Wasserstein space"; here for one band instead of images).
+        The mean of the images that a slice may be at 3 T has less detail than each of them. On the line from
+        it to an image with as much, squared error rises with the square of the way while the distance to the
+        distribution falls linearly (Freirich et al. 2021, "A theory of the distortion-perception tradeoff in
+        Wasserstein space"; here for one band instead of images). At a share of 1 detail is amplified by its
+        gain; as what is finer than that Gaussian is no sharp band, this closes about half of the gap in rms.
         As the operation is linear, a network that regresses onto detailed 3 T learns it.
         """
         with full_precision(images.device):

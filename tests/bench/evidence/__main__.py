@@ -60,6 +60,8 @@ def systems(out: Path, seeds: int, names: Sequence[str]) -> None:
 def patients(out: Path) -> None:
     """The trained systems on lesions, and on real scans where they are."""
     folder = out / "comparisons" / "systems"
+    if not is_done(folder):
+        sys.exit("--only patients: needs trained systems; allowed: after --only systems")
     cohort, references = results.origin(folder, out)
     opened = Cohort.open(cohort), References.open(references)
     trained = results.read(folder, out)
@@ -80,6 +82,9 @@ def search(out: Path, studies: int) -> None:
         start = ("--systems", str(plan.start_point(out / "spaces")))
         command("platform.compare", *start, *seeds, "--name", "reseeding", *storage)
         pages.write_search(folders, out / "comparisons" / "reseeding", PAGES)
+    compared = out / "comparisons" / "systems"
+    if is_done(compared):
+        pages.write_variation(results.read(compared, out), folders, PAGES)
 
 
 def fields(out: Path, seeds: int) -> None:
@@ -92,6 +97,11 @@ def fields(out: Path, seeds: int) -> None:
     )
     trained = results.read(out / "comparisons" / "fields", out)
     pages.write_fields(trained, list(spaces), PAGES)
+
+
+def is_done(comparison: Path) -> bool:
+    """Whether a comparison has its report."""
+    return (comparison / "report" / "tables.md").is_file()
 
 
 def command(module: str, *options: str) -> None:

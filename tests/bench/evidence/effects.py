@@ -121,7 +121,7 @@ def steps(all_trained: Sequence[Trained], split: str) -> dict[str, list[list[Pai
     found: dict[str, list[list[Pair]]] = {}
     for end, label in (("", "published"), (RESTORED, "with restoration")):
         own = [getattr(each, split) for each in all_trained if each.system == FULL + end]
-        counts = sorted(min(own, key=len, default={}))
+        counts = sorted(set.intersection(*map(set, own))) if own else []
         found |= {f"{label}, k = {k}": [[(each[1], each[k])] for each in own] for k in counts if k > 1}
     return found
 

@@ -13,7 +13,7 @@ from trainers.data.store import CONTRASTS, Cohort
 from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.metrics.lesions import LEAST, LOST, MAP, Part
 from trainers.metrics.measures import TISSUES
-from trainers.metrics.surface import dilate, interior
+from trainers.metrics.surface import dilate
 from trainers.metrics.tissue import segment
 from trainers.references.store import References
 
@@ -75,7 +75,7 @@ def false_lesions(judge: Judge, output: Tensor) -> float:
         own = {c: truth[c][rows] for c in CONTRASTS}
         white = segment(own, judge.region[rows]) == TISSUES.index("wm")
         labels = torch.tensor(maps.of(subject.id)[facts[subject.id]["plane_of_slice"]]) > 0
-        deep = interior(white) & ~dilate(labels, margin)
+        deep = white & ~dilate(judge.region[rows] & ~white, margin) & ~dilate(labels, margin)
         count += patches(images["T2"][rows], deep, least)
     return count / len(judge.subjects)
 

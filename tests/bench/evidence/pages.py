@@ -41,9 +41,13 @@ def write_systems(trained: Sequence[Trained], comparison: Path, pages: Path) -> 
     _write(pages / "systems.md", "Ten systems, and restoration", "systems", _systems(trained, comparison))
     _write(pages / "ablation.md", "Restoration, DMD2 and ASP", "systems", _ablation(trained))
     _write(pages / "steps.md", "Refinement steps", "systems", _steps(trained))
-    studies = sorted((comparison.parents[1] / "studies").glob("search-*"))
-    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, studies))
+    write_variation(trained, sorted((comparison.parents[1] / "studies").glob("search-*")), pages)
     _write(pages / "claims.md", "The paper's claims on the phantom", "systems", claims.page(trained))
+
+
+def write_variation(trained: Sequence[Trained], studies: Iterable[Path], pages: Path) -> None:
+    """The page of correlations and deviations; with searches, also what their rungs tell."""
+    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, studies))
 
 
 def write_search(studies: Sequence[Path], comparison: Path, pages: Path) -> None:
@@ -66,7 +70,9 @@ def write_fields(trained: Sequence[Trained], names: Sequence[str], pages: Path) 
     """What each searched field changes over its range, in the measures' units and in those of seed noise."""
     found = effects.effects(effects.fields(trained, names, effects.chosen("test")))
     noise = {metric: variation.deviations(trained, metric)["seed"][0] for metric in OBJECTIVES}
-    rows = [[e.name, *(f"{e.values[m][0] / noise[m]:+.1f}" for m in OBJECTIVES)] for e in found if e.values]
+    known = [effect for effect in found if effect.values]
+    in_seeds = {m: (lambda x, n=n: f"{x / n:+.1f}" if n else "") for m, n in noise.items()}
+    rows = [[e.name, *(write(e.values[m][0]) for m, write in in_seeds.items())] for e in known]
     deviations = ", ".join(f"{metric_label(m)} {number(x)}" for m, x in noise.items())
     text = (
         f"From the low end of each field's range, as searched, to the high one; the rest at the start point "
@@ -79,10 +85,13 @@ def write_fields(trained: Sequence[Trained], names: Sequence[str], pages: Path) 
 
 def write_patients(trained: Sequence[Trained], cohort: Cohort, references: References, pages: Path) -> None:
     """Scores of real patients and a picture of them."""
-    people = [*patients.low_field(cohort), *patients.stroke(cohort, references)]
+    stroke = patients.stroke(cohort, references) if references.degradation else []
+    people = [*patients.low_field(cohort), *stroke]
     if not people:
         return
-    names = [name for name in (FULL, f"unsb{RESTORED}", FULL + RESTORED)]
+    names = [
+        name for name in (FULL, f"unsb{RESTORED}", FULL + RESTORED) if name in {t.system for t in trained}
+    ]
     found = patients.outputs(people, trained, names, references)
     rows = []
     for name, seeds in found.items():
@@ -190,7 +199,10 @@ def _variation(trained: Sequence[Trained], studies: Iterable[Path]) -> str:
     if all(len(found) > 2 for found in pairs.values()):
         rows.append(["first rung and end", *(_triple(variation.correlation(pairs[m])) for m in OBJECTIVES)])
     heads = [metric_label(m) for m in OBJECTIVES]
-    spread = {m: variation.deviations(groups["validation and test, with restoration"], m) for m in OBJECTIVES}
+    restored = groups["validation and test, with restoration"]
+    if not restored:
+        return f"## Rank correlations (Spearman)\n\n{markdown_table(['', *heads], rows)}"
+    spread = {m: variation.deviations(restored, m) for m in OBJECTIVES}
     names = list(next(iter(spread.values())))
     deviations = [[name, *(_triple(spread[m][name]) for m in OBJECTIVES)] for name in names]
     return (

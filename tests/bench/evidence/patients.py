@@ -2,8 +2,8 @@
 
 Written down before the first run: the brain is found in the 3 T scans, slice by slice (:func:`brain`), and is
 the same for all images, which are registered; each volume is normalised as the product does it, by its own
-percentiles in that brain; slices are put on the cohort's working grid. Scored are PSNR, MS-SSIM and edges in
-that brain, the mean over slices, then over patients. One run; nothing is chosen by it.
+percentiles in that brain; slices are put on the cohort's working grid. Scored in that brain, for each
+patient, are PSNR and MS-SSIM, means over slices, and edges of all slices. One run; nothing is chosen by it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,6 +48,8 @@ class Patient:
     source: Tensor
     truth: Tensor
     mask: Tensor
+    spacing: float
+    """In-plane, millimetres."""
 
 
 def brain(t1: Array, t2: Array) -> Array:
@@ -97,7 +99,7 @@ def _case(cohort: Cohort, case: int) -> Patient:
         channels.stack(*(torch.from_numpy(images[field, c]) for c in ("T1", "T2")), LAYOUT)
         for field in ("55mT", "3T")
     )
-    return Patient(f"case {case}", source, truth, torch.from_numpy(inside > 0))
+    return Patient(f"case {case}", source, truth, torch.from_numpy(inside > 0), cohort.spacing)
 
 
 def stroke(cohort: Cohort, references: References) -> list[Patient]:
@@ -120,7 +122,7 @@ def stroke(cohort: Cohort, references: References) -> list[Patient]:
     images = torch.from_numpy(np.stack([degrader.degrade(row, rng) for row in range(len(kept))]))
     source = channels.stack(images[:, 0], images[:, 1], LAYOUT)
     truth = channels.stack(*(torch.from_numpy(volume[kept]) for volume in volumes), LAYOUT)
-    return [Patient("stroke", source, truth, (source > -1).any(1) & (truth > -1).any(1))]
+    return [Patient("stroke", source, truth, (source > -1).any(1) & (truth > -1).any(1), cohort.spacing)]
 
 
 def scores(patient: Patient, output: Tensor) -> dict[str, float]:
@@ -130,7 +132,7 @@ def scores(patient: Patient, output: Tensor) -> dict[str, float]:
         {c: (x + 1) / 2 for c, x in channels.split(i, LAYOUT).items()} for i in (finished, patient.truth)
     )
     count = paired.scales_for((own["T1"].shape[-2], own["T1"].shape[-1]))
-    region, spacing = patient.mask, 2.0
+    region, spacing = patient.mask, patient.spacing
     found = {
         "psnr": [paired.psnr(own[c], real[c], region).mean() for c in own],
         "ms_ssim": [paired.ms_ssim(own[c], real[c], scales=count, region=region).mean() for c in own],
@@ -145,11 +147,9 @@ def outputs(
     patients: Sequence[Patient], trained: Sequence[Trained], names: Sequence[str], references: References
 ) -> Mapping[str, list[list[Tensor]]]:
     """By translator, of each seed each patient's output: the input, the closed form, then the systems."""
-    assert references.restorer is not None
-    found = {
-        "untouched input": [[patient.source for patient in patients]],
-        "closed-form restoration": [[references.restorer(patient.source) for patient in patients]],
-    }
+    found = {"untouched input": [[patient.source for patient in patients]]}
+    if restorer := references.restorer:
+        found["closed-form restoration"] = [[restorer(patient.source) for patient in patients]]
     for name in names:
         own = [each for each in trained if each.system == name]
         found[name] = [translated(patients, each, references) for each in own]

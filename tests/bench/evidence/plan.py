@@ -28,6 +28,8 @@ TRIALS = 8
 """Of each search, and seeds of the start point that it is compared with."""
 ENDS = ("low", "high")
 """Of a searched field's range."""
+FIRST_SEED = 1000
+"""Of the searched trainings; those that they are compared with have seeds from 0."""
 STEPS = 20
 """From an end to the start point, in search of a feasible value."""
 RUNGS = 2
@@ -40,8 +42,14 @@ def systems(out: Path) -> list[Path]:
 
 
 def search(out: Path, number: int) -> Path:
-    """The space of one study: the full method's, with a sampler's seed of its own."""
-    laptop = {"budget": {"trials": TRIALS}, "fixed": {"rungs": RUNGS}}
+    """The space of one study: the full method's from its start point with restoration.
+
+    Sampler and trainings have seeds of their own, so that no training is another study's.
+    """
+    study = load_study(FOLDER / f"{FULL}.yaml", profile=PROFILE)
+    start = next(point for point in study.start if study.point(point).restores)
+    fixed = {"rungs": RUNGS, "seed": FIRST_SEED + number}
+    laptop = {"budget": {"trials": TRIALS}, "fixed": fixed, "start_from": [start]}
     return _write(out, f"search-{number}", FULL, {"seed": number}, laptop)
 
 

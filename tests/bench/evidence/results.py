@@ -62,7 +62,8 @@ def origin(folder: Path, root: Path) -> tuple[Path, Path]:
 
 def read(folder: Path, root: Path) -> list[Trained]:
     """Every training of a comparison; the full method's are evaluated at their other step counts too."""
-    trials, results = completed(folder), folder / "results"
+    newest = {(t.params["system"], t.params["seed"]): t for t in completed(folder)}
+    trials, results = list(newest.values()), folder / "results"
     cohort, references = origin(folder, root)
     places = {trial.number: folders(trial, results) for trial in trials}
     tasks = [

@@ -29,7 +29,9 @@ def bootstrap(groups: Sequence[object], statistic: Callable[[Sequence[object]], 
 
 
 def correlation(groups: Pairs) -> Interval:
-    """Spearman's over all pairs, resampled by group."""
+    """Spearman's over all pairs, resampled by group; NaN without two pairs."""
+    if sum(map(len, groups)) < 2:
+        return np.nan, np.nan, np.nan
 
     def of(drawn: Sequence[object]) -> float:
         pairs = [pair for group in drawn for pair in group]  # type: ignore[attr-defined]

@@ -27,5 +27,16 @@ def test_shares_are_of_the_weighted_norms_and_leave_out_terms_that_are_off() -> 
     assert float(nothing["share_a"]) == 0 and term_gradients.logged(norms, dict.fromkeys("abc", 0.0)) == {}
 
 
+def test_losses_are_measured_at_their_own_outputs_unless_their_weight_is_zero() -> None:
+    first, second = (torch.ones(2, 3, 2, 2, requires_grad=True) for _ in range(2))
+    losses = {"G_a": 3 * first.sum(), "G_b": second.sum(), "G_off": 0 * first.sum(), "D": first.sum()}
+    outputs = {"G_a": first, "G_b": second, "G_off": first}
+    assert term_gradients.measured(8, losses, outputs, {}) == {}
+    found = term_gradients.measured(9, losses, outputs, {"G_off": 0.0, "G_a": 3.0})
+    assert {name: float(value) for name, value in found.items()} == pytest.approx(
+        {"norm_G_a": 3 * 24**0.5, "norm_G_b": 24**0.5, "share_G_a": 0.75, "share_G_b": 0.25}
+    )
+
+
 def test_one_step_in_ten_measures_none_of_the_first() -> None:
     assert [step for step in range(30) if term_gradients.due(step)] == [9, 19, 29]

@@ -27,7 +27,7 @@ def degraded() -> Batch:
     plain = batch(1)
     half = plain.target_mask.clone()
     half[:, :, :16] = False
-    return replace(plain, target_mask=half, degraded=images(2, 32, 9))
+    return replace(plain, target_mask=half, degraded=images(2, 32, 9), restored=images(2, 32, 11))
 
 
 def step(module: Any, settings: dict[str, Any], given: Batch) -> tuple[Updates, dict[str, Tensor], list[Any]]:
@@ -45,7 +45,7 @@ def test_it_adds_the_weighted_squared_error_in_the_3_t_brain_and_nothing_else(
     given = degraded()
     with_term, logs, passes = step(module, {**settings, "lambda_restore": 7.0}, given)
     restored = passes[-2 if module is reggan else -1][1]  # it translates once more for its discriminator
-    error = (restored - given.target)[:, :, :, 16:].square().mean()
+    error = (restored - given.restored)[:, :, :, 16:].square().mean()
     assert float(logs["G_restore"]) == pytest.approx(7 * float(error), rel=1e-5)
     without, plain, _ = step(module, {**settings, "lambda_restore": 0.0}, replace(given, degraded=None))
     assert "G_restore" not in plain and plain.keys() == logs.keys() - {"G_restore"}
