@@ -75,7 +75,7 @@ def _against_best(trained: Sequence[Trained], metric: str) -> Effect:
         own = [of(each)[metric].estimate for each in trained if each.system == name]
         if own:
             means[name] = sum(own) / len(own)
-    if not means:
+    if len(means) < len(LABELS) - 1:
         return Effect("", {})
     better = max if effects.METRICS[metric] == "maximize" else min
     best = better(means, key=means.__getitem__)

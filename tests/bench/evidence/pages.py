@@ -179,11 +179,7 @@ def _ablation(trained: Sequence[Trained]) -> str:
 
 
 def _steps(trained: Sequence[Trained]) -> str:
-    tables = {
-        split: _effects_table("against k = 1", effects.effects(effects.steps(trained, split)))
-        for split in ("test", "shifted")
-    }
-    return "\n\n".join(f"## {split}\n\n{table}" for split, table in tables.items())
+    return _effects_table("against k = 1", effects.effects(effects.steps(trained, "test")))
 
 
 def _variation(trained: Sequence[Trained], studies: Iterable[Path]) -> str:
@@ -213,7 +209,7 @@ def _variation(trained: Sequence[Trained], studies: Iterable[Path]) -> str:
 
 
 def _effects_table(first: str, found: Sequence[Effect]) -> str:
-    rows = [[effect.name, *(_cell(effect, metric) for metric in METRICS)] for effect in found]
+    rows = [[e.name, *(_cell(e, metric) for metric in METRICS)] for e in found if e.values]
     return markdown_table([first, *(heading(m, d) for m, d in METRICS.items())], rows)
 
 

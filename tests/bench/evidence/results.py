@@ -17,8 +17,8 @@ from trainers.data.writer import find
 from trainers.evaluate import Evaluation, evaluate
 
 STEPPED = (FULL, FULL + RESTORED)
-"""Systems that are evaluated at every refinement step count."""
-STEPS = {"test": {1, 2, 3, 4, 5}, "shifted": {1, 3}}
+"""Systems that are evaluated at several refinement step counts: :data:`STEPS`."""
+STEPS = {"test": {1, 3}, "shifted": set[int]()}
 Scores = Mapping[str, Score]
 
 
@@ -61,7 +61,7 @@ def origin(folder: Path, root: Path) -> tuple[Path, Path]:
 
 
 def read(folder: Path, root: Path) -> list[Trained]:
-    """Every training of a comparison; the full method's are evaluated at their other step counts too."""
+    """Every training of a comparison; the full method's are evaluated at other step counts too."""
     newest = {(t.params["system"], t.params["seed"]): t for t in completed(folder)}
     trials, results = list(newest.values()), folder / "results"
     cohort, references = origin(folder, root)
