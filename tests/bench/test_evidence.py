@@ -28,7 +28,7 @@ def trained(system: str, seed: int, value: float, step: float = 0.0) -> Trained:
     """Every measure is ``value``, and ``step`` more at each further refinement step; validation half."""
     scores = {k: dict.fromkeys(effects.METRICS, score(value + step * (k - 1))) for k in (1, 2, 3)}
     validation = {k: dict.fromkeys(effects.METRICS, (value + step * (k - 1)) / 2) for k in (1, 2, 3)}
-    return Trained(system, seed, 1, validation, scores, scores, {"G_GAN": 0.25, "G_NCE": 0.75}, 60.0)
+    return Trained(system, seed, 1, validation, scores, scores, {"G_GAN": 0.25, "G_NCE": 0.75})
 
 
 def cohort() -> list[Trained]:

@@ -19,7 +19,7 @@ from trainers.networks.blocks import full_precision
 NEAR = (1.0, 2.0)
 """Standard deviations (pixels) of the blurred images among the features: with them edges can be sharpened."""
 WIDE = (4.0, 8.0)
-"""Of those over the brain alone: with their products the receive field can be told from the tissue."""
+"""Of those over the brain alone: with their products the receive field and the tissue are distinguished."""
 DETAIL = 1.0
 """Standard deviation (pixels) of the Gaussian whose difference from an image is its detail."""
 RIDGE = 1e-7

@@ -36,6 +36,7 @@ def table(
     for name in names:
         own = [each for each in trained if each.system == name]
         outputs[name] = [translated_rows(judge.source, each, references) for each in own]
+    deep = deep_white(judge)
     before = contrasts(judge, judge.lesions, judge.source)
     rows = []
     for name, seeds in outputs.items():
@@ -44,7 +45,7 @@ def table(
         own, real = (np.concatenate([each[i] for each in found]) for i in (0, 1))
         of_input = np.concatenate([each[0] / before[0] for each in found])
         lost = float((own / real < LOST).mean())
-        false = float(np.mean([false_lesions(judge, output) for output in finished]))
+        false = float(np.mean([false_lesions(judge, output, deep) for output in finished]))
         medians = float(np.median(own / real)), float(np.median(of_input))
         rows.append([name, *(f"{value:.2f}" for value in medians), f"{lost:.1%}", f"{false:.2f}"])
     return rows
@@ -64,20 +65,25 @@ def contrasts(judge: Judge, found: Sequence[Sequence[Part]], output: Tensor) -> 
     return np.array(own), np.array(real)
 
 
-def false_lesions(judge: Judge, output: Tensor) -> float:
-    """Bright patches of T2 in true white matter far from lesions, of the least scored area, a subject."""
-    images, truth = judge.unit(output), judge.unit(judge.truth)
+def false_lesions(judge: Judge, output: Tensor, deep: Sequence[Tensor]) -> float:
+    """Bright patches of T2 in ``deep`` white matter of each subject, of the least scored area, a subject."""
+    least, t2 = LEAST / judge.spacing**2, judge.unit(output)["T2"]
+    rows = [slice(start, stop) for start, stop in judge.subjects]
+    return sum(patches(t2[own], each, least) for own, each in zip(rows, deep, strict=True)) / len(rows)
+
+
+def deep_white(judge: Judge) -> list[Tensor]:
+    """Of each subject [n, H, W]: true white matter far from lesions and from other tissue."""
+    truth, margin, found = judge.unit(judge.truth), MARGIN / judge.spacing, []
     maps = judge.cohort.optional(judge.split, MAP)
     facts = {s["id"]: s["provenance"] for s in judge.cohort.manifest["subjects"] if s["split"] == judge.split}
-    least, margin, count = LEAST / judge.spacing**2, MARGIN / judge.spacing, 0
     for subject in judge.cohort.split(judge.split).subjects("3T"):
         rows = slice(subject.start, subject.stop)
         own = {c: truth[c][rows] for c in CONTRASTS}
         white = segment(own, judge.region[rows]) == TISSUES.index("wm")
         labels = torch.tensor(maps.of(subject.id)[facts[subject.id]["plane_of_slice"]]) > 0
-        deep = white & ~dilate(judge.region[rows] & ~white, margin) & ~dilate(labels, margin)
-        count += patches(images["T2"][rows], deep, least)
-    return count / len(judge.subjects)
+        found.append(white & ~dilate(judge.region[rows] & ~white, margin) & ~dilate(labels, margin))
+    return found
 
 
 def patches(image: Tensor, deep: Tensor, least: float) -> int:

@@ -47,7 +47,7 @@ def search(out: Path, number: int) -> Path:
     Sampler and trainings have seeds of their own, so that no training is another study's.
     """
     study = load_study(FOLDER / f"{FULL}.yaml", profile=PROFILE)
-    start = next(point for point in study.start if study.point(point).restores)
+    start = _restoring_start(study)
     fixed = {"rungs": RUNGS, "seed": FIRST_SEED + number}
     laptop = {"budget": {"trials": TRIALS}, "fixed": fixed, "start_from": [start]}
     return _write(out, f"search-{number}", FULL, {"seed": number}, laptop)
@@ -64,7 +64,8 @@ def fields(out: Path) -> dict[str, tuple[Path, Path]]:
     Or as near to it as ASP's thresholds are feasible together.
     """
     study = load_study(FOLDER / f"{FULL}.yaml", profile=PROFILE)
-    start = next(point for point in study.start if study.point(point).restores)
+    start = _restoring_start(study)
+    assert start is not None
     found = {}
     for dimension in study.search:
         ends = [_towards(study, dimension, start, end) for end in (0.0, 1.0)]
@@ -74,6 +75,11 @@ def fields(out: Path) -> dict[str, tuple[Path, Path]]:
         )
         found[dimension.name] = (low, high)
     return found
+
+
+def _restoring_start(study: Study) -> dict[str, Any] | None:
+    """The first start point with restoration; None where the method does not offer it."""
+    return next((point for point in study.start if study.point(point).restores), None)
 
 
 def _towards(study: Study, dimension: Dimension, start: Mapping[str, Any], end: float) -> dict[str, Any]:
@@ -92,9 +98,9 @@ def _towards(study: Study, dimension: Dimension, start: Mapping[str, Any], end: 
 
 def _variants(out: Path, name: str) -> Iterator[Path]:
     study = load_study(FOLDER / f"{name}.yaml", profile=PROFILE)
-    published, *others = study.start or ({},)
+    published = next(iter(study.start), {})
     yield _write(out, name, name, {}, {"start_from": [published]} if study.start else {})
-    restored = next((point for point in others if study.point(point).restores), None)
+    restored = _restoring_start(study)
     if restored is not None:
         yield _write(out, name + RESTORED, name, {}, {"start_from": [restored]})
 

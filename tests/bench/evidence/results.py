@@ -1,4 +1,4 @@
-"""The trainings of a comparison with their scores on every split, at every refinement step count."""
+"""The trainings of a comparison with their scores on every split."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from platform.execution.evaluation_tasks import is_done
 from platform.reporting.console import console
 from platform.stats.scores import Score, scores_of
 from platform.storage.jsonl import read_lines
@@ -17,8 +18,8 @@ from trainers.data.writer import find
 from trainers.evaluate import Evaluation, evaluate
 
 STEPPED = (FULL, FULL + RESTORED)
-"""Systems that are evaluated at several refinement step counts: :data:`STEPS`."""
-STEPS = {"test": {1, 3}, "shifted": set[int]()}
+"""Systems that are evaluated on the test split at further refinement step counts: :data:`STEPS`."""
+STEPS = {1, 3}
 Scores = Mapping[str, Score]
 
 
@@ -36,8 +37,6 @@ class Trained:
     shifted: Mapping[int, Scores]
     shares: Mapping[str, float]
     """Of each term in the gradient at the generator's output."""
-    seconds: float
-    """Of training alone."""
     checkpoint: str = ""
 
 
@@ -83,7 +82,8 @@ def folders(trial: Trial, results: Path) -> dict[str, dict[int, Path]]:
     for split, place in (("test", results), ("shifted", results / "shifted")):
         own = place / str(trial.number)
         chosen = int(weights.verify(own)["steps"])
-        more = STEPS[split] & trial.scores.keys() if trial.params["system"] in STEPPED else set()
+        stepped = split == "test" and trial.params["system"] in STEPPED
+        more = STEPS & trial.scores.keys() if stepped else set()
         others = {k: results / "steps" / split / f"{trial.number}-{k}" for k in sorted(more - {chosen})}
         found[split] = {chosen: own, **others}
     return found
@@ -98,16 +98,15 @@ def trained(trial: Trial, places: Mapping[str, Mapping[int, Path]]) -> Trained:
     )
     losses = trial.last.losses
     shares = {name.removeprefix("share_"): x for name, x in losses.items() if name.startswith("share_")}
-    seconds = sum(float(report.training_seconds) for report in trial.reports.values())
     named = trial.params["system"], trial.params["seed"], next(iter(test)), trial.scores
-    return Trained(*named, test, shifted, shares, seconds, trial.last.checkpoint)
+    return Trained(*named, test, shifted, shares, trial.last.checkpoint)
 
 
 def evaluate_all(tasks: Sequence[Evaluation]) -> None:
     """What is not published yet; processes of their own, one a core."""
     from rich.progress import track
 
-    missing = [task for task in tasks if not (task.folder / weights.MANIFEST).is_file()]
+    missing = [task for task in tasks if not is_done(task)]
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for _ in track(pool.map(evaluate, missing), "evaluating", total=len(missing), console=console):
             pass
