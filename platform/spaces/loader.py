@@ -61,6 +61,9 @@
       laptop:                       # except extends; sections merge key by key, a domain is replaced whole;
         search: {lambda_SB: null}   # null removes a key (as in RFC 7396); a cohort of another source replaces
         fixed: {lambda_SB: 1}       # the whole cohort
+      workstation:
+        like: laptop                # optional; another profile, which this one changes
+        budget: {trials: 16}
 
 Every profile is checked at every load. An error is an InputError of one line, ``file:line: key: ...``.
 """

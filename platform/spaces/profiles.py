@@ -9,6 +9,9 @@ from typing import Any
 
 from trainers.config import suggest
 
+LIKE = "like"
+"""Key of a profile: the name of one that it changes."""
+
 
 def read(path: Path | str, extending: tuple[Path, ...] = ()) -> Document:
     """A file, merged into the one that it extends, if any; ``extending``: the files that extend it.
@@ -43,25 +46,44 @@ def profile_names(document: Document, keys: Iterable[str]) -> tuple[str, ...]:
     names = tuple(mapping(document, ("profiles",)))
     for name in names:
         for key in mapping(document, ("profiles", name)):
-            known_key(document, ("profiles", name, key), keys)
+            known_key(document, ("profiles", name, key), (*keys, LIKE))
     return names
 
 
 def overlay(document: Document, profile: str | None) -> Document:
     """The document, changed by one of its profiles and without the others; null removes a key.
 
-    Sections merge key by key, but one with a ``source`` (the cohort) only with one of the same source. Values
-    of the profile keep their lines. Raises LocatedError for a null that removes nothing.
+    Before it by the profile that it is like, if any. Sections merge key by key, but one with a ``source``
+    (the cohort) only with one of the same source. Values of a profile keep their lines. Raises LocatedError
+    for a null that removes nothing.
     """
     data = {key: value for key, value in document.data.items() if key != "profiles"}
-    if profile is None:
-        return Document(document.path, data, document.lines, document.files)
-    top: Where = ("profiles", profile)
-    moved = {where[2:]: line for where, line in document.lines.items() if where[:2] == top and len(where) > 2}
-    files = {where: file for where, file in document.files.items() if where not in moved}
-    files |= {where[2:]: file for where, file in document.files.items() if where[:2] == top and where[2:]}
-    merged = _merge(document, top, data, document.data["profiles"][profile])
-    return Document(document.path, merged, {**document.lines, **moved}, files)
+    lines, files = dict(document.lines), dict(document.files)
+    for name in _chain(document, profile):
+        top: Where = ("profiles", name)
+        changes = {key: value for key, value in document.data["profiles"][name].items() if key != LIKE}
+        data = _merge(document, top, data, changes)
+        own = {where: where[2:] for where in document.lines if where[:2] == top and len(where) > 2}
+        lines |= {moved: document.lines[where] for where, moved in own.items()}
+        for where, moved in own.items():
+            files.pop(moved, None)
+            if where in document.files:
+                files[moved] = document.files[where]
+    return Document(document.path, data, lines, files)
+
+
+def _chain(document: Document, profile: str | None) -> list[str]:
+    """The profile, after the one that it is like, after the one that this is like."""
+    names: list[str] = []
+    profiles = mapping(document, ("profiles",))
+    while profile is not None:
+        names.insert(0, profile)
+        other = profiles[profile].get(LIKE)
+        free = [name for name in profiles if name not in names]
+        if other is not None and other not in free:
+            raise document.refusal(("profiles", profile, LIKE), other, ", ".join(free) or "none")
+        profile = other
+    return names
 
 
 def _merge(

@@ -35,7 +35,7 @@ def run(root: Path, line: str) -> str:
     """The standard output of a command of the page; fails where it fails."""
     words = [sys.executable if word == "python" else word for word in line.split()]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, (line, done.stdout[-3000:], done.stderr[-3000:])
     return done.stdout
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,7 +40,7 @@ references:
   bound: 0.1
 fixed:
   steps: 12
-  rungs: 4
+  rungs: 2
   batch_size: 2
   crop: 32
   nce_patches: 16
@@ -49,6 +51,9 @@ fixed:
 budget: {trials: 4}
 allow_blind: true # two subjects tell nothing
 """
+
+LIMIT = 1200
+"""Seconds that a command may take: it hangs beyond. Two cores that others use take minutes for a search."""
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -77,6 +82,15 @@ def entries(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
+def kill_once(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
+    """SIGKILL to a command and all that it started as soon as ``reached``, or at its end."""
+    deadline = time.monotonic() + LIMIT
+    while not reached() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
 @contextmanager
 def hidden_test_split(storage: Path) -> Iterator[None]:
     """The files of the test split are elsewhere during the block."""
@@ -100,7 +114,7 @@ def command() -> Command:
 
     def run(*words: str) -> "subprocess.CompletedProcess[str]":
         process = launch(*words)
-        out, err = process.communicate(timeout=280)
+        out, err = process.communicate(timeout=LIMIT)
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     return run

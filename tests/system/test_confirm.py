@@ -1,9 +1,6 @@
 """confirm, kill, resume, evaluate twice, promote: the front with new seeds, on real Ray and MLflow."""
 
 import json
-import os
-import signal
-import time
 from pathlib import Path
 from platform import evaluate
 from platform.pareto.selection import saved_front
@@ -12,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import entries, hidden_test_split
+from tests.system.conftest import entries, hidden_test_split, kill_once
 from trainers.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -40,11 +37,7 @@ def confirmed(command: Any, start: Any, finished: str, storage: Path) -> str:
     """The output of a confirmation that was killed midway and started again, the test split out of reach."""
     words = ("platform.confirm", NAME, "--storage", str(storage), "--top", "2", "--seeds", "2")
     with hidden_test_split(storage):
-        process, deadline = start(*words), time.monotonic() + 200
-        while not of(storage, "reported") and time.monotonic() < deadline and process.poll() is None:
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        kill_once(start(*words), lambda: bool(of(storage, "reported")))
         before = ledger(storage)
         done = command(*words)
     assert done.returncode == 0, done.stdout + done.stderr

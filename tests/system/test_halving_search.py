@@ -1,9 +1,6 @@
 """A search with halving: killed, resumed, extended, and the start of another; on real Ray and MLflow."""
 
 import json
-import os
-import signal
-import time
 from collections import Counter
 from pathlib import Path
 from platform.storage.ledger import Trial, read_trials
@@ -11,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import entries, hidden_test_split
+from tests.system.conftest import entries, hidden_test_split, kill_once
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +53,7 @@ def require_recorded(storage: Path, name: str) -> None:
 def halving(space: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny space with a scheduler, and no rungs but the scheduler's."""
     path = tmp_path_factory.mktemp("halving") / f"{NAME}.yaml"
-    text = space.read_text().replace("rungs: 4", "rungs: 1")
+    text = space.read_text().replace("rungs: 2", "rungs: 1")
     text = text.replace("budget: {trials: 4}", f"budget: {{trials: {TRIALS}}}")
     path.write_text(text + "scheduler: {name: asha, grace: 2, min_results: 2}\n")
     return path
@@ -72,16 +69,11 @@ def resumed(
     """
     with hidden_test_split(storage):
         process = start("platform.search", "--space", str(halving), "--storage", str(storage))
-        deadline = time.monotonic() + 200
         path = storage / "studies" / NAME / "ledger.jsonl"
-        while time.monotonic() < deadline and process.poll() is None:
-            if path.exists() and count(storage, "completed") and count(storage, "paused"):
-                break
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        both = ("completed", "paused")
+        kill_once(process, lambda: path.exists() and all(count(storage, status) for status in both))
         before = ledger(storage)
-        assert count(storage, "completed") and count(storage, "paused") and len(trials_of(storage)) <= TRIALS
+        assert all(count(storage, status) for status in both) and len(trials_of(storage)) <= TRIALS
         assert not (storage / "studies" / NAME / "report").exists(), "it ended before it was killed"
         done = command("platform.search", "--resume", NAME, "--storage", str(storage))
     assert done.returncode == 0, done.stdout + done.stderr

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two training volunteers a field, one of validation and one of test at both: a phantom as BIDS."""
-    config = phantom.PhantomConfig(train=2, val=1, test=1)
+    config = phantom.PhantomConfig(train=2, val=1, test=1, shifted=0)
     cohort = Cohort.open(phantom.prepare(config, tmp_path_factory.mktemp("phantom")))
     root = tmp_path_factory.mktemp("bids")
     for split in ("train", "val", "test"):

@@ -26,7 +26,7 @@ from trainers.metrics.names import METRICS, score_names
 def unpaired(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """One subject a split, none of the evaluated ones at 3 T."""
     root = tmp_path_factory.mktemp("unpaired")
-    return Cohort.open(prepare(PhantomConfig(train=1, val=1, test=1, paired=False), root))
+    return Cohort.open(prepare(PhantomConfig(train=1, val=1, test=1, shifted=0, paired=False), root))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from trainers.evaluate import Evaluation, evaluate
 
 STEPPED = (FULL, FULL + RESTORED)
 """Systems that are evaluated on the test split at further refinement step counts: :data:`STEPS`."""
-STEPS = {1, 3}
+STEPS = set(range(1, 6))
 Scores = Mapping[str, Score]
 
 

@@ -18,6 +18,8 @@ from tests.platform.spaces.toy_spaces import ONE, TWO, load, require_refused, wr
 from tests.platform.toys import TOYS, BrainsConfig, ScansConfig, ToyConfig
 from trainers.errors import InputError
 
+PROFILES = (None, "laptop", "workstation", "cluster", "smoke")
+
 
 def test_a_good_space_becomes_a_typed_study(tmp_path: Path) -> None:
     study = load(tmp_path)
@@ -180,7 +182,7 @@ def test_spaces_are_found_by_path_or_by_name(tmp_path: Path, monkeypatch: pytest
 def test_shipped_spaces_load_survive_json_and_share_their_means_in_every_profile() -> None:
     paths = sorted(FOLDER.glob("*.yaml"))
     assert len(paths) == 10
-    for profile in (None, "laptop", "cluster", "smoke"):
+    for profile in PROFILES:
         studies = [load_study(path, profile=profile) for path in paths]
         for study in studies:
             assert Study.from_json(study.to_json()) == study
@@ -193,14 +195,14 @@ def test_shipped_spaces_load_survive_json_and_share_their_means_in_every_profile
         configs = [study.point(study.start[0]) for study in studies]
         assert len({(c.steps, c.batch_size, c.crop) for c in configs}) == 1, profile
     names = {name for path in paths for name in profile_names(read(path), loader._KEYS)}
-    assert names == {"laptop", "cluster", "smoke"}
+    assert names == set(PROFILES) - {None}
 
 
 def test_two_real_methods_can_be_searched_together(tmp_path: Path) -> None:
     text = f"extends: {FOLDER}/base/phantom.yaml\nmethod: [unsb, cut]\nsearch:\n"
     text += "  lambda_NCE: {log: [0.5, 4]}\n  tau_m: {uniform: [0.03, 0.2], step: 0.01}\n"
     path = write(tmp_path, text + "  flip_equivariance: {choice: [false, true]}\n")
-    for profile in (None, "laptop", "cluster", "smoke"):
+    for profile in PROFILES:
         study = load_study(path, profile=profile)
         assert [dict(d.when) for d in study.search[2:]] == [{"method": ("unsb",)}, {"method": ("cut",)}]
         for params in ({"method": "unsb", "tau_m": 0.1}, {"method": "cut", "flip_equivariance": True}):

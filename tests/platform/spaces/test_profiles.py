@@ -55,6 +55,22 @@ def test_sections_and_profiles_merge_the_extending_file_decides_and_null_removes
     assert load_study(files(), profile="large").budget.trials == 9
 
 
+def test_a_profile_is_like_another_of_either_file_and_its_own_keys_decide(files: Any) -> None:
+    child = CHILD.replace("  large:", "  large:\n    like: small\n    fixed: {tau: null, steps: 30}")
+    document = overlay(read(files(child=child)), "large")
+    assert document.data["fixed"] == {"steps": 30} and document.data["references"] == {"crop": 32}
+    assert "like" not in document.data and document.data["budget"] == {"trials": 9}
+    places = {where: document.location(where) for where in (("fixed", "steps"), ("references", "crop"))}
+    assert [(p.name, line) for p, line in places.values()] == [("child.yaml", 10), ("base.yaml", 8)]
+
+
+@pytest.mark.parametrize("name", ["large", "huge", "3", "[small]"])
+def test_a_profile_is_like_another_known_one_alone(files: Any, name: str) -> None:
+    child = CHILD.replace("  large:", f"  large:\n    like: {name}")
+    with pytest.raises(InputError, match=r"child.yaml:9: profiles.large.like: .* allowed: small"):
+        load_study(files(child=child))
+
+
 @pytest.mark.parametrize(
     ("base", "child", "place"),
     [
