@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from platform.comparison.systems import LABELS
-from platform.spaces.loader import load_study
+from platform.spaces.loader import FOLDER, load_study
 from platform.stats.scores import Score
 from platform.study.dimensions import extremes
 
@@ -126,6 +126,18 @@ def test_spaces_are_of_the_unused_phantom_and_restore_where_their_names_say_so(t
         assert first.restores == (path.stem.endswith(plan.RESTORED) or path.stem == "search-3")
     assert study.budget.trials == plan.TRIALS and study.seed == 3
     assert first.seed >= plan.FIRST_SEED and len(study.start) == 1
+
+
+def test_every_system_is_searched_as_shipped_and_trained_by_what_was_found(tmp_path: Path) -> None:
+    for name in LABELS:
+        study = load_study(plan.tuning(tmp_path, name), profile=plan.PROFILE)
+        shipped = load_study(FOLDER / f"{name}.yaml", profile=plan.PROFILE)
+        assert (study.search, study.start) == (shipped.search, shipped.start)
+        assert study.budget.trials == plan.TRIALS and study.point({}).seed == plan.TUNING_SEED
+        assert study.cohort.config.seed == plan.PHANTOM
+        found = dict(study.start[-1]) | {study.search[0].name: extremes(study.search[0])[1]}
+        tuned = load_study(plan.tuned(tmp_path, name, found), profile=plan.PROFILE)
+        assert tuned.start == (found,) and tuned.point(found).seed == 0
 
 
 def test_a_page_names_its_command_and_marks_what_excludes_zero(tmp_path: Path) -> None:

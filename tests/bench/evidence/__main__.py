@@ -11,7 +11,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from platform.storage.saved_study import is_saved
+from platform.comparison.systems import LABELS
+from platform.pareto.selection import saved_front
+from platform.storage.saved_study import is_saved, load_saved
 
 from tests.bench.evidence import pages, plan, results
 from tests.bench.main import positive
@@ -20,7 +22,7 @@ from trainers.references.store import References
 
 ROOT = Path(__file__).parents[3]
 PAGES = ROOT / "docs" / "evidence"
-PARTS = ("coverage", "systems", "patients", "search", "fields")
+PARTS = ("coverage", "systems", "patients", "search", "fields", "tuned")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         search(out, options.studies)
     if "fields" in options.only:
         fields(out, options.seeds)
+    if "tuned" in options.only:
+        tuned(out, options.seeds)
 
 
 def systems(out: Path, seeds: int, names: Sequence[str]) -> None:
@@ -50,10 +54,8 @@ def systems(out: Path, seeds: int, names: Sequence[str]) -> None:
     known = {path.stem: path for path in plan.systems(out / "spaces")}
     if unknown := set(names) - known.keys():
         sys.exit(f"--systems: {', '.join(sorted(unknown))}: not known; allowed: {', '.join(known)}")
-    spaces = ",".join(str(path) for name, path in known.items() if name in (names or known))
-    asked = ("--systems", spaces, "--seeds", str(seeds), "--extended", "--profile", plan.PROFILE)
-    command("platform.compare", *asked, "--name", "systems", "--storage", str(out))
-    folder = out / "comparisons" / "systems"
+    spaces = [path for name, path in known.items() if name in (names or known)]
+    folder = compared("systems", spaces, out, seeds)
     pages.write_systems(results.read(folder, out), folder, PAGES)
 
 
@@ -74,10 +76,7 @@ def search(out: Path, studies: int) -> None:
     folders: list[Path] = []
     storage = ("--storage", str(out))
     for number in range(studies):
-        space = plan.search(out / "spaces", number)
-        folders.append(out / "studies" / space.stem)
-        new = ("--space", str(space), "--profile", plan.PROFILE)
-        command("platform.search", *(("--resume", space.stem) if is_saved(folders[-1]) else new), *storage)
+        folders.append(searched(plan.search(out / "spaces", number), out))
         seeds = ("--seeds", str(plan.TRIALS * (number + 1)), "--profile", plan.PROFILE)
         start = ("--systems", str(plan.start_point(out / "spaces")))
         command("platform.compare", *start, *seeds, "--name", "reseeding", *storage)
@@ -90,13 +89,35 @@ def search(out: Path, studies: int) -> None:
 def fields(out: Path, seeds: int) -> None:
     """The full method with each searched field at either end of its range."""
     spaces = plan.fields(out / "spaces")
-    asked = ("--systems", ",".join(str(path) for ends in spaces.values() for path in ends))
+    folder = compared("fields", [path for ends in spaces.values() for path in ends], out, seeds)
+    pages.write_fields(results.read(folder, out), list(spaces), PAGES)
+
+
+def tuned(out: Path, seeds: int) -> None:
+    """Every system by the settings that as many searched trials have chosen on validation."""
+    spaces = []
+    for name in LABELS:
+        front = saved_front(load_saved(searched(plan.tuning(out / "spaces", name), out)))
+        spaces.append(plan.tuned(out / "spaces", name, front.candidates[front.best].params))
+    folder = compared("tuned", spaces, out, seeds)
+    pages.write_tuned(results.read(folder, out), folder, PAGES)
+
+
+def searched(space: Path, out: Path) -> Path:
+    """The folder of a space's finished study."""
+    folder = out / "studies" / space.stem
+    new = ("--space", str(space), "--profile", plan.PROFILE)
     command(
-        *("platform.compare", *asked, "--seeds", str(seeds), "--extended", "--profile", plan.PROFILE),
-        *("--name", "fields", "--storage", str(out)),
+        "platform.search", *(("--resume", space.stem) if is_saved(folder) else new), "--storage", str(out)
     )
-    trained = results.read(out / "comparisons" / "fields", out)
-    pages.write_fields(trained, list(spaces), PAGES)
+    return folder
+
+
+def compared(name: str, spaces: Sequence[Path], out: Path, seeds: int) -> Path:
+    """The folder of the finished comparison of the spaces' first points."""
+    asked = ("--systems", ",".join(map(str, spaces)), "--seeds", str(seeds), "--profile", plan.PROFILE)
+    command("platform.compare", *asked, "--extended", "--name", name, "--storage", str(out))
+    return out / "comparisons" / name
 
 
 def is_done(comparison: Path) -> bool:

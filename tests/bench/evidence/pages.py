@@ -26,7 +26,7 @@ from trainers.references.store import References
 
 CONDITIONS = (
     f"Laptop profile, phantom seed {PHANTOM}, on which nothing was chosen; 16 subjects a split; minutes of "
-    "training on two cores. Intervals are 95 %, over seeds and subjects."
+    "training on two cores."
 )
 LESION_SYSTEMS = ("unsb", FULL)
 PICTURES = {"gallery.png": "slices.png", "plane.png": "plane.png"}
@@ -81,6 +81,15 @@ def write_fields(trained: Sequence[Trained], names: Sequence[str], pages: Path) 
         f"{markdown_table(['field', *map(metric_label, OBJECTIVES)], rows)}"
     )
     _write(pages / "fields.md", "What the searched fields do", "fields", text)
+
+
+def write_tuned(trained: Sequence[Trained], comparison: Path, pages: Path) -> None:
+    """The systems with the settings that their searches have chosen."""
+    intro = (
+        f"Each system by the best candidate of its own search of {TRIALS} trials on validation, trained anew "
+        f"with seeds that no search has used: {', '.join(sorted({str(t.seed) for t in trained}))}.\n\n"
+    )
+    _write(pages / "tuned.md", "Ten systems, each searched", "tuned", intro + _against(trained, comparison))
 
 
 def write_patients(trained: Sequence[Trained], cohort: Cohort, references: References, pages: Path) -> None:
@@ -144,20 +153,28 @@ def draw_patients(people: Sequence[Patient], outputs: Mapping[str, Sequence[Tens
 
 
 def _systems(trained: Sequence[Trained], comparison: Path) -> str:
+    return "\n\n".join(
+        [
+            _against(trained, comparison),
+            "![Slices of the first test subject](slices.png)\n\n![Realism and fidelity](plane.png)",
+            "## The comparison's own report",
+            (comparison / "report/tables.md").read_text(),
+        ]
+    )
+
+
+def _against(trained: Sequence[Trained], comparison: Path) -> str:
+    """Tables of the systems against the untouched input, on both test splits."""
     parts = []
+    names = list(dict.fromkeys(each.system for each in trained))
     for split in ("test", "shifted"):
         place = comparison / "results" / ("" if split == "test" else split)
-        names = list(dict.fromkeys(each.system for each in trained))
         baseline = scores_of(weights.verify(place / "input"))
-        pairs = effects.against(trained, baseline, split, names)
-        found = effects.effects(pairs)
+        found = effects.effects(effects.against(trained, baseline, split, names))
         untouched = ", ".join(f"{metric_label(m)} {number(baseline[m].estimate)}" for m in METRICS)
-        parts += [f"## {split}: what each adds to the untouched input\n", f"The input: {untouched}.\n"]
+        parts += [f"## {split}: what each adds to the untouched input", f"The input: {untouched}."]
         parts.append(_effects_table("system", found))
-    parts.append("![Slices of the first test subject](slices.png)\n\n![Realism and fidelity](plane.png)")
-    return "\n".join(
-        [*parts, "\n## The comparison's own report\n", (comparison / "report/tables.md").read_text()]
-    )
+    return "\n\n".join(parts)
 
 
 def _ablation(trained: Sequence[Trained]) -> str:
@@ -227,5 +244,7 @@ def _triple(interval: tuple[float, float, float]) -> str:
 
 
 def _write(path: Path, title: str, part: str, text: str) -> None:
-    made = f'`make evidence ARGS="--only {part}"` computes this page. Bold: the interval excludes zero.'
+    made = f'`make evidence ARGS="--only {part}"` computes this page.'
+    if "**" in text:
+        made += " Intervals are 95 %, over seeds and subjects; bold: the interval excludes zero."
     path.write_text(f"# {title}\n\n{CONDITIONS}\n{made}\n\n{text}\n", "utf-8")

@@ -30,6 +30,10 @@ ENDS = ("low", "high")
 """Of a searched field's range."""
 FIRST_SEED = 1000
 """Of the searched trainings; those that they are compared with have seeds from 0."""
+TUNING_SEED = 999
+"""Of the trials by which each system's settings are chosen."""
+TUNED = "_tuned"
+"""Ends the name of a system with the settings that its search has chosen."""
 STEPS = 20
 """From an end to the start point, in search of a feasible value."""
 RUNGS = 2
@@ -56,6 +60,17 @@ def search(out: Path, number: int) -> Path:
 def start_point(out: Path) -> Path:
     """The space of the full method at its start point with restoration."""
     return next(path for path in _variants(out, FULL) if path.stem == FULL + RESTORED)
+
+
+def tuning(out: Path, name: str) -> Path:
+    """The space of a system's search: as shipped, with as many trials as every other's."""
+    laptop = {"budget": {"trials": TRIALS}, "fixed": {"seed": TUNING_SEED}}
+    return _write(out, f"tuning-{name}", name, {}, laptop)
+
+
+def tuned(out: Path, name: str, point: Mapping[str, Any]) -> Path:
+    """The space of a system with the settings that its search has chosen."""
+    return _write(out, name + TUNED, name, {}, {"start_from": [dict(point)]})
 
 
 def fields(out: Path) -> dict[str, tuple[Path, Path]]:
