@@ -208,9 +208,9 @@ def test_bright_patches_of_the_least_area_are_counted_in_deep_white_matter_alone
     image = 0.5 + 0.01 * torch.randn(2, 30, 30, generator=generator)
     deep = torch.zeros(2, 30, 30, dtype=torch.bool)
     deep[:, 5:25, 5:25] = True
-    assert lesions.patches(image, deep, 10) == 0
+    assert lesions.patches(lesions.bright(image, deep), 10) == 0
     image[0, 8:12, 8:12] = 0.8  # counts
     image[1, 20:22, 20:22] = 0.8  # too small
     image[1, 0:4, 0:4] = 0.8  # not in deep white matter
-    assert lesions.patches(image, deep, 10) == 1
-    assert lesions.patches(image, torch.zeros_like(deep), 10) == 0
+    assert lesions.patches(lesions.bright(image, deep), 10) == 1
+    assert not lesions.bright(image, torch.zeros_like(deep)).any()

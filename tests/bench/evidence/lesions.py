@@ -69,11 +69,13 @@ def false_lesions(judge: Judge, output: Tensor, deep: Sequence[Tensor]) -> float
     """Bright patches of T2 in ``deep`` white matter of each subject, of the least scored area, a subject."""
     least, t2 = LEAST / judge.spacing**2, judge.unit(output)["T2"]
     rows = [slice(start, stop) for start, stop in judge.subjects]
-    return sum(patches(t2[own], each, least) for own, each in zip(rows, deep, strict=True)) / len(rows)
+    return sum(patches(bright(t2[own], each), least) for own, each in zip(rows, deep, strict=True)) / len(
+        rows
+    )
 
 
 def deep_white(judge: Judge) -> list[Tensor]:
-    """Of each subject [n, H, W]: true white matter far from lesions and from other tissue."""
+    """Of each subject [n, H, W]: white matter far from lesions, other tissue and what is bright at 3 T."""
     truth, margin, found = judge.unit(judge.truth), MARGIN / judge.spacing, []
     maps = judge.cohort.optional(judge.split, MAP)
     facts = {s["id"]: s["provenance"] for s in judge.cohort.manifest["subjects"] if s["split"] == judge.split}
@@ -82,17 +84,22 @@ def deep_white(judge: Judge) -> list[Tensor]:
         own = {c: truth[c][rows] for c in CONTRASTS}
         white = segment(own, judge.region[rows]) == TISSUES.index("wm")
         labels = torch.tensor(maps.of(subject.id)[facts[subject.id]["plane_of_slice"]]) > 0
-        found.append(white & ~dilate(judge.region[rows] & ~white, margin) & ~dilate(labels, margin))
+        deep = white & ~dilate(judge.region[rows] & ~white, margin) & ~dilate(labels, margin)
+        found.append(deep & ~dilate(bright(own["T2"], deep), margin))
     return found
 
 
-def patches(image: Tensor, deep: Tensor, least: float) -> int:
-    """Connected bright patches of at least ``least`` pixels in ``deep`` white matter [n, H, W]."""
+def bright(image: Tensor, deep: Tensor) -> Tensor:
+    """Where an image [n, H, W] is far brighter than most of its ``deep`` white matter, inside it."""
     inside = image[deep]
     if not len(inside):
-        return 0
+        return torch.zeros_like(deep)
     deviation = 1.4826 * float((inside - inside.median()).abs().median())
-    bright = (image > float(inside.median()) + DEVIATIONS * deviation) & deep
-    parts, count = ndimage.label(bright.numpy())
-    sizes = ndimage.sum(bright.numpy(), parts, range(1, count + 1)) if count else []
+    return (image > float(inside.median()) + DEVIATIONS * deviation) & deep
+
+
+def patches(where: Tensor, least: float) -> int:
+    """Connected parts of at least ``least`` pixels of [n, H, W]."""
+    parts, count = ndimage.label(where.numpy())
+    sizes = ndimage.sum(where.numpy(), parts, range(1, count + 1)) if count else []
     return int(np.sum(np.asarray(sizes) >= least))

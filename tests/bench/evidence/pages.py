@@ -127,7 +127,7 @@ def write_lesions(trained: Sequence[Trained], cohort: Cohort, references: Refere
         f"Test split. Contrast: a lesion's mean less the white matter's around it, of parts and contrasts in "
         f"which the 3 T shows {lesions.SHOWN:g} or more. Vanished: below {lesions.LOST:.0%} of the 3 T's. "
         f"False: T2 patches of 40 mm\u00b2 or more, {lesions.DEVIATIONS:g} robust deviations above white "
-        f"matter, deep in it and {lesions.MARGIN:g} mm from every true lesion."
+        f"matter, deep in it and {lesions.MARGIN:g} mm from every true lesion and from what the 3 T shows so."
     )
     _write(pages / "lesions.md", "Lesions", "patients", f"{text}\n\n{table}")
 
