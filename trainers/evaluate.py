@@ -17,10 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from trainers import weights
-from trainers.config import rebuild
 from trainers.data.store import Cohort
-from trainers.export import load_networks
-from trainers.methods.base import find_method, translate_rows
+from trainers.export import Translator
 from trainers.metrics import baselines
 from trainers.metrics.aggregate import measured_subjects, resampled_mean
 from trainers.metrics.judge import Judge, clamp_and_mask
@@ -92,18 +90,18 @@ def translated(
     folder: Path, steps: int, judge: Judge, device: torch.device
 ) -> tuple[Tensor, dict[str, float]]:
     """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
-    facts = weights.verify(folder)
-    module = find_method(facts["method"])
-    config = rebuild(module.Config, facts["config"])
-    networks = load_networks(facts, weights.read_tensors(folder, "averaged"), judge.references.config, device)
+    translator = Translator.of_checkpoint(folder, steps, judge.references.config, device)
     started = time.perf_counter()
-    outputs = translate_rows(module.Method, networks, config, judge.source.to(device), config.seed, steps)
+    output = translator.rows(judge.source)
     seconds = time.perf_counter() - started
-    cost = {"seconds_per_volume": seconds / len(judge.subjects), "parameters": parameters(networks)}
-    return clamp_and_mask(outputs[-1], judge.mask), cost
+    cost = {
+        "seconds_per_volume": seconds / len(judge.subjects),
+        "parameters": parameters(translator.networks),
+    }
+    return clamp_and_mask(output, judge.mask), cost
 
 
-def parameters(networks: dict[str, nn.Module]) -> float:
+def parameters(networks: Mapping[str, nn.Module]) -> float:
     """Number of weights of a translator."""
     return float(sum(p.numel() for network in networks.values() for p in network.parameters()))
 

@@ -21,13 +21,11 @@ from trainers.metrics.judge import clamp_and_mask
 from trainers.references.config import ReferenceConfig
 
 TRANSLATOR = "translator"
-CHUNK = 32
-"""Slices translated at a time: the serving machine may be smaller than the training one."""
 
 
 @dataclass(frozen=True)
 class Translator:
-    """An opened exported model; translates at the refinement step count that was chosen for it."""
+    """An opened model; translates at the refinement step count that was chosen for it."""
 
     facts: Mapping[str, Any]
     networks: Mapping[str, nn.Module]
@@ -42,6 +40,15 @@ class Translator:
         networks = load_networks(facts, weights.read_tensors(folder, TRANSLATOR), references, device)
         return cls(facts, networks, device)
 
+    @classmethod
+    def of_checkpoint(
+        cls, folder: Path, steps: int, references: ReferenceConfig, device: torch.device
+    ) -> "Translator":
+        """A trial's checkpoint at ``steps``, not exported; raises InputError where it is damaged."""
+        facts = weights.verify(folder) | {"steps": steps}
+        networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references, device)
+        return cls(facts, networks, device)
+
     @property
     def channels(self) -> channels.Layout:
         """How a slice's contrasts make its channels."""
@@ -54,14 +61,17 @@ class Translator:
         return Grid((rows, columns), self.facts["spacing"])
 
     def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
-        """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished.
+        """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished."""
+        return clamp_and_mask(self.rows(source, draw), mask)
+
+    def rows(self, source: Tensor, draw: int = 0) -> Tensor:
+        """Working slices [N, 3, H, W] in [-1, 1], translated.
 
         All slices share one latent; each ``draw`` has its own.
         """
         module, steps = find_method(self.facts["method"]), self.facts["steps"]
         config, rows = rebuild(module.Config, self.facts["config"]), source.to(self.device)
-        outputs = translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps, CHUNK)
-        return clamp_and_mask(outputs[-1], mask)
+        return translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps)[-1]
 
 
 def load_networks(

@@ -29,24 +29,21 @@ def exported(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Loop,
     return loop, work / "model"
 
 
-def test_outputs_are_the_trained_ones_in_any_chunks_and_each_draw_has_its_latent(
-    exported: tuple[Loop, Path], tiny: Any, monkeypatch: pytest.MonkeyPatch
+def test_outputs_are_the_trained_ones_and_the_checkpoints_and_each_draw_has_its_latent(
+    exported: tuple[Loop, Path], tiny: Any
 ) -> None:
     loop, folder = exported
-    method, rows = loop.method, tiny.judge.source[:5]
-    outputs = translate_rows(method, method.averaged, loop.config, rows, loop.config.seed)
-    expected = clamp_and_mask(outputs[1], tiny.judge.mask[:5])
-    assert torch.equal(Translator.open(folder).slices(tiny.judge.source[:5], tiny.judge.mask[:5]), expected)
-    loop, folder = exported
-    translator, rows, mask = Translator.open(folder), tiny.judge.source[:3], tiny.judge.mask[:3]
+    method, rows, mask = loop.method, tiny.judge.source[:5], tiny.judge.mask[:5]
+    outputs, seeded = (
+        translate_rows(method, method.averaged, loop.config, rows, loop.config.seed + draw) for draw in (0, 1)
+    )
+    translator = Translator.open(folder)
     draws = [translator.slices(rows, mask, draw) for draw in (0, 1, 1)]
-    assert torch.equal(draws[1], draws[2]) and not torch.equal(draws[0], draws[1])
-    seeded = translate_rows(loop.method, loop.method.averaged, loop.config, rows, loop.config.seed + 1)
-    assert torch.equal(draws[1], clamp_and_mask(seeded[1], mask))
-    translator, rows, mask = Translator.open(exported[1]), tiny.judge.source[:5], tiny.judge.mask[:5]
-    whole = translator.slices(rows, mask)
-    monkeypatch.setattr("trainers.export.CHUNK", 2)
-    assert torch.allclose(translator.slices(rows, mask), whole, atol=1e-5)
+    assert torch.equal(draws[0], clamp_and_mask(outputs[1], mask))
+    assert torch.equal(draws[1], draws[2]) and torch.equal(draws[1], clamp_and_mask(seeded[1], mask))
+    assert not torch.equal(draws[0], draws[1])
+    where = checkpoint.folder_of(loop.task.folder, 2), 1, tiny.references.config, translator.device
+    assert torch.equal(Translator.of_checkpoint(*where).rows(rows), outputs[0])
 
 
 def test_an_export_has_the_translating_network_its_grid_and_channels_and_is_verified(

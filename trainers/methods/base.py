@@ -297,13 +297,12 @@ def translate_rows(
 ) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
 
-    By default as many as a GPU works on at once, or as a processor's cache holds.
-
-    At most ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU. The slices are
+    By default as many as keep a GPU busy and fit in a small one, or as a processor's cache holds. At most
+    ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU. The slices are
     restored first where the networks have a :class:`Restorer`.
     """
     restore = networks.get(RESTORER, nn.Identity())
-    chunk = chunk or (64 if source.is_cuda else 8)
+    chunk = chunk or (32 if source.is_cuda else 8)
     parts = [
         [output.cpu() for output in islice(method.translate(networks, config, restore(rows), seed), steps)]
         for rows in torch.split(source, chunk)

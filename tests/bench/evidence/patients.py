@@ -16,18 +16,15 @@ from scipy import ndimage
 from torch import Tensor
 
 from tests.bench.evidence.results import Trained
-from trainers import weights
 from trainers.cohorts.preprocessing import nifti
 from trainers.cohorts.preprocessing.slicing import working_slices
-from trainers.config import rebuild
 from trainers.data import channels
 from trainers.data.arrays import Array
 from trainers.data.degrader import Degrader
 from trainers.data.grid import Grid
 from trainers.data.planes import Planes
 from trainers.data.store import Cohort
-from trainers.export import load_networks
-from trainers.methods.base import find_method, translate_rows
+from trainers.export import Translator
 from trainers.metrics import edges, paired
 from trainers.metrics.judge import clamp_and_mask
 from trainers.references.store import References
@@ -161,13 +158,7 @@ def translated(patients: Sequence[Patient], trained: Trained, references: Refere
     return [translated_rows(patient.source, trained, references) for patient in patients]
 
 
-@torch.no_grad()
 def translated_rows(source: Tensor, trained: Trained, references: References) -> Tensor:
     """Slices [N, 3, H, W] by one training, at the step count that validation has chosen."""
-    folder = Path(trained.checkpoint)
-    facts = weights.verify(folder)
-    module = find_method(facts["method"])
-    config = rebuild(module.Config, facts["config"])
-    tensors = weights.read_tensors(folder, "averaged")
-    networks = load_networks(facts, tensors, references.config, torch.device("cpu"))
-    return translate_rows(module.Method, networks, config, source, config.seed, trained.chosen)[-1]
+    where = Path(trained.checkpoint), trained.chosen, references.config, torch.device("cpu")
+    return Translator.of_checkpoint(*where).rows(source)
