@@ -92,7 +92,7 @@ def translated(
     """Finished translations [N, 3, H, W] of the judge's slices, with seconds per volume and parameters."""
     translator = Translator.of_checkpoint(folder, steps, judge.references.config, device)
     started = time.perf_counter()
-    output = translator.rows(judge.source)
+    output = translator.rows(judge.source, subjects=judge.subjects)
     seconds = time.perf_counter() - started
     cost = {
         "seconds_per_volume": seconds / len(judge.subjects),

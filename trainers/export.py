@@ -3,7 +3,7 @@
 <folder>/translator.safetensors, manifest.json
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +61,20 @@ class Translator:
         return Grid((rows, columns), self.facts["spacing"])
 
     def slices(self, source: Tensor, mask: Tensor, draw: int = 0) -> Tensor:
-        """Working slices [N, 3, H, W] in [-1, 1] with masks [N, H, W], translated and finished."""
+        """All working slices [N, 3, H, W] in [-1, 1] of a volume, masks [N, H, W]: translated, finished."""
         return clamp_and_mask(self.rows(source, draw), mask)
 
-    def rows(self, source: Tensor, draw: int = 0) -> Tensor:
-        """Working slices [N, 3, H, W] in [-1, 1], translated.
+    def rows(
+        self, source: Tensor, draw: int = 0, subjects: Sequence[tuple[int, int]] | None = None
+    ) -> Tensor:
+        """Working slices [N, 3, H, W] in [-1, 1], translated; of one volume, or of ``subjects``.
 
         All slices share one latent; each ``draw`` has its own.
         """
         module, steps = find_method(self.facts["method"]), self.facts["steps"]
         config, rows = rebuild(module.Config, self.facts["config"]), source.to(self.device)
-        return translate_rows(module.Method, self.networks, config, rows, config.seed + draw, steps)[-1]
+        how, seed = (module.Method, self.networks, config), config.seed + draw
+        return translate_rows(*how, rows, seed, steps, subjects=subjects)[-1]
 
 
 def load_networks(

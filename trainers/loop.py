@@ -111,7 +111,8 @@ class Loop:
         """Scores of the validation split per refinement step count, and a few sample slices."""
         started, judge = time.perf_counter(), self.judge
         method, source = self.method, judge.source.to(self.accelerator.device)
-        outputs = translate_rows(method, method.averaged, self.config, source, self.config.seed)
+        how = method, method.averaged, self.config
+        outputs = translate_rows(*how, source, self.config.seed, subjects=judge.subjects)
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
         scores = {}
         for count, output in enumerate(outputs, 1):

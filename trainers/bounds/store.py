@@ -22,6 +22,7 @@ from trainers.bounds import training
 from trainers.bounds.config import VERSION, BoundConfig
 from trainers.config import build, canonical, digest
 from trainers.data.arrays import Array
+from trainers.data.neighbours import surrounded
 from trainers.data.sampling import halves
 from trainers.data.store import Cohort, Split
 from trainers.references.store import progress_file, with_progress
@@ -97,11 +98,12 @@ def translated(folder: Path, split: str, source: Tensor, subjects: Sequence[tupl
 
     ``subjects``: rows (start, stop) of each. Raises InputError for a missing or damaged part.
     """
+    given = surrounded(source, subjects)
     if split != "val":
-        return training.translate(read_network(folder, ALL), source)
+        return training.translate(read_network(folder, ALL), given)
     output = torch.empty_like(source)
     for part, rows in zip((SECOND, FIRST), halves(subjects), strict=True):  # of the other half each
-        output[rows] = training.translate(read_network(folder, part), source[rows])
+        output[rows] = training.translate(read_network(folder, part), given[rows])
     return output
 
 

@@ -79,7 +79,7 @@ def whole_pairs(split: Split, config: BoundConfig, rows: Array) -> Iterator[Fitt
 
 @torch.no_grad()
 def translate(network: nn.Module, source: Tensor) -> Tensor:
-    """Whole slices [N, 3, H, W] in [-1, 1] to the same, a few at a time."""
+    """Whole slices, surrounded [N, 6, H, W] in [-1, 1], to 3 T [N, 3, H, W], a few at a time."""
     network.to(device())
     return torch.cat([network(part.to(device())).cpu() for part in torch.split(source, CHUNK)])
 

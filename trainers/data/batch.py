@@ -11,7 +11,11 @@ Pairing = Literal["random", "level"]
 
 @dataclass(frozen=True)
 class Batch:
-    """Images [B, 3, H, W] in [-1, 1] with brain masks [B, H, W]; ``source`` is 64 mT, ``target`` 3 T."""
+    """Images [B, 3, H, W] in [-1, 1] with brain masks [B, H, W]; ``source`` is 64 mT, ``target`` 3 T.
+
+    As drawn for methods that restore, and of pairs, ``source`` and ``degraded`` are surrounded [B, 6, H, W]
+    (:mod:`trainers.data.neighbours`).
+    """
 
     source: Tensor
     source_mask: Tensor

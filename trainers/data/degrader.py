@@ -3,7 +3,7 @@
 Shapes: C contrasts (T1, T2), H rows, W columns. Intensities are in [0, 1] unless said otherwise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,17 +59,28 @@ class Degrader:
     degradation: Degradation
 
     def degrade(self, row: int, rng: np.random.Generator) -> Array:
-        """The 3 T training slice ``row`` as at 64 mT: [C, H, W] in [-1, 1], -1 outside the brain."""
+        """The 3 T training slice ``row``, that below and that above as at 64 mT: [3, C, H, W] in [-1, 1].
+
+        Their noise alone differs; -1 outside the brain.
+        """
+        return self.degrade_together([row, *self.planes.around(row)], rng)
+
+    def degrade_together(self, rows: Sequence[int], rng: np.random.Generator) -> Array:
+        """Slices [N, C, H, W] of one subject as of one 64 mT scan."""
         d = self.degradation
         width, blur, noise = (1 + size * rng.uniform(-1, 1) for size in (WIDTH, BLUR, NOISE))
         gain = 1 + GAIN * rng.standard_normal(len(d.blur))
         offset = OFFSET * rng.standard_normal(len(d.blur))
-        thick = self.planes.thick(row, width * d.width)
-        clean = blurred(mapped(thick, d.map), blur * d.blur)
-        images = receive_field(rng, clean.shape) * gain[:, None, None] * clean + offset[:, None, None]
-        images = images + noise * grainy(rng, images.shape, d.noise, d.grain)
-        brain = gaussian_filter(thick[2], blur * d.blur.mean()) > 0.5
-        return np.where(brain, 2 * images.clip(0, 1) - 1, BACKGROUND).astype(np.float32)
+        shape = (len(d.blur), *self.planes.volumes[0][0].shape[1:])
+        gain = receive_field(rng, shape) * gain[:, None, None]
+        found = []
+        for row in rows:
+            thick = self.planes.thick(row, width * d.width)
+            images = gain * blurred(mapped(thick, d.map), blur * d.blur) + offset[:, None, None]
+            images = images + noise * grainy(rng, shape, d.noise, d.grain)
+            brain = gaussian_filter(thick[2], blur * d.blur.mean()) > 0.5
+            found.append(np.where(brain, 2 * images.clip(0, 1) - 1, BACKGROUND))
+        return np.stack(found).astype(np.float32)
 
 
 def receive_field(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:

@@ -56,6 +56,11 @@ class Planes:
         values: Array = np.concatenate(((images + 1) / 2 * brain, brain[None]))
         return np.asarray(np.tensordot(weights[inside], values, (0, 1)), np.float32)
 
+    def around(self, row: int) -> list[int]:
+        """The slices below and above one, of the same subject; at an end itself."""
+        own = self.places[:, 0]
+        return [r if 0 <= r < len(own) and own[r] == own[row] else row for r in (row - 1, row + 1)]
+
 
 def slice_profile(width: float) -> tuple[Array, Array]:
     """Offsets [n] in planes and weights [n], of sum 1, of a Gaussian slice profile; width 0: one plane."""

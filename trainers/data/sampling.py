@@ -5,6 +5,7 @@ Every draw is a function of (seed, step, rank) alone, so that resuming needs no 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from trainers.data import channels
 from trainers.data.arrays import Array
 from trainers.data.batch import Batch, Pairing
 from trainers.data.degrader import Degradation, Degrader
+from trainers.data.neighbours import parted, rows_around, surround
 from trainers.data.planes import Planes
 from trainers.data.store import Cohort, Split
 
@@ -48,7 +50,8 @@ class Slices:
         """``size`` slices of each domain, drawn by ``counter`` (seed, step, rank, ...)."""
         rng = np.random.default_rng(counter)
         rows, windows = self._draw("64mT", size, rng)
-        source, source_mask = self._crops("64mT", rows, windows)
+        low = self._surrounded if self.degrader else partial(self._crops, "64mT")
+        source, source_mask = low(rows, windows)
         if pairing == "level":
             rows = self._level_rows(rows, rng)
         else:
@@ -69,7 +72,7 @@ class Slices:
         return self._pairs(rows, [(slice(None), slice(None), False)] * len(rows))
 
     def _pairs(self, rows: Array, windows: list[Window]) -> Batch:
-        return Batch(*self._crops("64mT", rows, windows), *self._crops("3T", rows, windows))
+        return Batch(*self._surrounded(rows, windows), *self._crops("3T", rows, windows))
 
     def target_crops(self, size: int, seed: int) -> Iterator[Tensor]:
         """Endless batches of 3 T crops [size, 3, crop, crop], for the teacher."""
@@ -80,7 +83,7 @@ class Slices:
     def degraded_slices(self, seed: int, every: int = 1) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """One in ``every`` of the 3 T training slices.
 
-        Degraded once [1, 3, H, W], itself, and the brain of both [1, H, W].
+        Degraded once, surrounded [1, 6, H, W]; itself [1, 3, H, W]; and the brain of both [1, H, W].
         """
         whole = [(slice(None), slice(None), False)]
         for row in range(0, len(self.split.mask("3T")), every):
@@ -88,7 +91,7 @@ class Slices:
             target, mask = self._crops("3T", rows, whole)
             degraded = self._degraded(rows, whole, np.random.default_rng((seed, row)))
             assert degraded is not None
-            yield degraded, target, mask & (degraded > -1).any(1)
+            yield degraded, target, mask & (parted(degraded)[0] > -1).any(1)
 
     def _draw(self, domain: str, size: int, rng: np.random.Generator) -> tuple[Array, list[Window]]:
         mask = self.split.mask(domain)
@@ -117,16 +120,24 @@ class Slices:
         )
         return channels.stack(t1, t2, self.layout), inside > 0
 
+    def _surrounded(self, rows: Array, windows: list[Window]) -> tuple[Tensor, Tensor]:
+        """64 mT crops with those below and above [B, 6, crop, crop], and their masks."""
+        around = rows_around([(s.start, s.stop) for s in self.split.subjects("64mT")])
+        below, above = (self._crops("64mT", each.numpy()[rows], windows)[0] for each in around)
+        own, mask = self._crops("64mT", rows, windows)
+        return surround(own, below, above), mask
+
     def _degraded(self, rows: Array, windows: list[Window], rng: np.random.Generator) -> Tensor | None:
-        """Crops of 3 T slices as at 64 mT; ``rng`` is not the batch's, which stays as it is without them."""
+        """Surrounded crops of 3 T slices as at 64 mT [B, 6, crop, crop].
+
+        ``rng`` is not the batch's, which stays as it is without them.
+        """
         if self.degrader is None:
             return None
         images = [self.degrader.degrade(row, rng) for row in rows]
-        t1, t2 = (
-            torch.from_numpy(np.stack([_cut(each[k], *w) for each, w in zip(images, windows, strict=True)]))
-            for k in (0, 1)
-        )
-        return channels.stack(t1, t2, self.layout)
+        cut = np.stack([_cut(each, *w) for each, w in zip(images, windows, strict=True)], 2)
+        own, below, above = (channels.stack(each[0], each[1], self.layout) for each in torch.from_numpy(cut))
+        return surround(own, below, above)
 
     def _window(self, mask: Array, rng: np.random.Generator) -> Window:
         """A crop around a random brain pixel, moved inside the slice: every crop shows some brain.
@@ -143,8 +154,9 @@ class Slices:
 
 
 def _cut(image: Array, rows: slice, columns: slice, mirrored: bool) -> Array:
-    piece = image[rows, columns]
-    return piece[:, ::-1] if mirrored else piece
+    """A window of [..., H, W]."""
+    piece = image[..., rows, columns]
+    return piece[..., ::-1] if mirrored else piece
 
 
 def whole_slices(split: Split, domain: str, layout: channels.Layout, rows: Array) -> Tensor:

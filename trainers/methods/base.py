@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 import trainers.methods
 from trainers.config import Range, suggest
 from trainers.data.batch import Batch, Pairing
+from trainers.data.neighbours import parted, surrounded
 from trainers.errors import InputError
 from trainers.losses.regression import brain_error
 from trainers.networks.denoiser import Denoiser
@@ -164,10 +165,11 @@ class Method(ABC):
             network.to(device)
 
     def prepared(self, batch: Batch) -> Batch:
-        """A batch as :meth:`step` takes it: its 64 mT slices restored where translation starts so."""
+        """A drawn batch as :meth:`step` takes it: its 64 mT slices restored where translation starts so."""
         restore = self.averaged.get(RESTORER)
         if not isinstance(restore, Restorer):
-            return batch
+            degraded = None if batch.degraded is None else parted(batch.degraded)[0]
+            return replace(batch, source=parted(batch.source)[0], degraded=degraded)
         given = replace(batch, source=restore(batch.source))
         if batch.degraded is None:
             return given
@@ -294,14 +296,17 @@ def translate_rows(
     seed: int,
     steps: int | None = None,
     chunk: int | None = None,
+    subjects: Sequence[tuple[int, int]] | None = None,
 ) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
 
     By default as many as keep a GPU busy and fit in a small one, or as a processor's cache holds. At most
     ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU. The slices are
-    restored first where the networks have a :class:`Restorer`.
+    restored first where the networks have a :class:`Restorer`, with their neighbours of the same of the
+    ``subjects``, rows (start, stop) of each, inferior to superior; by default all are of one.
     """
     restore = networks.get(RESTORER, nn.Identity())
+    source = surrounded(source, subjects) if RESTORER in networks else source
     chunk = chunk or (32 if source.is_cuda else 8)
     parts = [
         [output.cpu() for output in islice(method.translate(networks, config, restore(rows), seed), steps)]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainers.bounds import store as bounds
 from trainers.data import channels, sampling
+from trainers.data.neighbours import surrounded
 from trainers.data.sampling import whole_slices
 from trainers.metrics.aggregate import balanced_rows
 from trainers.metrics.intensity_maps import HistogramMatch, Images, JointLookup
@@ -60,8 +61,8 @@ def output(name: str, judge: Judge, bound: Path | None = None) -> Tensor | None:
 
 def _restored(judge: Judge) -> Tensor | None:
     """None where no trial restores: the degradation is not estimated then."""
-    restorer = judge.references.restorer
-    return None if restorer is None else clamp_and_mask(in_parts(restorer, judge.source), judge.mask)
+    restorer, source = judge.references.restorer, surrounded(judge.source, judge.subjects)
+    return None if restorer is None else clamp_and_mask(in_parts(restorer, source), judge.mask)
 
 
 def _supervised(judge: Judge, bound: Path) -> Tensor:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainers.data import channels
+from trainers.data.neighbours import parted
 from trainers.networks.blocks import full_precision
 
 NEAR = (1.0, 2.0)
@@ -26,15 +27,16 @@ RIDGE = 1e-7
 """Added to the diagonal of the mean of squares, for features that are multiples of each other."""
 
 Fitted = tuple[Tensor, Tensor, Tensor]
-"""Slices [B, 3, H, W] in [-1, 1] at 64 mT and at 3 T, and where they count [B, H, W] bool."""
+"""Slices in [-1, 1] at 64 mT, surrounded, and at 3 T [B, 3, H, W], and where they count [B, H, W] bool."""
 
 
 class Restorer(nn.Module):
-    """Slices [B, 3, H, W] in [-1, 1] to estimates of their 3 T, black where they are. At first the identity.
+    """Slices in [-1, 1] to estimates of their 3 T [B, 3, H, W], black where they are. At first the identity.
 
+    Slices are surrounded [B, 6, H, W] (:mod:`trainers.data.neighbours`), or [B, 3, H, W] without neighbours.
     Features of T1 and T2 in [0, 1]: both, their products, each blurred, a constant, and the products of
-    blurred images with each other and with both. ``detail``: the share, 0 to 1, of the detail that estimates
-    of least error lack which is put back, see :meth:`detailed`.
+    blurred images with each other and with both; likewise of the neighbours' mean. ``detail``: the share, 0
+    to 1, of the detail that estimates of least error lack which is put back, see :meth:`detailed`.
     """
 
     weight: Tensor
@@ -48,7 +50,7 @@ class Restorer(nn.Module):
         self.detail = detail
         count = len(channels.contrasts(layout))
         pairs, blurs = count * (count + 1) // 2, len(NEAR) + len(WIDE)
-        features = count + pairs + 1 + blurs * (count + pairs + count**2)
+        features = count + pairs + 1 + blurs * (count + pairs + count**2) + 2 * count + pairs + count**2
         self.register_buffer("weight", torch.eye(features, count, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(count, dtype=torch.float64))
 
@@ -81,23 +83,25 @@ class Restorer(nn.Module):
         return self
 
     def features(self, images: Tensor) -> Tensor:
-        """Of slices [B, 3, H, W] in [-1, 1]: [B, H, W, features]."""
-        unit, brain = self._unit(images), (~_black(images)).float()
+        """Of slices [B, 3 or 6, H, W] in [-1, 1]: [B, H, W, features]."""
+        own, mean = parted(images)
+        unit, brain, around = self._unit(own), (~_black(own)).float(), self._unit(mean)
         near = [blurred(unit, deviation) for deviation in NEAR]
         wide = [blurred_inside(unit, brain, deviation) for deviation in WIDE]
         # Those of earlier versions come first: see _load_from_state_dict.
         found = [unit, _products(unit), *near, torch.ones_like(unit[:, :1]), *wide]
         found += [part for smooth in (*near, *wide) for part in (_products(smooth), _crossed(unit, smooth))]
+        found += [around, blurred(around, NEAR[0]), _products(around), _crossed(unit, around)]
         return torch.cat(found, 1).movedim(1, -1)
 
     def estimate(self, images: Tensor) -> Tensor:
-        """The 3 T of least error of slices [B, 3, H, W]: each contrast [B, C, H, W] in [0, 1]."""
+        """The 3 T of least error of slices [B, 3 or 6, H, W]: each contrast [B, C, H, W] in [0, 1]."""
         return (self.features(images) @ self.weight.float()).clamp(0, 1).movedim(-1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """The estimate with its share of detail, clipped to [-1, 1], rebuilt in every channel."""
         with full_precision(images.device):
-            return self._finished(self.estimate(images), images)
+            return self._finished(self.estimate(images), parted(images)[0])
 
     def detailed(self, images: Tensor) -> Tensor:
         """Slices [B, 3, H, W] in [-1, 1] with their share of detail added, clipped.
@@ -127,7 +131,10 @@ class Restorer(nn.Module):
         return torch.stack([(x.float() + 1) / 2 for x in channels.split(images, self.layout).values()], 1)
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
-        """As any module; a restorer from before the wide features has zeros for them and adds no detail."""
+        """As any module; a restorer from before some of the features has zeros for them.
+
+        One from before the gain adds no detail.
+        """
         given = state.get(f"{prefix}weight")
         if given is not None and len(given) < len(self.weight):
             state[f"{prefix}weight"] = F.pad(given, (0, 0, 0, len(self.weight) - len(given)))

@@ -1,9 +1,9 @@
 """References on disk: trained once per cohort, found by content hash, opened by every trial.
 
-<root>/references/<hash16>/{teacher,domain,radiology,restoration}/   weights + manifest
+<root>/references/<hash16>/{teacher,domain,radiology,restoration-2}/   weights + manifest
 
 ``radiology`` is there where RadImageNet's weights were given, and in studies of the first measures;
-``restoration``, how 64 mT degrades 3 T and what undoes it, where a study's trials restore 3 T slices.
+``restoration-2``, how 64 mT degrades 3 T and what undoes it, where a study's trials restore 3 T slices.
 """
 
 import json
@@ -42,8 +42,11 @@ VERSION = 2
 """
 
 
-RESTORATION = "restoration"
-"""The part with the numbers of :class:`Degradation`, and of the :class:`Restorer` that undoes it."""
+RESTORATION = "restoration-2"
+"""The part with the numbers of :class:`Degradation`, and of the :class:`Restorer` that undoes it.
+
+The number rises with what the restorer does: new studies have a new one beside that of older ones.
+"""
 RESTORER = "restorer"
 GAIN_ROWS = 4
 """One slice in so many is enough for the gain of the detail."""

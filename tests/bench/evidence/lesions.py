@@ -35,7 +35,7 @@ def table(
     outputs = {"untouched input": [judge.source], "3 T": [judge.truth]}
     for name in names:
         own = [each for each in trained if each.system == name]
-        outputs[name] = [translated_rows(judge.source, each, references) for each in own]
+        outputs[name] = [translated_rows(judge.source, each, references, judge.subjects) for each in own]
     deep = deep_white(judge)
     before = contrasts(judge, judge.lesions, judge.source)
     rows = []

@@ -22,6 +22,7 @@ from trainers.data import channels
 from trainers.data.arrays import Array
 from trainers.data.degrader import Degrader
 from trainers.data.grid import Grid
+from trainers.data.neighbours import surrounded
 from trainers.data.planes import Planes
 from trainers.data.store import Cohort
 from trainers.export import Translator
@@ -116,7 +117,7 @@ def stroke(cohort: Cohort, references: References) -> list[Patient]:
     places = np.stack((np.zeros(len(kept), int), np.array(kept)), 1)
     degrader = Degrader(Planes((volumes,), places, float(STROKE_EVERY)), references.required_degradation())
     rng = np.random.default_rng(0)
-    images = torch.from_numpy(np.stack([degrader.degrade(row, rng) for row in range(len(kept))]))
+    images = torch.from_numpy(degrader.degrade_together(range(len(kept)), rng))
     source = channels.stack(images[:, 0], images[:, 1], LAYOUT)
     truth = channels.stack(*(torch.from_numpy(volume[kept]) for volume in volumes), LAYOUT)
     return [Patient("stroke", source, truth, (source > -1).any(1) & (truth > -1).any(1), cohort.spacing)]
@@ -146,7 +147,7 @@ def outputs(
     """By translator, of each seed each patient's output: the input, the closed form, then the systems."""
     found = {"untouched input": [[patient.source for patient in patients]]}
     if restorer := references.restorer:
-        found["closed-form restoration"] = [[restorer(patient.source) for patient in patients]]
+        found["closed-form restoration"] = [[restorer(surrounded(p.source)) for p in patients]]
     for name in names:
         own = [each for each in trained if each.system == name]
         found[name] = [translated(patients, each, references) for each in own]
@@ -158,7 +159,12 @@ def translated(patients: Sequence[Patient], trained: Trained, references: Refere
     return [translated_rows(patient.source, trained, references) for patient in patients]
 
 
-def translated_rows(source: Tensor, trained: Trained, references: References) -> Tensor:
-    """Slices [N, 3, H, W] by one training, at the step count that validation has chosen."""
+def translated_rows(
+    source: Tensor,
+    trained: Trained,
+    references: References,
+    subjects: Sequence[tuple[int, int]] | None = None,
+) -> Tensor:
+    """Slices [N, 3, H, W] of one or more subjects by a training, at the step count chosen on validation."""
     where = Path(trained.checkpoint), trained.chosen, references.config, torch.device("cpu")
-    return Translator.of_checkpoint(*where).rows(source)
+    return Translator.of_checkpoint(*where).rows(source, subjects=subjects)

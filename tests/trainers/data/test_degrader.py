@@ -49,13 +49,15 @@ def test_a_degraded_slice_has_the_maps_intensities_and_the_brain_mask(
     for name in ("WIDTH", "BLUR", "NOISE", "GAIN", "OFFSET", "FIELD"):
         monkeypatch.setattr(f"trainers.data.degrader.{name}", 0.0)
     planes = planes_of()
-    out = Degrader(planes, CLEAN).degrade(1, np.random.default_rng(0))
-    t1, t2, share = planes.thick(1, 3.0)
-    assert np.all(out[:, :3] == -1) and out.dtype == np.float32
-    for k in (0, 1):
-        a, b, c, d = CLEAN.map[:, k]
-        expected = np.clip(a * t1 + b * t2 + c * share + d, 0, 1)
-        assert np.allclose(out[k, 3:], 2 * expected[3:] - 1, atol=1e-6)
+    for row, others in ((0, [0, 1]), (1, [0, 2]), (2, [1, 2])):  # at an end there is none but itself
+        out = Degrader(planes, CLEAN).degrade(row, np.random.default_rng(0))
+        assert np.all(out[:, :, :3] == -1) and out.dtype == np.float32
+        for image, own in zip(out, [row, *others], strict=True):
+            t1, t2, share = planes.thick(own, 3.0)
+            for k in (0, 1):
+                a, b, c, d = CLEAN.map[:, k]
+                expected = np.clip(a * t1 + b * t2 + c * share + d, 0, 1)
+                assert np.allclose(image[k, 3:], 2 * expected[3:] - 1, atol=1e-6)
     outside = mapped(np.zeros((3, 2, 2)), CLEAN.map)
     assert np.allclose(outside, CLEAN.map[3][:, None, None])
 

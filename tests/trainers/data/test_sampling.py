@@ -8,6 +8,7 @@ import torch
 
 from trainers.cohorts.phantom import PhantomConfig, site_names
 from trainers.config import FieldError
+from trainers.data.neighbours import parted
 from trainers.data.sampling import Slices, example_subject, halves, relative_heights
 
 
@@ -64,13 +65,14 @@ def test_degraded_crops_are_of_the_same_places_and_change_no_other_draw(tiny: An
     plain = Slices.of(tiny.cohort, "t1_t2_mean", 96).batch(8, 5)
     batch = Slices.of(tiny.cohort, "t1_t2_mean", 96, degradation).batch(8, 5)
     assert plain.degraded is None and batch.degraded is not None
-    for name in ("source", "source_mask", "target", "target_mask"):
+    for name in ("source_mask", "target", "target_mask"):
         assert torch.equal(getattr(plain, name), getattr(batch, name))
+    assert torch.equal(plain.source, parted(batch.source)[0]) and batch.source.shape == (8, 6, 96, 96)
     again = Slices.of(tiny.cohort, "t1_t2_mean", 96, degradation).batch(8, 5).degraded
     assert again is not None and torch.equal(batch.degraded, again)
     assert torch.allclose(batch.degraded[:, 2], batch.degraded[:, :2].mean(1), atol=1e-6)
     outside = ~batch.target_mask[:, None].expand_as(batch.target)
-    assert float((batch.degraded[outside] == -1).float().mean()) > 0.97
+    assert float((parted(batch.degraded)[0][outside] == -1).float().mean()) > 0.97
     own, other = (
         np.corrcoef(batch.degraded[:, 0][m], t[m])[0, 1]
         for t, m in (

@@ -10,6 +10,7 @@ from torch import Tensor
 from tests.trainers.methods.helpers import SMALL, Updates, batch, built, images
 from trainers.config import canonical, rebuild
 from trainers.data.batch import Batch
+from trainers.data.neighbours import parted, surrounded
 from trainers.methods import cut, cyclegan, reggan, unsb
 from trainers.methods.base import RESTORER, translate_rows
 
@@ -83,7 +84,9 @@ def test_trials_from_before_it_existed_keep_their_key_and_their_meaning(
 
 
 def test_batches_and_slices_are_restored_first_but_not_as_published() -> None:
-    given = degraded()
+    drawn = degraded()
+    assert drawn.degraded is not None
+    given = replace(drawn, source=surrounded(drawn.source), degraded=surrounded(drawn.degraded))
     first, published = (built(unsb, **SMALL, **UNSB, lambda_restore=weight) for weight in (1.0, 0.0))
     restorer = first.averaged[RESTORER]
     restorer.weight.mul_(0.5)
@@ -93,9 +96,15 @@ def test_batches_and_slices_are_restored_first_but_not_as_published() -> None:
     assert torch.equal(prepared.restored, restorer.detailed(given.target))
     assert torch.equal(prepared.source, restorer(given.source)) and prepared.target is given.target
     assert torch.equal(prepared.degraded, restorer(given.degraded))
-    assert published.prepared(given) is given and RESTORER not in published.averaged
-    alone = next(iter(first.translate(first.averaged, first.config, prepared.source, 0)))
-    assert torch.equal(translate_rows(first, first.averaged, first.config, given.source, 0)[0], alone)
+    plain = published.prepared(given)
+    assert torch.equal(plain.source, parted(given.source)[0]) and RESTORER not in published.averaged
+    assert plain.degraded is not None and torch.equal(plain.degraded, parted(given.degraded)[0])
+    rows = parted(given.source)[0]
+    for subjects in (None, [(0, 1), (1, 2)]):
+        restored = restorer(surrounded(rows, subjects))
+        alone = next(iter(first.translate(first.averaged, first.config, restored, 0)))
+        how = first, first.averaged, first.config, rows, 0
+        assert torch.equal(translate_rows(*how, subjects=subjects)[0], alone)
 
 
 @pytest.mark.parametrize(("module", "settings"), SETTINGS)

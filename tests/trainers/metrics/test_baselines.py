@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainers.data.neighbours import surrounded
 from trainers.metrics import baselines
 from trainers.metrics.intensity_maps import HistogramMatch, JointLookup
 from trainers.metrics.judge import Judge
@@ -81,9 +82,10 @@ def test_on_the_test_split_it_is_learnt_from_the_validation_split(tiny: Any, nam
 
 def test_the_closed_form_is_that_of_the_references_black_outside_the_brain(tiny: Any) -> None:
     judge = tiny.judge
-    restored = baselines.output("restored", judge)
+    restored, source = baselines.output("restored", judge), surrounded(judge.source, judge.subjects)
     torch.testing.assert_close(
-        restored, torch.where(judge.mask[:, None], judge.references.restorer(judge.source), -1.0)
+        restored,
+        torch.where(judge.mask[:, None], judge.references.restorer(source), -1.0),
     )
     without = replace(judge, references=replace(judge.references, restorer=None))
     assert baselines.output("restored", without) is None

@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from trainers.data import channels
+from trainers.data.neighbours import parted, surround, surrounded
 from trainers.references.restorer import NEAR, RIDGE, WIDE, Restorer, blurred, blurred_inside, detail
 
 
@@ -52,9 +53,20 @@ def test_a_map_of_intensities_is_found_and_black_stays_black() -> None:
     torch.testing.assert_close(restorer(source), wanted, atol=2e-3, rtol=0)
 
 
+def test_what_neighbours_tell_of_a_thick_slice_is_found() -> None:
+    source = surround(slices(16), slices(16, 1), slices(16, 2))
+    own, mean = parted(source)
+    brain = (own > -1).any(1)
+    wanted = torch.where(brain[:, None], 1.4 * own - 0.4 * mean, -1.0)
+    inside = (wanted.abs() < 1).all(1) & brain
+    restorer = Restorer("t1_t2_mean").fit([(source, wanted, inside)])
+    assert float((restorer(source) - wanted)[inside[:, None].expand_as(wanted)].abs().max()) < 2e-3
+    assert not torch.allclose(restorer(own), restorer(source), atol=0.1)
+
+
 def test_it_is_least_squares_over_the_pixels_that_count_however_they_are_parted() -> None:
-    source, target = slices(4), slices(4, seed=1)
-    counted = (source > -1).any(1)
+    source, target = surrounded(slices(4)), slices(4, seed=1)
+    counted = (slices(4) > -1).any(1)
     whole = Restorer("t1_t2_mean").fit([(source, target, counted)]).weight
     parted = Restorer("t1_t2_mean").fit(zip(*(x.split(1) for x in (source, target, counted)), strict=True))
     torch.testing.assert_close(parted.weight, whole, atol=1e-3, rtol=1e-3)
@@ -96,7 +108,7 @@ def test_nothing_to_fit_to_leaves_the_gain_at_one() -> None:
     assert torch.equal(Restorer("t2").fit_gain([(slices(), slices(), empty)]).gain, torch.ones(1).double())
 
 
-def test_a_restorer_from_before_the_wide_features_gives_what_it_gave() -> None:
+def test_a_restorer_from_before_most_features_gives_what_it_gave() -> None:
     earlier = torch.randn(10, 2, generator=torch.Generator().manual_seed(0)).double() / 4
     restorer = Restorer("t1_t2_mean")
     restorer.load_state_dict({"weight": earlier})

@@ -119,7 +119,7 @@ def test_the_degradation_is_made_only_where_trials_restore(tiny: Any, tmp_path: 
     assert all(np.array_equal(value, getattr(opened, name)) for name, value in vars(estimated(tiny)).items())
     shutil.rmtree(copy / store.RESTORATION)
     assert store.missing_parts(copy, config) == []
-    assert store.missing_parts(copy, config, restores=True) == ["restoration"]
+    assert store.missing_parts(copy, config, restores=True) == [store.RESTORATION]
     with pytest.raises(InputError, match=r"lambda_restore: needs the degradation .*; allowed: 0, or prepare"):
         store.References.open(copy).required_degradation()
 
