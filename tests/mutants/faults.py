@@ -128,6 +128,21 @@ FAULTS = (
         *("trainers/references/restorer.py", "right + ridge @ start", "right", RESTORER),
     ),
     Fault(
+        "neighbours: the first slice of a subject has the last of the one before",
+        *("trainers/data/neighbours.py", "torch.maximum(own - 1, first.repeat_interleave(count))"),
+        *("(own - 1).clamp(min=0)", "tests/trainers/data/test_neighbours.py"),
+    ),
+    Fault(
+        "degrader: a slice is its own neighbour",
+        *("trainers/data/degrader.py", "[row, *self.planes.around(row)]", "[row, row, row]"),
+        "tests/trainers/data/test_degrader.py",
+    ),
+    Fault(
+        "validation: neighbours of other subjects",
+        *("trainers/loop.py", "self.config.seed, subjects=judge.subjects)", "self.config.seed)"),
+        "tests/trainers/test_evaluate.py::test_only_the_requested_split_is_opened",
+    ),
+    Fault(
         "the learning rate never falls",
         *("trainers/loop.py", "return min(1.0, left / (1 - config.constant_part))", "return 1.0"),
         f"{LOOP}::test_learning_rate_schedules_are_their_closed_forms",
