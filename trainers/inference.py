@@ -37,8 +37,9 @@ class Enhanced:
 def enhance(translator: Translator, examination: Examination, draws: int = 1) -> Enhanced:
     """Translate a visit; raises InputError where its brain does not fit the translator's grid.
 
-    Each axial slice of the first contrast's grid is translated separately, all with the same latent. With
-    several ``draws`` of the latent their standard deviation is returned; the volumes are the first draw's.
+    Each axial slice of the first contrast's grid is translated separately, after its restoration by its
+    neighbours where the model has one, all with the same latent. With several ``draws`` of the latent their
+    standard deviation is returned; the volumes are the first draw's.
     """
     frame = Frame.of(examination.mask, examination.first.affine, translator.grid)
     volumes = examination.volumes
