@@ -44,8 +44,8 @@ class Translator:
     def of_checkpoint(
         cls, folder: Path, steps: int, references: ReferenceConfig, device: torch.device
     ) -> "Translator":
-        """A trial's checkpoint at ``steps``, not exported; raises InputError where it is damaged."""
-        facts = weights.verify(folder) | {"steps": steps}
+        """A trial's checkpoint at ``steps``, without a grid; raises InputError where it is damaged."""
+        facts = weights.verify(folder) | {"steps": steps, "reference_config": asdict(references)}
         networks = load_networks(facts, weights.read_tensors(folder, "averaged"), references, device)
         return cls(facts, networks, device)
 

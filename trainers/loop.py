@@ -81,7 +81,7 @@ class Loop:
         self.origin = {"cohort": cohort.hash, "references": references.hash}
         torch.manual_seed(task.config.seed)
         slices = example_subject(cohort, references.config.channels)
-        frozen = references.teacher, references.domain, slices, references.restorer
+        frozen = references.teacher, references.domain, slices, references.restorers
         context = Context(references.config, *frozen)
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
@@ -111,8 +111,9 @@ class Loop:
         """Scores of the validation split per refinement step count, and a few sample slices."""
         started, judge = time.perf_counter(), self.judge
         method, source = self.method, judge.source.to(self.accelerator.device)
-        how = method, method.averaged, self.config
-        outputs = translate_rows(*how, source, self.config.seed, subjects=judge.subjects)
+        outputs = translate_rows(
+            method, method.averaged, self.config, source, self.config.seed, subjects=judge.subjects
+        )
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
         scores = {}
         for count, output in enumerate(outputs, 1):

@@ -1,6 +1,7 @@
 """The registered model's code, run by MLflow wherever the model is loaded; it holds no pickle.
 
-Input: working slices [N, 2, H, W] (T1, T2) in [-1, 1], -1 outside the brain. Output: the same at 3 T.
+Input: all working slices [N, 2, H, W] (T1, T2) of one volume in [-1, 1], inferior to superior, -1 outside the
+brain: models that restore use a slice's neighbours. Output: the same at 3 T.
 """
 
 from pathlib import Path
@@ -22,7 +23,7 @@ class ServedTranslator(PythonModel):  # type: ignore[misc]
         self.translator = Translator.open(Path(context.artifacts["translator"]))
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-        """Slices [N, 2, H, W] to slices [N, contrasts, H, W]."""
+        """The slices [N, 2, H, W] of a volume to slices [N, contrasts, H, W]."""
         layout = self.translator.channels
         t1, t2 = torch.as_tensor(model_input, dtype=torch.float32).unbind(1)
         output = self.translator.slices(channels.stack(t1, t2, layout), t1 > -1)

@@ -139,7 +139,7 @@ FAULTS = (
     ),
     Fault(
         "validation: neighbours of other subjects",
-        *("trainers/loop.py", "self.config.seed, subjects=judge.subjects)", "self.config.seed)"),
+        *("trainers/loop.py", "self.config.seed, subjects=judge.subjects", "self.config.seed"),
         "tests/trainers/test_evaluate.py::test_only_the_requested_split_is_opened",
     ),
     Fault(
@@ -192,8 +192,8 @@ FAULTS = (
         "the last weights are validated, not the averaged ones",
         *(
             "trainers/loop.py",
-            "translate_rows(method, method.averaged,",
-            "translate_rows(method, method.networks,",
+            "method, method.averaged, self.config, source",
+            "method, method.networks, self.config, source",
         ),
         f"{LOOP}::test_the_averaged_weights_are_validated",
     ),

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ budget: {trials: 4}
 allow_blind: true # two subjects tell nothing
 """
 
-LIMIT = 1200
+LIMIT = 900
 """Seconds that a command may take: it hangs beyond. Two cores that others use take minutes for a search."""
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -87,7 +87,8 @@ def kill_once(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> 
     deadline = time.monotonic() + LIMIT
     while not reached() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
 
 

@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol
 
@@ -95,8 +95,8 @@ class Context:
     """The frozen 3 T-domain encoder, a :class:`~trainers.networks.encoder.ResidualEncoder`."""
     example_subject: Tensor
     """All slices [L, 3, H, W] of one 3 T training subject, inferior to superior."""
-    restorer: Restorer | None = None
-    """Of methods that start from a restored slice; None: the identity."""
+    restorers: Mapping[bool, Restorer] = field(default_factory=dict)
+    """Of methods that start from a restored slice, by whether neighbours are used; without: the identity."""
 
 
 class Minimise(Protocol):
@@ -124,7 +124,9 @@ def generator_shape(config: Any) -> dict[str, Any]:
 
 def restoring(config: Any, references: ReferenceConfig) -> dict[str, nn.Module]:
     """The network that restores in closed form, where translation starts so: to be fitted or loaded."""
-    return {RESTORER: Restorer(references.channels, config.restore_detail)} if config.starts_restored else {}
+    if not config.starts_restored:
+        return {}
+    return {RESTORER: Restorer(references.channels, config.restore_detail, config.restore_neighbours)}
 
 
 class Method(ABC):
@@ -152,8 +154,8 @@ class Method(ABC):
                 group["initial_lr"] = group["lr"]
         if self.config.starts_restored:
             (untrained[RESTORER],) = restoring(self.config, context.config).values()
-            if context.restorer:
-                untrained[RESTORER].load_state_dict(context.restorer.state_dict())
+            if fitted := context.restorers.get(self.config.restore_neighbours):
+                untrained[RESTORER].load_state_dict(fitted.state_dict())
         assert self.networks.keys().isdisjoint(untrained)
         everything = self.networks | untrained
         names = self.translators(self.config, context.config)
@@ -222,12 +224,14 @@ class RestoringConfig(TrialConfig):
 
     restore_first: bool = True
     """With restoration, translate the slice's closed-form restoration instead of the slice."""
+    restore_neighbours: bool = True
+    """Restore a slice with the ones above and below, of whose anatomy its thickness holds a part."""
     restore_detail: Annotated[float, Range(0, 1)] = 0.5
     """Share of the detail that restorations of least error lack which they are to have: realism for error.
     Without ``restore_first`` there is none."""
 
     EARLIER: ClassVar[dict[str, Any]] = {
-        **{"lambda_restore": 0.0, "restore_first": False, "restore_detail": 0.0}
+        **{"lambda_restore": 0.0, "restore_first": False, "restore_detail": 0.0, "restore_neighbours": False}
     }
     """What the setting meant before it existed: see ``trainers.config.plain_values``."""
 

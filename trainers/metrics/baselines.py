@@ -61,8 +61,10 @@ def output(name: str, judge: Judge, bound: Path | None = None) -> Tensor | None:
 
 def _restored(judge: Judge) -> Tensor | None:
     """None where no trial restores: the degradation is not estimated then."""
-    restorer, source = judge.references.restorer, surrounded(judge.source, judge.subjects)
-    return None if restorer is None else clamp_and_mask(in_parts(restorer, source), judge.mask)
+    restorer = judge.references.restorers.get(True)
+    if restorer is None:
+        return None
+    return clamp_and_mask(in_parts(restorer, surrounded(judge.source, judge.subjects)), judge.mask)
 
 
 def _supervised(judge: Judge, bound: Path) -> Tensor:

@@ -35,8 +35,9 @@ class Restorer(nn.Module):
 
     Slices are surrounded [B, 6, H, W] (:mod:`trainers.data.neighbours`), or [B, 3, H, W] without neighbours.
     Features of T1 and T2 in [0, 1]: both, their products, each blurred, a constant, and the products of
-    blurred images with each other and with both; likewise of the neighbours' mean. ``detail``: the share, 0
-    to 1, of the detail that estimates of least error lack which is put back, see :meth:`detailed`.
+    blurred images with each other and with both. With ``neighbours`` also their mean, it blurred, and its
+    products with itself and with the slice. ``detail``: the share, 0 to 1, of the detail that estimates of
+    least error lack which is put back, see :meth:`detailed`.
     """
 
     weight: Tensor
@@ -44,13 +45,14 @@ class Restorer(nn.Module):
     gain: Tensor
     """[contrasts], float64: the detail's rms at 3 T over that in estimates of least error."""
 
-    def __init__(self, layout: channels.Layout, detail: float = 0.0) -> None:
+    def __init__(self, layout: channels.Layout, detail: float = 0.0, neighbours: bool = True) -> None:
         super().__init__()
         self.layout: channels.Layout = layout
-        self.detail = detail
+        self.detail, self.neighbours = detail, neighbours
         count = len(channels.contrasts(layout))
         pairs, blurs = count * (count + 1) // 2, len(NEAR) + len(WIDE)
-        features = count + pairs + 1 + blurs * (count + pairs + count**2) + 2 * count + pairs + count**2
+        features = count + pairs + 1 + blurs * (count + pairs + count**2)
+        features += (2 * count + pairs + count**2) * neighbours
         self.register_buffer("weight", torch.eye(features, count, dtype=torch.float64))
         self.register_buffer("gain", torch.ones(count, dtype=torch.float64))
 
@@ -91,7 +93,8 @@ class Restorer(nn.Module):
         # Those of earlier versions come first: see _load_from_state_dict.
         found = [unit, _products(unit), *near, torch.ones_like(unit[:, :1]), *wide]
         found += [part for smooth in (*near, *wide) for part in (_products(smooth), _crossed(unit, smooth))]
-        found += [around, blurred(around, NEAR[0]), _products(around), _crossed(unit, around)]
+        if self.neighbours:
+            found += [around, blurred(around, NEAR[0]), _products(around), _crossed(unit, around)]
         return torch.cat(found, 1).movedim(1, -1)
 
     def estimate(self, images: Tensor) -> Tensor:

@@ -8,8 +8,8 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -45,9 +45,10 @@ VERSION = 2
 RESTORATION = "restoration-2"
 """The part with the numbers of :class:`Degradation`, and of the :class:`Restorer` that undoes it.
 
-The number rises with what the restorer does: new studies have a new one beside that of older ones.
+The number rises with what a part holds: studies that are older than it have it made beside theirs.
 """
-RESTORER = "restorer"
+RESTORERS = {True: "restorer", False: "alone"}
+"""In that part: by whether they use the slices' neighbours."""
 GAIN_ROWS = 4
 """One slice in so many is enough for the gain of the detail."""
 
@@ -65,8 +66,8 @@ class References:
     """Rad-FID's encoder; None: it is not measured."""
     degradation: Degradation | None = None
     """How 64 mT degrades 3 T; None: it was not estimated, as no trial restores."""
-    restorer: Restorer | None = None
-    """What undoes it in closed form; None likewise."""
+    restorers: Mapping[bool, Restorer] = field(default_factory=dict)
+    """What undoes it in closed form, by whether it uses the slices' neighbours; empty likewise."""
 
     @classmethod
     def open(cls, folder: Path) -> "References":
@@ -82,10 +83,11 @@ class References:
         found: dict[str, Any] = {}
         if (folder / RESTORATION / weights.MANIFEST).is_file():
             numbers = weights.read_tensors(folder / RESTORATION, RESTORATION)
-            restorer, fitted = Restorer(config.channels), weights.select_prefix(numbers, RESTORER)
-            restorer.load_state_dict(fitted)
+            restorers = {key: Restorer(config.channels, neighbours=key) for key in RESTORERS}
+            for key, restorer in restorers.items():
+                restorer.load_state_dict(weights.select_prefix(numbers, RESTORERS[key]))
             estimated = {name: value for name, value in numbers.items() if "." not in name}
-            found = {"degradation": Degradation.of(estimated), "restorer": restorer}
+            found = {"degradation": Degradation.of(estimated), "restorers": restorers}
         return cls(config, facts["hash"], tensors["teacher"], domain, radiology, **found)
 
     def required_degradation(self) -> Degradation:
@@ -200,12 +202,16 @@ def train_part(
 
 
 def estimated(cohort: Cohort, config: ReferenceConfig, progress: Progress) -> dict[str, Tensor]:
-    """The degradation of a cohort, and its restorer."""
+    """The degradation of a cohort, and its restorers."""
     found = estimate(cohort, progress)
     slices = Slices.of(cohort, config.channels, min(cohort.shape), found)
-    restorer = Restorer(config.channels).fit(slices.degraded_slices(config.seed))
-    restorer.fit_gain(slices.degraded_slices(config.seed, every=GAIN_ROWS))
-    return found.tensors() | {f"{RESTORER}.{name}": x for name, x in restorer.state_dict().items()}
+    tensors = found.tensors()
+    for neighbours, name in RESTORERS.items():
+        restorer = Restorer(config.channels, neighbours=neighbours)
+        restorer.fit(slices.degraded_slices(config.seed))
+        restorer.fit_gain(slices.degraded_slices(config.seed, every=GAIN_ROWS))
+        tensors |= {f"{name}.{key}": value for key, value in restorer.state_dict().items()}
+    return tensors
 
 
 def _trained(part: str, cohort: Cohort, config: ReferenceConfig, progress: Progress) -> nn.Module:

@@ -1,5 +1,6 @@
 """The pages of docs/evidence, each with the command that made it."""
 
+import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -245,6 +246,6 @@ def _triple(interval: tuple[float, float, float]) -> str:
 
 def _write(path: Path, title: str, part: str, text: str) -> None:
     made = f'`make evidence ARGS="--only {part}"` computes this page.'
-    if "**" in text:
+    if re.search(r"\[[-+]?\d", text):
         made += " Intervals are 95 %, over seeds and subjects; bold: the interval excludes zero."
     path.write_text(f"# {title}\n\n{CONDITIONS}\n{made}\n\n{text}\n", "utf-8")

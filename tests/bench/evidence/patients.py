@@ -3,7 +3,8 @@
 Written down before the first run: the brain is found in the 3 T scans, slice by slice (:func:`brain`), and is
 the same for all images, which are registered; each volume is normalised as the product does it, by its own
 percentiles in that brain; slices are put on the cohort's working grid. Scored in that brain, for each
-patient, are PSNR and MS-SSIM, means over slices, and edges of all slices. One run; nothing is chosen by it.
+patient, are PSNR and MS-SSIM, means over slices, and edges of all slices. Nothing is chosen by it. Changed
+since the first run: all slices of the simulated stroke are degraded as those of one scan.
 """
 
 from collections.abc import Mapping, Sequence
@@ -146,7 +147,7 @@ def outputs(
 ) -> Mapping[str, list[list[Tensor]]]:
     """By translator, of each seed each patient's output: the input, the closed form, then the systems."""
     found = {"untouched input": [[patient.source for patient in patients]]}
-    if restorer := references.restorer:
+    if restorer := references.restorers.get(True):
         found["closed-form restoration"] = [[restorer(surrounded(p.source)) for p in patients]]
     for name in names:
         own = [each for each in trained if each.system == name]

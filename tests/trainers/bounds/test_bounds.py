@@ -12,6 +12,7 @@ import torch
 from trainers import weights
 from trainers.bounds import store
 from trainers.bounds.config import BoundConfig
+from trainers.data.neighbours import parted, surrounded
 from trainers.data.sampling import Slices, halves
 from trainers.data.store import Cohort, Split
 from trainers.errors import InputError
@@ -48,6 +49,14 @@ def test_it_has_the_trials_network_and_a_share_of_their_operations() -> None:
     assert BoundConfig.of(trial, ReferenceConfig(bound=0)) is None
     assert BoundConfig.of(sdedit.Config(), ReferenceConfig()) is None
     assert BoundConfig.of(syndiff.Config(), ReferenceConfig()) is None
+
+
+def test_whole_pairs_have_the_neighbours_of_their_own_subject(tiny: Any) -> None:
+    split = tiny.cohort.split("val")
+    rows = np.arange(len(split.mask("64mT")))
+    source = Slices(split, "t1_t2_mean", 64).whole(rows).source
+    assert torch.equal(source, surrounded(parted(source)[0], tiny.judge.subjects))
+    assert not torch.equal(*parted(source))
 
 
 def test_every_crop_sees_as_many_pixels_and_the_largest_is_the_slice() -> None:

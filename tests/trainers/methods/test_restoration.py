@@ -77,7 +77,9 @@ def test_unsb_restores_at_the_drawn_step_of_a_bridge_that_starts_from_the_degrad
 def test_trials_from_before_it_existed_keep_their_key_and_their_meaning(
     module: Any, settings: dict[str, Any]
 ) -> None:
-    before = module.Config(**settings, lambda_restore=0.0, restore_first=False, restore_detail=0.0)
+    before = module.Config(
+        **settings, lambda_restore=0.0, restore_first=False, restore_detail=0.0, restore_neighbours=False
+    )
     assert "restore" not in canonical(before) and not before.restores
     assert rebuild(module.Config, settings) == before != module.Config(**settings)
     assert module.Config(**settings).restores
@@ -99,12 +101,25 @@ def test_batches_and_slices_are_restored_first_but_not_as_published() -> None:
     plain = published.prepared(given)
     assert torch.equal(plain.source, parted(given.source)[0]) and RESTORER not in published.averaged
     assert plain.degraded is not None and torch.equal(plain.degraded, parted(given.degraded)[0])
-    rows = parted(given.source)[0]
-    for subjects in (None, [(0, 1), (1, 2)]):
+    rows = images(5, 32, 13)
+    for subjects in (None, [(0, 2), (2, 5)]):
         restored = restorer(surrounded(rows, subjects))
-        alone = next(iter(first.translate(first.averaged, first.config, restored, 0)))
-        how = first, first.averaged, first.config, rows, 0
-        assert torch.equal(translate_rows(*how, subjects=subjects)[0], alone)
+        whole = next(iter(first.translate(first.averaged, first.config, restored, 0)))
+        for chunk in (None, 2):
+            how = first, first.averaged, first.config, rows, 0, 1, chunk, subjects
+            torch.testing.assert_close(translate_rows(*how)[0], whole)
+
+
+def test_a_trial_may_restore_without_neighbours_as_earlier_ones_did() -> None:
+    alone = built(unsb, **SMALL, **UNSB, restore_neighbours=False)
+    with_them = built(unsb, **SMALL, **UNSB)
+    assert rebuild(unsb.Config, {"lambda_restore": 1.0, "restore_first": True}).restore_neighbours is False
+    rows = images(3, 32, 13)
+    for method in (alone, with_them):
+        torch.nn.init.normal_(method.averaged[RESTORER].weight, std=0.1)
+    same, other = (m.averaged[RESTORER](surrounded(rows)) for m in (alone, with_them))
+    assert torch.equal(same, alone.averaged[RESTORER](rows))
+    assert not torch.allclose(other, with_them.averaged[RESTORER](rows), atol=1e-3)
 
 
 @pytest.mark.parametrize(("module", "settings"), SETTINGS)

@@ -85,7 +85,7 @@ def test_the_closed_form_is_that_of_the_references_black_outside_the_brain(tiny:
     restored, source = baselines.output("restored", judge), surrounded(judge.source, judge.subjects)
     torch.testing.assert_close(
         restored,
-        torch.where(judge.mask[:, None], judge.references.restorer(source), -1.0),
+        torch.where(judge.mask[:, None], judge.references.restorers[True](source), -1.0),
     )
-    without = replace(judge, references=replace(judge.references, restorer=None))
+    without = replace(judge, references=replace(judge.references, restorers={}))
     assert baselines.output("restored", without) is None

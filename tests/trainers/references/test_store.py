@@ -16,6 +16,7 @@ from torch import Tensor
 from trainers import weights
 from trainers.config import digest
 from trainers.data.degrader import Degradation
+from trainers.data.sampling import Slices
 from trainers.errors import InputError
 from trainers.metrics.judge import Judge
 from trainers.networks.denoiser import schedule
@@ -122,6 +123,18 @@ def test_the_degradation_is_made_only_where_trials_restore(tiny: Any, tmp_path: 
     assert store.missing_parts(copy, config, restores=True) == [store.RESTORATION]
     with pytest.raises(InputError, match=r"lambda_restore: needs the degradation .*; allowed: 0, or prepare"):
         store.References.open(copy).required_degradation()
+
+
+def test_restorers_are_fitted_with_and_without_neighbours(tiny: Any) -> None:
+    """Least squares of more features have the smaller error of those to which both were fitted."""
+    config = tiny.references.config
+    slices = Slices.of(tiny.cohort, config.channels, min(tiny.cohort.shape), tiny.references.degradation)
+    errors = dict.fromkeys(store.RESTORERS, 0.0)
+    for source, target, counted in slices.degraded_slices(config.seed):
+        for key, restorer in tiny.references.restorers.items():
+            found = restorer.features(source)[counted] @ restorer.weight.float()
+            errors[key] += float((found - (target[:, :2].movedim(1, -1)[counted] + 1) / 2).square().sum())
+    assert 0 < errors[True] < errors[False]
 
 
 def estimated(tiny: Any) -> Degradation:
