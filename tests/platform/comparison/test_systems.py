@@ -63,7 +63,7 @@ def test_a_comparison_from_before_the_linear_filter_goes_on_without_it() -> None
 
 def test_a_system_trains_at_its_spaces_first_point_on_the_requested_cohort() -> None:
     config = find("asp_dmd")[0].config(seed=3, steps=7)
-    assert (config.seed, config.steps, config.lambda_DMD, config.refinement_steps) == (3, 7, 0.5, 5)
+    assert (config.seed, config.steps, config.lambda_DMD, config.refinement_steps) == (3, 7, 0.5, 2)
     assert find("cut", source="phantom")[0].study.cohort.config.train == 3
     with pytest.raises(InputError, match="nowhere"):
         find("cut", source="nowhere")
