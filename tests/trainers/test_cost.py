@@ -30,7 +30,7 @@ def test_operations_are_those_of_torchs_counter_and_of_a_convolutions_closed_for
     assert counter.flops == 2 * (2 * 5 * 8 * 10) * (3 * 3 * 3)
 
 
-@pytest.mark.parametrize("steps", [3, 4])
+@pytest.mark.parametrize("steps", [1, 3, 4])
 def test_a_step_at_the_middle_refinement_steps_has_the_mean_operations(
     steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

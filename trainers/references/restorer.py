@@ -6,7 +6,7 @@ network learns the map of intensities last; this has it before the first step.
 Shapes: B slices, C contrasts, H rows, W columns.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -59,6 +59,11 @@ class Restorer(nn.Module):
     @torch.no_grad()
     def fit(self, slices: Iterable[Fitted]) -> "Restorer":
         """Least squares over all pixels that count; itself."""
+        return self.fit_with([], slices)
+
+    @torch.no_grad()
+    def fit_with(self, others: Sequence["Restorer"], slices: Iterable[Fitted]) -> "Restorer":
+        """As :meth:`fit`, and ``others`` on the same slices, whose features are the first of its own."""
         size = len(self.weight)
         gram, right = torch.zeros(size, size).double(), torch.zeros_like(self.weight)
         total = 0
@@ -70,7 +75,10 @@ class Restorer(nn.Module):
         ridge = RIDGE * max(1, total) * torch.eye(size).double()
         # Towards the identity, which is what nothing to fit to gives.
         start = torch.eye(*self.weight.shape).double()
-        self.weight.copy_(torch.linalg.solve(gram + ridge, right + ridge @ start))
+        matrix, wanted = gram + ridge, right + ridge @ start
+        for restorer in (self, *others):
+            n = len(restorer.weight)
+            restorer.weight.copy_(torch.linalg.solve(matrix[:n, :n], wanted[:n]))
         return self
 
     @torch.no_grad()

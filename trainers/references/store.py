@@ -205,12 +205,12 @@ def estimated(cohort: Cohort, config: ReferenceConfig, progress: Progress) -> di
     """The degradation of a cohort, and its restorers."""
     found = estimate(cohort, progress)
     slices = Slices.of(cohort, config.channels, min(cohort.shape), found)
+    restorers = {key: Restorer(config.channels, neighbours=key) for key in RESTORERS}
+    restorers[True].fit_with([restorers[False]], slices.degraded_slices(config.seed))
     tensors = found.tensors()
-    for neighbours, name in RESTORERS.items():
-        restorer = Restorer(config.channels, neighbours=neighbours)
-        restorer.fit(slices.degraded_slices(config.seed))
+    for key, restorer in restorers.items():
         restorer.fit_gain(slices.degraded_slices(config.seed, every=GAIN_ROWS))
-        tensors |= {f"{name}.{key}": value for key, value in restorer.state_dict().items()}
+        tensors |= {f"{RESTORERS[key]}.{name}": value for name, value in restorer.state_dict().items()}
     return tensors
 
 

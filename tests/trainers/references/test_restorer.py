@@ -78,6 +78,14 @@ def test_it_is_least_squares_over_the_pixels_that_count_however_they_are_parted(
     np.testing.assert_allclose(whole.numpy(), np.linalg.lstsq(*both, rcond=None)[0], atol=1e-6)
 
 
+def test_one_without_neighbours_is_fitted_in_the_same_pass_as_by_itself() -> None:
+    given = surround(slices(4), slices(4, 2), slices(4, 3)), slices(4, seed=1), (slices(4) > -1).any(1)
+    beside, alone = (Restorer("t1_t2_mean", neighbours=False) for _ in range(2))
+    both = Restorer("t1_t2_mean").fit_with([beside], [given])
+    torch.testing.assert_close(beside.weight, alone.fit([given]).weight)
+    torch.testing.assert_close(both.weight, Restorer("t1_t2_mean").fit([given]).weight)
+
+
 def test_nothing_to_fit_to_leaves_the_identity() -> None:
     empty = torch.zeros(2, 24, 28, dtype=torch.bool)
     restorer = Restorer("t1_t2_mean").fit([(slices(), slices(2, 1), empty)])
