@@ -62,7 +62,7 @@ FAULTS = (
     ),
     Fault(
         "k is 0 at the graded pass",
-        *("trainers/methods/unsb.py", "index[:size] = k", "index[:size] = 0", GRADED),
+        *("trainers/methods/unsb.py", "torch.full((size,), k,", "torch.full((size,), 0,", GRADED),
     ),
     Fault(
         "energy: the cross pair is the own",
@@ -283,6 +283,11 @@ FAULTS = (
     Fault(
         "the time grid is even, not harmonic",
         *("trainers/losses/bridge.py", "sum(1 / j for j in range(1, i + 1))", "float(i)", BRIDGE),
+    ),
+    Fault(
+        "the predicted drift acts for the time that has passed",
+        *("trainers/networks/bridge_generator.py", "1 - torch.tensor(times)", "torch.tensor(times)"),
+        "tests/trainers/networks/test_bridge_generator.py",
     ),
     Fault(
         "the transport cost's sign",

@@ -49,7 +49,7 @@ class BoundConfig:
             return None
         return cls(
             channels=references.channels,
-            form="residual" if trial.generator == "residual" else "image",
+            form="residual" if trial.generator in ("drift", "residual") else "image",
             width=trial.generator_width,
             blocks=trial.generator_blocks,
             patch=trial.generator_patch,

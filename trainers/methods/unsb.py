@@ -88,7 +88,9 @@ class Config(base.RestoringConfig):
     """TTUR in both senses: updates per generator step, and a separate learning rate."""
     critic_step_cond: bool = True
     """Condition the critic on the refinement step, as in equation 6a."""
-    generator: Literal["residual", "image", "legacy"] = "residual"
+    generator: Literal["residual", "drift", "image", "legacy"] = "residual"
+    """Predicts a change to the state, the same whatever time remains; the bridge's drift, which acts for the
+    time that remains; or an image."""
     generator_width: base.Width = 64
     generator_blocks: Annotated[int, Range(1, 32)] = 9
     generator_patch: base.Patch = 1
@@ -193,13 +195,11 @@ class Method(base.Method):
     def _step_at(self, k: int, batch: Batch, step: int, minimise: base.Minimise) -> dict[str, Tensor]:
         c = self.config
         x0, size = batch.source, len(batch.source)
-        state = self._rollout(x0, k)
-        graded = torch.cat((state, batch.target)) if c.nce_idt else state
-        index = torch.zeros(len(graded), dtype=torch.long, device=x0.device)
-        index[:size] = k
-        z = self._latent(1, x0)[0]
-        out = self.generator(graded, index, torch.cat((z, z)) if c.nce_idt else z)
-        fake, at_k = out[:size], index[:size]
+        starts = x0 if batch.degraded is None else torch.cat((x0, batch.degraded))
+        states, at_k = self._rollout(starts, k, size), torch.full((size,), k, device=x0.device)
+        state, z = states[:size], self._latent(1, x0)[0]
+        out, restored = self._graded(states, batch.target, at_k, z)
+        fake = out[:size]
         logs = self._update_discriminator(batch.target, fake.detach(), at_k, minimise)
         if c.estimates_entropy:
             logs |= self._update_energy(state, fake.detach(), at_k, minimise)
@@ -213,9 +213,9 @@ class Method(base.Method):
         if c.uses_teacher:
             terms |= self._distribution_terms(fake, at_k, batch.source_mask)
         weights, outputs = self._weights(step, k), dict.fromkeys(terms, out)
-        if batch.degraded is not None:
-            outputs["G_restore"] = self._restored(batch.degraded, k)
-            terms["G_restore"] = c.restoration(outputs["G_restore"], batch)
+        if len(restored):
+            outputs["G_restore"] = restored
+            terms["G_restore"] = c.restoration(restored, batch)
         if term_gradients.due(step):
             norms = term_gradients.gradient_norms(terms, outputs, size)
             if c.ratios:
@@ -247,8 +247,9 @@ class Method(base.Method):
     @staticmethod
     def translators(config: Config, references: ReferenceConfig) -> dict[str, nn.Module]:
         """The generator."""
+        times = bridge.time_grid(config.refinement_steps)[:-1]
         return {
-            "G": BridgeGenerator(latent=config.latent, **base.generator_shape(config)),
+            "G": BridgeGenerator(latent=config.latent, times=times, **base.generator_shape(config)),
             **base.restoring(config, references),
         }
 
@@ -265,20 +266,26 @@ class Method(base.Method):
             yield xhat
 
     @torch.no_grad()
-    def _rollout(self, x0: Tensor, k: int) -> Tensor:
+    def _rollout(self, starts: Tensor, k: int, size: int) -> Tensor:
+        """States at step ``k`` of bridges from slices, every ``size`` of them with the same draws."""
         if k == 0:
-            return x0
-        noise = [torch.randn_like(x0) for _ in range(k)]
-        latents = self._latent(k, x0)
-        *_, (x, xhat) = bridge.predictions(self.generator, x0, latents, self.grid, noise, self.config.tau)
+            return starts
+        count, some = len(starts) // size, starts[:size]
+        noise = [torch.randn_like(some).repeat(count, 1, 1, 1) for _ in range(k)]
+        latents = self._latent(k, some).repeat(1, count, 1)
+        *_, (x, xhat) = bridge.predictions(self.generator, starts, latents, self.grid, noise, self.config.tau)
         return bridge.bridge_step(x, xhat, self.grid, k - 1, noise[-1], self.config.tau)
 
-    def _restored(self, degraded: Tensor, k: int) -> Tensor:
-        """The prediction at step ``k`` of a bridge that started from degraded 3 T slices."""
-        state = self._rollout(degraded, k)
-        index = torch.full((len(state),), k, device=state.device)
-        restored: Tensor = self.generator(state, index, self._latent(1, state)[0])
-        return restored
+    def _graded(self, states: Tensor, target: Tensor, k: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """In one pass: predictions from 64 mT states and then 3 T identities; those from degraded states.
+
+        With the same latents ``z`` for each; either may be left out, and then has no rows.
+        """
+        size, identity = len(k), target if self.config.nce_idt else target[:0]
+        images = torch.cat((states[:size], identity, states[size:]))
+        steps = torch.cat((k, torch.zeros_like(k[: len(identity)]), k[: len(states) - size]))
+        out = self.generator(images, steps, z.repeat(len(images) // size, 1))
+        return out[: size + len(identity)], out[size + len(identity) :]
 
     def _latent(self, steps: int, like: Tensor) -> Tensor:
         return torch.randn(steps, len(like), self.config.latent, device=like.device)

@@ -1,5 +1,8 @@
 """The bridge's generator: the residual network conditioned on step index and latent (METHOD.md 1.4)."""
 
+from collections.abc import Sequence
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -46,8 +49,13 @@ class Embedding(nn.Module):
 class BridgeGenerator(ResNet):
     """xhat_k = G(x_k, k, z), equation 3.
 
-    ``form`` is "residual", "image", or "legacy": the official network as it executes, without time.
+    ``form`` is "drift": the state moved along the predicted drift for the time that remains,
+    xhat_k = x_k + (1 - t_k) v, so that a constant drift predicts the same image at every step; "residual": by
+    the whole prediction at any step; "image"; or "legacy": the official network as it executes, without time.
     """
+
+    remaining: Tensor
+    """1 - t_k of each step [T]."""
 
     def __init__(
         self,
@@ -57,6 +65,7 @@ class BridgeGenerator(ResNet):
         blocks: int,
         latent: int,
         form: str,
+        times: Sequence[float],
         patch: int = 1,
         norm: Norm = "slice",
     ) -> None:
@@ -64,16 +73,17 @@ class BridgeGenerator(ResNet):
         embedding = 256 if legacy else wide
         block = LegacyBlock if legacy else ResidualBlock
         body = [block(wide, embedding) for _ in range(blocks)]
-        is_residual = form == "residual"
+        is_residual, self.drifts = form in ("drift", "residual"), form == "drift"
         super().__init__(
             channels=channels, width=width, blocks=body, residual=is_residual, patch=patch, norm=norm
         )
         self.embedding = Embedding(latent, embedding, legacy)
         initialise(self.embedding)
+        self.register_buffer("remaining", 1 - torch.tensor(times), persistent=False)
 
     def forward(self, x: Tensor, k: Tensor, z: Tensor) -> Tensor:
         """Prediction from states [B, C, H, W] in [-1, 1], H and W multiples of 4; k [B], z [B, latent]."""
-        return self.image(x, self.embedding(k, z))
+        return self.image(x, self.embedding(k, z), self.remaining[k] if self.drifts else None)
 
     def encode(self, x: Tensor, k: Tensor, z: Tensor, blocks: int) -> list[Tensor]:
         """:meth:`ResNet.maps` of states at a step."""

@@ -82,13 +82,18 @@ class ResNet(nn.Module):
         initialise(self)
         nn.init.normal_(self.head.weight, std=1e-3)  # starts near the identity, or near grey
 
-    def image(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
-        """Images [B, C, H, W] in [-1, 1] to images; H and W multiples of 4, ``embedding`` [B, E]."""
+    def image(self, x: Tensor, embedding: Tensor | None = None, share: Tensor | None = None) -> Tensor:
+        """Images [B, C, H, W] in [-1, 1] to images; H and W multiples of 4, ``embedding`` [B, E].
+
+        ``share`` [B]: how much of the predicted change is made; by default all.
+        """
         brain = self.brain(x)
         h = self._maps(x, len(self.blocks), embedding, brain)[-1]
         for conv in self.up:
             h = F.relu(normalised(conv(upsample(h)), brain))
         out = F.pixel_shuffle(self.head(h), self.patch)
+        if share is not None:
+            out = share[:, None, None, None] * out
         return residual(x, out) if self.residual else torch.tanh(out)
 
     def maps(self, x: Tensor, blocks: int, embedding: Tensor | None = None) -> list[Tensor]:

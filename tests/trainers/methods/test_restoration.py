@@ -45,13 +45,13 @@ def test_it_adds_the_weighted_squared_error_in_the_3_t_brain_and_nothing_else(
 ) -> None:
     given = degraded()
     with_term, logs, passes = step(module, {**settings, "lambda_restore": 7.0}, given)
-    restored = passes[-2 if module is reggan else -1][1]  # it translates once more for its discriminator
+    restored = passes[-2 if module is reggan else -1][1][-2:]  # RegGAN translates once more
     error = (restored - given.restored)[:, :, :, 16:].square().mean()
     assert float(logs["G_restore"]) == pytest.approx(7 * float(error), rel=1e-5)
     without, plain, _ = step(module, {**settings, "lambda_restore": 0.0}, replace(given, degraded=None))
     assert "G_restore" not in plain and plain.keys() == logs.keys() - {"G_restore"}
     for name in plain:
-        assert torch.equal(plain[name], logs[name]), name
+        torch.testing.assert_close(plain[name], logs[name], rtol=1e-4, atol=1e-6, msg=name)  # batches differ
     (generator,) = [names for names in without.losses if "G" in names]
     added = (with_term.losses[generator] - without.losses[generator]).detach()
     assert float(added) == pytest.approx(float(logs["G_restore"]), rel=1e-4)
@@ -66,10 +66,12 @@ def test_unsb_restores_at_the_drawn_step_of_a_bridge_that_starts_from_the_degrad
         method.step(given, 1, Updates())
         k = int(passes[-1][1][0])
         found.add(k)
-        # k passes lead the bridge there, from the 64 mT slice and again from the degraded one.
-        assert [int(index[0]) for _, index, _ in passes] == [*range(k), k, *range(k), k]
-        assert torch.equal(passes[k + 1][0], given.degraded)
-        assert torch.equal(passes[-1][0], given.degraded) == (k == 0)
+        # k passes lead both bridges there, with the same draws; the last also has the 3 T identities.
+        steps = [[i] * 4 for i in range(k)] + [[k, k, 0, 0, k, k]]
+        assert [index.tolist() for _, index, _ in passes] == steps
+        assert torch.equal(passes[0][0][-2:], given.degraded)
+        assert torch.equal(passes[-1][0][-2:], given.degraded) == (k == 0)
+        assert all(torch.equal(z[:2], z[-2:]) for *_, z in passes)
     assert found == {0, 1, 2}
 
 

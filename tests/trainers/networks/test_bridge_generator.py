@@ -1,4 +1,4 @@
-"""The three forms of the generator: what they count, what they respond to, where they start."""
+"""The forms of the generator: what they count, what they respond to, where they start."""
 
 import math
 
@@ -8,17 +8,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainers.losses.bridge import bridge_step, time_grid
 from trainers.networks.blocks import pixel_norm
 from trainers.networks.bridge_generator import BridgeGenerator, LegacyBlock
 from trainers.networks.resnet import residual
 
-LIVE = ["residual", "image"]
+LIVE = ["drift", "residual", "image"]
 FORMS = [*LIVE, "legacy"]
+TIMES = time_grid(5)[:-1]
 
 
 def _generator(form: str, width: int = 8, blocks: int = 2) -> BridgeGenerator:
     torch.manual_seed(0)
-    return BridgeGenerator(channels=3, width=width, blocks=blocks, latent=16, form=form)
+    return BridgeGenerator(channels=3, width=width, blocks=blocks, latent=16, form=form, times=TIMES)
 
 
 def _inputs(size: int = 16, batch: int = 2) -> tuple[Tensor, Tensor]:
@@ -35,7 +37,7 @@ def _spread(network: BridgeGenerator, x: Tensor, z: Tensor, other_k: int, other_
 
 def test_the_legacy_form_has_the_official_size_and_responds_to_the_latent_alone() -> None:
     """METHOD.md 1.4: 7.51 million of 14.68 get a gradient; counted here layer by layer."""
-    network = BridgeGenerator(channels=3, width=64, blocks=9, latent=256, form="legacy")
+    network = BridgeGenerator(channels=3, width=64, blocks=9, latent=256, form="legacy", times=TIMES)
     stem, down = 3 * 64 * 49 + 64, 64 * 128 * 9 + 128 + 128 * 256 * 9 + 256
     up, head = 256 * 128 * 9 + 128 + 128 * 64 * 9 + 64, 64 * 3 * 49 + 3
     block = 256 * 256 * 9 + 256 + 2 * (256 * 256 + 256)
@@ -80,6 +82,25 @@ def test_the_residual_form_starts_near_the_identity_and_the_image_form_near_grey
     network, (x, z) = _generator("image", width=64, blocks=1), _inputs(32)
     with torch.no_grad():
         assert float(network(x, torch.tensor([0, 4]), z).abs().mean()) < 0.1
+
+
+def test_a_constant_drift_predicts_one_image_at_every_step_where_a_constant_change_adds_up() -> None:
+    """Small, so that the logit scale is straight; x_k is on the line from x_0 to it at t_k."""
+    ends = {}
+    for form in ("drift", "residual"):
+        network, (start, z) = _generator(form), _inputs()
+        nn.init.zeros_(network.head.weight)
+        nn.init.constant_(network.head.bias, 0.01)
+        start, states = start * 0.3, [start * 0.3]
+        for k in range(5):
+            with torch.no_grad():
+                ends[form, k] = network(states[-1], torch.full((2,), k), z)
+            states.append(bridge_step(states[-1], ends[form, k], time_grid(5), k, None, 0.01))
+    first = ends["drift", 0] - start
+    np.testing.assert_allclose(ends["residual", 0] - start, first, atol=1e-6)
+    for k in range(1, 5):
+        np.testing.assert_allclose(ends["drift", k] - start, first, rtol=5e-3)
+        assert float(((ends["residual", k] - start) / first).min()) > 1 + 0.45 * k
 
 
 def test_residual_is_the_identity_at_zero_bounded_and_moves_grey_ten_times_as_far_as_black() -> None:
