@@ -96,8 +96,9 @@ class System:
         return self.study.start[0] if self.study.start else {}
 
     def config(self, seed: int, steps: int) -> Any:
-        """Its published settings for one seed and number of steps."""
-        return self.study.point({**self.first, "seed": seed, "steps": steps})
+        """Its published settings for one number of steps; seeds are counted from that of its space."""
+        first = self.study.point(self.first).seed
+        return self.study.point({**self.first, "seed": first + seed, "steps": steps})
 
     def training(self, seed: int, steps: int) -> Training:
         """Its training for one seed and number of steps."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from platform.comparison.systems import LABELS
 from platform.spaces.loader import FOLDER, load_study
@@ -105,6 +106,21 @@ def test_validation_predicts_the_test_split_here_and_deviations_are_their_defini
     assert found["16 subjects"][0] == pytest.approx(expected)
 
 
+def test_studies_are_kept_beside_their_page_which_shows_what_rungs_tell(tmp_path: Path) -> None:
+    pages.write_search(tmp_path)
+    assert "Difference" not in (tmp_path / "search.md").read_text()
+    rungs = {m: [[1.0, 3.0], [2.0, 5.0]] for m in searches.OBJECTIVES}
+    studies = [searches.Compared(i, 10.0 + i, 9.0 + i / 2, rungs) for i in (1, 0)]
+    for each in studies:
+        searches.keep(each, tmp_path)
+    assert searches.known(tmp_path) == studies[::-1]
+    assert variation.rung_and_end(studies, "psnr") == [[(1, 3)], [(2, 5)]] * 2
+    pages.write_search(tmp_path)
+    text = (tmp_path / "search.md").read_text()
+    assert "| 1 | 11.00 | 9.500 |" in text and "Difference: +13.51%" in text
+    assert "| PSNR (dB) | 1.000 [1.000, 1.000] |" in text
+
+
 def test_the_difference_of_searches_is_welchs() -> None:
     from scipy.stats import ttest_ind
 
@@ -126,6 +142,11 @@ def test_spaces_are_of_the_unused_phantom_and_restore_where_their_names_say_so(t
         assert first.restores == (path.stem.endswith(plan.RESTORED) or path.stem == "search-3")
     assert study.budget.trials == plan.TRIALS and study.seed == 3
     assert first.seed >= plan.FIRST_SEED and len(study.start) == 1
+    reseeded = [load_study(plan.start_point(tmp_path, i), profile=plan.PROFILE) for i in (0, 3)]
+    points = [each.point(each.start[0]) for each in reseeded]
+    assert (
+        points[1] == replace(points[0], seed=3 * plan.TRIALS) == replace(first, rungs=1, seed=3 * plan.TRIALS)
+    )
 
 
 def test_every_system_is_searched_as_shipped_and_trained_by_what_was_found(tmp_path: Path) -> None:

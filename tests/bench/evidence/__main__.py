@@ -15,7 +15,7 @@ from platform.comparison.systems import LABELS
 from platform.pareto.selection import saved_front
 from platform.storage.saved_study import is_saved, load_saved
 
-from tests.bench.evidence import pages, plan, results
+from tests.bench.evidence import pages, plan, results, searches
 from tests.bench.main import positive
 from trainers.data.store import Cohort
 from trainers.references.store import References
@@ -72,18 +72,15 @@ def patients(out: Path) -> None:
 
 
 def search(out: Path, studies: int) -> None:
-    """Searches against seeds."""
-    folders: list[Path] = []
-    storage = ("--storage", str(out))
-    for number in range(studies):
-        folders.append(searched(plan.search(out / "spaces", number), out))
-        seeds = ("--seeds", str(plan.TRIALS * (number + 1)), "--profile", plan.PROFILE)
-        start = ("--systems", str(plan.start_point(out / "spaces")))
-        command("platform.compare", *start, *seeds, "--name", "reseeding", *storage)
-        pages.write_search(folders, out / "comparisons" / "reseeding", PAGES)
-    compared = out / "comparisons" / "systems"
-    if is_done(compared):
-        pages.write_variation(results.read(compared, out), folders, PAGES)
+    """Searches against seeds, those that are not kept yet."""
+    done = {each.study for each in searches.known(PAGES)}
+    for number in sorted(set(range(studies)) - done):
+        study = searched(plan.search(out / "spaces", number), out)
+        space, name = plan.start_point(out / "spaces", number), f"reseeding-{number}"
+        asked = ("--systems", str(space), "--seeds", str(plan.TRIALS), "--profile", plan.PROFILE)
+        command("platform.compare", *asked, "--name", name, "--storage", str(out))
+        searches.keep(searches.compared(number, study, out / "comparisons" / name), PAGES)
+    pages.write_search(PAGES)
 
 
 def fields(out: Path, seeds: int) -> None:

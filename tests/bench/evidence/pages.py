@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting.panels import metric_label, number
 from platform.reporting.tables import bounds_text, heading, markdown_table
@@ -18,8 +18,8 @@ from tests.bench.evidence import claims, effects, lesions, patients, searches, v
 from tests.bench.evidence.effects import METRICS, Effect
 from tests.bench.evidence.patients import Patient
 from tests.bench.evidence.plan import FULL, PHANTOM, RESTORED, TRIALS
-from tests.bench.evidence.results import Trained, completed
-from tests.bench.evidence.variation import OBJECTIVES
+from tests.bench.evidence.results import Trained
+from tests.bench.evidence.searches import OBJECTIVES, Compared
 from trainers import weights
 from trainers.data.store import Cohort
 from trainers.metrics.judge import clamp_and_mask
@@ -42,28 +42,29 @@ def write_systems(trained: Sequence[Trained], comparison: Path, pages: Path) -> 
     _write(pages / "systems.md", "Ten systems, and restoration", "systems", _systems(trained, comparison))
     _write(pages / "ablation.md", "Restoration, DMD2 and ASP", "systems", _ablation(trained))
     _write(pages / "steps.md", "Refinement steps", "systems", _steps(trained))
-    write_variation(trained, sorted((comparison.parents[1] / "studies").glob("search-*")), pages)
+    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, searches.known(pages)))
     _write(pages / "claims.md", "The paper's claims on the phantom", "systems", claims.page(trained))
 
 
-def write_variation(trained: Sequence[Trained], studies: Iterable[Path], pages: Path) -> None:
-    """The page of correlations and deviations; with searches, also what their rungs tell."""
-    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, studies))
-
-
-def write_search(studies: Sequence[Path], comparison: Path, pages: Path) -> None:
-    """The page of searches against seeds; the difference once there are two of each."""
-    volumes = searches.volumes(studies, comparison)
-    rows = [[str(i), *map(number, both)] for i, both in enumerate(zip(*volumes, strict=True))]
+def write_search(pages: Path) -> None:
+    """The page of the searches that are kept against seeds; the difference once there are two of each."""
+    studies = searches.known(pages)
+    rows = [[str(each.study), number(each.searched), number(each.reseeded)] for each in studies]
     text = markdown_table(["study", "searched", "reseeded"], rows)
     if len(rows) > 1:
-        mean, low, high = searches.difference(*volumes)
+        mean, low, high = searches.difference(
+            [each.searched for each in studies], [each.reseeded for each in studies]
+        )
         text += f"\n\nDifference: {mean:+.2%} [{low:+.2%}, {high:+.2%}] of the reseeded mean: "
         text += "the interval excludes zero." if low > 0 or high < 0 else "a tie."
     intro = (
         f"Hypervolume on validation of {TRIALS} searched trials of the full method, and of its start point "
         f"with restoration trained with {TRIALS} seeds.\n\n"
     )
+    told = [[metric_label(m), _triple(each)] for m, each in _rungs(studies).items()]
+    if told:
+        table = markdown_table(["objective", "rank correlation"], told)
+        text += f"\n\nOf the searched trials, after half of their steps and at their end:\n\n{table}"
     _write(pages / "search.md", "Search against other seeds", "search", intro + text)
 
 
@@ -200,7 +201,13 @@ def _steps(trained: Sequence[Trained]) -> str:
     return _effects_table("against k = 1", effects.effects(effects.steps(trained, "test")))
 
 
-def _variation(trained: Sequence[Trained], studies: Iterable[Path]) -> str:
+def _rungs(studies: Sequence[Compared]) -> dict[str, variation.Interval]:
+    """By objective, the rank correlation of the first rung with the end; empty without three trials."""
+    pairs = {m: variation.rung_and_end(studies, m) for m in OBJECTIVES}
+    return {m: variation.correlation(found) for m, found in pairs.items() if len(found) > 2}
+
+
+def _variation(trained: Sequence[Trained], studies: Sequence[Compared]) -> str:
     groups = {
         "validation and test, all systems": list(trained),
         "validation and test, with restoration": [t for t in trained if t.system.endswith(RESTORED)],
@@ -209,9 +216,8 @@ def _variation(trained: Sequence[Trained], studies: Iterable[Path]) -> str:
         [name, *(_triple(variation.correlation(variation.validation_and_test(own, m))) for m in OBJECTIVES)]
         for name, own in groups.items()
     ]
-    pairs = {m: variation.rung_and_end([completed(study) for study in studies], m) for m in OBJECTIVES}
-    if all(len(found) > 2 for found in pairs.values()):
-        rows.append(["first rung and end", *(_triple(variation.correlation(pairs[m])) for m in OBJECTIVES)])
+    if told := _rungs(studies):
+        rows.append(["first rung and end", *map(_triple, told.values())])
     heads = [metric_label(m) for m in OBJECTIVES]
     restored = groups["validation and test, with restoration"]
     if not restored:

@@ -57,9 +57,11 @@ def search(out: Path, number: int) -> Path:
     return _write(out, f"search-{number}", FULL, {"seed": number}, laptop)
 
 
-def start_point(out: Path) -> Path:
-    """The space of the full method at its start point with restoration."""
-    return next(path for path in _variants(out, FULL) if path.stem == FULL + RESTORED)
+def start_point(out: Path, number: int) -> Path:
+    """The space of the trainings that a study is compared with: of its start point, with their own seeds."""
+    start = _restoring_start(load_study(FOLDER / f"{FULL}.yaml", profile=PROFILE))
+    laptop = {"fixed": {"seed": TRIALS * number}, "start_from": [start]}
+    return _write(out, f"reseeding-{number}", FULL, {}, laptop)
 
 
 def tuning(out: Path, name: str) -> Path:

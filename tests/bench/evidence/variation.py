@@ -3,14 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from platform.stats.ranks import spearman
 from platform.stats.scores import inflation
-from platform.storage.ledger import Trial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tests.bench.evidence.results import Trained
+from tests.bench.evidence.searches import Compared
 
-OBJECTIVES = ("patch_fd", "ms_ssim", "psnr")
 RESAMPLES = 1000
 Interval = tuple[float, float, float]
 """Estimate, and the 2.5th and 97.5th percentile over resampled groups."""
@@ -49,10 +48,9 @@ def validation_and_test(all_trained: Sequence[Trained], metric: str) -> list[lis
     return list(found.values())
 
 
-def rung_and_end(studies: Sequence[Sequence[Trial]], metric: str) -> list[list[tuple[float, float]]]:
-    """By trial of all studies, the score at its first rung and at its end, at one refinement step."""
-    trials = [trial for study in studies for trial in study if len(trial.reports) > 1]
-    return [[(t.reports[min(t.reports)].scores[1][metric], t.scores[1][metric])] for t in trials]
+def rung_and_end(studies: Sequence[Compared], metric: str) -> list[list[tuple[float, float]]]:
+    """By trial of all studies, the score at its first rung and at its end."""
+    return [[(rung, end)] for study in studies for rung, end in study.rungs[metric]]
 
 
 def deviations(all_trained: Sequence[Trained], metric: str) -> Mapping[str, Interval]:

@@ -1,5 +1,6 @@
 """What is compared under which conditions: systems found, budgets read, differences refused."""
 
+import dataclasses
 from pathlib import Path
 from platform.comparison.systems import (
     LABELS,
@@ -62,8 +63,11 @@ def test_a_comparison_from_before_the_linear_filter_goes_on_without_it() -> None
 
 
 def test_a_system_trains_at_its_spaces_first_point_on_the_requested_cohort() -> None:
-    config = find("asp_dmd")[0].config(seed=3, steps=7)
+    system = find("asp_dmd")[0]
+    config = system.config(seed=3, steps=7)
     assert (config.seed, config.steps, config.lambda_DMD, config.refinement_steps) == (3, 7, 0.5, 2)
+    seeded = dataclasses.replace(system.study, fixed={**system.study.fixed, "seed": 40})
+    assert System(system.name, seeded).config(seed=3, steps=7) == dataclasses.replace(config, seed=43)
     assert find("cut", source="phantom")[0].study.cohort.config.train == 3
     with pytest.raises(InputError, match="nowhere"):
         find("cut", source="nowhere")
