@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from platform.comparison.systems import LABELS
 from platform.spaces.loader import FOLDER, load_study
@@ -13,7 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from tests.bench.evidence import claims, effects, lesions, pages, patients, plan, searches, variation
+from tests.bench.evidence import (
+    claims,
+    effects,
+    kept,
+    lesions,
+    pages,
+    patients,
+    plan,
+    searches,
+    summaries,
+    variation,
+)
 from tests.bench.evidence.results import Trained
 
 SUBJECTS = 16
@@ -110,15 +121,29 @@ def test_studies_are_kept_beside_their_page_which_shows_what_rungs_tell(tmp_path
     pages.write_search(tmp_path)
     assert "Difference" not in (tmp_path / "search.md").read_text()
     rungs = {m: [[1.0, 3.0], [2.0, 5.0]] for m in searches.OBJECTIVES}
-    studies = [searches.Compared(i, 10.0 + i, 9.0 + i / 2, rungs) for i in (1, 0)]
-    for each in studies:
-        searches.keep(each, tmp_path)
-    assert searches.known(tmp_path) == studies[::-1]
-    assert variation.rung_and_end(studies, "psnr") == [[(1, 3)], [(2, 5)]] * 2
+    studies = {i: searches.Compared(10.0 + i, 9.0 + i / 2, rungs) for i in (1, 0)}
+    for i, each in studies.items():
+        kept.keep(tmp_path / pages.SEARCH, str(i), asdict(each))
     pages.write_search(tmp_path)
     text = (tmp_path / "search.md").read_text()
     assert "| 1 | 11.00 | 9.500 |" in text and "Difference: +13.51%" in text
     assert "| PSNR (dB) | 1.000 [1.000, 1.000] |" in text
+    assert variation.rung_and_end([*studies.values()], "psnr") == [[(1, 3)], [(2, 5)]] * 2
+
+
+def test_tuned_systems_are_kept_with_what_they_add_to_the_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summaries, "scores_of", lambda _: dict.fromkeys(effects.METRICS, score(1.0)))
+    monkeypatch.setattr(summaries.weights, "verify", Path)
+    for name, value in (("cut", 3.0), ("unsb", 1.5)):
+        own = [trained(name, seed, value + 0.1 * seed) for seed in range(3)]
+        kept.keep(tmp_path / pages.TUNED, name, summaries.tuned(own, tmp_path))
+    pages.write_tuned(tmp_path)
+    text = (tmp_path / "tuned.md").read_text()
+    assert (
+        text.count("| cut | **+2.1 ") == 2 == text.count("| unsb | +0.6 [") + text.count("| unsb | **+0.6 [")
+    )
 
 
 def test_the_difference_of_searches_is_welchs() -> None:
@@ -185,7 +210,8 @@ def test_a_fields_effect_is_from_its_low_end_to_its_high_one_and_counted_in_seed
         for end, value in (("low", 1), ("high", 3))
         for seed in range(3)
     ]
-    pages.write_fields(both, ["tau_m"], tmp_path)
+    kept.keep(tmp_path / pages.FIELDS, "tau_m", summaries.field(both, "tau_m"))
+    pages.write_fields(tmp_path)
     row = (tmp_path / "fields.md").read_text().splitlines()[-1]
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["tau_m", "+20.0", "+20.0", "+20.0"]
 

@@ -3,19 +3,21 @@
     python -m tests.bench.evidence [--only PART ...] [--systems NAME ...] [--seeds N] [--studies N]
                                    [--out FOLDER]
 
-Some hours of two cores. Everything is kept in runs/evidence: started again, it goes on where it was.
+Many hours of two cores. Everything is kept in runs/evidence: started again, it goes on where it was. What
+each study, field and tuned system has told is also a line beside the pages, and is not done anew.
 """
 
 import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from platform.comparison.systems import LABELS
 from platform.pareto.selection import saved_front
 from platform.storage.saved_study import is_saved, load_saved
 
-from tests.bench.evidence import pages, plan, results, searches
+from tests.bench.evidence import kept, pages, plan, results, searches, summaries
 from tests.bench.main import positive
 from trainers.data.store import Cohort
 from trainers.references.store import References
@@ -73,31 +75,35 @@ def patients(out: Path) -> None:
 
 def search(out: Path, studies: int) -> None:
     """Searches against seeds, those that are not kept yet."""
-    done = {each.study for each in searches.known(PAGES)}
-    for number in sorted(set(range(studies)) - done):
+    done, path = kept.known(PAGES / pages.SEARCH), PAGES / pages.SEARCH
+    for number in (i for i in range(studies) if str(i) not in done):
         study = searched(plan.search(out / "spaces", number), out)
         space, name = plan.start_point(out / "spaces", number), f"reseeding-{number}"
         asked = ("--systems", str(space), "--seeds", str(plan.TRIALS), "--profile", plan.PROFILE)
         command("platform.compare", *asked, "--name", name, "--storage", str(out))
-        searches.keep(searches.compared(number, study, out / "comparisons" / name), PAGES)
+        kept.keep(path, str(number), asdict(searches.compared(study, out / "comparisons" / name)))
     pages.write_search(PAGES)
 
 
 def fields(out: Path, seeds: int) -> None:
-    """The full method with each searched field at either end of its range."""
-    spaces = plan.fields(out / "spaces")
-    folder = compared("fields", [path for ends in spaces.values() for path in ends], out, seeds)
-    pages.write_fields(results.read(folder, out), list(spaces), PAGES)
+    """The full method with each searched field at either end of its range, where that is not kept yet."""
+    done, path = kept.known(PAGES / pages.FIELDS), PAGES / pages.FIELDS
+    for name, ends in plan.fields(out / "spaces").items():
+        if name not in done:
+            folder = compared(f"field-{name}", ends, out, seeds)
+            kept.keep(path, name, summaries.field(results.read(folder, out), name))
+    pages.write_fields(PAGES)
 
 
 def tuned(out: Path, seeds: int) -> None:
-    """Every system by the settings that as many searched trials have chosen on validation."""
-    spaces = []
-    for name in LABELS:
+    """Every system by the settings that as many searched trials have chosen, where that is not kept yet."""
+    done, path = kept.known(PAGES / pages.TUNED), PAGES / pages.TUNED
+    for name in (name for name in LABELS if name not in done):
         front = saved_front(load_saved(searched(plan.tuning(out / "spaces", name), out)))
-        spaces.append(plan.tuned(out / "spaces", name, front.candidates[front.best].params))
-    folder = compared("tuned", spaces, out, seeds)
-    pages.write_tuned(results.read(folder, out), folder, PAGES)
+        space = plan.tuned(out / "spaces", name, front.candidates[front.best].params)
+        folder = compared(f"tuned-{name}", [space], out, seeds)
+        kept.keep(path, name, summaries.tuned(results.read(folder, out), folder))
+    pages.write_tuned(PAGES)
 
 
 def searched(space: Path, out: Path) -> Path:

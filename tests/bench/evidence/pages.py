@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting.panels import metric_label, number
 from platform.reporting.tables import bounds_text, heading, markdown_table
-from platform.stats.scores import scores_of
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from torch import Tensor
 
-from tests.bench.evidence import claims, effects, lesions, patients, searches, variation
+from tests.bench.evidence import claims, effects, kept, lesions, patients, summaries, variation
 from tests.bench.evidence.effects import METRICS, Effect
 from tests.bench.evidence.patients import Patient
 from tests.bench.evidence.plan import FULL, PHANTOM, RESTORED, TRIALS
 from tests.bench.evidence.results import Trained
-from tests.bench.evidence.searches import OBJECTIVES, Compared
-from trainers import weights
+from tests.bench.evidence.searches import OBJECTIVES, Compared, difference
+from tests.bench.evidence.summaries import SPLITS, Values
 from trainers.data.store import Cohort
 from trainers.metrics.judge import clamp_and_mask
 from trainers.references.store import References
@@ -30,6 +30,8 @@ CONDITIONS = (
     "training on two cores."
 )
 LESION_SYSTEMS = ("unsb", FULL)
+SEARCH, FIELDS, TUNED = "search.jsonl", "fields.jsonl", "tuned.jsonl"
+"""What these parts have found, in the folder of the pages."""
 PICTURES = {"gallery.png": "slices.png", "plane.png": "plane.png"}
 
 
@@ -42,19 +44,17 @@ def write_systems(trained: Sequence[Trained], comparison: Path, pages: Path) -> 
     _write(pages / "systems.md", "Ten systems, and restoration", "systems", _systems(trained, comparison))
     _write(pages / "ablation.md", "Restoration, DMD2 and ASP", "systems", _ablation(trained))
     _write(pages / "steps.md", "Refinement steps", "systems", _steps(trained))
-    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, searches.known(pages)))
+    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, _searches(pages)))
     _write(pages / "claims.md", "The paper's claims on the phantom", "systems", claims.page(trained))
 
 
 def write_search(pages: Path) -> None:
     """The page of the searches that are kept against seeds; the difference once there are two of each."""
-    studies = searches.known(pages)
-    rows = [[str(each.study), number(each.searched), number(each.reseeded)] for each in studies]
+    studies = _searches(pages)
+    rows = [[str(i), number(each.searched), number(each.reseeded)] for i, each in enumerate(studies)]
     text = markdown_table(["study", "searched", "reseeded"], rows)
     if len(rows) > 1:
-        mean, low, high = searches.difference(
-            [each.searched for each in studies], [each.reseeded for each in studies]
-        )
+        mean, low, high = difference([each.searched for each in studies], [each.reseeded for each in studies])
         text += f"\n\nDifference: {mean:+.2%} [{low:+.2%}, {high:+.2%}] of the reseeded mean: "
         text += "the interval excludes zero." if low > 0 or high < 0 else "a tie."
     intro = (
@@ -68,13 +68,13 @@ def write_search(pages: Path) -> None:
     _write(pages / "search.md", "Search against other seeds", "search", intro + text)
 
 
-def write_fields(trained: Sequence[Trained], names: Sequence[str], pages: Path) -> None:
-    """What each searched field changes over its range, in the measures' units and in those of seed noise."""
-    found = effects.effects(effects.fields(trained, names, effects.chosen("test")))
-    noise = {metric: variation.deviations(trained, metric)["seed"][0] for metric in OBJECTIVES}
-    known = [effect for effect in found if effect.values]
-    in_seeds = {m: (lambda x, n=n: f"{x / n:+.1f}" if n else "") for m, n in noise.items()}
-    rows = [[e.name, *(write(e.values[m][0]) for m, write in in_seeds.items())] for e in known]
+def write_fields(pages: Path) -> None:
+    """What each kept field changes over its range, in the measures' units and in those of seed noise."""
+    known = kept.known(pages / FIELDS)
+    found = [Effect(name, each["values"]) for name, each in known.items()]
+    totals = {m: np.sum([each["squares"][m] for each in known.values()], 0) for m in OBJECTIVES}
+    noise = {m: float(total / degrees) ** 0.5 for m, (total, degrees) in totals.items()}
+    rows = [[e.name, *(f"{e.values[m][0] / noise[m]:+.1f}" for m in OBJECTIVES)] for e in found]
     deviations = ", ".join(f"{metric_label(m)} {number(x)}" for m, x in noise.items())
     text = (
         f"From the low end of each field's range, as searched, to the high one; the rest at the start point "
@@ -85,13 +85,20 @@ def write_fields(trained: Sequence[Trained], names: Sequence[str], pages: Path) 
     _write(pages / "fields.md", "What the searched fields do", "fields", text)
 
 
-def write_tuned(trained: Sequence[Trained], comparison: Path, pages: Path) -> None:
-    """The systems with the settings that their searches have chosen."""
+def write_tuned(pages: Path) -> None:
+    """The kept systems with the settings that their searches have chosen."""
+    known = kept.known(pages / TUNED)
+    seeds = sorted({str(each["seeds"]) for each in known.values()})
     intro = (
         f"Each system by the best candidate of its own search of {TRIALS} trials on validation, trained anew "
-        f"with seeds that no search has used: {', '.join(sorted({str(t.seed) for t in trained}))}.\n\n"
+        f"with {', '.join(seeds)} seeds that no search has used."
     )
-    _write(pages / "tuned.md", "Ten systems, each searched", "tuned", intro + _against(trained, comparison))
+    parts = [
+        _against({name: each["added"][split] for name, each in known.items()}, each["input"][split], split)
+        for split in SPLITS
+        for each in list(known.values())[-1:]
+    ]
+    _write(pages / "tuned.md", "Ten systems, each searched", "tuned", "\n\n".join([intro, *parts]))
 
 
 def write_patients(trained: Sequence[Trained], cohort: Cohort, references: References, pages: Path) -> None:
@@ -155,9 +162,10 @@ def draw_patients(people: Sequence[Patient], outputs: Mapping[str, Sequence[Tens
 
 
 def _systems(trained: Sequence[Trained], comparison: Path) -> str:
+    inputs, found = summaries.inputs(comparison), summaries.added(trained, comparison)
     return "\n\n".join(
         [
-            _against(trained, comparison),
+            *(_against(found[split], inputs[split], split) for split in SPLITS),
             "![Slices of the first test subject](slices.png)\n\n![Realism and fidelity](plane.png)",
             "## The comparison's own report",
             (comparison / "report/tables.md").read_text(),
@@ -165,18 +173,11 @@ def _systems(trained: Sequence[Trained], comparison: Path) -> str:
     )
 
 
-def _against(trained: Sequence[Trained], comparison: Path) -> str:
-    """Tables of the systems against the untouched input, on both test splits."""
-    parts = []
-    names = list(dict.fromkeys(each.system for each in trained))
-    for split in ("test", "shifted"):
-        place = comparison / "results" / ("" if split == "test" else split)
-        baseline = scores_of(weights.verify(place / "input"))
-        found = effects.effects(effects.against(trained, baseline, split, names))
-        untouched = ", ".join(f"{metric_label(m)} {number(baseline[m].estimate)}" for m in METRICS)
-        parts += [f"## {split}: what each adds to the untouched input", f"The input: {untouched}."]
-        parts.append(_effects_table("system", found))
-    return "\n\n".join(parts)
+def _against(found: Mapping[str, Values], untouched: Mapping[str, float], split: str) -> str:
+    """A table of systems against the untouched input."""
+    table = _effects_table("system", [Effect(name, values) for name, values in found.items()])
+    text = ", ".join(f"{metric_label(m)} {number(untouched[m])}" for m in METRICS)
+    return f"## {split}: what each adds to the untouched input\n\nThe input: {text}.\n\n{table}"
 
 
 def _ablation(trained: Sequence[Trained]) -> str:
@@ -199,6 +200,11 @@ def _ablation(trained: Sequence[Trained]) -> str:
 
 def _steps(trained: Sequence[Trained]) -> str:
     return _effects_table("against k = 1", effects.effects(effects.steps(trained, "test")))
+
+
+def _searches(pages: Path) -> list[Compared]:
+    """The studies that are kept, in order."""
+    return [Compared(**found) for _, found in sorted(kept.known(pages / SEARCH).items())]
 
 
 def _rungs(studies: Sequence[Compared]) -> dict[str, variation.Interval]:

@@ -1,11 +1,7 @@
-"""Eight searched trials against the start point trained with eight seeds, study by study.
+"""Eight searched trials against the start point trained with eight seeds, study by study."""
 
-What each study found is kept beside its page: studies may be done on different days and machines.
-"""
-
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from platform.pareto.front import Front, candidates
 from platform.storage.ledger import Trial
@@ -17,15 +13,12 @@ from scipy.stats import t as student
 from tests.bench.evidence.results import completed
 
 OBJECTIVES = ("patch_fd", "ms_ssim", "psnr")
-FILE = "search.jsonl"
-"""In the folder of the pages: a line a study."""
 
 
 @dataclass(frozen=True)
 class Compared:
     """A study beside as many trainings of its start point."""
 
-    study: int
     searched: float
     """Hypervolume on validation, and that of the ``reseeded`` trainings."""
     reseeded: float
@@ -33,32 +26,19 @@ class Compared:
     """By objective, each searched trial's score at its first rung and at its end, at one refinement step."""
 
 
-def compared(number: int, study: Path, comparison: Path) -> Compared:
+def compared(study: Path, comparison: Path) -> Compared:
     """A finished study and the comparison of its start point's trainings."""
     saved, groups = load_saved(study), [completed(study), completed(comparison)]
     searched, reseeded = (
         Front.of(saved.criteria, saved.study.objectives, candidates(group)).hypervolume for group in groups
     )
-    return Compared(number, searched, reseeded, {m: rung_and_end(groups[0], m) for m in OBJECTIVES})
+    return Compared(searched, reseeded, {m: rung_and_end(groups[0], m) for m in OBJECTIVES})
 
 
 def rung_and_end(trials: Iterable[Trial], metric: str) -> list[tuple[float, float]]:
     """Of each trial with more than one rung."""
     several = [trial for trial in trials if len(trial.reports) > 1]
     return [(t.reports[min(t.reports)].scores[1][metric], t.scores[1][metric]) for t in several]
-
-
-def known(pages: Path) -> list[Compared]:
-    """The studies that are kept, in order."""
-    path = pages / FILE
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return sorted((Compared(**json.loads(line)) for line in lines), key=lambda each: each.study)
-
-
-def keep(found: Compared, pages: Path) -> None:
-    """Add a study to those that are kept."""
-    with (pages / FILE).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(found)) + "\n")
 
 
 def difference(searched: Sequence[float], reseeded: Sequence[float]) -> tuple[float, float, float]:

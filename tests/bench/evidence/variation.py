@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from platform.stats.ranks import spearman
-from platform.stats.scores import inflation
+from platform.stats.scores import Score, inflation
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,12 +53,17 @@ def rung_and_end(studies: Sequence[Compared], metric: str) -> list[list[tuple[fl
     return [[(rung, end)] for study in studies for rung, end in study.rungs[metric]]
 
 
+def by_system(all_trained: Sequence[Trained], metric: str) -> list[list[Score]]:
+    """The trainings' scores on the test split at the chosen step count, system by system."""
+    systems: dict[str, list[Score]] = {}
+    for each in all_trained:
+        systems.setdefault(each.system, []).append(each.test[each.chosen][metric])
+    return list(systems.values())
+
+
 def deviations(all_trained: Sequence[Trained], metric: str) -> Mapping[str, Interval]:
     """Standard deviations on the test split: of configurations, seeds and the mean over subjects."""
-    systems: dict[str, list[Trained]] = {}
-    for each in all_trained:
-        systems.setdefault(each.system, []).append(each)
-    groups = [[each.test[each.chosen][metric] for each in own] for own in systems.values()]
+    groups = by_system(all_trained, metric)
     estimates = [np.array([score.estimate for score in group]) for group in groups]
     subjects = [
         np.mean([np.var(score.draws) * inflation(score.subjects) for score in group]) for group in groups
@@ -71,10 +76,16 @@ def deviations(all_trained: Sequence[Trained], metric: str) -> Mapping[str, Inte
     }
 
 
-def _within(groups: Sequence[object]) -> float:
+def squares(groups: Sequence[object]) -> tuple[float, int]:
+    """Sum of squared deviations from the groups' means, and its degrees of freedom."""
     arrays: list[NDArray[np.float64]] = [np.asarray(group, float) for group in groups]
-    squares = sum(float(((own - own.mean()) ** 2).sum()) for own in arrays)
-    return squares / max(1, sum(len(own) - 1 for own in arrays))
+    total = sum(float(((own - own.mean()) ** 2).sum()) for own in arrays)
+    return total, sum(len(own) - 1 for own in arrays)
+
+
+def _within(groups: Sequence[object]) -> float:
+    total, degrees = squares(groups)
+    return total / max(1, degrees)
 
 
 def _between(groups: Sequence[object]) -> float:
