@@ -25,6 +25,7 @@ from trainers.data.store import Cohort
 from trainers.metrics.judge import clamp_and_mask
 from trainers.references.store import References
 
+DRIFT = "Systems with restoration start as in their spaces: their generators also predict the bridge's drift."
 CONDITIONS = (
     f"Laptop profile, phantom seed {PHANTOM}, on which nothing was chosen; 16 subjects a split; minutes of "
     "training on two cores."
@@ -44,24 +45,30 @@ def write_systems(trained: Sequence[Trained], comparison: Path, pages: Path) -> 
     _write(pages / "systems.md", "Ten systems, and restoration", "systems", _systems(trained, comparison))
     _write(pages / "ablation.md", "Restoration, DMD2 and ASP", "systems", _ablation(trained))
     _write(pages / "steps.md", "Refinement steps", "systems", _steps(trained))
-    _write(pages / "variation.md", "Where scores vary", "systems", _variation(trained, _searches(pages)))
+    _write(
+        pages / "variation.md",
+        "Where scores vary",
+        "systems",
+        _variation(trained, [*_searches(pages).values()]),
+    )
     _write(pages / "claims.md", "The paper's claims on the phantom", "systems", claims.page(trained))
 
 
 def write_search(pages: Path) -> None:
     """The page of the searches that are kept against seeds; the difference once there are two of each."""
     studies = _searches(pages)
-    rows = [[str(i), number(each.searched), number(each.reseeded)] for i, each in enumerate(studies)]
+    rows = [[str(i), number(each.searched), number(each.reseeded)] for i, each in studies.items()]
     text = markdown_table(["study", "searched", "reseeded"], rows)
     if len(rows) > 1:
-        mean, low, high = difference([each.searched for each in studies], [each.reseeded for each in studies])
+        both = [(each.searched, each.reseeded) for each in studies.values()]
+        mean, low, high = difference(*zip(*both, strict=True))
         text += f"\n\nDifference: {mean:+.2%} [{low:+.2%}, {high:+.2%}] of the reseeded mean: "
         text += "the interval excludes zero." if low > 0 or high < 0 else "a tie."
     intro = (
         f"Hypervolume on validation of {TRIALS} searched trials of the full method, and of its start point "
         f"with restoration trained with {TRIALS} seeds.\n\n"
     )
-    told = [[metric_label(m), _triple(each)] for m, each in _rungs(studies).items()]
+    told = [[metric_label(m), _triple(each)] for m, each in _rungs([*studies.values()]).items()]
     if told:
         table = markdown_table(["objective", "rank correlation"], told)
         text += f"\n\nOf the searched trials, after half of their steps and at their end:\n\n{table}"
@@ -71,14 +78,15 @@ def write_search(pages: Path) -> None:
 def write_fields(pages: Path) -> None:
     """What each kept field changes over its range, in the measures' units and in those of seed noise."""
     known = kept.known(pages / FIELDS)
-    found = [Effect(name, each["values"]) for name, each in known.items()]
+    found = [Effect(name, each["values"]) for name, each in known.items() if each["values"]]
+    seeds = ", ".join(sorted({str(each["seeds"]) for each in known.values()}))
     totals = {m: np.sum([each["squares"][m] for each in known.values()], 0) for m in OBJECTIVES}
     noise = {m: float(total / degrees) ** 0.5 for m, (total, degrees) in totals.items()}
     rows = [[e.name, *(f"{e.values[m][0] / noise[m]:+.1f}" for m in OBJECTIVES)] for e in found]
     deviations = ", ".join(f"{metric_label(m)} {number(x)}" for m, x in noise.items())
     text = (
         f"From the low end of each field's range, as searched, to the high one; the rest at the start point "
-        f"with restoration.\n\n{_effects_table('field', found)}\n\n"
+        f"with restoration; {seeds} seeds of each end.\n\n{_effects_table('field', found)}\n\n"
         f"In standard deviations of a seed ({deviations}):\n\n"
         f"{markdown_table(['field', *map(metric_label, OBJECTIVES)], rows)}"
     )
@@ -181,7 +189,7 @@ def _against(found: Mapping[str, Values], untouched: Mapping[str, float], split:
 
 
 def _ablation(trained: Sequence[Trained]) -> str:
-    parts = []
+    parts = [DRIFT]
     for split in ("test", "shifted"):
         found = effects.effects(effects.ablation(trained, effects.chosen(split)))
         parts.append(f"## {split}\n\n{_effects_table('factor', found)}")
@@ -199,12 +207,14 @@ def _ablation(trained: Sequence[Trained]) -> str:
 
 
 def _steps(trained: Sequence[Trained]) -> str:
-    return _effects_table("against k = 1", effects.effects(effects.steps(trained, "test")))
+    table = _effects_table("against k = 1", effects.effects(effects.steps(trained, "test")))
+    return f"{DRIFT}\n\n{table}"
 
 
-def _searches(pages: Path) -> list[Compared]:
+def _searches(pages: Path) -> dict[int, Compared]:
     """The studies that are kept, in order."""
-    return [Compared(**found) for _, found in sorted(kept.known(pages / SEARCH).items())]
+    found = kept.known(pages / SEARCH)
+    return {number: Compared(**found[str(number)]) for number in sorted(map(int, found))}
 
 
 def _rungs(studies: Sequence[Compared]) -> dict[str, variation.Interval]:

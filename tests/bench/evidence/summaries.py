@@ -21,7 +21,8 @@ def field(trained: Sequence[Trained], name: str) -> dict[str, Any]:
     (found,) = effects.effects(effects.fields(trained, [name], effects.chosen("test")))
     groups = {m: variation.by_system(trained, m) for m in OBJECTIVES}
     deviating = {m: variation.squares([[s.estimate for s in g] for g in groups[m]]) for m in OBJECTIVES}
-    return {"values": found.values, "squares": deviating}
+    seeds = len({each.seed for each in trained})
+    return {"seeds": seeds, "values": found.values, "squares": deviating}
 
 
 def added(trained: Sequence[Trained], comparison: Path) -> dict[str, dict[str, Values]]:
