@@ -1,5 +1,6 @@
 """Every system of a comparison on the same slice."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from platform.reporting import matplotlib_plots
@@ -16,6 +17,8 @@ TRUTH = "3 T"
 """The column that errors are taken against."""
 WIDTH = 24.0
 """Of the grid of images (inches), at most."""
+LETTER = 0.11
+"""Width of a heading's letter (inches): longer headings take more lines."""
 
 Window = tuple[slice, slice]
 
@@ -35,7 +38,8 @@ def slice_grid_figure(images: Mapping[str, Mapping[str, Image]], path: Path) -> 
     for rows, contrast in zip(grid, model, strict=True):
         _fill(rows, {label: column[contrast] for label, column in images.items()}, contrast, where, top)
     for ax, label in zip(grid[0, 0], images, strict=True):
-        ax.set_title(label, fontsize=13, color=INK, pad=6)
+        name = textwrap.fill(label.replace("_", " "), round(_width(len(images)) / LETTER))
+        ax.set_title(name, fontsize=13, color=INK, pad=6)
     return matplotlib_plots.save(picture, path)
 
 
@@ -82,12 +86,16 @@ def _error_scale(images: Mapping[str, Mapping[str, Image]]) -> float | None:
     return max(0.05, float(np.percentile(errors, 99.5))) if errors else 0.05
 
 
+def _width(columns: int) -> float:
+    return min(2.6, WIDTH / columns)
+
+
 def _axes_grid(ratios: Sequence[float], blocks: int, columns: int) -> tuple[Any, NDArray[Any]]:
     """A figure and its axes [blocks, rows, columns]; ``ratios`` are height to width of a block's rows.
 
     Positions are computed, so that a panel has its image's shape and only the gap is between two.
     """
-    width, gap, left, head = min(2.6, WIDTH / columns), 0.05, 0.45, 0.85
+    width, gap, left, head = _width(columns), 0.05, 0.45, 1.0
     tops = np.cumsum([0.0, *([r * width + gap for r in ratios] * blocks)])
     tops += head + 0.12 * (np.arange(len(tops)) // len(ratios))
     whole = left + columns * (width + gap) + 0.1, tops[-1]
