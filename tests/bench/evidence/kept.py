@@ -1,19 +1,19 @@
 """What parts of the evidence have found, kept beside their pages: for days and machines to come."""
 
-import json
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
+from platform.storage.jsonl import JsonLines, read_lines
 from typing import Any
 
 
 def known(path: Path) -> dict[str, dict[str, Any]]:
     """By name what was found; a file has a line of JSON for each."""
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    return {entry.pop("name"): entry for entry in map(json.loads, lines)}
+    entries = [entry for entry, _ in read_lines(path) if entry] if path.is_file() else []
+    return {entry.pop("name"): entry for entry in entries}
 
 
 def keep(path: Path, name: str, found: Mapping[str, Any]) -> None:
     """Add a line."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"name": name, **found}) + "\n")
+    with closing(JsonLines(path)) as lines:
+        lines.append({"name": name, **found})

@@ -101,10 +101,10 @@ def write_tuned(pages: Path) -> None:
         f"Each system by the best candidate of its own search of {TRIALS} trials on validation, trained anew "
         f"with {', '.join(seeds)} seeds that no search has used."
     )
+    inputs = next(iter(known.values()))["input"]
     parts = [
-        _against({name: each["added"][split] for name, each in known.items()}, each["input"][split], split)
+        _against({name: each["added"][split] for name, each in known.items()}, inputs[split], split)
         for split in SPLITS
-        for each in list(known.values())[-1:]
     ]
     _write(pages / "tuned.md", "Ten systems, each searched", "tuned", "\n\n".join([intro, *parts]))
 

@@ -51,7 +51,10 @@ def test_it_adds_the_weighted_squared_error_in_the_3_t_brain_and_nothing_else(
     without, plain, _ = step(module, {**settings, "lambda_restore": 0.0}, replace(given, degraded=None))
     assert "G_restore" not in plain and plain.keys() == logs.keys() - {"G_restore"}
     for name in plain:
-        torch.testing.assert_close(plain[name], logs[name], rtol=1e-4, atol=1e-6, msg=name)  # batches differ
+        if module is unsb:  # one pass for both kinds of slices: sums are rounded otherwise
+            torch.testing.assert_close(plain[name], logs[name], rtol=1e-4, atol=1e-6, msg=name)
+        else:
+            assert torch.equal(plain[name], logs[name]), name
     (generator,) = [names for names in without.losses if "G" in names]
     added = (with_term.losses[generator] - without.losses[generator]).detach()
     assert float(added) == pytest.approx(float(logs["G_restore"]), rel=1e-4)
