@@ -12,9 +12,13 @@ from platform import cli
 from platform.storage.layout import require_writable_folder
 from platform.tracking import store
 
+from trainers.cohorts.scans.field_strength import LOW
+from trainers.config import FieldError
 from trainers.errors import InputError
 
 MANIFEST = "manifest.json"
+LISTING = "files.csv"
+"""In the output of a BIDS folder: what was chosen of it, and what was left."""
 BRAIN_MASKS = ("auto", "template", "hd-bet", "synthstrip", "given")
 
 
@@ -29,6 +33,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
             f"{option}-reference", type=Path, help=f"paired 3 T {contrast}w NIfTI, for the PSNR"
         )
     parser.add_argument("--bids", type=Path, metavar="DIR", help="a BIDS folder: all its 64 mT visits")
+    parser.add_argument(
+        "--filter", default="", metavar="ENTITY=VALUE,...", help="which scans of --bids, as acq=AXI,run=2"
+    )
+    parser.add_argument("--filters", default="", metavar="JSON", help="a file that says so for each contrast")
+    parser.add_argument(
+        "--field-strength", type=float, metavar="TESLA", help="of scans of which no sidecar or name says it"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the translated scans")
     parser.add_argument(
         "--brain-mask",
@@ -58,6 +69,8 @@ def main(argv: Sequence[str]) -> None:
     from platform.models.translation import TranslationSettings, translate_visit
     from platform.reporting.console import console
 
+    from trainers.cohorts.scans.filters import Filters
+    from trainers.cohorts.scans.listing import left_in_words, write_listing
     from trainers.export import Translator
 
     scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
@@ -69,12 +82,17 @@ def main(argv: Sequence[str]) -> None:
     ):
         require_writable(options.output)
         if options.bids:
-            jobs = from_bids(options.bids, options.output)
+            filters = Filters.of(options.filter, options.filters)
+            jobs, selection = from_bids(options.bids, options.output, filters, bool(options.field_strength))
+            write_listing(options.output / LISTING, selection)
+            left = left_in_words(each.kind for each in selection.left)
+            for line in (*selection.notes, *([f"{left}; see {options.output / LISTING}"] if left else [])):
+                console.print(line)
         else:
             jobs = [from_files(scans, options.mask, options.output, Path(work))]
         translator = Translator.open(model.folder)
         chosen = options.model, model.version, options.brain_mask, options.uncertainty or 1
-        settings = TranslationSettings(*chosen, references, bool(options.bids))
+        settings = TranslationSettings(*chosen, references, bool(options.bids), options.field_strength)
         for job in jobs:
             try:
                 translate_visit(settings, job, translator)
@@ -93,6 +111,12 @@ def require_consistent(options: argparse.Namespace) -> None:
         raise InputError("--bids: give either a BIDS folder or --t1 and --t2; allowed: one of the two")
     if options.bids and (options.mask or options.t1_reference or options.t2_reference):
         raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
+    if (options.filter or options.filters) and not options.bids:
+        raise InputError("--filter: chooses among files of a BIDS folder; allowed: with --bids")
+    strength = options.field_strength
+    if strength is not None and not LOW[0] <= strength <= LOW[1]:
+        limits = f"{LOW[0]:g} to {LOW[1]:g}, as models translate scans of about 0.064 T"
+        raise FieldError("--field-strength", strength, limits)
     if options.mask and options.brain_mask not in ("auto", "given"):
         raise InputError(f"--mask: not used with --brain-mask {options.brain_mask}; allowed: given")
     if options.uncertainty is not None and options.uncertainty < 2:

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainers import weights
+from trainers.cohorts.scans.listing import left_in_words
 from trainers.cohorts.scans.pipeline import Workspace
 from trainers.files import write_text
 
@@ -64,9 +65,13 @@ def write_page(workspace: Workspace) -> list[str]:
         strips=strips(cards),
         measures=MEASURES,
         exclusions=workspace.exclusions,
+        left=outcome["left"],
+        table_notes=outcome["notes"],
     )
     write_text(page, text)
-    lines = [f"{c.id}: excluded: {'; '.join(c.notes)}" for c in excluded if c.notes != ("excluded by hand",)]
+    unused = left_in_words(each["kind"] for each in outcome["left"])
+    lines = [*outcome["notes"], *([f"{unused}; see {workspace.files}"] if unused else [])]
+    lines += [f"{c.id}: excluded: {'; '.join(c.notes)}" for c in excluded if c.notes != ("excluded by hand",)]
     lines += [f"{c.id}: {'; '.join(c.notes)}" for c in checks]
     counts = f"{len(cards) - len(excluded)} of {len(cards)} visits prepared"
     return [*lines, f"{counts}; look at {page}, edit {workspace.exclusions} and run again"]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.cohorts import folder
-from trainers.cohorts.scans.visits import Visit
+from trainers.cohorts.scans.filters import Filters
+from trainers.cohorts.scans.names import stem
+from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
 
 TIMEOUT = 600.0
@@ -26,6 +28,8 @@ class Job:
     """How the names of the outputs start, by contrast."""
     output: Path
     mask: Path | None = None
+    problem: str = ""
+    """Why the visit is refused, before any scan is read."""
 
 
 def from_files(scans: Mapping[str, Path], mask: Path | None, output: Path, work: Path) -> Job:
@@ -41,18 +45,26 @@ def from_files(scans: Mapping[str, Path], mask: Path | None, output: Path, work:
     return Job(scans, paths, stems, output, mask)
 
 
-def from_bids(root: Path, output: Path) -> list[Job]:
-    """Every 64 mT visit of a BIDS folder, its outputs in a tree like it; raises InputError if it has none."""
-    jobs = [_job(visit, output) for visit in sorted(folder.visits(root, "64mT")) if visit.domain == "64mT"]
+def from_bids(
+    root: Path, output: Path, filters: Filters, known_field: bool = False
+) -> tuple[list[Job], Selection]:
+    """Every 64 mT visit of a BIDS folder, its outputs in a tree like it, and what was chosen.
+
+    ``known_field``: scans of which nothing says the field strength are of 64 mT, too; else their visits are
+    refused. Raises InputError where there is no visit.
+    """
+    selection = folder.select(root, "64mT" if known_field else "", filters)
+    jobs = [_job(visit, output) for visit in sorted(selection.visits) if visit.domain != "3T"]
     if not jobs:
         raise InputError(f"--bids: {root} holds no 64 mT scan; allowed: a folder with some")
-    return jobs
+    return jobs, selection
 
 
 def _job(visit: Visit, output: Path) -> Job:
     target = output.joinpath(*(part for part in (visit.subject, visit.session) if part), "anat")
     stems = {c: stem(path) for c, path in visit.scans.items()}
-    return Job(visit.scans, visit.scans, stems, target, visit.mask)
+    problem = f"{visit.id}: {visit.problem}" if visit.problem else ""
+    return Job(visit.scans, visit.scans, stems, target, visit.mask, problem)
 
 
 def dicom(series: Path, work: Path) -> Path:
@@ -77,8 +89,3 @@ def dicom(series: Path, work: Path) -> Path:
         count = f"holds {len(converted)} DICOM series ({names})"
         raise InputError(f"{series}: {count}; allowed: a folder with one")
     return converted[0]
-
-
-def stem(path: Path) -> str:
-    """A NIfTI file's name without its ending."""
-    return path.name.removesuffix(".gz").removesuffix(".nii")

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from trainers.cohorts.folder import LOW, tesla
 from trainers.cohorts.preprocessing import nifti, registration, skullstrip
 from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, read, with_path
 from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
 from trainers.cohorts.preprocessing.slicing import normalise
+from trainers.cohorts.scans.field_strength import LOW, Sidecars
 from trainers.cohorts.scans.visit_preparation import versions
 from trainers.data import channels
 from trainers.data.arrays import Array
@@ -51,19 +51,26 @@ class TranslationSettings:
     references: Mapping[str, Path] = field(default_factory=dict)
     """Paired 3 T scans by contrast, for the PSNR."""
     from_bids: bool = False
+    """Whether visits were chosen in a BIDS folder, which are of 64 mT."""
+    tesla: float | None = None
+    """Field strength of scans of which nothing says it."""
 
 
 def translate_visit(settings: TranslationSettings, job: Job, translator: Translator) -> None:
     """Translate one visit and write everything of it; raises InputError for scans that cannot be."""
     started = time.perf_counter()
+    if job.problem:
+        raise InputError(job.problem)
     contrasts = channels.contrasts(translator.channels)
     visit = next(iter(job.sources.values()))
     require_contrasts(settings, job, visit, contrasts)
+    if not settings.from_bids:
+        for contrast in contrasts:
+            require_low_field(job.sources[contrast], job.paths[contrast], settings.tesla)
     scans = read({c: job.paths[c] for c in contrasts})
     mask = None if job.mask is None else nifti.read(job.mask)
     examination = examine(scans, settings.brain_mask, mask)
-    warnings = [*examination.warnings, *strong_fields({c: job.paths[c] for c in contrasts})]
-    for line in warnings:
+    for line in examination.warnings:
         console.print(f"warning: {visit}: {line}")
     enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
     facts: dict[str, Any] = {
@@ -75,7 +82,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "draws": settings.draws,
         "preprocessing": examination.facts(),
         "software": versions(),
-        "warnings": warnings,
+        "warnings": examination.warnings,
     }
     job.output.mkdir(parents=True, exist_ok=True)
     for contrast in contrasts:
@@ -100,14 +107,19 @@ def require_contrasts(
         raise InputError(f"{lacks}, {takes}")
 
 
-def strong_fields(paths: Mapping[str, Path]) -> list[str]:
-    """A line for every scan whose sidecar has another field strength than about 64 mT."""
-    strengths = {contrast: tesla(path) for contrast, path in paths.items()}
-    return [
-        f"{contrast}: its sidecar says {strength:g} tesla, the model was trained on about 0.064"
-        for contrast, strength in strengths.items()
-        if strength is not None and not LOW[0] <= strength <= LOW[1]
-    ]
+def require_low_field(source: Path, path: Path, tesla: float | None) -> None:
+    """Raises InputError for a scan that is known to be of another field than the model's, or not known.
+
+    ``source`` was given and is the NIfTI file ``path``, or became it; ``tesla``: what the user says of it.
+    """
+    said = Sidecars.around(path).strength(path)
+    if said and said.domain != "64mT":
+        by = said.by if path == source else "its DICOM files"
+        strength = f"was scanned at {said.tesla:g} T, as {by} says, and models translate about 0.064 T"
+        raise InputError(f"{source}: {strength}; allowed: {LOW[0]:g} to {LOW[1]:g} T")
+    if not said and tesla is None:
+        missing = f"is missing, as nothing says at what field {source} was scanned"
+        raise InputError(f"--field-strength: {missing}; allowed: tesla, as 0.064")
 
 
 def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]) -> None:

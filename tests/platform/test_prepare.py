@@ -112,7 +112,7 @@ def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_pat
     none = "no sensitivity card: patch_fd: 1 paired subjects of val are not allowed; allowed: 2 or more"
     assert " ".join(lines[5:]) == none  # a line of the screen is shorter
     assert sorted(map(Path, lines[1:5])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
-    low, high = sorted(folder.visits(tmp_path / "bids"), key=lambda visit: visit.domain, reverse=True)
+    low, high = sorted(folder.select(tmp_path / "bids").visits, key=lambda visit: visit.domain, reverse=True)
     assert (low.id, high.id) == ("sub-val0000_64mT", "sub-val0000_3T")
     native = native_volumes(PhantomConfig(train=1, val=1, test=1, anatomy="first"), "val-0000")
     for visit in (low, high):
@@ -156,9 +156,9 @@ def test_every_visit_of_a_folder_that_is_excluded_is_printed_with_its_reason(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Too few are left to train: the page is written and its lines are printed nevertheless."""
-    place = tmp_path / "bids/sub-01/anat"
-    place.mkdir(parents=True)
     for person, field in (("01", "64mT"), ("02", "64mT"), ("03", "64mT"), ("04", "3T")):
+        place = tmp_path / f"bids/sub-{person}/anat"
+        place.mkdir(parents=True)
         for contrast in ("T1w", "T2w"):
             (place / f"sub-{person}_acq-{field}_{contrast}.nii.gz").write_bytes(b"no scan")
     with pytest.raises(InputError, match=r"no 64mT visit is left for train; .*outcome\.json has the reasons"):
@@ -168,5 +168,7 @@ def test_every_visit_of_a_folder_that_is_excluded_is_printed_with_its_reason(
     workspace = pipeline.Workspace.of("folder", config, tmp_path / "runs")
     page, table = workspace.folder / "quality.html", workspace.exclusions
     assert "sub-01_64mT" in page.read_text() and table.is_file()
-    assert printed[0].startswith(f"sub-01_64mT: excluded: {place}/sub-01_acq-64mT_T1w.nii.gz: not a readable")
+    assert printed[0].startswith(
+        f"sub-01_64mT: excluded: {tmp_path}/bids/sub-01/anat/sub-01_acq-64mT_T1w.nii.gz: not a readable"
+    )
     assert printed[4:] == [f"0 of 4 visits prepared; look at {page}, edit {table} and run again"]

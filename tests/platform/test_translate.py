@@ -49,7 +49,7 @@ def test_a_visit_that_fails_is_reported_and_the_others_are_translated(
 ) -> None:
     for subject in ("sub-01", "sub-02", "sub-03"):
         (tmp_path / subject / "anat").mkdir(parents=True)
-        (tmp_path / subject / "anat" / f"{subject}_T1w.nii.gz").touch()
+        (tmp_path / subject / "anat" / f"{subject}_acq-64mT_T1w.nii.gz").touch()
     translated = []
 
     def translate_visit(settings: Any, job: Any, translator: Any) -> None:
@@ -69,6 +69,7 @@ def test_a_damaged_scan_is_one_line_and_exit_code_2(translator: Any, tmp_path: P
     damaged = tmp_path / "t1.nii.gz"
     damaged.write_bytes(b"\x1f\x8b damaged")
     words = [str(translator("cut", channels="t1")), "--t1", str(damaged), "-o", str(tmp_path / "out")]
+    words += ["--field-strength", "0.064"]
     command = [sys.executable, "-m", "platform.translate", *words]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (2, "")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from trainers.cohorts.base import CohortSource, Mapper
 from trainers.cohorts.scans import ixi, pipeline, zenodo
+from trainers.cohorts.scans.visits import Selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,7 @@ def prepare(config: ZenodoIxiConfig, root: Path, mapper: Mapper = map) -> Path:
     """Build the cohort under the storage ``root``, or find it there; returns its folder."""
     place = Path(config.root).resolve()
     visits = [*zenodo.visits(place / "zenodo"), *ixi.visits(place / "ixi")]
-    return pipeline.prepare("zenodo+ixi", config, visits, root, mapper)
+    return pipeline.prepare("zenodo+ixi", config, Selection(visits), root, mapper)
 
 
 SOURCE = CohortSource("zenodo+ixi", ZenodoIxiConfig, prepare, archives=("zenodo", "ixi"))

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainers.cohorts.folder import tesla
 from trainers.cohorts.preprocessing import nifti
+from trainers.cohorts.scans.field_strength import Sidecars
+from trainers.cohorts.scans.filters import Filters
 from trainers.errors import InputError
 
 Array = NDArray[Any]
@@ -59,7 +60,8 @@ def test_outputs_of_a_series_take_the_name_of_its_folder(
 @pytest.mark.parametrize("field", [0.064, 3.0])
 def test_the_field_strength_of_a_series_is_kept(field: float, series: Any, tmp_path: Path) -> None:
     path = scan_inputs.dicom(series(tmp_path / "series", pixels(), field=field), tmp_path / "work")
-    assert tesla(path) == pytest.approx(field)
+    said = Sidecars.around(path).strength(path)
+    assert said and said.tesla == pytest.approx(field)
 
 
 def test_a_folder_with_another_number_of_series_is_one_line(series: Any, tmp_path: Path) -> None:
@@ -111,6 +113,7 @@ def test_a_bids_folder_gives_its_low_field_visits_in_a_tree_like_it(tmp_path: Pa
         "sub-01/anat/sub-01_acq-64mT_FLAIR.nii.gz",
         "sub-02/ses-01/anat/sub-02_ses-01_T1w.nii",
         "sub-02/ses-02/anat/sub-02_ses-02_T2w.nii",
+        "sub-02/ses-02/anat/sub-02_ses-02_acq-mrsLocAx_run-1_T2w.nii",
         "sub-03/anat/sub-03_T1w.nii.gz",
         "sub-03/anat/sub-03_T2w.nii.gz",
         "derivatives/strip/sub-01/anat/sub-01_acq-64mT_desc-brain_mask.nii.gz",
@@ -126,11 +129,15 @@ def test_a_bids_folder_gives_its_low_field_visits_in_a_tree_like_it(tmp_path: Pa
 
     first = {c: f"sub-01_acq-64mT_{c}w.nii.gz" for c in ("T1", "T2")}
     mask = "derivatives/strip/sub-01/anat/sub-01_acq-64mT_desc-brain_mask.nii.gz"
-    assert scan_inputs.from_bids(root, out) == [
+    jobs, selection = scan_inputs.from_bids(root, out, Filters.of(), known_field=True)
+    assert jobs == [
         job("sub-01/anat", mask, **first),
         job("sub-02/ses-01/anat", T1="sub-02_ses-01_T1w.nii"),
         job("sub-02/ses-02/anat", T2="sub-02_ses-02_T2w.nii"),
     ]
+    assert [left.kind for left in selection.left] == ["a localizer"]
+    known, *unknown = scan_inputs.from_bids(root, out, Filters.of())[0]
+    assert known == jobs[0] and all("no strength in a sidecar" in each.problem for each in unknown)
 
 
 def test_a_bids_folder_without_low_field_scans_is_refused(tmp_path: Path) -> None:
@@ -138,4 +145,4 @@ def test_a_bids_folder_without_low_field_scans_is_refused(tmp_path: Path) -> Non
     line = r"--bids: .*bids holds no 64 mT scan; allowed: a folder with some"
     for name, expected in (("bids", line), ("empty", r"empty: holds no scan; allowed: ")):
         with pytest.raises(InputError, match=expected):
-            scan_inputs.from_bids(tmp_path / name, tmp_path)
+            scan_inputs.from_bids(tmp_path / name, tmp_path, Filters.of())

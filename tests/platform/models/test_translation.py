@@ -70,7 +70,8 @@ def run(translator: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         method, *channels = model.split()
         options = {"channels": channels[0]} if channels else {}
         path = translator(method, **options)
-        translate.main([str(word) for word in (path, "-o", tmp_path / "out", *words)])
+        known = () if "--field-strength" in words else ("--field-strength", 0.064)
+        translate.main([str(word) for word in (path, "-o", tmp_path / "out", *known, *words)])
         return Result(path, capsys.readouterr().out, tmp_path / "out")
 
     return call
@@ -144,7 +145,8 @@ def unmoved(translator: Any, phantom: Volumes, tmp_path_factory: pytest.TempPath
     """The translated T2 of a pair on one grid."""
     model, folder = translator("cut"), tmp_path_factory.mktemp("unmoved")
     scans = {c: save(folder / f"{c}.nii.gz", *low(phantom, c)) for c in ("T1", "T2")}
-    translate.main([str(word) for word in (model, "-o", folder / "out", *pair(scans))])
+    known = "--field-strength", 0.064
+    translate.main([str(word) for word in (model, "-o", folder / "out", *known, *pair(scans))])
     volume: Array = Result(model, "", folder / "out").volume("T2").get_fdata()
     return volume
 
@@ -274,13 +276,22 @@ def test_a_scan_without_a_brain_is_a_warning(run: Run, tmp_path: Path) -> None:
     assert f"warning: {path}: {line}" in result.printed and line in result.sidecar("noise")["warnings"]
 
 
-@pytest.mark.parametrize("strength", [3, 0.064])
-def test_another_field_strength_is_a_warning(strength: float, scans: Scans, run: Run) -> None:
-    scans["T2"].with_name("T2.json").write_text(json.dumps({"MagneticFieldStrength": strength}))
-    result = run("cut", *pair(scans))
-    line = "T2: its sidecar says 3 tesla, the model was trained on about 0.064"
-    assert result.sidecar("T1")["warnings"] == [line] * (strength == 3)
-    assert (line in result.printed) == (strength == 3)
+def test_another_or_an_unknown_field_strength_is_refused(
+    scans: Scans, run: Run, translator: Any, tmp_path: Path
+) -> None:
+    words = [str(word) for word in (translator("cut"), "-o", tmp_path / "out", *pair(scans))]
+    missing = f"--field-strength: is missing, as nothing says at what field {scans['T1']} was scanned"
+    with pytest.raises(InputError, match=missing):
+        translate.main(words)
+    for contrast in ("T1", "T2"):
+        scans[contrast].with_name(f"{contrast}.json").write_text('{"MagneticFieldStrength": "64 mT"}')
+    translate.main(words)
+    scans["T2"].with_name("T2.json").write_text('{"MagneticFieldStrength": 3}')
+    line = (
+        f"{scans['T2']}: was scanned at 3 T, as .*T2.json says, and models translate about 0.064 T; allowed:"
+    )
+    with pytest.raises(InputError, match=line):
+        run("cut", *pair(scans))
 
 
 def test_a_map_of_uncertainty_is_written_beside_each_scan(scans: Scans, run: Run) -> None:
@@ -320,7 +331,8 @@ def test_a_bids_folder_is_translated_into_a_tree_like_it(
     (root / "sub-03/anat/sub-03_T2w.nii.gz").write_bytes(b"no scan")
     (root / "sub-04/anat/sub-04_T2w.nii.gz").unlink()
     with pytest.raises(InputError) as error:
-        translate.main([str(word) for word in (translator("cut"), "--bids", root, "-o", out)])
+        known = "--field-strength", 0.064
+        translate.main([str(word) for word in (translator("cut"), "--bids", root, "-o", out, *known)])
     assert str(error.value) == "2 of 4 visits were not translated; the lines above say why"
     errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
     assert len(errors) == 2
@@ -336,14 +348,14 @@ def test_a_dicom_series_is_translated_under_the_name_of_its_folder(
     image = phantom["64mT", "T1"]
     stored = np.rint(1000 * image.values / image.values.max())[::-1, ::-1].transpose(2, 1, 0)  # LPS
     folder = series(tmp_path / "brain", stored, spacing=(3.2, 3.2, 10.0), field=3.0)
-    result = run("cut t1", "--t1", folder)
+    with pytest.raises(InputError, match=f"{folder}: was scanned at 3 T, as its DICOM files says"):
+        run("cut t1", "--t1", folder)
+    result = run("cut t1", "--t1", series(tmp_path / "brain", stored, spacing=(3.2, 3.2, 10.0), field=0.064))
     made = nib.as_closest_canonical(result.volume("brain"))
     assert made.shape == image.values.shape and made.header.get_zooms() == pytest.approx((3.2, 3.2, 10))
     assert not made.get_fdata()[~binary_fill_holes(image.values)].any()
     facts = result.sidecar("brain")
     assert facts["source"] == str(folder)
-    assert facts["warnings"] == ["T1: its sidecar says 3 tesla, the model was trained on about 0.064"]
-    assert f"warning: {folder}: T1: its sidecar" in result.printed
 
 
 SHAPE = (18, 20, 16)

@@ -31,22 +31,22 @@ class Exclusions:
         """The table at ``path``, empty where there is none; raises InputError that names the line."""
         if not path.is_file():
             return cls({})
-        rows = tables.rows(path)
-        if not {"visit", "exclude"} <= set(rows.fieldnames or ()):
-            raise InputError(f"{path}: has columns {rows.fieldnames}; allowed: {', '.join(COLUMNS)}")
+        table = tables.read(path)
+        if not {"visit", "exclude"} <= set(table.columns):
+            raise InputError(f"{path}: has columns {list(table.columns)}; allowed: {', '.join(COLUMNS)}")
         answers: dict[str, str] = {}
         notes: dict[str, str] = {}
-        for row in rows:
-            answer = (row["exclude"] or "").strip().lower()
+        for at, row in table.rows:
+            answer = row["exclude"].lower()
             if answer not in ANSWERS:
-                line = f"{path}: line {rows.line_num}: exclude"
+                line = f"{path}: line {at}: exclude"
                 raise InputError(f"{line}: {answer!r} is not allowed; allowed: yes, no or empty")
-            name = (row["visit"] or "").strip()
+            name = row["visit"]
             if {answer, before := answers.get(name, "")} == {"yes", "no"}:
                 message = f"{name} is {before!r} in a line above and {answer!r} here"
-                raise InputError(f"{path}: line {rows.line_num}: {message}; allowed: one answer")
+                raise InputError(f"{path}: line {at}: {message}; allowed: one answer")
             answers[name] = answer or before
-            notes[name] = (row.get("note") or "").strip() or notes.get(name, "")
+            notes[name] = row.get("note", "") or notes.get(name, "")
         return cls(answers, notes)
 
     def require_known(self, path: Path, visits: Iterable[Visit]) -> None:

@@ -1,6 +1,6 @@
 """A cohort of real scans, from visits to the store, for every source of scans (DATA.md section D).
 
-<root>/prepared/<source>-<hash8 of its path>/exclusions.csv, outcome.json, visits/<visit>-<hash8>/
+<root>/prepared/<source>-<hash8 of its path>/exclusions.csv, outcome.json, files.csv, visits/<visit>-<hash8>/
 """
 
 import json
@@ -17,6 +17,7 @@ from trainers.cohorts.base import Mapper
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.scans import splits
 from trainers.cohorts.scans.exclusions import Exclusions
+from trainers.cohorts.scans.listing import write_listing
 from trainers.cohorts.scans.visit_preparation import (
     VisitResult,
     VisitSettings,
@@ -24,7 +25,7 @@ from trainers.cohorts.scans.visit_preparation import (
     prepare_visit,
     visit_to_json,
 )
-from trainers.cohorts.scans.visits import Visit
+from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.config import Range, digest
 from trainers.data import writer
 from trainers.data.grid import GRIDS, PERCENTILES
@@ -97,22 +98,30 @@ class Workspace:
         """The result of every visit in the last run."""
         return self.folder / "outcome.json"
 
+    @property
+    def files(self) -> Path:
+        """Every scan that was found, and what it is used for or why not."""
+        return self.folder / "files.csv"
 
-def prepare(source: str, config: ScansConfig, visits: Sequence[Visit], root: Path, mapper: Mapper) -> Path:
-    """Build the cohort of ``visits`` under ``root``, or find it there; returns its folder.
+
+def prepare(source: str, config: ScansConfig, selection: Selection, root: Path, mapper: Mapper) -> Path:
+    """Build the cohort of selected visits under ``root``, or find it there; returns its folder.
 
     ``mapper`` prepares first the 64 mT visits, then the 3 T ones, which are registered to them. Raises
     InputError where too few are left to train, validate and test.
     """
     workspace = Workspace.of(source, config, root)
     workspace.outcome.unlink(missing_ok=True)
+    visits = selection.visits
+    write_listing(workspace.files, selection)
     exclusions = Exclusions.read(workspace.exclusions)
     exclusions.require_known(workspace.exclusions, visits)
-    by_volunteer = splits.assign(visits, config.val, config.test, config.seed)
-    visits = sorted(replace(visit, split=by_volunteer[visit.subject]) for visit in visits)
+    by_volunteer = splits.assign([v for v in visits if v.domain], config.val, config.test, config.seed)
+    visits = sorted(replace(visit, split=by_volunteer.get(visit.subject, visit.split)) for visit in visits)
     _require_splits(config, visits)
     work = partial(prepare_visit, VisitSettings(workspace.visits, config.size, config.brain_mask))
-    results = {v.id: VisitResult(v, None, "excluded by hand") for v in visits if exclusions.of(v) == "yes"}
+    results = {v.id: VisitResult(v, None, v.problem) for v in visits if v.problem}
+    results |= {v.id: VisitResult(v, None, "excluded by hand") for v in visits if exclusions.of(v) == "yes"}
     for batch in _batches(visits, "64mT", results):
         results |= _screen(mapper(work, [VisitTask(v) for v in batch]), exclusions)
     targets, unmatched = _targets(config, visits, results)
@@ -120,7 +129,7 @@ def prepare(source: str, config: ScansConfig, visits: Sequence[Visit], root: Pat
     for batch in _batches(visits, "3T", results):
         results |= _screen(mapper(work, [VisitTask(v, targets[v.id]) for v in batch]), exclusions)
     results = {v.id: results.get(v.id, VisitResult(v, None, UNUSED_SESSION)) for v in visits}
-    _record(workspace, source, list(results.values()), exclusions)
+    _record(workspace, source, selection, list(results.values()), exclusions)
     subjects = _cohort_subjects(config, [results[visit.id] for visit in visits])
     _require_enough(subjects, workspace)
     hash_ = digest(config.size, config.dtype, *(f"{s.id} {s.split} {' '.join(s.keys)}" for s in subjects))
@@ -255,14 +264,20 @@ def _require_splits(config: ScansConfig, visits: Sequence[Visit]) -> None:
 
 
 def _record(
-    workspace: Workspace, source: str, results: Sequence[VisitResult], exclusions: Exclusions
+    workspace: Workspace,
+    source: str,
+    selection: Selection,
+    results: Sequence[VisitResult],
+    exclusions: Exclusions,
 ) -> None:
     rows = [
         {"id": r.visit.id, **visit_to_json(r.visit), "folder": r.folder and str(r.folder), "reason": r.reason}
         for r in results
     ]
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    write_text(workspace.outcome, json.dumps({"source": source, "visits": rows}, indent=1))
+    left = [{"file": str(each.path), "kind": each.kind, "reason": each.reason} for each in selection.left]
+    outcome = {"source": source, "visits": rows, "left": left, "notes": list(selection.notes)}
+    write_text(workspace.outcome, json.dumps(outcome, indent=1))
     # Read again: it may have been edited during the preparation.
     now = Exclusions.read(workspace.exclusions) if workspace.exclusions.is_file() else exclusions
     now.write(workspace.exclusions, [r.visit for r in results], {r.visit.id: r.reason for r in results})

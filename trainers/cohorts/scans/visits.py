@@ -1,8 +1,11 @@
 """A visit: one person scanned in one session at one field strength."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from trainers.cohorts.scans.choice import Left
 
 
 @dataclass(frozen=True, order=True)
@@ -21,6 +24,8 @@ class Visit:
     """A brain mask on the grid of T1 (of T2 where there is no T1)."""
     split: str = ""
     """``train``, ``val`` or ``test`` where the source decides it, else empty."""
+    problem: str = ""
+    """Why the visit is refused, before any scan is read."""
 
     @property
     def scans(self) -> dict[str, Path]:
@@ -34,8 +39,17 @@ class Visit:
         return "_".join(part for part in (self.subject, self.session, self.domain) if part)
 
 
+@dataclass(frozen=True)
+class Selection:
+    """The visits of a source, the files that are not used, and what else to say of them."""
+
+    visits: Sequence[Visit]
+    left: Sequence[Left] = ()
+    notes: Sequence[str] = field(default=())
+
+
 def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, sorted; links to folders are followed, once each."""
+    """Every file below a folder, sorted; links to folders are followed, once each, hidden folders are not."""
     files, visited = [], set()
     for current, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(current)
@@ -43,5 +57,6 @@ def files_below(folder: Path) -> list[Path]:
             folders.clear()
             continue
         visited.add(real)
+        folders[:] = [name for name in folders if not name.startswith(".")]
         files += [Path(current, name) for name in names]
     return sorted(files)
