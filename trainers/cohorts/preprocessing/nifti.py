@@ -2,6 +2,7 @@
 
 import gzip
 import math
+import os
 import warnings
 from dataclasses import dataclass
 from io import BufferedIOBase
@@ -18,6 +19,18 @@ MAX_VOXELS = 2**26
 """512 x 512 x 256: larger scans are rejected before their voxels are read, which bounds the memory."""
 MAX_OFFSET = 2**24
 """Bytes before the voxels: header extensions."""
+VOXEL_MM, EXTENT_MM = (0.02, 60.0), 700.0
+"""Voxel sizes and largest field of view: others are of a wrong unit, and steps allocate by them."""
+MILLIMETRES = {1: 1000.0, 2: 1.0, 3: 1e-3}
+"""By the header's unit of space (metre, millimetre, micrometre); without one it is millimetres."""
+LONGEST = 1.01
+"""Norm up to which a quaternion that is longer than 1 was rounded."""
+_POINTERS = {
+    b"/annex/objects/": "git-annex",
+    b"../.git/annex/objects/": "git-annex",
+    b"version https://git-lfs": "Git LFS",
+}
+_GZIP = b"\x1f\x8b"
 _CHUNK = 2**20
 
 
@@ -60,6 +73,8 @@ def read(path: str | Path) -> Scan:
     from nibabel.imageglobals import LoggingOutputSuppressor
 
     path = Path(path)
+    if path.is_symlink() and not path.exists() and ".git/annex" in os.readlink(path):
+        raise InputError(f"{path}: {_elsewhere('git-annex')}")
     if not path.is_file():
         raise InputError(f"{path}: no such file; allowed: {FORMS}")
     if not path.name.lower().endswith((".nii", ".nii.gz")):
@@ -72,7 +87,7 @@ def read(path: str | Path) -> Scan:
     except InputError:
         raise
     except Exception as error:  # nibabel raises a dozen types for damaged files
-        raise InputError(f"{path}: not a readable NIfTI scan ({error.__class__.__name__})") from error
+        raise InputError(f"{path}: not a readable NIfTI scan ({_reason(error)})") from error
     if not np.isfinite(values).all():
         raise InputError(f"{path}: holds values that are not finite; allowed: finite intensities")
     if values.min() == values.max():
@@ -90,13 +105,40 @@ def write(path: Path, values: Array, like: Scan) -> None:
     restored = nib.apply_orientation(values, _inverse(like.orientation)).astype(np.float32)
     part = path.with_name(f".part-{path.name}")
     try:
-        nib.save(nib.Nifti1Image(restored, like.affine), part)
+        image = nib.Nifti1Image(restored, like.affine)
+        image.header.set_xyzt_units("mm")
+        nib.save(image, part)
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); allowed: a folder with room"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What was wrong, in one line."""
+    text = " ".join(str(error).split())
+    return text[0].lower() + text[1:] if text else error.__class__.__name__
+
+
+def _elsewhere(tool: str) -> str:
+    how = {"git-annex": "datalad get or git annex get", "Git LFS": "git lfs pull"}[tool]
+    return f"is a pointer of {tool} to a scan that is not here; allowed: the scan, by {how}"
+
+
+def _require_compression(path: Path) -> None:
+    """Raises InputError for a file that is not as its ending says, or is a pointer to a file elsewhere."""
+    with path.open("rb") as stream:
+        start = stream.read(348)
+    for pointer, tool in _POINTERS.items():
+        if start.startswith(pointer):
+            raise InputError(f"{path}: {_elsewhere(tool)}")
+    zipped = path.suffix.lower() == ".gz"
+    if start and zipped and not start.startswith(_GZIP):
+        raise InputError(f"{path}: is not compressed, though its name ends in .gz; allowed: .nii, or gzip")
+    if not zipped and start.startswith(_GZIP):
+        raise InputError(f"{path}: is compressed, though its name does not end in .gz; allowed: .nii.gz")
 
 
 def _inverse(orientation: Array) -> Array:
@@ -109,6 +151,7 @@ def _inverse(orientation: Array) -> Array:
 
 def _contents(path: Path) -> tuple[Array, Array]:
     """Affine and scaled voxels; reads no more of the file than its checked header announces."""
+    _require_compression(path)
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         block = stream.read(540)
         header = _header(path, block)
@@ -117,11 +160,11 @@ def _contents(path: Path) -> tuple[Array, Array]:
         if path.suffix.lower() == ".gz":
             _require_end(path, stream)
     raw = np.frombuffer(content, dtype, offset=offset).reshape(shape, order="F")
-    slope, inter = header.get_slope_inter()
+    slope, inter = (None, None) if np.isnan(header["scl_slope"]) else header.get_slope_inter()
     values = np.empty(shape, np.float32, order="F")
     for z in range(shape[2]):  # by planes, as the scaling is in float64
         values[..., z] = raw[..., z] if slope is None else raw[..., z] * float(slope) + float(inter)
-    return np.asarray(header.get_best_affine()), values
+    return _affine(header), values
 
 
 def _volume_shape(header: Any) -> tuple[int, ...]:
@@ -132,6 +175,12 @@ def _volume_shape(header: Any) -> tuple[int, ...]:
     return shape
 
 
+def _affine(header: Any) -> Array:
+    """4x4, voxels to mm: in the header's own unit of space."""
+    scale = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
+    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(header.get_best_affine())
+
+
 def _header(path: Path, block: bytes) -> Any:
     """The header of a scan that can be read; raises what nibabel raises, or InputError."""
     import nibabel as nib
@@ -139,7 +188,8 @@ def _header(path: Path, block: bytes) -> Any:
     kind = nib.Nifti2Header if nib.Nifti2Header.may_contain_header(block) else nib.Nifti1Header
     _require_valid(path, kind(block[: kind.sizeof_hdr], check=False))
     header = kind(block[: kind.sizeof_hdr])
-    shape, affine, dtype = _volume_shape(header), header.get_best_affine(), header.get_data_dtype()
+    _shorten_quaternion(header)
+    shape, affine, dtype = _volume_shape(header), _affine(header), header.get_data_dtype()
     if len(shape) != 3 or min(shape) < 2:
         raise InputError(f"{path}: has shape {shape}; allowed: a 3-D scan")
     voxels = math.prod(int(n) for n in shape)
@@ -147,6 +197,7 @@ def _header(path: Path, block: bytes) -> Any:
         raise InputError(f"{path}: has {voxels} voxels; allowed: at most {MAX_VOXELS}")
     if not np.isfinite(affine).all() or not np.isfinite(nib.io_orientation(affine)).all():
         raise InputError(f"{path}: its affine is singular or not finite; allowed: an invertible one")
+    _require_plausible(path, np.linalg.norm(affine[:3, :3], axis=0), shape)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         named = nib.nifti1.data_type_codes.label[int(header["datatype"])]
         raise InputError(f"{path}: has voxels of type {named}; allowed: integers or floats of up to 64 bits")
@@ -156,6 +207,24 @@ def _header(path: Path, block: bytes) -> Any:
     return header
 
 
+def _shorten_quaternion(header: Any) -> None:
+    """To a norm of 1 where rounding made it longer, as the standard's reader does for any."""
+    keys = ("quatern_b", "quatern_c", "quatern_d")
+    norm = math.sqrt(sum(float(header[key]) ** 2 for key in keys))
+    if 1 < norm <= LONGEST:
+        for key in keys:
+            header[key] = float(header[key]) / norm
+
+
+def _require_plausible(path: Path, sizes: Array, shape: tuple[int, ...]) -> None:
+    """Raises InputError for voxels, or a field of view, that no scan has."""
+    text = " x ".join(f"{size:.3g}" for size in sizes)
+    extent = float((sizes * shape).max())
+    if sizes.min() < VOXEL_MM[0] or sizes.max() > VOXEL_MM[1] or extent > EXTENT_MM:
+        limits = f"{VOXEL_MM[0]:g} to {VOXEL_MM[1]:g} mm and {EXTENT_MM:g} mm in all"
+        raise InputError(f"{path}: has voxels of {text} mm, {extent:.3g} mm in all; allowed: {limits}")
+
+
 def _require_valid(path: Path, raw: Any) -> None:
     """Check the header as it is on disk, as nibabel silently replaces impossible values."""
     if raw["magic"].item().startswith(b"ni"):
@@ -163,7 +232,8 @@ def _require_valid(path: Path, raw: Any) -> None:
     sizes, scaling = raw["pixdim"][1:4], np.array([raw["scl_slope"], raw["scl_inter"]])
     if not np.isfinite(sizes).all() or not sizes.all():
         raise InputError(f"{path}: has voxel sizes {sizes.tolist()}; allowed: finite sizes above 0")
-    if not np.isfinite(scaling).all():
+    # A slope that is no number means unscaled, as nibabel and the standard's library read it.
+    if not np.isnan(scaling[0]) and not np.isfinite(scaling).all():
         raise InputError(
             f"{path}: has intensity scaling {scaling.tolist()}; allowed: finite slope and intercept"
         )
@@ -184,7 +254,18 @@ def _read_bytes(path: Path, stream: BufferedIOBase, start: bytes, size: int) -> 
 def _require_end(path: Path, stream: BufferedIOBase) -> None:
     """Read a gzip stream to its end, where its checksum is; more than padding may be a gzip bomb."""
     left = 0
-    while chunk := stream.read(_CHUNK):
+    while chunk := _rest(path, stream):
         left += len(chunk)
         if left > _CHUNK:
             raise InputError(f"{path}: expands to more than its header says; allowed: one scan")
+
+
+def _rest(path: Path, stream: BufferedIOBase) -> bytes:
+    """The next bytes of a gzip stream; raises InputError where something else follows it."""
+    try:
+        return stream.read(_CHUNK)
+    except gzip.BadGzipFile as error:
+        if "Not a gzipped file" not in str(error):
+            raise
+        message = "has other bytes after the end of its gzip stream"
+        raise InputError(f"{path}: {message}; allowed: nothing, the file may be damaged") from None

@@ -85,6 +85,8 @@ def test_scaling_trailing_axes_extensions_and_undamaged_files_are_read(tmp_path:
 
     (tmp_path / "scan.nii").write_bytes(raw(edit))
     np.testing.assert_array_equal(nifti.read(tmp_path / "scan.nii").values, values("int16") * 0.5 - 3)
+    (tmp_path / "unscaled.nii").write_bytes(field("scl_slope", np.nan))
+    np.testing.assert_array_equal(nifti.read(tmp_path / "unscaled.nii").values, values("int16"))
     (tmp_path / "long.nii").write_bytes(image(values("int16")[..., None]))
     np.testing.assert_array_equal(nifti.read(tmp_path / "long.nii").values, values("int16"))
     good = nib.Nifti1Image(values("int16"), np.eye(4))
@@ -99,6 +101,23 @@ def test_scaling_trailing_axes_extensions_and_undamaged_files_are_read(tmp_path:
         (tmp_path / name).write_bytes(content)
         np.testing.assert_array_equal(nifti.read(tmp_path / name).values, values("int16"))
     assert zlib.crc32(GOOD) == int.from_bytes(ZIPPED[-8:-4], "little")  # absent in the damaged one
+
+
+def test_rounded_quaternions_and_other_units_are_read(tmp_path: Path) -> None:
+    def edit(header: Any) -> None:
+        header["xyzt_units"] = 3
+        for row in ("srow_x", "srow_y", "srow_z"):
+            header[row] *= 1000
+
+    files = {"rounded": quaternion(1.0001), "exact": quaternion(1), "micrometres": raw(edit)}
+    for name, content in files.items():
+        (tmp_path / f"{name}.nii").write_bytes(content)
+    scans = {name: nifti.read(tmp_path / f"{name}.nii") for name in files}
+    np.testing.assert_allclose(scans["rounded"].affine, scans["exact"].affine, atol=1e-6)
+    np.testing.assert_allclose(scans["micrometres"].affine, np.diag([2, 2, 2, 1]), rtol=1e-6)
+    nifti.write(tmp_path / "out.nii", scans["micrometres"].values, scans["micrometres"])
+    written = nib.load(tmp_path / "out.nii")
+    assert written.header.get_xyzt_units()[0] == "mm" and written.header.get_zooms() == (2, 2, 2)
 
 
 def raw(edit: Callable[[Any], None], array: Array | None = None) -> bytes:
@@ -123,8 +142,17 @@ def floats(value: float) -> bytes:
     return image(array)
 
 
-def image(array: Array) -> bytes:
-    return bytes(nib.Nifti1Image(array, np.eye(4)).to_bytes())
+def image(array: Array, spacing: float = 1) -> bytes:
+    return bytes(nib.Nifti1Image(array, np.diag([spacing] * 3 + [1])).to_bytes())
+
+
+def quaternion(norm: float) -> bytes:
+    """A scan with a qform alone, turned by 180 degrees, its quaternion as long as ``norm``."""
+
+    def edit(header: Any) -> None:
+        header["qform_code"], header["sform_code"], header["quatern_c"] = 1, 0, norm
+
+    return raw(edit)
 
 
 GOOD = image(values("int16"))
@@ -135,15 +163,19 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "empty": ("a.nii", b"", UNREADABLE),
     "empty gzip": ("a.nii.gz", b"", UNREADABLE),
     "text": ("a.nii", b"this is no scan\n" * 50, UNREADABLE),
-    "text as gzip": ("a.nii.gz", b"this is no scan\n" * 50, UNREADABLE),
+    "text as gzip": ("a.nii.gz", b"this is no scan\n" * 50, "is not compressed, though its name ends in .gz"),
     "short header": ("a.nii", GOOD[:200], UNREADABLE),
     "truncated": ("a.nii", GOOD[:-1], UNREADABLE),
     "truncated gzip": ("a.nii.gz", ZIPPED[: len(ZIPPED) // 2], UNREADABLE),
     "gzip without its end": ("a.nii.gz", ZIPPED[:-4], UNREADABLE),
     "gzip with a bad checksum": ("a.nii.gz", ZIPPED[:-8] + bytes(4) + ZIPPED[-4:], UNREADABLE),
     "gzip with a bad length": ("a.nii.gz", ZIPPED[:-4] + struct.pack("<I", 1), UNREADABLE),
-    "plain as gzip": ("a.nii.gz", GOOD, UNREADABLE),
-    "gzip as plain": ("a.nii", ZIPPED, UNREADABLE),
+    "plain as gzip": ("a.nii.gz", GOOD, "is not compressed, though its name ends in .gz; allowed: .nii"),
+    "gzip as plain": (
+        "a.nii",
+        ZIPPED,
+        "is compressed, though its name does not end in .gz; allowed: .nii.gz",
+    ),
     "gzip bomb": ("a.nii.gz", gzip.compress(GOOD + bytes(1 << 26)), "expands to more than its header says"),
     "nan": ("a.nii", floats(float("nan")), "values that are not finite"),
     "inf": ("a.nii", floats(float("inf")), "values that are not finite"),
@@ -157,7 +189,6 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "affine of nan": ("a.nii", field("srow_y", [0, np.nan, 0, 0]), "its affine is singular or not finite"),
     "voxels of size zero": ("a.nii", field("pixdim", 0, 1), "has voxel sizes [0.0, 2.0, 2.0]"),
     "voxels of size nan": ("a.nii", field("pixdim", np.nan, 2), "has voxel sizes [2.0, nan, 2.0]"),
-    "slope of nan": ("a.nii", field("scl_slope", np.nan), "has intensity scaling [nan, 0.0]"),
     "slope of inf": ("a.nii", field("scl_slope", np.inf), "has intensity scaling [inf, 0.0]"),
     "huge": ("a.nii", field("dim", 32767, slice(1, 4)), "voxels; allowed: at most 67108864"),
     "empty axis": ("a.nii", field("dim", 0, 1), "allowed: a 3-D scan"),
@@ -179,12 +210,24 @@ DAMAGED: dict[str, tuple[str, bytes, str]] = {
     "voxels in the header": ("a.nii", field("vox_offset", 16), UNREADABLE),
     "voxels before the file": ("a.nii", field("vox_offset", -352), UNREADABLE),
     "voxels nowhere": ("a.nii", field("vox_offset", np.nan), UNREADABLE),
-    "noise": ("a.nii.gz", np.random.default_rng(0).bytes(4000), UNREADABLE),
-    "gzip with noise behind": ("a.nii.gz", ZIPPED + b"noise", UNREADABLE),
+    "noise": ("a.nii.gz", np.random.default_rng(0).bytes(4000), "is not compressed"),
+    "gzip with noise behind": ("a.nii.gz", ZIPPED + b"noise", "has other bytes after the end of its gzip"),
     "magic of a pair": ("a.nii", GOOD[:344] + b"ni1\0" + GOOD[348:], "its voxels are in another file"),
     "ANALYZE": ("a.img", GOOD, "ends in .img; allowed: a NIfTI scan (.nii, .nii.gz)"),
     "DICOM": ("slice.dcm", b"\0" * 128 + b"DICM", "ends in .dcm"),
     "no ending": ("scan", GOOD, "ends in nothing"),
+    "a byte behind gzip": ("a.nii.gz", ZIPPED + b"\n", "has other bytes after the end of its gzip stream"),
+    "annex": ("a.nii", b"/annex/objects/MD5E-s1--0.nii\n", "is a pointer of git-annex to a scan that is not"),
+    "LFS": ("a.nii.gz", b"version https://git-lfs.github.com/spec/v1\n", "by git lfs pull"),
+    "metres": ("a.nii", field("xyzt_units", 1), "has voxels of 2e+03 x 2e+03 x 2e+03 mm, 1.4e+04 mm in all"),
+    "micrometres in none": (
+        "a.nii",
+        image(values("int16"), 1e3),
+        "allowed: 0.02 to 60 mm and 700 mm in all",
+    ),
+    "a wide field": ("a.nii", image(values("int16", (40, 6, 7)), 30), "1.2e+03 mm in all"),
+    "tiny voxels": ("a.nii", image(values("int16"), 1e-3), "has voxels of 0.001 x 0.001 x 0.001 mm"),
+    "a long quaternion": ("a.nii", quaternion(1.1), "not a readable NIfTI scan (w2 should be positive"),
     "magic": ("a.nii", GOOD[:344] + b"nope" + GOOD[348:], UNREADABLE),
 }
 
