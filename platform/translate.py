@@ -34,6 +34,13 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         )
     parser.add_argument("--bids", type=Path, metavar="DIR", help="a BIDS folder: all its 64 mT visits")
     parser.add_argument(
+        "--series",
+        action="append",
+        default=[],
+        metavar="[T1=|T2=]NAME",
+        help="of a DICOM folder with several series: its name or number",
+    )
+    parser.add_argument(
         "--filter", default="", metavar="ENTITY=VALUE,...", help="which scans of --bids, as acq=AXI,run=2"
     )
     parser.add_argument("--filters", default="", metavar="JSON", help="a file that says so for each contrast")
@@ -89,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
             for line in (*selection.notes, *([f"{left}; see {options.output / LISTING}"] if left else [])):
                 console.print(line)
         else:
-            jobs = [from_files(scans, options.mask, options.output, Path(work))]
+            jobs = [from_files(scans, options.mask, options.output, Path(work), series(options))]
         translator = Translator.open(model.folder)
         chosen = options.model, model.version, options.brain_mask, options.uncertainty or 1
         settings = TranslationSettings(*chosen, references, bool(options.bids), options.field_strength)
@@ -105,12 +112,28 @@ def main(argv: Sequence[str]) -> None:
         raise InputError(f"{failed} of {len(jobs)} visits were not translated; the lines above say why")
 
 
+def series(options: argparse.Namespace) -> dict[str, str]:
+    """The chosen DICOM series by contrast."""
+    chosen: dict[str, str] = {}
+    for text in options.series:
+        contrast, sign, name = text.partition("=")
+        chosen |= {contrast.upper(): name} if sign else dict.fromkeys(("T1", "T2"), text)
+    for contrast in chosen:
+        folder = getattr(options, contrast.lower(), None) if contrast in ("T1", "T2") else None
+        if contrast not in ("T1", "T2"):
+            raise FieldError("--series", contrast, "T1=NAME, T2=NAME or NAME")
+        if folder is not None and not folder.is_dir():
+            raise FieldError("--series", chosen[contrast], f"with a DICOM folder; {folder} is a file")
+    return chosen
+
+
 def require_consistent(options: argparse.Namespace) -> None:
     """Raises InputError for options that contradict each other."""
     if bool(options.bids) == bool(options.t1 or options.t2):
         raise InputError("--bids: give either a BIDS folder or --t1 and --t2; allowed: one of the two")
     if options.bids and (options.mask or options.t1_reference or options.t2_reference):
         raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
+    series(options)
     if (options.filter or options.filters) and not options.bids:
         raise InputError("--filter: chooses among files of a BIDS folder; allowed: with --bids")
     strength = options.field_strength

@@ -1,19 +1,15 @@
 """What `translate` is given: NIfTI files, a DICOM series or a BIDS folder, each as visits to translate."""
 
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from platform.models import dicom
 
 from trainers.cohorts import folder
 from trainers.cohorts.scans.filters import Filters
 from trainers.cohorts.scans.names import stem
 from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
-
-TIMEOUT = 600.0
-"""Seconds that the conversion of a DICOM series may take."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +26,38 @@ class Job:
     mask: Path | None = None
     problem: str = ""
     """Why the visit is refused, before any scan is read."""
+    warnings: Sequence[str] = ()
+    """What the conversion of DICOM series said."""
 
 
-def from_files(scans: Mapping[str, Path], mask: Path | None, output: Path, work: Path) -> Job:
+def from_files(
+    scans: Mapping[str, Path],
+    mask: Path | None,
+    output: Path,
+    work: Path,
+    series: Mapping[str, str] | None = None,
+) -> Job:
     """The scans of ``--t1`` and ``--t2``, a folder among them being a DICOM series converted into ``work``.
 
-    Raises InputError where two outputs would have one name.
+    ``series``: by contrast, the name of the one to take of several. Raises InputError where two outputs would
+    have one name.
     """
-    paths = {c: dicom(path, work / c) if path.is_dir() else path for c, path in scans.items()}
-    stems = {c: stem(path) if path == paths[c] else path.resolve().name for c, path in scans.items()}
+    wanted = series or {}
+    made = {c: dicom.convert(path, work / c, wanted.get(c, "")) for c, path in scans.items() if path.is_dir()}
+    paths = {c: made[c].path if c in made else path for c, path in scans.items()}
+    stems = {c: _stem(path, paths[c], wanted.get(c, "")) for c, path in scans.items()}
     if len(set(stems.values())) < len(stems):
         named = f"{scans['T2']} is named as --t1; allowed: another name, as outputs take theirs"
         raise InputError(f"--t2: {named}")
-    return Job(scans, paths, stems, output, mask)
+    warnings = [f"{c}: {line}" for c, each in made.items() for line in each.warnings]
+    return Job(scans, paths, stems, output, mask, warnings=warnings)
+
+
+def _stem(source: Path, path: Path, series: str) -> str:
+    """Of a file its own name; of a DICOM folder that, with the series where it was chosen."""
+    if source == path:
+        return stem(path)
+    return "_".join(part for part in (source.resolve().name, path.stem if series else "") if part)
 
 
 def from_bids(
@@ -65,27 +80,3 @@ def _job(visit: Visit, output: Path) -> Job:
     stems = {c: stem(path) for c, path in visit.scans.items()}
     problem = f"{visit.id}: {visit.problem}" if visit.problem else ""
     return Job(visit.scans, visit.scans, stems, target, visit.mask, problem)
-
-
-def dicom(series: Path, work: Path) -> Path:
-    """A folder that holds one DICOM series, as NIfTI in ``work``, by dcm2niix.
-
-    Raises InputError where the folder holds none, or several series.
-    """
-    work.mkdir(parents=True)
-    # -b y: a sidecar with the field strength, by which a 3 T scan is noticed.
-    options = ["-z", "n", "-b", "y", "-f", "%s_%d", "-o", str(work)]
-    command = [sys.executable, "-m", "dcm2niix", *options, str(series.resolve())]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"{series}: not converted within {TIMEOUT:g} s; allowed: one DICOM series") from None
-    converted = sorted(work.glob("*.nii"))
-    if not converted:
-        last = (done.stdout + done.stderr).strip().splitlines()[-1:]
-        raise InputError(f"{series}: holds no DICOM series ({''.join(last)}); allowed: one, or a NIfTI file")
-    if len(converted) > 1:
-        names = ", ".join(path.stem for path in converted)
-        count = f"holds {len(converted)} DICOM series ({names})"
-        raise InputError(f"{series}: {count}; allowed: a folder with one")
-    return converted[0]

@@ -70,7 +70,8 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
     scans = read({c: job.paths[c] for c in contrasts})
     mask = None if job.mask is None else nifti.read(job.mask)
     examination = examine(scans, settings.brain_mask, mask)
-    for line in examination.warnings:
+    warnings = [*job.warnings, *examination.warnings]
+    for line in warnings:
         console.print(f"warning: {visit}: {line}")
     enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
     facts: dict[str, Any] = {
@@ -82,7 +83,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "draws": settings.draws,
         "preprocessing": examination.facts(),
         "software": versions(),
-        "warnings": examination.warnings,
+        "warnings": warnings,
     }
     job.output.mkdir(parents=True, exist_ok=True)
     for contrast in contrasts:

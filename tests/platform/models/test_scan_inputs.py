@@ -1,13 +1,15 @@
 """Inputs of `translate`: files, BIDS folders, and DICOM series against their geometry in closed form."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from platform.models import scan_inputs
+from platform.models import dicom, scan_inputs
 from platform.models.scan_inputs import Job
 from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
 
@@ -31,9 +33,10 @@ def pixels(seed: int = 0) -> Array:
 def test_every_pixel_of_a_series_is_where_dicom_says(axes: Array, series: Any, tmp_path: Path) -> None:
     """DICOM PS3.3 C.7.6.2.1.1: P = origin + column * X + row * Y + slice * X x Y, in LPS."""
     volume = pixels()
-    scan = nifti.read(
-        scan_inputs.dicom(series(tmp_path / "series", volume, axes, ORIGIN, SPACING), tmp_path / "work")
-    )
+    folder = series(tmp_path / "series", volume, axes, ORIGIN, SPACING)
+    converted = dicom.convert(folder, tmp_path / "work")
+    scan = nifti.read(converted.path)
+    assert converted.warnings == ()
     k, row, column = (grid.ravel() for grid in np.indices(volume.shape))
     directions = np.stack([axes[0] * SPACING[1], axes[1] * SPACING[0], np.cross(*axes) * SPACING[2]])
     lps = ORIGIN + np.stack([column, row, k], 1) @ directions
@@ -59,7 +62,7 @@ def test_outputs_of_a_series_take_the_name_of_its_folder(
 
 @pytest.mark.parametrize("field", [0.064, 3.0])
 def test_the_field_strength_of_a_series_is_kept(field: float, series: Any, tmp_path: Path) -> None:
-    path = scan_inputs.dicom(series(tmp_path / "series", pixels(), field=field), tmp_path / "work")
+    path = dicom.convert(series(tmp_path / "series", pixels(), field=field), tmp_path / "work").path
     said = Sidecars.around(path).strength(path)
     assert said and said.tesla == pytest.approx(field)
 
@@ -71,22 +74,100 @@ def test_a_folder_with_another_number_of_series_is_one_line(series: Any, tmp_pat
     (tmp_path / "garbage/notes.txt").write_text("nor this")
     series(series(tmp_path / "two", pixels()), pixels(1), number=2)
     reasons = {
-        "none": "holds no DICOM series (",
+        "none": f"holds no DICOM series (Unable to find any DICOM images in {tmp_path / 'none'} ",
         "garbage": "holds no DICOM series (",
-        "two": "holds 2 DICOM series (1_scan, 2_scan); allowed: a folder with one",
+        "two": "holds 2 DICOM series (1_scan, 2_scan); allowed: one, chosen by --series 1_scan",
     }
     for name, reason in reasons.items():
         with pytest.raises(InputError) as error:
-            scan_inputs.dicom(tmp_path / name, tmp_path / f"work_{name}")
-        assert str(error.value).startswith(f"{tmp_path / name}: {reason}") and "\n" not in str(error.value)
+            dicom.convert(tmp_path / name, tmp_path / f"work_{name}")
+        text = str(error.value)
+        assert text.startswith(f"{tmp_path / name}: {reason}") and "\n" not in text and "work" not in text
+    for chosen in ("2_scan", "2"):
+        found = dicom.convert(tmp_path / "two", tmp_path / f"work_{chosen}", chosen)
+        assert found.path.name == "2_scan.nii"
+    with pytest.raises(InputError, match=r"^--series: '3' is not in .*two; allowed: 1_scan, 2_scan"):
+        dicom.convert(tmp_path / "two", tmp_path / "work_three", "3")
+
+
+def changed(folder: Path, keep: Callable[[int, Any], bool], **tags: Any) -> Path:
+    """A series without the slices (from inferior to superior) that are not kept, with other tags."""
+    read = [(pydicom.dcmread(path), path) for path in folder.iterdir()]
+    for i, (image, path) in enumerate(sorted(read, key=lambda pair: pair[0].ImagePositionPatient[2])):
+        for key, value in tags.items():
+            setattr(image, key, value)
+        image.save_as(path)
+        if not keep(i, image):
+            path.unlink()
+    return folder
+
+
+INCOMPLETE: dict[str, tuple[Callable[[int, Any], bool], str]] = {
+    "a gap": (lambda i, _: not 5 <= i < 8, "Interslice distance varies in this volume"),
+    "two gaps": (lambda i, _: i not in (3, 9), "Interslice distance varies in this volume"),
+    "one slice": (lambda i, _: i != 6, "Interslice distance varies in this volume"),
+    "every second": (
+        lambda i, _: i % 2 == 0,
+        "its slices are 10 mm apart and should be 5 mm: some are missing",
+    ),
+    "the ends alone": (lambda i, _: i in (0, 13), "its slices are 65 mm apart and should be 5 mm"),
+}
+
+
+@pytest.mark.parametrize("kind", INCOMPLETE)
+@pytest.mark.parametrize("tag", ["", "SpacingBetweenSlices"])
+def test_a_series_that_lacks_slices_is_refused(kind: str, tag: str, series: Any, tmp_path: Path) -> None:
+    kept, reason = INCOMPLETE[kind]
+    folder = changed(
+        series(tmp_path / "series", pixels(), spacing=SPACING), kept, **({tag: None} if tag else {})
+    )
+    with pytest.raises(InputError) as error:
+        dicom.convert(folder, tmp_path / "work")
+    text = str(error.value)
+    assert text.startswith(f"{folder}: ") and reason in text and "work" not in text and "\n" not in text
+
+
+def test_a_truncated_file_is_refused(series: Any, tmp_path: Path) -> None:
+    folder = series(tmp_path / "series", pixels())
+    path = min(folder.iterdir())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=rf"^{folder}: .*not large enough to store image data: {folder}/"):
+        dicom.convert(folder, tmp_path / "work")
+
+
+def test_magnitude_is_taken_of_parts_and_one_echo_by_name(series: Any, tmp_path: Path) -> None:
+    def all_slices(i: int, image: Any) -> bool:
+        return True
+
+    def mixed(name: str, **tags: Any) -> Path:
+        folder = series(tmp_path / name, pixels())
+        other = changed(series(tmp_path / f"{name}_other", pixels(1)), all_slices, **tags)
+        for path in other.iterdir():
+            path.rename(folder / f"other_{path.name}")
+        return folder
+
+    parts = mixed("parts", ImageType=["ORIGINAL", "PRIMARY", "P", "ND"])
+    assert dicom.convert(parts, tmp_path / "work").path.name == "1_scan.nii"
+    assert dicom.convert(parts, tmp_path / "again", "1_scan_ph").path.name == "1_scan_ph.nii"
+    echoes = mixed("echoes", EchoTime=90, EchoNumbers=2)
+    with pytest.raises(InputError, match=r"2 DICOM series \(1_scan, 1_scan_e2\); allowed: one, chosen by"):
+        dicom.convert(echoes, tmp_path / "two")
+    assert dicom.convert(echoes, tmp_path / "second", "1_scan_e2").path.name == "1_scan_e2.nii"
 
 
 def test_a_conversion_that_takes_too_long_is_stopped(
     series: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scan_inputs, "TIMEOUT", 0.001)
+    monkeypatch.setattr(dicom, "TIMEOUT", 0.001)
     with pytest.raises(InputError, match=r"series: not converted within 0\.001 s; allowed: one DICOM series"):
-        scan_inputs.dicom(series(tmp_path / "series", pixels()), tmp_path / "work")
+        dicom.convert(series(tmp_path / "series", pixels()), tmp_path / "work")
+
+
+def test_both_contrasts_may_come_from_one_folder(series: Any, tmp_path: Path) -> None:
+    folder = series(series(tmp_path / "exam", pixels()), pixels(1), number=2)
+    chosen = {"T1": "1", "T2": "2_scan"}
+    job = scan_inputs.from_files({"T1": folder, "T2": folder}, None, tmp_path, tmp_path / "work", chosen)
+    assert job.stems == {"T1": "exam_1_scan", "T2": "exam_2_scan"} and job.warnings == []
 
 
 def test_scans_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -160,10 +160,12 @@ def _contents(path: Path) -> tuple[Array, Array]:
         if path.suffix.lower() == ".gz":
             _require_end(path, stream)
     raw = np.frombuffer(content, dtype, offset=offset).reshape(shape, order="F")
-    slope, inter = (None, None) if np.isnan(header["scl_slope"]) else header.get_slope_inter()
+    slope, inter = header.get_slope_inter() if np.isfinite(header["scl_slope"]) else (None, None)
     values = np.empty(shape, np.float32, order="F")
     for z in range(shape[2]):  # by planes, as the scaling is in float64
-        values[..., z] = raw[..., z] if slope is None else raw[..., z] * float(slope) + float(inter)
+        values[..., z] = (
+            raw[..., z] if slope is None or inter is None else raw[..., z] * float(slope) + float(inter)
+        )
     return _affine(header), values
 
 
@@ -178,7 +180,8 @@ def _volume_shape(header: Any) -> tuple[int, ...]:
 def _affine(header: Any) -> Array:
     """4x4, voxels to mm: in the header's own unit of space."""
     scale = MILLIMETRES.get(int(header["xyzt_units"]) & 7, 1.0)
-    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(header.get_best_affine())
+    affine: Array = np.diag([scale, scale, scale, 1.0]) @ header.get_best_affine()
+    return affine
 
 
 def _header(path: Path, block: bytes) -> Any:
