@@ -47,6 +47,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--field-strength", type=float, metavar="TESLA", help="of scans of which no sidecar or name says it"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="with --bids: also visits whose scans may be of two people"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the translated scans")
     parser.add_argument(
         "--brain-mask",
@@ -99,7 +102,8 @@ def main(argv: Sequence[str]) -> None:
             jobs = [from_files(scans, options.mask, options.output, Path(work), series(options))]
         translator = Translator.open(model.folder)
         chosen = options.model, model.version, options.brain_mask, options.uncertainty or 1
-        settings = TranslationSettings(*chosen, references, bool(options.bids), options.field_strength)
+        how = bool(options.bids), options.force, options.field_strength
+        settings = TranslationSettings(*chosen, references, *how)
         for job in jobs:
             try:
                 translate_visit(settings, job, translator)
@@ -134,6 +138,8 @@ def require_consistent(options: argparse.Namespace) -> None:
     if options.bids and (options.mask or options.t1_reference or options.t2_reference):
         raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
     series(options)
+    if options.force and not options.bids:
+        raise InputError("--force: scans given by name are translated anyway; allowed: with --bids")
     if (options.filter or options.filters) and not options.bids:
         raise InputError("--filter: chooses among files of a BIDS folder; allowed: with --bids")
     strength = options.field_strength

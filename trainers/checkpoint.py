@@ -50,7 +50,7 @@ def save(method: Method, folder: Path, facts: Mapping[str, Any], samples: Mappin
         for index, state in optimizer.state_dict()["state"].items()
         for key, value in state.items()
     }
-    weights.publish(folder, groups, facts)
+    weights.publish(folder, groups, facts, "checkpoint")
     for old in _folders(folder.parent)[:-KEEP]:
         shutil.rmtree(old)
 

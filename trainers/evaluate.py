@@ -64,7 +64,8 @@ def evaluate(task: Evaluation) -> str:
         output, facts["costs"] = translated(folder, task.steps, judge, device)
     facts["subjects"] = len(judge.subjects)
     if output is None:  # a baseline that this cohort does not have
-        weights.publish(task.folder, {SAMPLES: {}}, facts | {"scores": {}, "extended": {}, "measured": {}})
+        nothing: dict[str, Any] = {"scores": {}, "extended": {}, "measured": {}}
+        weights.publish(task.folder, {SAMPLES: {}}, facts | nothing, "evaluation")
         return str(task.folder)
     mask = judge.truth_mask if task.translator == "truth" else None
     scored, extended = judge.per_subject(output), judge.extended(output)
@@ -73,7 +74,7 @@ def evaluate(task: Evaluation) -> str:
     facts["extended"] = resampled(extended, judge.draws)
     measured = {name: measured_subjects(values) for name, values in (scored | extended).items()}
     facts["measured"] = {name: m for name, m in measured.items() if m < len(judge.subjects)}
-    weights.publish(task.folder, {SAMPLES: judge.samples(output)}, facts)
+    weights.publish(task.folder, {SAMPLES: judge.samples(output)}, facts, "evaluation")
     return str(task.folder)
 
 

@@ -33,8 +33,9 @@ class Translator:
 
     @classmethod
     def open(cls, folder: Path) -> "Translator":
-        """Open and verify an exported model; raises InputError where it is damaged or unknown."""
+        """Open and verify an exported model; raises InputError where it is damaged, or something else."""
         facts = weights.verify(folder)
+        weights.require_kind(folder, facts, "model", "reference_config")
         references = rebuild(ReferenceConfig, facts["reference_config"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         networks = load_networks(facts, weights.read_tensors(folder, TRANSLATOR), references, device)
@@ -114,4 +115,4 @@ def export(
         "spacing": cohort.spacing,
         "normalisation": cohort.manifest["choices"]["normalisation"],
     }
-    weights.publish(folder, {TRANSLATOR: weights.read_tensors(source, "averaged")}, manifest)
+    weights.publish(folder, {TRANSLATOR: weights.read_tensors(source, "averaged")}, manifest, "model")

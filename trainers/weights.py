@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from safetensors import SafetensorError
 
@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MANIFEST = "manifest.json"
+Kind = Literal["model", "checkpoint", "reference", "bound", "prepared visit", "evaluation"]
 
 
-def publish(folder: Path, tensors: Mapping[str, Mapping[str, "Tensor"]], facts: Mapping[str, Any]) -> None:
+def publish(
+    folder: Path, tensors: Mapping[str, Mapping[str, "Tensor"]], facts: Mapping[str, Any], kind: Kind
+) -> None:
     """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, atomically.
 
-    An existing ``folder`` is replaced. A reader finds the old folder, none, or the new one; never a part.
+    The manifest says of which ``kind`` the folder is. An existing ``folder`` is replaced. A reader finds the
+    old folder, none, or the new one; never a part.
     """
     from safetensors.torch import save_file
 
@@ -37,7 +41,9 @@ def publish(folder: Path, tensors: Mapping[str, Mapping[str, "Tensor"]], facts: 
             save_file({key: value.detach().cpu().contiguous() for key, value in group.items()}, path)
             sums[path.name] = file_sha256(path)
             _sync(path)
-        (work / MANIFEST).write_text(json.dumps({**facts, "sha256": sums}, indent=1, sort_keys=True))
+        (work / MANIFEST).write_text(
+            json.dumps({**facts, "kind": kind, "sha256": sums}, indent=1, sort_keys=True)
+        )
         _sync(work / MANIFEST)
         work.chmod(0o755)
         if folder.exists():
@@ -85,6 +91,20 @@ def verify(folder: Path) -> dict[str, Any]:
         if not (folder / name).is_file() or file_sha256(folder / name) != expected:
             raise InputError(f"{folder / name}: missing or damaged (sha256 differs from {MANIFEST})")
     return manifest
+
+
+def require_kind(folder: Path, facts: Mapping[str, Any], kind: Kind, key: str) -> None:
+    """Raises InputError where a published folder is of another kind.
+
+    Manifests of earlier versions do not say it: those of the ``kind`` have the ``key``.
+    """
+    given = facts.get("kind", kind if key in facts else "something else")
+    if given != kind:
+        raise InputError(f"{folder}: is {_article(given)}; allowed: {_article(kind)}")
+
+
+def _article(kind: str) -> str:
+    return kind if kind.startswith("something") else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
 
 
 def file_sha256(path: Path) -> str:

@@ -52,6 +52,8 @@ class TranslationSettings:
     """Paired 3 T scans by contrast, for the PSNR."""
     from_bids: bool = False
     """Whether visits were chosen in a BIDS folder, which are of 64 mT."""
+    force: bool = False
+    """Whether visits of a BIDS folder are translated even if their scans may be of two people."""
     tesla: float | None = None
     """Field strength of scans of which nothing says it."""
 
@@ -70,9 +72,14 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
     scans = read({c: job.paths[c] for c in contrasts})
     mask = None if job.mask is None else nifti.read(job.mask)
     examination = examine(scans, settings.brain_mask, mask)
+    for contrast, line in examination.doubts.items():
+        if settings.from_bids and not settings.force:
+            other = f"{job.sources[contrast]}: beside {visit}: {line}"
+            raise InputError(f"{other}; allowed: scans of one person, or --force")
     warnings = [*job.warnings, *examination.warnings]
     for line in warnings:
-        console.print(f"warning: {visit}: {line}")
+        contrast, _, text = line.partition(": ")
+        console.print(f"warning: {job.sources[contrast]}: {contrast}: {text}")
     enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
     facts: dict[str, Any] = {
         "model": settings.model,

@@ -75,6 +75,8 @@ def knee(values: ArrayLike) -> int:
     if not len(points):
         raise ValueError("an empty front has no knee")
     front = np.flatnonzero(nondominated(points))
+    largest = np.abs(points).max(axis=0)
+    points = points / np.where(largest > np.finfo(np.float64).max / 4, largest, 1)  # else ranges overflow
     ideal, nadir = points[front].min(axis=0), points[front].max(axis=0)
     varies = nadir > ideal
     heights = ((points[front] - ideal)[:, varies] / (nadir - ideal)[varies]).sum(axis=1)

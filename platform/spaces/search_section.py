@@ -15,6 +15,8 @@ Methods = Mapping[str, type]
 """The configuration classes of a study's methods."""
 
 _OPTIONS = ("step", "when")
+FINEST = 1e6
+"""Steps in the largest value: with more, rounded values miss their step by more than Optuna accepts."""
 _NOT_SEARCHED = {
     "seed": "the best of several seeds is chance, which platform.confirm averages out",
     "rungs": "it changes no result",
@@ -125,6 +127,9 @@ def _stepped(document: Document, kind: str, dimension: Dimension, step: Any) -> 
         raise document.refusal(where, step, f"{error.allowed} above 0") from None
     if step <= 0 or (stepped := replace(dimension, step=step)).size == 1:
         raise document.refusal(where, step, f"above 0 and at most the length of {dimension}")
+    largest = max(abs(dimension.low), abs(dimension.high), dimension.high - dimension.low)
+    if isinstance(dimension, Uniform) and largest / step > FINEST:
+        raise document.refusal(where, step, f"at least {largest / FINEST:g}, or no step: values are rounded")
     return stepped
 
 

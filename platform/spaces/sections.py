@@ -59,6 +59,8 @@ def read_name(document: Document) -> str:
     name = document.data.get("name", document.path.stem)
     if not isinstance(name, str) or not NAME.fullmatch(name):
         source = "" if "name" in document.data else "; it is the file's name, so set another"
+        if isinstance(name, int | float) and not isinstance(name, bool):
+            source = f"; this is a number: in quotes, '{name}', it is text"
         raise document.refusal(("name",), name, f"{NAMES}{source}")
     return name
 

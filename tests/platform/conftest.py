@@ -135,7 +135,7 @@ def translator(tmp_path_factory: pytest.TempPathFactory) -> MakeTranslator:
             "normalisation": "by percentiles",
         }
         folder = tmp_path_factory.mktemp("translators") / f"{method}_{channels}_{seed}"
-        weights.publish(folder, {TRANSLATOR: tensors}, facts)
+        weights.publish(folder, {TRANSLATOR: tensors}, facts, "model")
         return folder
 
     return make

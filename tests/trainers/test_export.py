@@ -1,5 +1,6 @@
 """An exported translator: the same outputs as in training, volumes on their own grid."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -63,3 +64,24 @@ def test_an_export_has_the_translating_network_its_grid_and_channels_and_is_veri
     (copy / "translator.safetensors").write_bytes(content)
     with pytest.raises(InputError, match=r"translator\.safetensors"):
         Translator.open(copy)
+
+
+def test_other_folders_of_weights_are_no_models(
+    exported: tuple[Loop, Path], tiny: Any, tmp_path: Path
+) -> None:
+    source = checkpoint.folder_of(exported[0].task.folder, 2)
+    places = {source: "a checkpoint", tiny.folder / "teacher": "a reference"}
+    for place, kind in places.items():
+        with pytest.raises(InputError, match=rf"^{place}: is {kind}; allowed: a model$"):
+            Translator.open(place)
+    earlier = tmp_path / "earlier"
+    for copied, named in ((exported[1], None), (source, "something else")):
+        shutil.copytree(copied, earlier, dirs_exist_ok=True)
+        manifest = json.loads((earlier / "manifest.json").read_text())
+        del manifest["kind"]
+        (earlier / "manifest.json").write_text(json.dumps(manifest))
+        if named:
+            with pytest.raises(InputError, match=f"is {named}; allowed: a model"):
+                Translator.open(earlier)
+        else:
+            assert Translator.open(earlier).grid == GRIDS["2mm"]

@@ -22,7 +22,8 @@ GROUPS = {
 
 
 def _publish(folder: Path, step: int = 1) -> None:
-    weights.publish(folder, {**GROUPS, "step": {"step": torch.tensor(step)}}, {"step": step, "name": "g"})
+    groups = {**GROUPS, "step": {"step": torch.tensor(step)}}
+    weights.publish(folder, groups, {"step": step, "name": "g"}, "checkpoint")
 
 
 def _assert_whole(folder: Path, step: int) -> None:
@@ -46,7 +47,8 @@ def test_tensors_views_and_facts_are_restored_bit_for_bit(tmp_path: Path) -> Non
     _assert_whole(folder, 1)
     assert folder.stat().st_mode & 0o777 == 0o755
     parameter = torch.nn.Parameter(torch.randn(4, 6))
-    weights.publish(tmp_path / "views", {"g": {"transposed": parameter.T, "column": parameter[:, 2]}}, {})
+    views = {"g": {"transposed": parameter.T, "column": parameter[:, 2]}}
+    weights.publish(tmp_path / "views", views, {}, "bound")
     back = weights.read_tensors(tmp_path / "views", "g")
     assert torch.equal(back["transposed"], parameter.detach().T)
     assert torch.equal(back["column"], parameter.detach()[:, 2])
@@ -160,7 +162,7 @@ def test_a_failing_write_leaves_the_old_folder_and_nothing_else(
         else:
             patch.setattr(Path, "write_text" if fault == "manifest" else "rename", fail)
         with pytest.raises((_Failure, TypeError)):
-            weights.publish(folder, groups, facts)
+            weights.publish(folder, groups, facts, "checkpoint")
     if existed:
         _assert_whole(folder, 1)
     assert list(folder.parent.iterdir()) == [folder] * existed

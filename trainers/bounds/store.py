@@ -84,7 +84,7 @@ def train_part(cohort_path: Path, config: BoundConfig, root: Path, part: str) ->
     facts = {"config": asdict(config), "crop": crop, "steps": count, "trained_on": _ids(split, learnt)}
     if part.startswith(TRY):
         facts["error"] = training.squared_error(network, config, split, second)
-    weights.publish(folder / part, {NETWORK: network.state_dict()}, facts)
+    weights.publish(folder / part, {NETWORK: network.state_dict()}, facts, "bound")
 
 
 def chosen_crop(folder: Path) -> int:

@@ -48,6 +48,8 @@ class FeaturePool:
         two rows or where a value is not finite (a diverged trial). Several times faster than :meth:`fid`,
         which matters for the values without each subject.
         """
+        if len(features) < 2:
+            return float("nan")
         mean, factor = _moments(features.detach().to(self.features))
         pool_mean, pool_factor = self._pool
         if not (factor.isfinite().all() and pool_factor.isfinite().all()):

@@ -198,7 +198,9 @@ def train_part(
         tensors = network.state_dict()
         if isinstance(network, Denoiser) and config.teacher_check:
             facts["denoising"] = teacher_check.check(network, cohort, config)
-    weights.publish(reference_folder(root, cohort, config, version) / part, {part: tensors}, facts)
+    weights.publish(
+        reference_folder(root, cohort, config, version) / part, {part: tensors}, facts, "reference"
+    )
 
 
 def estimated(cohort: Cohort, config: ReferenceConfig, progress: Progress) -> dict[str, Tensor]:

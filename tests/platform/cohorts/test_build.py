@@ -43,7 +43,7 @@ class Training:
         time.sleep(0.5)
         for part in totals:
             self.trained.append(part)
-            weights.publish(folder / part, {}, {"error": len(part), "crop": 32})
+            weights.publish(folder / part, {}, {"error": len(part), "crop": 32}, "bound")
 
 
 def test_references_are_trained_once(smoke: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,8 +123,11 @@ def prepared(
     grey = {"T1": 10 * rows, "T2": 5 * columns}
     look = {f"picture {c}": x[..., None].repeat(1, 1, 3).to(torch.uint8) for c, x in grey.items()}
     look |= {f"histogram {c}": torch.rand(48) for c in ("T1", "T2")}
-    weights.publish(folder / name.replace("/", "_"), {"look": look}, facts)
+    weights.publish(folder / name.replace("/", "_"), {"look": look}, facts, "prepared visit")
     return folder / name.replace("/", "_")
+
+
+LEFT = [{"file": f"/data/{EVIL}_{n}.nii", "kind": "a localizer", "reason": "acq-scout"} for n in (1, 2)]
 
 
 @pytest.fixture
@@ -146,7 +149,9 @@ def workspace(tmp_path: Path) -> Workspace:
     add("sub-g_64mT", "64mT", "excluded by hand")
     add("sub-h_64mT", "64mT", "/data/x.nii: is constant (0); allowed: a scan with contrast")
     place = Workspace(tmp_path)
-    place.outcome.write_text(json.dumps({"source": "folder", "visits": rows}))
+    place.outcome.write_text(
+        json.dumps({"source": "folder", "visits": rows, "left": LEFT, "notes": ["without a row: sub-z"]})
+    )
     return place
 
 
@@ -174,6 +179,7 @@ def test_the_page_shows_every_visit_and_every_picture_and_runs_nothing(
     assert "T1: no brain <found>" in page.words
     assert {"all 9", "to check 2", "excluded 3"} <= set(page.words)
     assert str(workspace.exclusions) in page.words
+    assert {"without a row: sub-z", "2 files that are not used", f"/data/{EVIL}_1.nii"} <= set(page.words)
     links = [str(a) for _, attrs in page.tags for key, a in attrs.items() if key in ("src", "href")]
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in links)
 
@@ -188,6 +194,8 @@ def test_every_dot_is_a_link_to_its_visit(page: Page) -> None:
 def test_visits_to_check_and_excluded_ones_are_printed(workspace: Workspace) -> None:
     *lines, last = write_page(workspace)
     assert lines == [
+        "without a row: sub-z",
+        f"2 files are not used: 2 a localizer; see {workspace.files}",
         "sub-f_3T: excluded: flagged: T2: odd",
         "sub-h_64mT: excluded: /data/x.nii: is constant (0); allowed: a scan with contrast",
         "sub-d_64mT: brain volume (ml) 1900, others 1500",
@@ -208,6 +216,6 @@ def test_pictures_on_the_page_are_those_that_were_prepared(workspace: Workspace,
 def test_a_page_without_prepared_visits_is_written(tmp_path: Path) -> None:
     place = Workspace(tmp_path)
     row = {"id": "sub-a_64mT", "split": "train", "domain": "64mT", "folder": None, "reason": "bad"}
-    place.outcome.write_text(json.dumps({"source": "folder", "visits": [row]}))
+    place.outcome.write_text(json.dumps({"source": "folder", "visits": [row], "left": [], "notes": []}))
     assert write_page(place)[-1].startswith("0 of 1 visits prepared")
     assert len(Page((tmp_path / "quality.html").read_text()).all("article")) == 1

@@ -19,7 +19,7 @@ COHORT: Any = None
 
 
 def _stored(folder: Path, *figures: Denoising) -> Path:
-    weights.publish(folder / "teacher", {}, {"denoising": [vars(each) for each in figures]})
+    weights.publish(folder / "teacher", {}, {"denoising": [vars(each) for each in figures]}, "reference")
     return folder
 
 
@@ -53,7 +53,7 @@ def test_a_teacher_that_loses_is_one_line_with_time_figures_and_what_to_change(
 def test_one_that_was_not_checked_when_it_was_trained_is_checked_now(
     smoke: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights.publish(tmp_path / "teacher", {}, {})
+    weights.publish(tmp_path / "teacher", {}, {}, "reference")
     opened = type("Opened", (), {"teacher": "teacher"})
     monkeypatch.setattr(store.References, "open", lambda folder: opened)
     monkeypatch.setattr(teacher_check, "check", lambda *given: [vars(Denoising(50, 3.0, 2.0, 4.0, 0.1))])

@@ -81,7 +81,8 @@ def publish(folder: Path, estimate: float) -> None:
     """What an evaluation publishes."""
     draws = (estimate + np.linspace(-1, 1, 9)).tolist()
     scores = {"fid": [estimate, draws], "psnr": [estimate + 20, [d + 20 for d in draws]]}
-    weights.publish(folder, {}, {"scores": scores, "extended": {}, "costs": {}, "subjects": 9})
+    facts = {"scores": scores, "extended": {}, "costs": {}, "subjects": 9}
+    weights.publish(folder, {}, facts, "evaluation")
 
 
 def test_rows_have_validation_and_test_of_the_same_trainings(study: Study, tmp_path: Path) -> None:

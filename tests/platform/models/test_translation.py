@@ -30,11 +30,13 @@ Volumes = dict[tuple[str, str], Image]
 Scans = dict[str, Path]
 
 
+CONFIG = PhantomConfig(train=3, val=2, test=2, anatomy="first")
+
+
 @pytest.fixture(scope="module")
 def phantom() -> Volumes:
     """Both contrasts of one subject at both fields, brain-extracted, by (field, contrast)."""
-    config = PhantomConfig(train=3, val=2, test=2, anatomy="first")
-    return {key: Image(*pair) for key, pair in native_volumes(config, "test-0000").items()}
+    return {key: Image(*pair) for key, pair in native_volumes(CONFIG, "test-0000").items()}
 
 
 @pytest.fixture
@@ -261,7 +263,7 @@ def test_swapped_contrasts_are_a_warning(scans: Scans, run: Run) -> None:
     result = run("cut", "--t1", scans["T2"], "--t2", scans["T1"])
     for contrast, stem in (("T1", "T2"), ("T2", "T1")):
         line = f"{contrast}: said to be {contrast}w but looks like {stem}"
-        assert f"warning: {scans['T2']}: {line}" in result.printed
+        assert f"warning: {scans[stem]}: {line}" in result.printed
         assert any(warning.startswith(line) for warning in result.sidecar(stem)["warnings"])
 
 
@@ -330,16 +332,26 @@ def test_a_bids_folder_is_translated_into_a_tree_like_it(
             save(root / f"{stem}_{contrast}w.nii.gz", *low(phantom, contrast))
     (root / "sub-03/anat/sub-03_T2w.nii.gz").write_bytes(b"no scan")
     (root / "sub-04/anat/sub-04_T2w.nii.gz").unlink()
+    stranger = root / "sub-05/anat/sub-05_T2w.nii.gz"
+    save(root / "sub-05/anat/sub-05_T1w.nii.gz", *low(phantom, "T1"))
+    save(stranger, *native_volumes(CONFIG, "val-0000")["64mT", "T2"])
+    words = [str(word) for word in (translator("cut"), "--bids", root, "-o", out, "--field-strength", 0.064)]
     with pytest.raises(InputError) as error:
-        known = "--field-strength", 0.064
-        translate.main([str(word) for word in (translator("cut"), "--bids", root, "-o", out, *known)])
-    assert str(error.value) == "2 of 4 visits were not translated; the lines above say why"
+        translate.main(words)
+    assert str(error.value) == "3 of 5 visits were not translated; the lines above say why"
     errors = [line for line in capsys.readouterr().out.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 2
+    assert len(errors) == 3 and f"error: {stranger}: beside " in errors[2]
+    assert (
+        "it may be of another person" in errors[2] and "allowed: scans of one person, or --force" in errors[2]
+    )
     assert f"error: {root / 'sub-04/anat/sub-04_T1w.nii.gz'}: has no T2, and this" in errors[1]
     files = {str(path.relative_to(out)) for path in out.rglob("*.nii.gz")}
     assert files == {f"{stem}_{contrast}w_desc-enhanced.nii.gz" for stem in done for contrast in ("T1", "T2")}
     assert len(list(out.rglob("*_desc-enhanced.json"))) == 4 and len(list(out.rglob("*.png"))) == 2
+    with pytest.raises(InputError, match=r"2 of 5 visits were not translated"):
+        translate.main([*words, "--force"])
+    (sidecar,) = out.rglob("sub-05_T2w_desc-enhanced.json")
+    assert json.loads(sidecar.read_text())["warnings"][0].startswith("T2: it may be of another person")
 
 
 def test_a_dicom_series_is_translated_under_the_name_of_its_folder(

@@ -176,6 +176,7 @@ def test_the_knee_of_a_dented_sphere_is_its_middle() -> None:
         ([[0.8, 0.8], [0.0, 1.0], [1.0, 0.0]], 1),  # bulging away from the ideal: an extreme
         ([[0.0, 1.0, 5.0], [1.0, 0.0, 5.0], [0.2, 0.2, 5.0]], 2),  # an objective that does not vary
         ([[7.0], [3.0], [5.0]], 1),  # one objective: its minimum
+        ([[-1.7e308, 1.0], [1.7e308, 0.0], [-1.6e308, 0.1]], 2),  # a range beyond the largest number
     ],
 )
 def test_degenerate_fronts_have_a_defined_knee(points: list[list[float]], index: int) -> None:

@@ -106,6 +106,7 @@ CASES: list[Case] = [
     (EDGE, "{uniform: [0, 1], int: 2}", "search.edge.int ... allowed: step, when"),
     (EDGE, "{uniform: [0.1, 0.4], step: 0}", "search.edge.step ... 0 ... above 0"),
     (EDGE, "{uniform: [0.1, 0.4], step: 0.31}", "search.edge.step ... the length of"),
+    (EDGE, "{uniform: [0, 1], step: 1.0e-7}", "search.edge.step ... at least 1e-06, or no step"),
     (EDGE, "{uniform: [0.1, 0.4], step: x}", 'search.edge.step ... "x" ... a number'),
     (STEPS, "{uniform: [1, 8]}", "search.steps.uniform ... int, int_log, choice"),
     (STEPS, "{int: [1, 8.5]}", "search.steps.int[1] ... 8.5 ... an integer in [1, 64]"),

@@ -53,6 +53,10 @@ def test_a_section_becomes_a_value(tmp_path: Path, section: str, value: object) 
 def test_a_name_from_the_file_must_be_valid_for_a_folder(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"my space\.yaml:2: name: .*it is the file's name"):
         load_study(write(tmp_path, ONE, "my space.yaml"), classes=TOYS)
+    with pytest.raises(
+        InputError, match=r"name: 2024 is .*; this is a number: in quotes, '2024', it is text"
+    ):
+        load_study(write(tmp_path, f"name: 2024\n{ONE}"), classes=TOYS)
 
 
 METHOD = "method: toy", 2

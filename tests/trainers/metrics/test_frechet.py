@@ -90,7 +90,7 @@ def test_a_pool_scores_many_sets_in_float64_and_small_samples_are_far_apart_as_d
 def test_a_diverged_or_single_slice_is_nan(value: float) -> None:
     pool, broken = gaussian(40, 8, 0), gaussian(20, 8, 1)
     broken[3, 2] = value
-    for bad in (broken, broken[:1]):
+    for bad in (broken, broken[:1], broken[:0]):
         assert math.isnan(frechet(bad, pool)) and math.isnan(kernel_distance(bad, pool))
 
 

@@ -147,7 +147,7 @@ def test_rad_fid_is_measured_in_the_encoder_that_is_there(tiny: Any, tmp_path: P
     assert tiny.references.radiology is None and tiny.references.radiology_label == ""
     assert not store.has_radiology(tiny.folder, tiny.references.config)
     copy = shutil.copytree(tiny.folder, tmp_path / "references")
-    weights.publish(copy / "radiology", {"radiology": PlainEncoder(8).state_dict()}, {})
+    weights.publish(copy / "radiology", {"radiology": PlainEncoder(8).state_dict()}, {}, "reference")
     opened = store.References.open(copy)
     assert opened.radiology_label == "rad-fallback" and isinstance(opened.radiology, PlainEncoder)
     judge = Judge.of(tiny.cohort, opened, "val", version=1)

@@ -10,6 +10,7 @@ import numpy as np
 
 from trainers.cohorts.preprocessing import nifti, registration, scan_checks, skullstrip, slicing
 from trainers.cohorts.preprocessing.nifti import Scan
+from trainers.cohorts.preprocessing.one_person import person_warnings
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask, Stripped
 from trainers.data.arrays import Array
@@ -57,13 +58,18 @@ class Examination:
             for contrast, image in images.items()
             for line in scan_checks.check_scan(image, self.stripped, contrast)
         ]
-        first = self.first
-        for contrast, image in list(images.items())[1:]:
-            warnings += [
-                f"{contrast}: {line}"
-                for line in registration.rotation_warnings(first, image.values, self.mask)
-            ]
-        return warnings
+        return warnings + [f"{contrast}: {line}" for contrast, line in self.doubts.items()]
+
+    @cached_property
+    def doubts(self) -> dict[str, str]:
+        """By contrast: that it is not aligned with the first, or of another person."""
+        found: dict[str, str] = {}
+        for contrast, values in list(self.volumes.items())[1:]:
+            lines = registration.rotation_warnings(self.first, values, self.mask)
+            lines = lines or person_warnings(self.first, values, self.mask)
+            if lines:
+                found[contrast] = lines[0]
+        return found
 
     def facts(self) -> dict[str, Any]:
         """The results as JSON values."""

@@ -114,7 +114,7 @@ def _prepare(settings: VisitSettings, task: VisitTask) -> Path:
         "seconds": round(time.perf_counter() - started, 1),
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
-    weights.publish(folder, tensors, facts)
+    weights.publish(folder, tensors, facts, "prepared visit")
     return folder
 
 
