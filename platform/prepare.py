@@ -72,7 +72,8 @@ def main(argv: Sequence[str]) -> None:
 
     # Late: Ray takes seconds to import, for which a wrong option need not wait.
     from platform.cohorts.archives import acquire
-    from platform.cohorts.build import export_scans, prepare_cohort, prepare_references
+    from platform.cohorts.build import prepare_cohort, prepare_references
+    from platform.cohorts.export import export_scans
     from platform.cohorts.measurable import require_measurable
     from platform.cohorts.sensitivity import show_patch_sensitivity, show_sensitivity
     from platform.execution import cluster

@@ -5,20 +5,30 @@ Research use only: the outputs are synthetic and not for diagnosis. Scans may be
 """
 
 import argparse
+import contextlib
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from platform import cli
 from platform.storage.layout import require_writable_folder
 from platform.tracking import store
+from typing import TYPE_CHECKING
 
 from trainers.cohorts.scans.field_strength import LOW
 from trainers.config import FieldError
 from trainers.errors import InputError
 
+if TYPE_CHECKING:
+    from platform.models.scan_inputs import Job
+    from platform.models.translation import TranslationSettings
+
+    from trainers.cohorts.scans.visits import Selection
+    from trainers.export import Translator
+
 MANIFEST = "manifest.json"
-LISTING = "files.csv"
-"""In the output of a BIDS folder: what was chosen of it, and what was left."""
+LABEL = re.compile(r"[A-Za-z0-9]+")
+"""Of a subject, in BIDS."""
 BRAIN_MASKS = ("auto", "template", "hd-bet", "synthstrip", "given")
 
 
@@ -33,6 +43,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
             f"{option}-reference", type=Path, help=f"paired 3 T {contrast}w NIfTI, for the PSNR"
         )
     parser.add_argument("--bids", type=Path, metavar="DIR", help="a BIDS folder: all its 64 mT visits")
+    parser.add_argument(
+        "--subject",
+        default="",
+        metavar="LABEL",
+        help="names the outputs (default: the scan's own, or a hash)",
+    )
     parser.add_argument(
         "--series",
         action="append",
@@ -75,45 +91,77 @@ def main(argv: Sequence[str]) -> None:
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.models.registry import fetch
-    from platform.models.scan_inputs import from_bids, from_files
-    from platform.models.translation import TranslationSettings, translate_visit
-    from platform.reporting.console import console
+    from platform.models.translation import TranslationSettings
 
-    from trainers.cohorts.scans.filters import Filters
-    from trainers.cohorts.scans.listing import left_in_words, write_listing
     from trainers.export import Translator
 
-    scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
     references = {c: path for c in ("T1", "T2") if (path := getattr(options, f"{c.lower()}_reference"))}
-    failed = 0
-    with (
-        tempfile.TemporaryDirectory() as work,
-        fetch(options.model, options.tracking, options.storage) as model,
-    ):
-        require_writable(options.output)
-        if options.bids:
-            filters = Filters.of(options.filter, options.filters)
-            jobs, selection = from_bids(options.bids, options.output, filters, bool(options.field_strength))
-            write_listing(options.output / LISTING, selection)
-            left = left_in_words(each.kind for each in selection.left)
-            for line in (*selection.notes, *([f"{left}; see {options.output / LISTING}"] if left else [])):
-                console.print(line)
-        else:
-            jobs = [from_files(scans, options.mask, options.output, Path(work), series(options))]
+    with contextlib.ExitStack() as stack:
+        work = stack.enter_context(tempfile.TemporaryDirectory())
+        model = stack.enter_context(fetch(options.model, options.tracking, options.storage))
+        stack.enter_context(output_folder(options.output))
+        jobs, selection = planned(options, Path(work))
         translator = Translator.open(model.folder)
         chosen = options.model, model.version, options.brain_mask, options.uncertainty or 1
         how = bool(options.bids), options.force, options.field_strength
         settings = TranslationSettings(*chosen, references, *how)
-        for job in jobs:
-            try:
-                translate_visit(settings, job, translator)
-            except InputError as error:
-                if len(jobs) == 1:
-                    raise
-                failed += 1
-                console.print(f"error: {error}")
+        failed = translate_all(settings, jobs, translator, options.bids, selection)
     if failed:
         raise InputError(f"{failed} of {len(jobs)} visits were not translated; the lines above say why")
+
+
+def planned(options: argparse.Namespace, work: Path) -> "tuple[list[Job], Selection]":
+    """The visits to translate, and what was chosen of a BIDS folder; prints what is not used."""
+    from platform.models.scan_inputs import from_bids, from_files
+    from platform.reporting.console import console
+
+    from trainers.cohorts.scans.filters import Filters
+    from trainers.cohorts.scans.listing import left_in_words
+    from trainers.cohorts.scans.visits import Selection
+
+    if not options.bids:
+        scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
+        given = scans, options.mask, options.output, work, series(options), options.subject
+        return [from_files(*given)], Selection(())
+    filters = Filters.of(options.filter, options.filters)
+    jobs, selection = from_bids(options.bids, options.output, filters, bool(options.field_strength))
+    left = left_in_words(each.kind for each in selection.left)
+    for line in (*selection.notes, *([left] if left else [])):
+        console.print(line)
+    return jobs, selection
+
+
+def translate_all(
+    settings: "TranslationSettings",
+    jobs: "Sequence[Job]",
+    translator: "Translator",
+    source: Path | None,
+    selection: "Selection",
+) -> int:
+    """Translate visits, and describe the data set that they make; returns how many failed.
+
+    Raises InputError for the only visit of a call.
+    """
+    from platform.models import derivatives
+    from platform.models.translation import translate_visit
+    from platform.reporting.console import console
+
+    from trainers.cohorts.scans.listing import write_listing
+
+    failed = 0
+    for job in jobs:
+        try:
+            translate_visit(settings, job, translator)
+        except InputError as error:
+            if len(jobs) == 1:
+                raise
+            failed += 1
+            console.print(f"error: {error}")
+            continue
+        derivatives.describe(job.output, settings.model_name, settings.version, source)
+        if source is not None:
+            write_listing(job.output / derivatives.LISTING, selection)
+    return failed
 
 
 def series(options: argparse.Namespace) -> dict[str, str]:
@@ -138,6 +186,11 @@ def require_consistent(options: argparse.Namespace) -> None:
     if options.bids and (options.mask or options.t1_reference or options.t2_reference):
         raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
     series(options)
+    if options.subject and (options.bids or not LABEL.fullmatch(options.subject)):
+        allowed = (
+            "with --t1 and --t2, which have none in a BIDS folder" if options.bids else "letters and digits"
+        )
+        raise FieldError("--subject", options.subject, allowed)
     if options.force and not options.bids:
         raise InputError("--force: scans given by name are translated anyway; allowed: with --bids")
     if (options.filter or options.filters) and not options.bids:
@@ -162,13 +215,21 @@ def require_consistent(options: argparse.Namespace) -> None:
         raise InputError(f"model: {options.model!r} is no exported model; allowed: {forms}")
 
 
-def require_writable(output: Path) -> None:
-    """Make the output folder; raises InputError where it cannot be written."""
+@contextlib.contextmanager
+def output_folder(output: Path) -> Iterator[None]:
+    """The output folder, removed again where nothing was written; raises InputError where it cannot be."""
+    from platform.models import derivatives
+
     try:
+        stack = contextlib.ExitStack()
+        stack.enter_context(derivatives.kept_if_used(output))
         require_writable_folder(output)
     except OSError as error:
         reason = f"{output} cannot be written ({error.strerror})"
         raise InputError(f"--output: {reason}; allowed: a folder") from error
+    derivatives.require_own(output)
+    with stack:
+        yield
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@ Brains are found and T2 is registered to T1 unless that was done before. Every o
 own input.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform.models import derivatives
 from platform.models.scan_inputs import Job
 from platform.reporting import figures
 from platform.reporting.console import console
@@ -57,6 +57,11 @@ class TranslationSettings:
     tesla: float | None = None
     """Field strength of scans of which nothing says it."""
 
+    @property
+    def model_name(self) -> str:
+        """As given; of a folder its name alone, as outputs hold no paths."""
+        return self.model if self.model.startswith("models:/") else Path(self.model).resolve().name
+
 
 def translate_visit(settings: TranslationSettings, job: Job, translator: Translator) -> None:
     """Translate one visit and write everything of it; raises InputError for scans that cannot be."""
@@ -82,7 +87,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         console.print(f"warning: {job.sources[contrast]}: {contrast}: {text}")
     enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
     facts: dict[str, Any] = {
-        "model": settings.model,
+        "model": settings.model_name,
         "version": settings.version,
         "use": USE,
         "intensity": "0 to 1, as the 3 T training scans' own percentiles",
@@ -92,16 +97,22 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "software": versions(),
         "warnings": warnings,
     }
-    job.output.mkdir(parents=True, exist_ok=True)
-    for contrast in contrasts:
-        scores = {}
-        if contrast in settings.references:
-            scores = compare(enhanced, contrast, examination, settings.references[contrast])
-        facts["seconds"] = round(time.perf_counter() - started, 2)
-        write(job, contrast, scans[contrast], enhanced, {**facts, "psnr_db": scores})
-    rows = [row for c in contrasts for row in planes(c, scans[c], enhanced)]
-    name = "_".join(job.stems[c] for c in contrasts)
-    console.print(figures.sample_figure(rows, job.output / f"{name}_before_after.png", f"For {USE}"))
+    lines = []
+    with derivatives.whole(job.output) as work:
+        for contrast in contrasts:
+            scores = {}
+            if contrast in settings.references:
+                scores = compare(enhanced, contrast, examination, settings.references[contrast])
+            facts["seconds"] = round(time.perf_counter() - started, 2)
+            found = {**facts, "psnr_db": scores}
+            lines.append(write(work, job, contrast, scans[contrast], enhanced, found))
+        rows = [row for c in contrasts for row in planes(c, scans[c], enhanced)]
+        first = job.prefixes[contrasts[0]]
+        picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
+        (work / picture.parent).mkdir(parents=True)
+        figures.sample_figure(rows, work / picture, f"For {USE}")
+    for line in (*lines, str(picture)):
+        console.print(f"{job.output}/{line}")
 
 
 def require_contrasts(
@@ -130,24 +141,31 @@ def require_low_field(source: Path, path: Path, tesla: float | None) -> None:
         raise InputError(f"--field-strength: {missing}; allowed: tesla, as 0.064")
 
 
-def write(job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]) -> None:
-    """Write a contrast's volume, its map of uncertainty and its sidecar; print a line."""
-    stem = job.stems[contrast]
-    path = job.output / f"{stem}_desc-enhanced.nii.gz"
-    nifti.write(path, enhanced.volumes[contrast], scan)
+def write(
+    work: Path, job: Job, contrast: str, scan: Scan, enhanced: Enhanced, facts: Mapping[str, Any]
+) -> str:
+    """Write a contrast's volume, its map of uncertainty and sidecars into ``work``; the line to print."""
+    place = derivatives.place(job.prefixes[contrast])
+    name = place / f"{job.prefixes[contrast]}_desc-enhanced_{contrast}w"
+    (work / place).mkdir(parents=True, exist_ok=True)
+    nifti.write(work / f"{name}.nii.gz", enhanced.volumes[contrast], scan)
     # Two slices have no shift to compare: JSON has no NaN, so it is null.
     figures = {k: v if np.isfinite(v) else None for k, v in enhanced.consistency[contrast].items()}
     change = figures["through_plane_change"]
     line = "" if change is None else f", through-plane change {change:.2f} of the input's"
     if spread := spread_of(enhanced, contrast):
-        nifti.write(job.output / f"{stem}_desc-uncertainty.nii.gz", enhanced.spread[contrast], scan)
+        spreads = str(name).replace("desc-enhanced", "desc-uncertainty")
+        nifti.write(work / f"{spreads}.nii.gz", enhanced.spread[contrast], scan)
+        what, known = "standard deviation over draws of the latent", {"use": USE, "draws": facts["draws"]}
+        write_text(work / f"{spreads}.json", derivatives.sidecar(what, job.origins[contrast], known))
         line += f", spread over latents {spread:.4f}"
     elif contrast in enhanced.spread:
         line += ", no uncertainty: the model draws nothing"
-    sidecar = {**facts, "source": str(job.sources[contrast]), "consistency": figures}
-    write_text(job.output / f"{stem}_desc-enhanced.json", json.dumps(sidecar, indent=1))
+    what = f"{contrast}w scan of about 64 mT translated to look like 3 T"
+    sidecar = derivatives.sidecar(what, job.origins[contrast], {**facts, "consistency": figures})
+    write_text(work / f"{name}.json", sidecar)
     line += "".join(f", PSNR {name} {value:.2f} dB" for name, value in facts["psnr_db"].items())
-    console.print(f"{path}{line}")
+    return f"{name}.nii.gz{line}"
 
 
 def spread_of(enhanced: Enhanced, contrast: str) -> float:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.platform.cohorts.test_measurable import cohort as small_cohort
+from tests.validator import validated
 from trainers.cohorts import folder
 from trainers.cohorts.base import find_source
 from trainers.cohorts.folder import FolderConfig
@@ -112,6 +113,8 @@ def test_the_phantom_is_prepared_and_exported_as_a_bids_folder(run: Run, tmp_pat
     none = "no sensitivity card: patch_fd: 1 paired subjects of val are not allowed; allowed: 2 or more"
     assert " ".join(lines[5:]) == none  # a line of the screen is shorter
     assert sorted(map(Path, lines[1:5])) == sorted((tmp_path / "bids").rglob("*.nii.gz"))
+    assert validated(tmp_path / "bids") == []
+    assert (tmp_path / "bids/participants.tsv").read_text() == "participant_id\tsplit\nsub-val0000\tval\n"
     low, high = sorted(folder.select(tmp_path / "bids").visits, key=lambda visit: visit.domain, reverse=True)
     assert (low.id, high.id) == ("sub-val0000_64mT", "sub-val0000_3T")
     native = native_volumes(PhantomConfig(train=1, val=1, test=1, anatomy="first"), "val-0000")
@@ -137,6 +140,10 @@ def test_the_shifted_test_split_is_exported_too(
     paths = [f"sub-shifted{i}/anat/sub-shifted{i}_acq-64mT_T1w.nii.gz" for i in (0, 1)]
     assert lines[1:3] == [str(tmp_path / "bids" / path) for path in paths]
     assert nib.load(tmp_path / "bids" / paths[0]).get_fdata().max() == len("shifted-0")
+    table = (tmp_path / "bids/participants.tsv").read_text()
+    assert "sub-shifted0\ttest" in table
+    run("--cohort", "phantom", "--export", tmp_path / "bids", "--split", "val")
+    assert (tmp_path / "bids/participants.tsv").read_text() == f"{table}sub-val0\tval\n"
 
 
 def test_the_card_of_a_cohort_is_printed_without_references(

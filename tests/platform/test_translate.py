@@ -57,15 +57,15 @@ def test_a_visit_that_fails_is_reported_and_the_others_are_translated(
     translated = []
 
     def translate_visit(settings: Any, job: Any, translator: Any) -> None:
-        if "sub-02" in str(job.output):
+        if job.prefixes["T1"].startswith("sub-02"):
             raise InputError("sub-02: a reason")
-        translated.append(job.output.parent.name)
+        translated.append(job.prefixes["T1"])
 
     monkeypatch.setattr(translation, "translate_visit", translate_visit)
     with pytest.raises(InputError) as error:
         translate.main([str(translator("cut")), "--bids", str(tmp_path), "-o", str(tmp_path / "out")])
     assert str(error.value) == "1 of 3 visits were not translated; the lines above say why"
-    assert translated == ["sub-01", "sub-03"]
+    assert translated == ["sub-01_acq-64mT", "sub-03_acq-64mT"]
     assert capsys.readouterr().out == "error: sub-02: a reason\n"
 
 

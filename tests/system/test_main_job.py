@@ -131,14 +131,14 @@ def test_promote_then_translate_a_test_subject(
     assert translated.returncode == 0, translated.stdout + translated.stderr
     for contrast in ("T1", "T2"):
         source = nib.load(paths[f"64mT_{contrast}"])
-        output = nib.load(next((tmp_path / "out").glob(f"*64mT_{contrast}w_desc-enhanced.nii.gz")))
+        output = nib.load(next((tmp_path / "out").rglob(f"*64mT_desc-enhanced_{contrast}w.nii.gz")))
         assert output.shape == source.shape and np.array_equal(output.affine, source.affine)
         sidecar = json.loads(
-            next((tmp_path / "out").glob(f"*64mT_{contrast}w_desc-enhanced.json")).read_text()
+            next((tmp_path / "out").rglob(f"*64mT_desc-enhanced_{contrast}w.json")).read_text()
         )
         assert 5 < sidecar["psnr_db"]["output"] < 60
         assert "research only" in sidecar["use"]
-    (picture,) = (tmp_path / "out").glob("sub-*_before_after.png")
+    (picture,) = (tmp_path / "out").rglob("sub-*_desc-beforeAfter.png")
     assert picture.stat().st_size > 10_000
 
 
@@ -166,12 +166,11 @@ def test_translate_keeps_the_grid_of_a_real_pair(
     if not volumes.is_dir():
         pytest.skip("../shared/volumes is absent: the real T1/T2 pair cannot be translated")
     words = [f"--{c}={volumes / f'stroke_{c.upper()}w_brain.nii.gz'}" for c in ("t1", "t2")]
-    done = command(
-        "platform.translate", "models:/first@champion", "--storage", str(storage), "-o", str(tmp_path), *words
-    )
+    words += ["--storage", str(storage), "-o", str(tmp_path), "--field-strength", "0.064", "--subject", "s"]
+    done = command("platform.translate", "models:/first@champion", *words)
     assert done.returncode == 0, done.stdout + done.stderr
     source = nib.load(volumes / "stroke_T1w_brain.nii.gz")
-    output = nib.load(tmp_path / "stroke_T1w_brain_desc-enhanced.nii.gz")
+    output = nib.load(tmp_path / "sub-s/anat/sub-s_desc-enhanced_T1w.nii.gz")
     assert output.shape == source.shape and np.array_equal(output.affine, source.affine)
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from platform import prepare, search
-from platform.cohorts import build
+from platform.cohorts import build, export
 from platform.execution import cluster
 from platform.reporting.console import console
 from platform.spaces.loader import load_study
@@ -24,7 +24,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cohort = Cohort.open(phantom.prepare(config, tmp_path_factory.mktemp("phantom")))
     root = tmp_path_factory.mktemp("bids")
     for split in ("train", "val", "test"):
-        build.export_scans(phantom.SOURCE, config, cohort, split, root)
+        export.export_scans(phantom.SOURCE, config, cohort, split, root)
     return root
 
 

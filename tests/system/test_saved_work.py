@@ -122,13 +122,13 @@ def test_a_registered_model_translates_a_scan(command: Any, saved: Path, tmp_pat
     words = ("--study", "finished", "--export", str(tmp_path / "scans"))
     run(command, saved, "platform.prepare", *words)
     t1, t2 = (min(tmp_path.glob(f"scans/*/anat/*acq-64mT_{contrast}w.nii.gz")) for contrast in ("T1", "T2"))
-    words = ("models:/finished@champion", "--t1", str(t1), "--t2", str(t2), "-o", str(tmp_path))
+    words = ("models:/finished@champion", "--t1", str(t1), "--t2", str(t2), "-o", str(tmp_path / "out"))
     run(command, saved, "platform.translate", *words)
-    for path in (t1, t2):
+    for path, contrast in ((t1, "T1"), (t2, "T2")):
         source = nib.load(path)
-        output = nib.load(tmp_path / path.name.replace(".nii.gz", "_desc-enhanced.nii.gz"))
+        output = nib.load(next((tmp_path / "out").rglob(f"*_desc-enhanced_{contrast}w.nii.gz")))
         assert output.shape == source.shape and np.array_equal(output.affine, source.affine)
-    sidecar = json.loads(min(tmp_path.glob("*T1w_desc-enhanced.json")).read_text())
+    sidecar = json.loads(next((tmp_path / "out").rglob("*_desc-enhanced_T1w.json")).read_text())
     assert sidecar["version"] == "1" and sidecar["method"] == "unsb"
 
 

@@ -17,6 +17,7 @@ from trainers.cohorts.preprocessing import nifti
 from trainers.cohorts.scans.field_strength import Sidecars
 from trainers.cohorts.scans.filters import Filters
 from trainers.errors import InputError
+from trainers.weights import file_sha256
 
 Array = NDArray[Any]
 ORIGIN, SPACING = np.array([-31.5, -42.25, 10.0]), (2.0, 1.5, 5.0)
@@ -46,18 +47,15 @@ def test_every_pixel_of_a_series_is_where_dicom_says(axes: Array, series: Any, t
     assert scan.values.size == volume.size
 
 
-def test_outputs_of_a_series_take_the_name_of_its_folder(
-    series: Any, tmp_path: Path, monkeypatch: Any
-) -> None:
+def test_a_series_is_converted_beside_a_file_and_shares_its_label(series: Any, tmp_path: Path) -> None:
     t1, t2 = series(tmp_path / "t1_series", pixels()), tmp_path / "t2.nii.gz"
     nib.save(nib.Nifti1Image(pixels().astype("int16"), np.eye(4)), t2)
     job = scan_inputs.from_files({"T1": t1, "T2": t2}, None, tmp_path / "out", tmp_path / "work")
-    assert job.stems == {"T1": "t1_series", "T2": "t2"} and job.paths["T2"] == t2
+    label = f"sub-{file_sha256(job.paths['T1'])[:8]}"
+    assert job.prefixes == {"T1": label, "T2": label} and job.paths["T2"] == t2
     assert job.sources == {"T1": t1, "T2": t2}
     assert (job.output, job.mask) == (tmp_path / "out", None)
-    monkeypatch.chdir(t1)
-    here = scan_inputs.from_files({"T1": Path(".")}, None, tmp_path / "out", tmp_path / "again")
-    assert here.stems == {"T1": "t1_series"}
+    assert job.origins["T2"] == f"urn:sha256:{file_sha256(t2)}"
 
 
 @pytest.mark.parametrize("field", [0.064, 3.0])
@@ -167,15 +165,18 @@ def test_both_contrasts_may_come_from_one_folder(series: Any, tmp_path: Path) ->
     folder = series(series(tmp_path / "exam", pixels()), pixels(1), number=2)
     chosen = {"T1": "1", "T2": "2_scan"}
     job = scan_inputs.from_files({"T1": folder, "T2": folder}, None, tmp_path, tmp_path / "work", chosen)
-    assert job.stems == {"T1": "exam_1_scan", "T2": "exam_2_scan"} and job.warnings == []
+    assert [path.name for path in job.paths.values()] == ["1_scan.nii", "2_scan.nii"] and job.warnings == []
 
 
-def test_scans_of_one_name_are_refused(tmp_path: Path) -> None:
-    pair = {"T1": tmp_path / "a/scan.nii", "T2": tmp_path / "b/scan.nii.gz"}
-    with pytest.raises(InputError) as error:
+def test_scans_of_two_subjects_are_refused_unless_one_label_is_given(tmp_path: Path) -> None:
+    pair = {f"T{k}": tmp_path / f"sub-{k}_ses-1_T{k}w.nii" for k in (1, 2)}
+    for path in pair.values():
+        path.write_text(path.name)
+    line = r"^--t1 is of sub-1 and --t2 of sub-2; allowed: scans of one subject, or --subject LABEL"
+    with pytest.raises(InputError, match=line):
         scan_inputs.from_files(pair, None, tmp_path, tmp_path / "work")
-    named = f"{tmp_path}/b/scan.nii.gz is named as --t1; allowed: another name, as outputs take theirs"
-    assert str(error.value) == f"--t2: {named}"
+    job = scan_inputs.from_files(pair, None, tmp_path, tmp_path / "work", subject="7")
+    assert job.prefixes == {"T1": "sub-7_ses-1", "T2": "sub-7_ses-1"}
 
 
 def touch(root: Path, *names: str) -> None:
@@ -205,8 +206,9 @@ def test_a_bids_folder_gives_its_low_field_visits_in_a_tree_like_it(tmp_path: Pa
 
     def job(place: str, mask: str | None = None, **names: str) -> Job:
         paths = {c: root / place / name for c, name in names.items()}
-        stems = {c: name.removesuffix(".gz").removesuffix(".nii") for c, name in names.items()}
-        return Job(paths, paths, stems, out / place, None if mask is None else root / mask)
+        prefixes = {c: name.partition(f"_{c}w")[0] for c, name in names.items()}
+        origins = {c: f"bids:raw:{place}/{name}" for c, name in names.items()}
+        return Job(paths, paths, prefixes, origins, out, None if mask is None else root / mask)
 
     first = {c: f"sub-01_acq-64mT_{c}w.nii.gz" for c in ("T1", "T2")}
     mask = "derivatives/strip/sub-01/anat/sub-01_acq-64mT_desc-brain_mask.nii.gz"

@@ -1,5 +1,6 @@
 """Scans through an exported translator: on whatever grid they lie, with every warning that applies."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import binary_fill_holes
 
+from tests.validator import validated
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
 from trainers.cohorts.preprocessing import nifti, registration
 from trainers.cohorts.preprocessing.examination import Examination
@@ -53,15 +55,19 @@ class Result:
     printed: str
     folder: Path
 
-    def volume(self, stem: str, kind: str = "enhanced") -> Any:
-        return nib.load(self.folder / f"{stem}_desc-{kind}.nii.gz")
+    def volume(self, contrast: str, kind: str = "enhanced") -> Any:
+        (found,) = self.folder.rglob(f"*_desc-{kind}_{contrast}w.nii.gz")
+        return nib.load(found)
 
-    def sidecar(self, stem: str) -> Any:
-        text = (self.folder / f"{stem}_desc-enhanced.json").read_text()
+    def sidecar(self, contrast: str) -> Any:
+        (found,) = self.folder.rglob(f"*_desc-enhanced_{contrast}w.json")
+        text = found.read_text()
         return json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
     def names(self) -> set[str]:
-        return {path.name for path in self.folder.iterdir()}
+        """Of the files of the one subject, whose label is shown as ``X``."""
+        (subject,) = self.folder.glob("sub-*")
+        return {path.name.replace(subject.name, "sub-X") for path in subject.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -106,17 +112,18 @@ def test_a_pair_is_translated_on_its_grid_with_all_facts(scans: Scans, run: Run)
         assert values.min() == 0 and values.max() <= 1 and values[brain].std() > 0.05
         assert not values[~brain].any()
         facts = result.sidecar(contrast)
-        expected = {"model": str(result.model), "source": str(scans[contrast]), "warnings": [], "psnr_db": {}}
+        source_hash = f"urn:sha256:{hashlib.sha256(scans[contrast].read_bytes()).hexdigest()}"
+        expected = {"model": result.model.name, "Sources": [source_hash], "warnings": [], "psnr_db": {}}
         expected |= {"method": "unsb", "steps": 2, "trial_key": "a trial", "cohort": "a cohort"}
         assert facts.items() >= {**expected, "normalisation": "by percentiles"}.items()
         assert facts["version"].startswith("sha256 ") and facts["use"].startswith("research only")
         assert facts["preprocessing"]["brain_mask"] == "given" and 0 < facts["seconds"] < 100
         assert facts["consistency"].keys() == {"through_plane_change", "slice_shift"}
-        assert f"{contrast}_desc-enhanced.nii.gz, through-plane change" in result.printed
-    assert (result.folder / "T1_T2_before_after.png").stat().st_size > 10_000
+        assert f"_desc-enhanced_{contrast}w.nii.gz, through-plane change" in result.printed
+    assert (next(result.folder.rglob("*_desc-beforeAfter.png"))).stat().st_size > 10_000
     assert "warning" not in result.printed
-    files = {f"{c}_desc-enhanced{ending}" for c in ("T1", "T2") for ending in (".nii.gz", ".json")}
-    assert result.names() == files | {"T1_T2_before_after.png"}
+    files = {f"sub-X_desc-enhanced_{c}w{ending}" for c in ("T1", "T2") for ending in (".nii.gz", ".json")}
+    assert result.names() == files | {"sub-X_desc-beforeAfter.png"}
 
 
 def moved(image: Image, how: str) -> Image:
@@ -160,7 +167,7 @@ def test_a_second_contrast_is_translated_on_its_own_grid(
     other = moved(phantom["64mT", "T2"], how)
     path = save(tmp_path / "in/other.nii.gz", other.values, other.affine)
     result = run("cut", "--t1", scans["T1"], "--t2", path)
-    made = result.volume("other")
+    made = result.volume("T2")
     assert made.shape == other.values.shape
     np.testing.assert_array_equal(made.affine, nib.load(path).affine)
     assert nib.aff2axcodes(made.affine) == nib.aff2axcodes(other.affine)
@@ -215,7 +222,8 @@ def test_a_scan_that_the_model_does_not_use_is_not_read(scans: Scans, run: Run) 
     scans["T2"].write_bytes(b"not even a scan")
     scans["T2"].with_name("T2.json").write_text(json.dumps({"MagneticFieldStrength": 3}))
     result = run("cut t1", *pair(scans))
-    assert result.names() == {"T1_desc-enhanced.nii.gz", "T1_desc-enhanced.json", "T1_before_after.png"}
+    files = {"sub-X_desc-enhanced_T1w.nii.gz", "sub-X_desc-enhanced_T1w.json", "sub-X_desc-beforeAfter.png"}
+    assert result.names() == files
     assert "warning" not in result.printed and result.sidecar("T1")["warnings"] == []
 
 
@@ -254,7 +262,7 @@ def test_measures_that_few_slices_do_not_have_are_null(
     values, affine = low(phantom, "T1")
     path = save(tmp_path / "in/few.nii.gz", values[:, :, 9 : 9 + n], affine)
     result = run("cut t1", "--t1", path, "--brain-mask", "given")
-    measures = result.sidecar("few")["consistency"]
+    measures = result.sidecar("T1")["consistency"]
     assert (measures["slice_shift"] is None) == (n == 2) and measures["through_plane_change"] > 0
     assert "nan" not in result.printed
 
@@ -264,7 +272,7 @@ def test_swapped_contrasts_are_a_warning(scans: Scans, run: Run) -> None:
     for contrast, stem in (("T1", "T2"), ("T2", "T1")):
         line = f"{contrast}: said to be {contrast}w but looks like {stem}"
         assert f"warning: {scans[stem]}: {line}" in result.printed
-        assert any(warning.startswith(line) for warning in result.sidecar(stem)["warnings"])
+        assert any(warning.startswith(line) for warning in result.sidecar(contrast)["warnings"])
 
 
 def test_a_scan_without_a_brain_is_a_warning(run: Run, tmp_path: Path) -> None:
@@ -275,7 +283,7 @@ def test_a_scan_without_a_brain_is_a_warning(run: Run, tmp_path: Path) -> None:
     mask = save(tmp_path / "in/mask.nii.gz", small, affine)
     result = run("cut t1", "--t1", path, "--mask", mask)
     line = "T1: no brain found: its mask holds 246 ml, a brain 900 to 2100"
-    assert f"warning: {path}: {line}" in result.printed and line in result.sidecar("noise")["warnings"]
+    assert f"warning: {path}: {line}" in result.printed and line in result.sidecar("T1")["warnings"]
 
 
 def test_another_or_an_unknown_field_strength_is_refused(
@@ -315,11 +323,36 @@ def test_a_model_without_latents_has_no_uncertainty(scans: Scans, run: Run) -> N
     assert not [name for name in result.names() if "uncertainty" in name]
 
 
-def test_outputs_take_the_names_of_scans_whatever_they_are(scans: Scans, run: Run, tmp_path: Path) -> None:
-    odd = scans["T1"].rename(tmp_path / "in/enhanced_[x].nii.gz_old.nii.gz")
-    result = run("unsb t1", "--t1", odd, "--uncertainty", 2)
-    endings = ("desc-enhanced.nii.gz", "desc-uncertainty.nii.gz", "desc-enhanced.json", "before_after.png")
-    assert result.names() == {f"enhanced_[x].nii.gz_old_{ending}" for ending in endings}
+def test_outputs_go_by_the_label_that_was_given_or_that_of_the_name_or_a_hash(
+    scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    odd = scans["T1"].rename(tmp_path / "in/Jane Doe [1970].nii.gz")
+    first = run("unsb t1", "--t1", odd, "--uncertainty", 2)
+    label = f"sub-{hashlib.sha256(odd.read_bytes()).hexdigest()[:8]}"
+    ends = ("desc-enhanced_T1w.nii.gz", "desc-enhanced_T1w.json", "desc-beforeAfter.png")
+    ends += ("desc-uncertainty_T1w.nii.gz", "desc-uncertainty_T1w.json")
+    assert first.names() == {f"sub-X_{end}" for end in ends} and (first.folder / label / "anat").is_dir()
+    run("unsb t1", "--t1", odd, "--subject", "P7")
+    named = odd.rename(tmp_path / "in/sub-9_ses-1_acq-AXI_desc-n4_T1w.nii.gz")
+    run("unsb t1", "--t1", named)
+    found = {str(path.relative_to(first.folder)) for path in first.folder.rglob("*_desc-enhanced_T1w.json")}
+    own = "sub-9/ses-1/anat/sub-9_ses-1_acq-AXI_desc-enhanced_T1w.json"
+    assert found == {f"{s}/anat/{s}_desc-enhanced_T1w.json" for s in (label, "sub-P7")} | {own}
+
+
+def test_outputs_are_a_valid_derivative_and_nothing_is_left_of_a_failed_call(
+    scans: Scans, run: Run, tmp_path: Path
+) -> None:
+    scans["T2"].write_bytes(b"no scan")
+    for words in (pair(scans), ("--t1", scans["T1"], "--mask", scans["T2"])):
+        with pytest.raises(InputError):
+            run("cut", *words, "-o", tmp_path / "some/where")
+    assert not (tmp_path / "some").exists() and not (tmp_path / "out").exists()
+    result = run("unsb t1", "--t1", scans["T1"], "--uncertainty", 2)
+    assert validated(result.folder) == []
+    (result.folder / "dataset_description.json").write_text('{"Name": "raw", "BIDSVersion": "1.8.0"}')
+    with pytest.raises(InputError, match=r"^--output: .*out is another data set; allowed: another folder"):
+        run("unsb t1", "--t1", scans["T1"])
 
 
 def test_a_bids_folder_is_translated_into_a_tree_like_it(
@@ -346,11 +379,13 @@ def test_a_bids_folder_is_translated_into_a_tree_like_it(
     )
     assert f"error: {root / 'sub-04/anat/sub-04_T1w.nii.gz'}: has no T2, and this" in errors[1]
     files = {str(path.relative_to(out)) for path in out.rglob("*.nii.gz")}
-    assert files == {f"{stem}_{contrast}w_desc-enhanced.nii.gz" for stem in done for contrast in ("T1", "T2")}
-    assert len(list(out.rglob("*_desc-enhanced.json"))) == 4 and len(list(out.rglob("*.png"))) == 2
+    assert files == {f"{stem}_desc-enhanced_{contrast}w.nii.gz" for stem in done for contrast in ("T1", "T2")}
+    assert len(list(out.rglob("*_desc-enhanced_*.json"))) == 4 and len(list(out.rglob("*.png"))) == 2
+    sources = json.loads((out / f"{done[1]}_desc-enhanced_T2w.json").read_text())["Sources"]
+    assert sources == ["bids:raw:sub-02/ses-1/anat/sub-02_ses-1_T2w.nii.gz"]
     with pytest.raises(InputError, match=r"2 of 5 visits were not translated"):
         translate.main([*words, "--force"])
-    (sidecar,) = out.rglob("sub-05_T2w_desc-enhanced.json")
+    (sidecar,) = out.rglob("sub-05_desc-enhanced_T2w.json")
     assert json.loads(sidecar.read_text())["warnings"][0].startswith("T2: it may be of another person")
 
 
@@ -363,11 +398,11 @@ def test_a_dicom_series_is_translated_under_the_name_of_its_folder(
     with pytest.raises(InputError, match=f"{folder}: was scanned at 3 T, as its DICOM files says"):
         run("cut t1", "--t1", folder)
     result = run("cut t1", "--t1", series(tmp_path / "brain", stored, spacing=(3.2, 3.2, 10.0), field=0.064))
-    made = nib.as_closest_canonical(result.volume("brain"))
+    made = nib.as_closest_canonical(result.volume("T1"))
     assert made.shape == image.values.shape and made.header.get_zooms() == pytest.approx((3.2, 3.2, 10))
     assert not made.get_fdata()[~binary_fill_holes(image.values)].any()
-    facts = result.sidecar("brain")
-    assert facts["source"] == str(folder)
+    facts = result.sidecar("T1")
+    assert facts["Sources"][0].startswith("urn:sha256:") and "brain" not in json.dumps(facts["Sources"])
 
 
 SHAPE = (18, 20, 16)
