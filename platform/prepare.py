@@ -40,7 +40,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
     parser.add_argument(
-        "--export", metavar="DIR", help="write a split's phantom scans as NIfTI, brain-extracted, BIDS-like"
+        "--export",
+        metavar="DIR",
+        help="write a split's phantom scans as NIfTI, brain-extracted, as a BIDS data set",
     )
     parser.add_argument("--split", choices=SPLITS, help="which split to export (default: test)")
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -9,6 +9,7 @@ import contextlib
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from platform import cli
 from platform.storage.layout import require_writable_folder
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from trainers.export import Translator
 
 MANIFEST = "manifest.json"
+LEVELS = ("participant", "group")
+"""Of analysis, as BIDS apps have them."""
 LABEL = re.compile(r"[A-Za-z0-9]+")
 """Of a subject, in BIDS."""
 BRAIN_MASKS = ("auto", "template", "hd-bet", "synthstrip", "given")
@@ -35,7 +38,17 @@ BRAIN_MASKS = ("auto", "template", "hd-bet", "synthstrip", "given")
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = cli.parser("translate", "models:/asp_dmd@champion --t1 t1.nii.gz --t2 t2.nii.gz -o out/")
-    parser.add_argument("model", help="models:/NAME@ALIAS or models:/NAME/VERSION, or a model's folder")
+    parser.add_argument(
+        "words",
+        nargs="+",
+        metavar="WHAT",
+        help="MODEL: models:/NAME@ALIAS, models:/NAME/VERSION or a model's folder; "
+        "or as a BIDS app: BIDS OUT participant|group",
+    )
+    parser.add_argument("--model", default="", help="of a BIDS app")
+    parser.add_argument(
+        "--participant-label", nargs="+", default=[], metavar="LABEL", help="of --bids: these subjects alone"
+    )
     for contrast in ("T1", "T2"):
         option, low = f"--{contrast.lower()}", f"{contrast}w scan at 64 mT: a NIfTI file or a DICOM folder"
         parser.add_argument(option, type=Path, help=low)
@@ -66,7 +79,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--force", action="store_true", help="with --bids: also visits whose scans may be of two people"
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the translated scans")
+    parser.add_argument("-o", "--output", type=Path, help="folder for the translated scans")
     parser.add_argument(
         "--brain-mask",
         choices=BRAIN_MASKS,
@@ -81,12 +94,37 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
     )
-    return parser.parse_args(argv)
+    return as_bids_app(parser.parse_args(argv))
+
+
+def as_bids_app(options: argparse.Namespace) -> argparse.Namespace:
+    """The options, those of ``BIDS OUT LEVEL --model MODEL`` as of ``MODEL --bids BIDS -o OUT``."""
+    options.level = "participant"
+    match options.words:
+        case [model] if not options.model:
+            options.model = model
+        case [bids, output, level] if level in LEVELS and options.bids is None and options.output is None:
+            options.bids, options.output, options.level = Path(bids), Path(output), level
+        case words:
+            forms = f"MODEL, or BIDS OUT {'|'.join(LEVELS)} with --model MODEL"
+            raise InputError(f"{' '.join(words)!r} is not understood; allowed: {forms}")
+    if options.level == "participant" and not options.model:
+        raise InputError("--model: is missing; allowed: models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
+    if options.output is None:
+        raise InputError("-o/--output: is missing; allowed: a folder for the translated scans")
+    return options
 
 
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
+    if options.level == "group":
+        from platform.models import group
+        from platform.reporting.console import console
+
+        for path in group.write(options.output):
+            console.print(path)
+        return
     require_consistent(options)
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.
@@ -125,10 +163,21 @@ def planned(options: argparse.Namespace, work: Path) -> "tuple[list[Job], Select
         return [from_files(*given)], Selection(())
     filters = Filters.of(options.filter, options.filters)
     jobs, selection = from_bids(options.bids, options.output, filters, bool(options.field_strength))
+    if options.participant_label:
+        jobs = of_subjects(jobs, options.participant_label)
     left = left_in_words(each.kind for each in selection.left)
     for line in (*selection.notes, *([left] if left else [])):
         console.print(line)
     return jobs, selection
+
+
+def of_subjects(jobs: "Sequence[Job]", labels: Sequence[str]) -> "list[Job]":
+    """The jobs of the labels, given with ``sub-`` or without; raises InputError for one without any."""
+    known = {job.visit.split("_")[0] for job in jobs}
+    wanted = [f"sub-{label.removeprefix('sub-')}" for label in labels]
+    if missing := [subject for subject in wanted if subject not in known]:
+        raise FieldError("--participant-label", missing[0], ", ".join(sorted(known)))
+    return [job for job in jobs if job.visit.split("_")[0] in wanted]
 
 
 def translate_all(
@@ -148,20 +197,21 @@ def translate_all(
 
     from trainers.cohorts.scans.listing import write_listing
 
-    failed = 0
+    failed: dict[str, str] = {}
     for job in jobs:
         try:
             translate_visit(settings, job, translator)
         except InputError as error:
             if len(jobs) == 1:
                 raise
-            failed += 1
+            failed[job.visit] = str(error)
             console.print(f"error: {error}")
             continue
         derivatives.describe(job.output, settings.model_name, settings.version, source)
-        if source is not None:
-            write_listing(job.output / derivatives.LISTING, selection)
-    return failed
+    if source is not None and len(failed) < len(jobs):
+        told = [replace(v, problem=failed.get(v.id, v.problem)) for v in selection.visits]
+        write_listing(jobs[0].output / derivatives.LISTING, replace(selection, visits=told))
+    return len(failed)
 
 
 def series(options: argparse.Namespace) -> dict[str, str]:

@@ -27,6 +27,8 @@ class Job:
     output: Path
     """The derivative data set."""
     mask: Path | None = None
+    visit: str = ""
+    """Its name in a BIDS folder."""
     problem: str = ""
     """Why the visit is refused, before any scan is read."""
     warnings: Sequence[str] = ()
@@ -82,4 +84,4 @@ def _job(visit: Visit, root: Path, output: Path) -> Job:
     prefixes = {c: derivatives.prefix(path, "", own) for c, path in visit.scans.items()}
     origins = {c: derivatives.uri(path, root) for c, path in visit.scans.items()}
     problem = f"{visit.id}: {visit.problem}" if visit.problem else ""
-    return Job(visit.scans, visit.scans, prefixes, origins, output, visit.mask, problem)
+    return Job(visit.scans, visit.scans, prefixes, origins, output, visit.mask, visit.id, problem)

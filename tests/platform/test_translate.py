@@ -41,6 +41,23 @@ def test_wrong_options_are_one_line_and_nothing_is_written(words: str, line: str
     assert not output.exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        ("b out partcipant --model m", "'b out partcipant' is not understood; allowed: MODEL, or BIDS OUT"),
+        ("m --model m -o out", "'m' is not understood; allowed: MODEL, or BIDS OUT participant|group with"),
+        ("b out participant", "--model: is missing; allowed: models:/NAME@ALIAS"),
+        ("b out participant --model m --bids c", "'b out participant' is not understood"),
+        ("m --t1 a", "-o/--output: is missing; allowed: a folder for the translated scans"),
+        ("b {here} group", "--output: {here} holds no translated scan"),
+    ],
+)
+def test_the_form_of_a_bids_app_and_its_errors(words: str, line: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError) as error:
+        translate.main(words.format(here=tmp_path).split())
+    assert str(error.value).startswith(line.format(here=tmp_path)) and "\n" not in str(error.value)
+
+
 def test_an_output_folder_that_cannot_be_made_is_one_line(translator: Any, tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     line = r"--output: .*out cannot be written \(File exists\); allowed: a folder"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -385,6 +386,18 @@ def test_a_bids_folder_is_translated_into_a_tree_like_it(
     assert sources == ["bids:raw:sub-02/ses-1/anat/sub-02_ses-1_T2w.nii.gz"]
     with pytest.raises(InputError, match=r"2 of 5 visits were not translated"):
         translate.main([*words, "--force"])
+    app = [str(root), str(tmp_path / "app"), "participant", "--model", words[0], "--field-strength", "0.064"]
+    translate.main([*app, "--participant-label", "01"])
+    assert {path.name for path in (tmp_path / "app").glob("sub-*")} == {"sub-01"}
+    with pytest.raises(InputError, match=r"^--participant-label: 'sub-9' is not allowed; allowed: sub-01, "):
+        translate.main([*app, "--participant-label", "9"])
+    assert validated(out) == []
+    translate.main([str(root), str(out), "group"])
+    assert capsys.readouterr().out.splitlines()[-2:] == [str(out / "index.html"), str(out / "methods.md")]
+    page, text = (out / "index.html").read_text(), (out / "methods.md").read_text()
+    assert page.count("<article") == 3 and page.count("<img") == 3 and "sub-03/anat/sub-03_T2w.nii.gz" in page
+    assert all((out / picture).is_file() for picture in re.findall(r'src="([^"]+)"', page))
+    assert text.startswith("# Methods\n\n6 scans of 3 visits of 3 subjects") and "2 visits were not" in text
     (sidecar,) = out.rglob("sub-05_desc-enhanced_T2w.json")
     assert json.loads(sidecar.read_text())["warnings"][0].startswith("T2: it may be of another person")
 

@@ -34,6 +34,8 @@ def left_in_words(kinds: Iterable[str]) -> str:
 
 def _rows(selection: Selection) -> Iterator[tuple[str, str, str, str]]:
     for visit in selection.visits:
+        if visit.problem and not visit.scans:
+            yield "", visit.id, "", visit.problem
         for kind, path in {**visit.scans, "mask": visit.mask}.items():
             if path:
                 yield str(path), visit.id, "" if visit.problem else kind, visit.problem
