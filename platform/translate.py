@@ -6,32 +6,14 @@ Research use only: the outputs are synthetic and not for diagnosis. Scans may be
 
 import argparse
 import contextlib
-import re
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from platform import cli
-from platform.storage.layout import require_writable_folder
-from platform.tracking import store
-from typing import TYPE_CHECKING
+from platform.models.options import as_bids_app, require_consistent
 
-from trainers.cohorts.scans.field_strength import LOW
-from trainers.config import FieldError
 from trainers.errors import InputError
 
-if TYPE_CHECKING:
-    from platform.models.scan_inputs import Job
-    from platform.models.translation import TranslationSettings
-
-    from trainers.cohorts.scans.visits import Selection
-    from trainers.export import Translator
-
-MANIFEST = "manifest.json"
-LEVELS = ("participant", "group")
-"""Of analysis, as BIDS apps have them."""
-LABEL = re.compile(r"[A-Za-z0-9]+")
-"""Of a subject, in BIDS."""
 BRAIN_MASKS = ("auto", "template", "hd-bet", "synthstrip", "given")
 
 
@@ -97,24 +79,6 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     return as_bids_app(parser.parse_args(argv))
 
 
-def as_bids_app(options: argparse.Namespace) -> argparse.Namespace:
-    """The options, those of ``BIDS OUT LEVEL --model MODEL`` as of ``MODEL --bids BIDS -o OUT``."""
-    options.level = "participant"
-    match options.words:
-        case [model] if not options.model:
-            options.model = model
-        case [bids, output, level] if level in LEVELS and options.bids is None and options.output is None:
-            options.bids, options.output, options.level = Path(bids), Path(output), level
-        case words:
-            forms = f"MODEL, or BIDS OUT {'|'.join(LEVELS)} with --model MODEL"
-            raise InputError(f"{' '.join(words)!r} is not understood; allowed: {forms}")
-    if options.level == "participant" and not options.model:
-        raise InputError("--model: is missing; allowed: models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
-    if options.output is None:
-        raise InputError("-o/--output: is missing; allowed: a folder for the translated scans")
-    return options
-
-
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
@@ -128,6 +92,7 @@ def main(argv: Sequence[str]) -> None:
     require_consistent(options)
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.
+    from platform.models.batch import output_folder, planned, translate_all
     from platform.models.registry import fetch
     from platform.models.translation import TranslationSettings
 
@@ -146,140 +111,6 @@ def main(argv: Sequence[str]) -> None:
         failed = translate_all(settings, jobs, translator, options.bids, selection)
     if failed:
         raise InputError(f"{failed} of {len(jobs)} visits were not translated; the lines above say why")
-
-
-def planned(options: argparse.Namespace, work: Path) -> "tuple[list[Job], Selection]":
-    """The visits to translate, and what was chosen of a BIDS folder; prints what is not used."""
-    from platform.models.scan_inputs import from_bids, from_files
-    from platform.reporting.console import console
-
-    from trainers.cohorts.scans.filters import Filters
-    from trainers.cohorts.scans.listing import left_in_words
-    from trainers.cohorts.scans.visits import Selection
-
-    if not options.bids:
-        scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
-        given = scans, options.mask, options.output, work, series(options), options.subject
-        return [from_files(*given)], Selection(())
-    filters = Filters.of(options.filter, options.filters)
-    jobs, selection = from_bids(options.bids, options.output, filters, bool(options.field_strength))
-    if options.participant_label:
-        jobs = of_subjects(jobs, options.participant_label)
-    left = left_in_words(each.kind for each in selection.left)
-    for line in (*selection.notes, *([left] if left else [])):
-        console.print(line)
-    return jobs, selection
-
-
-def of_subjects(jobs: "Sequence[Job]", labels: Sequence[str]) -> "list[Job]":
-    """The jobs of the labels, given with ``sub-`` or without; raises InputError for one without any."""
-    known = {job.visit.split("_")[0] for job in jobs}
-    wanted = [f"sub-{label.removeprefix('sub-')}" for label in labels]
-    if missing := [subject for subject in wanted if subject not in known]:
-        raise FieldError("--participant-label", missing[0], ", ".join(sorted(known)))
-    return [job for job in jobs if job.visit.split("_")[0] in wanted]
-
-
-def translate_all(
-    settings: "TranslationSettings",
-    jobs: "Sequence[Job]",
-    translator: "Translator",
-    source: Path | None,
-    selection: "Selection",
-) -> int:
-    """Translate visits, and describe the data set that they make; returns how many failed.
-
-    Raises InputError for the only visit of a call.
-    """
-    from platform.models import derivatives
-    from platform.models.translation import translate_visit
-    from platform.reporting.console import console
-
-    from trainers.cohorts.scans.listing import write_listing
-
-    failed: dict[str, str] = {}
-    for job in jobs:
-        try:
-            translate_visit(settings, job, translator)
-        except InputError as error:
-            if len(jobs) == 1:
-                raise
-            failed[job.visit] = str(error)
-            console.print(f"error: {error}")
-            continue
-        derivatives.describe(job.output, settings.model_name, settings.version, source)
-    if source is not None and len(failed) < len(jobs):
-        told = [replace(v, problem=failed.get(v.id, v.problem)) for v in selection.visits]
-        write_listing(jobs[0].output / derivatives.LISTING, replace(selection, visits=told))
-    return len(failed)
-
-
-def series(options: argparse.Namespace) -> dict[str, str]:
-    """The chosen DICOM series by contrast."""
-    chosen: dict[str, str] = {}
-    for text in options.series:
-        contrast, sign, name = text.partition("=")
-        chosen |= {contrast.upper(): name} if sign else dict.fromkeys(("T1", "T2"), text)
-    for contrast in chosen:
-        folder = getattr(options, contrast.lower(), None) if contrast in ("T1", "T2") else None
-        if contrast not in ("T1", "T2"):
-            raise FieldError("--series", contrast, "T1=NAME, T2=NAME or NAME")
-        if folder is not None and not folder.is_dir():
-            raise FieldError("--series", chosen[contrast], f"with a DICOM folder; {folder} is a file")
-    return chosen
-
-
-def require_consistent(options: argparse.Namespace) -> None:
-    """Raises InputError for options that contradict each other."""
-    if bool(options.bids) == bool(options.t1 or options.t2):
-        raise InputError("--bids: give either a BIDS folder or --t1 and --t2; allowed: one of the two")
-    if options.bids and (options.mask or options.t1_reference or options.t2_reference):
-        raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
-    series(options)
-    if options.subject and (options.bids or not LABEL.fullmatch(options.subject)):
-        allowed = (
-            "with --t1 and --t2, which have none in a BIDS folder" if options.bids else "letters and digits"
-        )
-        raise FieldError("--subject", options.subject, allowed)
-    if options.force and not options.bids:
-        raise InputError("--force: scans given by name are translated anyway; allowed: with --bids")
-    if (options.filter or options.filters) and not options.bids:
-        raise InputError("--filter: chooses among files of a BIDS folder; allowed: with --bids")
-    strength = options.field_strength
-    if strength is not None and not LOW[0] <= strength <= LOW[1]:
-        limits = f"{LOW[0]:g} to {LOW[1]:g}, as models translate scans of about 0.064 T"
-        raise FieldError("--field-strength", strength, limits)
-    if options.mask and options.brain_mask not in ("auto", "given"):
-        raise InputError(f"--mask: not used with --brain-mask {options.brain_mask}; allowed: given")
-    if options.uncertainty is not None and options.uncertainty < 2:
-        raise InputError(f"--uncertainty: {options.uncertainty} is not allowed; allowed: 2 or more")
-    if options.tracking is not None:
-        store.require_known(options.tracking)
-    for path in (options.t1, options.t2, options.mask, options.t1_reference, options.t2_reference):
-        if path is not None and not path.exists():
-            raise InputError(f"{path}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)")
-    if options.bids and not options.bids.is_dir():
-        raise InputError(f"--bids: {options.bids} is no folder; allowed: a BIDS folder")
-    if not options.model.startswith("models:/") and not Path(options.model, MANIFEST).is_file():
-        forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
-        raise InputError(f"model: {options.model!r} is no exported model; allowed: {forms}")
-
-
-@contextlib.contextmanager
-def output_folder(output: Path) -> Iterator[None]:
-    """The output folder, removed again where nothing was written; raises InputError where it cannot be."""
-    from platform.models import derivatives
-
-    try:
-        stack = contextlib.ExitStack()
-        stack.enter_context(derivatives.kept_if_used(output))
-        require_writable_folder(output)
-    except OSError as error:
-        reason = f"{output} cannot be written ({error.strerror})"
-        raise InputError(f"--output: {reason}; allowed: a folder") from error
-    derivatives.require_own(output)
-    with stack:
-        yield
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from trainers import VERSION, weights
+from trainers import VERSION
 from trainers.cohorts.base import find_source, source_names
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
 from trainers.data.store import SHIFTED, SPLITS
@@ -62,7 +62,6 @@ def test_help_starts_with_a_sentence_and_ends_with_an_example(
 
 def test_choices_that_commands_repeat_are_those_of_the_library() -> None:
     assert get_args(BrainMask) == translate.BRAIN_MASKS
-    assert translate.MANIFEST == weights.MANIFEST
     assert (*SPLITS, SHIFTED) == prepare.SPLITS
 
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 from platform import translate
-from platform.models import translation
+from platform.models import batch
 from typing import Any
 
 import pytest
@@ -78,7 +78,7 @@ def test_a_visit_that_fails_is_reported_and_the_others_are_translated(
             raise InputError("sub-02: a reason")
         translated.append(job.prefixes["T1"])
 
-    monkeypatch.setattr(translation, "translate_visit", translate_visit)
+    monkeypatch.setattr(batch, "translate_visit", translate_visit)
     with pytest.raises(InputError) as error:
         translate.main([str(translator("cut")), "--bids", str(tmp_path), "-o", str(tmp_path / "out")])
     assert str(error.value) == "1 of 3 visits were not translated; the lines above say why"
