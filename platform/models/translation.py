@@ -104,15 +104,17 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             if contrast in settings.references:
                 scores = compare(enhanced, contrast, examination, settings.references[contrast])
             facts["seconds"] = round(time.perf_counter() - started, 2)
-            found = {**facts, "psnr_db": scores}
+            below = less_alike(contrast, scores)
+            found = {**facts, "psnr_db": scores, "warnings": warnings + below}
+            lines += [f"warning: {job.sources[contrast]}: {line}" for line in below]
             lines.append(write(work, job, contrast, scans[contrast], enhanced, found))
         rows = [row for c in contrasts for row in planes(c, scans[c], enhanced)]
         first = job.prefixes[contrasts[0]]
         picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
         (work / picture.parent).mkdir(parents=True)
         figures.sample_figure(rows, work / picture, f"For {USE}")
-    for line in (*lines, str(picture)):
-        console.print(f"{job.output}/{line}")
+    for line in (*lines, f"{job.output}/{picture}"):
+        console.print(line)
 
 
 def require_contrasts(
@@ -165,7 +167,7 @@ def write(
     sidecar = derivatives.sidecar(what, job.origins[contrast], {**facts, "consistency": figures})
     write_text(work / f"{name}.json", sidecar)
     line += "".join(f", PSNR {name} {value:.2f} dB" for name, value in facts["psnr_db"].items())
-    return f"{name}.nii.gz{line}"
+    return f"{job.output}/{name}.nii.gz{line}"
 
 
 def spread_of(enhanced: Enhanced, contrast: str) -> float:
@@ -185,6 +187,14 @@ def compare(enhanced: Enhanced, contrast: str, examination: Examination, referen
     truth = np.where(brain, aligned(scan, nifti.read(reference)), 0)
     compared = {"output": enhanced.volumes[contrast], "untouched input": enhanced.untouched[contrast]}
     return {name: float(psnr(_image(values), _image(truth))) for name, values in compared.items()}
+
+
+def less_alike(contrast: str, scores: Mapping[str, float]) -> list[str]:
+    """A line where the output is farther from the reference than the untouched scan is."""
+    if not scores or scores["output"] >= scores["untouched input"]:
+        return []
+    both = f"{scores['output']:.2f} dB against {scores['untouched input']:.2f} dB of the untouched scan"
+    return [f"{contrast}: the output is less like its 3 T reference than the scan itself: PSNR {both}"]
 
 
 def aligned(scan: Image, reference: Scan) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from platform import translate
-from platform.models.translation import aligned, compare, planes, spread_of, square
+from platform.models.translation import aligned, compare, less_alike, planes, spread_of, square
 from typing import Any
 
 import nibabel as nib
@@ -199,6 +199,14 @@ def test_a_reference_with_its_skull_is_stripped_and_registered(
     registered = aligned(scan, nifti.read(path))
     assert np.corrcoef(registered.ravel(), expected.ravel())[0, 1] > 0.98
     assert np.corrcoef(wrong.ravel(), expected.ravel())[0, 1] < 0.9
+
+
+def test_an_output_less_like_its_reference_than_the_scan_says_so(scans: Scans, run: Run) -> None:
+    result = run("unsb t1", "--t1", scans["T1"], "--t1-reference", scans["T1"])
+    (line,) = result.sidecar("T1")["warnings"]
+    assert line.startswith("T1: the output is less like its 3 T reference than the scan itself: PSNR ")
+    assert f"warning: {scans['T1']}: {line}" in result.printed
+    assert less_alike("T1", {"output": 20.0, "untouched input": 19.0}) == [] == less_alike("T1", {})
 
 
 @pytest.mark.parametrize(
