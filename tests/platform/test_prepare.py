@@ -176,6 +176,6 @@ def test_every_visit_of_a_folder_that_is_excluded_is_printed_with_its_reason(
     page, table = workspace.folder / "quality.html", workspace.exclusions
     assert "sub-01_64mT" in page.read_text() and table.is_file()
     assert printed[0].startswith(
-        f"sub-01_64mT: excluded: {tmp_path}/bids/sub-01/anat/sub-01_acq-64mT_T1w.nii.gz: not a readable"
+        f"sub-01_64mT: excluded: {tmp_path}/bids/sub-01/anat/sub-01_acq-64mT_T1w.nii.gz: is not compressed"
     )
     assert printed[4:] == [f"0 of 4 visits prepared; look at {page}, edit {table} and run again"]

@@ -208,7 +208,8 @@ def test_a_bids_folder_gives_its_low_field_visits_in_a_tree_like_it(tmp_path: Pa
         paths = {c: root / place / name for c, name in names.items()}
         prefixes = {c: name.partition(f"_{c}w")[0] for c, name in names.items()}
         origins = {c: f"bids:raw:{place}/{name}" for c, name in names.items()}
-        return Job(paths, paths, prefixes, origins, out, None if mask is None else root / mask)
+        visit = "_".join(part for part in place.split("/") if part != "anat") + "_64mT"
+        return Job(paths, paths, prefixes, origins, out, None if mask is None else root / mask, visit)
 
     first = {c: f"sub-01_acq-64mT_{c}w.nii.gz" for c in ("T1", "T2")}
     mask = "derivatives/strip/sub-01/anat/sub-01_acq-64mT_desc-brain_mask.nii.gz"
