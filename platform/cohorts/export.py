@@ -14,7 +14,7 @@ from trainers.data.store import SPLITS, Cohort
 from trainers.files import write_text
 
 TESLA = {"64mT": 0.064, "3T": 3.0}
-PARTICIPANTS = "participants.tsv"
+BIDS_VERSION, GENERATOR = "1.10.0", "mri-translator-search"
 
 
 def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, folder: Path) -> list[Path]:
@@ -43,12 +43,12 @@ def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, 
 
 def _describe(folder: Path, name: str, subjects: dict[str, str]) -> None:
     """The data set's description, a text, and the splits of its subjects."""
-    generated = {"Name": "mri-translator-search", "Version": VERSION}
-    facts = {"Name": f"{name}: simulated scans", "BIDSVersion": "1.10.0", "DatasetType": "raw"}
+    generated = {"Name": GENERATOR, "Version": VERSION}
+    facts = {"Name": f"{name}: simulated scans", "BIDSVersion": BIDS_VERSION, "DatasetType": "raw"}
     write_text(folder / DESCRIPTION, json.dumps({**facts, "GeneratedBy": [generated]}, indent=1))
     text = "Simulated, brain-extracted scans, written by `platform.prepare --export`.\n"
     write_text(folder / "README.md", text)
-    path, rows = folder / PARTICIPANTS, dict(subjects)
+    path, rows = folder / participants.FILE, dict(subjects)
     if path.is_file():
         rows = {
             row[participants.ID]: row[participants.SPLIT] for _, row in tables.read(path, "\t").rows

@@ -68,21 +68,26 @@ def translate_all(
             continue
         derivatives.describe(job.output, settings.model_name, settings.version, source)
     if source is not None and len(failed) < len(jobs):
-        told = [replace(v, problem=failed.get(v.id, v.problem)) for v in selection.visits]
-        write_listing(jobs[0].output / derivatives.LISTING, replace(selection, visits=told))
+        visits = [replace(v, problem=failed.get(v.id, v.problem)) for v in selection.visits]
+        write_listing(jobs[0].output / derivatives.LISTING, replace(selection, visits=visits))
     return len(failed)
 
 
 @contextlib.contextmanager
 def output_folder(output: Path) -> Iterator[None]:
     """The output folder, removed again where nothing was written; raises InputError where it cannot be."""
+    made = [each for each in (output, *output.parents) if not each.exists()]
     try:
-        stack = contextlib.ExitStack()
-        stack.enter_context(derivatives.kept_if_used(output))
         require_writable_folder(output)
     except OSError as error:
         reason = f"{output} cannot be written ({error.strerror})"
         raise InputError(f"--output: {reason}; allowed: a folder") from error
-    derivatives.require_own(output)
-    with stack:
+    try:
+        derivatives.require_own(output)
         yield
+    except BaseException:
+        for folder in made:
+            if any(folder.iterdir()):
+                break
+            folder.rmdir()
+        raise

@@ -5,11 +5,11 @@
 
 import json
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from platform.cohorts.export import BIDS_VERSION, GENERATOR
 from typing import Any
 
 from trainers import VERSION
@@ -18,8 +18,6 @@ from trainers.cohorts.scans.field_strength import DESCRIPTION
 from trainers.errors import InputError
 from trainers.files import write_text
 
-BIDS_VERSION = "1.10.0"
-GENERATOR = "mri-translator-search"
 RAW = "raw"
 """Name of the source data set in the BIDS URIs of sidecars."""
 LISTING = "files.csv"
@@ -34,7 +32,6 @@ input, 0 to 1, black outside the brain; `desc-uncertainty` the standard deviatio
 latent, where it was asked for. The sidecars hold the model, its settings, the preprocessing and the warnings;
 `figures` shows each scan before and after.
 """
-LABEL = re.compile(r"[A-Za-z0-9]+")
 _DROPPED = ("desc", names.OF)
 
 
@@ -101,21 +98,6 @@ def whole(root: Path) -> Iterator[Path]:
             target = root / path.relative_to(work)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
-
-
-@contextmanager
-def kept_if_used(root: Path) -> Iterator[None]:
-    """Make a folder for the block; after an error what is empty of it is removed again."""
-    made = [each for each in (root, *root.parents) if not each.exists()]
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        yield
-    except BaseException:
-        for folder in made:
-            if any(folder.iterdir()):
-                break
-            folder.rmdir()
-        raise
 
 
 def uri(path: Path, root: Path) -> str:

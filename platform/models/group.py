@@ -1,6 +1,5 @@
 """The group level of ``translate`` as a BIDS app: a page of all subjects, and text for a methods section."""
 
-import csv
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader
 
 from trainers import VERSION
+from trainers.cohorts.scans import tables
 from trainers.errors import InputError
 from trainers.files import write_text
 
@@ -66,10 +66,8 @@ def not_translated(root: Path) -> dict[str, str]:
     path = root / derivatives.LISTING
     if not path.is_file():
         return {}
-    with path.open(encoding="utf-8", newline="") as stream:
-        return {
-            row["visit"]: row["reason"] for row in csv.DictReader(stream) if row["visit"] and row["reason"]
-        }
+    rows = (row for _, row in tables.read(path).rows)
+    return {row["visit"]: row["reason"] for row in rows if row["visit"] and row["reason"]}
 
 
 def methods(visits: Sequence[Visit], refused: int) -> str:

@@ -83,8 +83,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             raise InputError(f"{other}; allowed: scans of one person, or --force")
     warnings = [*job.warnings, *examination.warnings]
     for line in warnings:
-        contrast, _, text = line.partition(": ")
-        console.print(f"warning: {job.sources[contrast]}: {contrast}: {text}")
+        console.print(f"warning: {job.sources[line.partition(':')[0]]}: {line}")
     enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
     facts: dict[str, Any] = {
         "model": settings.model_name,

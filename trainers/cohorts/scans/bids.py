@@ -54,7 +54,7 @@ def visits(root: Path, default_domain: str, filters: Filters) -> Selection:
             found.append(Visit(*session, "", None, None, problem=next(iter(unclear.values()))))
     if not found:
         raise InputError(f"{root}: holds no scan{_why(left)}; allowed: {FORMS}")
-    splits, notes = participants.splits(root / "participants.tsv", {visit.subject for visit in found})
+    splits, notes = participants.splits(root / participants.FILE, {visit.subject for visit in found})
     return Selection([replace(visit, split=splits.get(visit.subject, "")) for visit in found], left, notes)
 
 

@@ -4,7 +4,6 @@ A sidecar of a folder above applies to a scan with its suffix and all of its ent
 Inheritance Principle"). Sources that contradict each other are refused, as is a sidecar that cannot be read.
 """
 
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts.scans import names
+from trainers.cohorts.scans import json_files, names
 from trainers.errors import InputError
 
 KEY = "MagneticFieldStrength"
@@ -139,11 +138,7 @@ def _tesla(number: str, unit: str) -> float | None:
 
 def _content(path: Path) -> dict[str, Any]:
     """Raises InputError for a sidecar that is no JSON object."""
-    try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = f"cannot be read ({error.__class__.__name__})"
-        raise InputError(f"{path}: {reason}; allowed: a JSON object in UTF-8") from None
+    content = json_files.read(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no JSON object; allowed: one")
     return content

@@ -1,12 +1,11 @@
 """Which scans a user wants, by the entities of their names (as fMRIPrep's ``--bids-filter-file``)."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts.scans import names
+from trainers.cohorts.scans import json_files, names
 from trainers.config import FieldError
 from trainers.errors import InputError
 
@@ -62,11 +61,7 @@ def _pair(part: str) -> tuple[str, tuple[str | None, ...]]:
 
 
 def _from_file(path: Path) -> dict[str, Wanted]:
-    try:
-        content = json.loads(path.read_text("utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = f"cannot be read ({error.__class__.__name__})"
-        raise InputError(f"filters: {path}: {reason}; allowed: a JSON object") from None
+    content = json_files.read(path, "filters: ")
     allowed = ", ".join(CONTRASTS)
     if not isinstance(content, dict) or not all(isinstance(each, dict) for each in content.values()):
         raise InputError(f"filters: {path}: is no object of objects; allowed: {allowed}, entities by each")

@@ -7,6 +7,7 @@ from trainers.cohorts.scans import tables
 from trainers.data.store import SPLITS
 from trainers.errors import InputError
 
+FILE = "participants.tsv"
 ID, SPLIT = "participant_id", "split"
 SHOWN = 5
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from trainers.cohorts.scans.choice import Left
@@ -45,7 +45,7 @@ class Selection:
 
     visits: Sequence[Visit]
     left: Sequence[Left] = ()
-    notes: Sequence[str] = field(default=())
+    notes: Sequence[str] = ()
 
 
 def files_below(folder: Path) -> list[Path]:
