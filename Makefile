@@ -52,15 +52,15 @@ ui: .venv/run.done
 
 .venv/run.done: requirements.lock
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock
 	touch $@
 
 .venv/test.done: .venv/run.done tests/requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock -r tests/requirements.lock
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check -r requirements.lock -r tests/requirements.lock
 	touch $@
 
 .venv/bench.done: .venv/test.done tests/bench/requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target .venv/bench -r tests/bench/requirements.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --upgrade --target .venv/bench -r tests/bench/requirements.txt
 	touch $@
 
 clean:
