@@ -139,7 +139,7 @@ def confirmed(estimate: float, low: float | None, high: float | None, untouched:
         (
             "psnr",
             (18, 17.9, 18.2, 18.3),
-            "PSNR (dB), 18.00 [17.90, 18.20], is below the 18.30 of untouched scans",
+            "PSNR (dB), 18.00 [17.90, 18.20], is below the 18.30",
         ),
         ("psnr", (18, 17.9, 18.4, 18.3), ""),
         ("psnr", (19, 18.5, 19.5, 18.3), ""),
