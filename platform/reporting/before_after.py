@@ -21,7 +21,8 @@ class Column:
     """Of matplotlib."""
     low: float
     high: float
-    bar: bool
+    extend: str = ""
+    """Ends of its colour bar beyond which there may be values; empty for none."""
 
 
 def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
@@ -30,6 +31,8 @@ def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
     Grey is [0, 1]; the change is red where the output is brighter. The scales of change and spread end at
     the 99.5th percentile of all rows, and are at least 0.05 and 0.01.
     """
+    from matplotlib.ticker import MaxNLocator
+
     known = {kind for _, images in rows for kind in images}
     filled = [(name, {**images, CHANGE: images[OUTPUT] - images[INPUT]}) for name, images in rows]
     kinds = [kind for kind in (INPUT, OUTPUT, CHANGE, SPREAD, REFERENCE) if kind in known | {CHANGE}]
@@ -53,9 +56,11 @@ def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
                 ax = axes(GUTTER + c * (SIDE + GUTTER), top, SIDE, high)
                 shown[kind] = _show(ax, images[kind], f"{name}: {kind}", column)
     for c, (kind, column) in enumerate(columns.items()):
-        if column.bar:
+        if column.extend:
             place = axes(GUTTER + c * (SIDE + GUTTER) + 0.1 * SIDE, 0.3, 0.8 * SIDE, 0.09)
-            bar = drawn.colorbar(shown[kind], cax=place, orientation="horizontal", extend="max")
+            bar = drawn.colorbar(
+                shown[kind], cax=place, orientation="horizontal", extend=column.extend, ticks=MaxNLocator(4)
+            )
             bar.outline.set_visible(False)
             bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
     return drawn
@@ -64,11 +69,11 @@ def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
 def _column(kind: str, images: Sequence[Image]) -> Column:
     if kind == CHANGE:
         end = max(0.05, *(float(np.percentile(np.abs(image), 99.5)) for image in images))
-        return Column("RdBu_r", -end, end, True)
+        return Column("RdBu_r", -end, end, "both")
     if kind == SPREAD:
         end = max(0.01, *(float(np.percentile(image, 99.5)) for image in images))
-        return Column("magma", 0, end, True)
-    return Column("gray", 0, 1, False)
+        return Column("magma", 0, end, "max")
+    return Column("gray", 0, 1)
 
 
 def _show(ax: Any, image: Image, name: str, column: Column) -> Any:
