@@ -22,6 +22,7 @@ from trainers.cohorts.scans.visit_preparation import (
     VisitResult,
     VisitSettings,
     VisitTask,
+    incomplete,
     prepare_visit,
     visit_to_json,
 )
@@ -112,7 +113,7 @@ def prepare(source: str, config: ScansConfig, selection: Selection, root: Path, 
     """
     workspace = Workspace.of(source, config, root)
     workspace.outcome.unlink(missing_ok=True)
-    visits = selection.visits
+    visits = [replace(visit, problem=visit.problem or incomplete(visit)) for visit in selection.visits]
     write_listing(workspace.files, selection)
     exclusions = Exclusions.read(workspace.exclusions)
     exclusions.require_known(workspace.exclusions, visits)
@@ -251,11 +252,11 @@ def _require_enough(subjects: Sequence[_CohortSubject], workspace: Workspace) ->
 def _require_splits(config: ScansConfig, visits: Sequence[Visit]) -> None:
     """Raises InputError, before the long preparation, where a split is empty or the reference is unknown."""
     for split, domain in NEEDED:
-        if not any(v.split == split and v.domain == domain for v in visits):
+        if not any(v.split == split and v.domain == domain and not v.problem for v in visits):
             pairs = len(splits.paired(visits))
             message = f"val {config.val} leaves no {domain} visit for {split}: {pairs} volunteers are paired"
             raise InputError(f"{config.root}: {message}; allowed: at least one in each split")
-    training = [v.id for v in visits if v.split == "train" and v.domain == "64mT"]
+    training = [v.id for v in visits if v.split == "train" and v.domain == "64mT" and not v.problem]
     if config.reference and config.reference not in training:
         some = ", ".join(training[:5])
         raise InputError(
