@@ -85,4 +85,5 @@ def _holds(link: Path, folder: str) -> bool:
 
 
 def _refuse(error: OSError) -> None:
-    raise InputError(f"{error.filename}: cannot be read ({error.strerror}); allowed: a folder that can be")
+    if not isinstance(error, FileNotFoundError):  # no folder holds no files
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); allowed: a folder that can be")
