@@ -86,4 +86,4 @@ def _holds(link: Path, folder: str) -> bool:
 
 def _refuse(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):  # no folder holds no files
-        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); allowed: a folder that can be")
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); allowed: one that can be")

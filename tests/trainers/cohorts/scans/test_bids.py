@@ -246,5 +246,5 @@ def test_linked_folders_are_read_once_after_real_ones(
     found = select(root)
     assert [visit.t1 for visit in found.visits] == expected[:2]
     assert Left(root / "sub-03", "a folder that cannot be read", "Permission denied") in found.left
-    with pytest.raises(InputError, match=r"sub-03: cannot be read \(Permission denied\); allowed: a folder"):
+    with pytest.raises(InputError, match=r"sub-03: cannot be read \(Permission denied\); allowed: one"):
         files_below(root)
