@@ -59,9 +59,11 @@ def _table(path: Path) -> tuple[Collection[str], list[tuple[int, dict[str, str]]
     if len(table.columns) == 1 and (mark := next((m for m in ",;|" if m in table.columns[0]), "")):
         raise InputError(f"{path}: has cells separated by {mark!r}; allowed: tabs")
     own = {name: name.lower() if name.lower() in (ID, SPLIT) else name for name in table.columns}
-    unknown = [name for name in own.values() if name != SPLIT and re.search(SIMILAR, name, re.IGNORECASE)]
-    if unknown or len({*own.values()}) < len(own):
-        raise InputError(f"{path}: columns {short(list(own))}: two may be {SPLIT}, or none; allowed: {SPLIT}")
+    for name in own.values():
+        if name != SPLIT and re.search(SIMILAR, name, re.IGNORECASE):
+            raise InputError(f"{path}: column {short(name)} is not known; allowed: {SPLIT}")
+    if len({*own.values()}) < len(own):
+        raise InputError(f"{path}: has {ID} or {SPLIT} twice, in two cases; allowed: once")
     return {*own.values()}, [(at, {own[k]: v for k, v in row.items()}) for at, row in table.rows]
 
 

@@ -27,6 +27,7 @@ from trainers.cohorts.scans.visit_preparation import (
     visit_to_json,
 )
 from trainers.cohorts.scans.visits import Selection, Visit
+from trainers.cohorts.scans.wording import shown
 from trainers.config import Range, digest
 from trainers.data import writer
 from trainers.data.grid import GRIDS, PERCENTILES
@@ -114,7 +115,7 @@ def prepare(source: str, config: ScansConfig, selection: Selection, root: Path, 
     workspace = Workspace.of(source, config, root)
     workspace.outcome.unlink(missing_ok=True)
     visits = [replace(visit, problem=visit.problem or incomplete(visit)) for visit in selection.visits]
-    write_listing(workspace.files, selection)
+    write_listing(workspace.files, replace(selection, visits=visits))
     exclusions = Exclusions.read(workspace.exclusions)
     exclusions.require_known(workspace.exclusions, visits)
     by_volunteer = splits.assign([v for v in visits if v.domain], config.val, config.test, config.seed)
@@ -276,7 +277,7 @@ def _record(
         for r in results
     ]
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    left = [{"file": str(each.path), "kind": each.kind, "reason": each.reason} for each in selection.left]
+    left = [{"file": shown(each.path), "kind": each.kind, "reason": each.reason} for each in selection.left]
     outcome = {"source": source, "visits": rows, "left": left, "notes": list(selection.notes)}
     write_text(workspace.outcome, json.dumps(outcome, indent=1))
     # Read again: it may have been edited during the preparation.

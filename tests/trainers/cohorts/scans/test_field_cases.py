@@ -186,7 +186,7 @@ CASES: dict[str, tuple[Tree, str]] = {
     "Split": (participants("Participant_ID\tSplit\nSUB-1\ttest\n"), "sub-1_64mT test: T1"),
     "another split": (
         participants("participant_id\tdata_split\n1\ttest\n"),
-        "'data_split']: two may be split",
+        "column 'data_split' is not known; allowed: split",
     ),
     "no split": (participants("participant_id\tage\n1\t30\n"), "has no column split, so splits are drawn"),
     "participants.csv": (T1W | {"participants.csv": b""}, "participants.csv: is not read; allowed: part"),

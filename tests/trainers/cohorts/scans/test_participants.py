@@ -53,8 +53,11 @@ WRONG = {
     (
         "participant_id split_of_data",
         "01 val",
-    ): "columns ['participant_id', 'split_of_data']: two may be split",
-    ("participant_id Split split", "01 val test"): "columns ['participant_id', 'Split', 'split']: two may be",
+    ): "column 'split_of_data' is not known; allowed: split",
+    (
+        "participant_id Split split",
+        "01 val test",
+    ): "has participant_id or split twice, in two cases; allowed: once",
     ("participant_id,split", "01,val"): "has cells separated by ','; allowed: tabs",
     ("participant_id split", "01 val more"): "line 2: has 3 cells; allowed: as many as columns, 2",
 }
