@@ -49,10 +49,10 @@ def visits(root: Path, default_domain: str, filters: Filters) -> Selection:
     files = _sorted(root, default_domain, filters)
     found = list[Visit]()
     for session in sorted({*files.scans, *files.unclear, *files.masks}):
-        visits = _of_session(files, session)
-        used = {visit.mask for visit in visits}
-        files.left += [masks.unused(m, visits) for m in files.masks.get(session, []) if m.path not in used]
-        found += visits
+        own = _of_session(files, session)
+        used = {visit.mask for visit in own}
+        files.left += [masks.unused(m, own) for m in files.masks.get(session, []) if m.path not in used]
+        found += own
     if not found:
         raise InputError(f"{root}: holds no scan{_why(files.left)}; allowed: {FORMS}")
     return Selection(_each_file_once(found), files.left, _notes(root, files))
