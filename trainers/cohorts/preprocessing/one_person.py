@@ -15,8 +15,8 @@ DEEP = 5.0
 SMOOTH = 1.5
 """Standard deviation (mm) before gradients are taken."""
 LEAST = 1.31
-"""Agreement over that aside: halfway, in the logarithm, between the highest of two people, 1.25, and the lowest
-of one person, 1.37 (phantoms at 64 mT and 3 T, heads of four people; ``tests.bench.one_person``)."""
+"""Agreement over that aside: halfway, in the logarithm, between the highest of two people, 1.25, and the
+lowest of one person, 1.37 (phantoms at 64 mT and 3 T, heads of four people; ``tests.bench.one_person``)."""
 
 
 def person_warnings(first: Image, moved: Array, mask: Array) -> list[str]:
