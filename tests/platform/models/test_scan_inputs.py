@@ -219,7 +219,7 @@ def test_a_bids_folder_gives_its_low_field_visits_in_a_tree_like_it(tmp_path: Pa
         job("sub-02/ses-01/anat", T1="sub-02_ses-01_T1w.nii"),
         job("sub-02/ses-02/anat", T2="sub-02_ses-02_T2w.nii"),
     ]
-    assert [left.kind for left in selection.left] == ["a localizer"]
+    assert [left.kind for left in selection.left] == ["neither T1w nor T2w", "a localizer"]
     known, *unknown = scan_inputs.from_bids(root, out, Filters.of())[0]
     assert known == jobs[0] and all("no strength in a sidecar" in each.problem for each in unknown)
 
