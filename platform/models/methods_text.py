@@ -6,6 +6,9 @@ from platform.models.translated import Scan
 
 from trainers import VERSION
 
+BRAINS = {"given": "a given mask or brain-extracted scan", "template": "registration of a template"}
+"""How brains were found, in words; tools go by their names."""
+
 
 def methods(scans: Sequence[tuple[str, Scan]], refused: int, listing: str) -> str:
     """Of scans, each with its visit's name; where they differ, every way with its number of scans."""
@@ -20,7 +23,7 @@ def methods(scans: Sequence[tuple[str, Scan]], refused: int, listing: str) -> st
         f"{how_many}, acquired at about 64 mT, were translated to resemble 3 T by {programs} with "
         f"{_counted(scan.model for scan in found)}.",
         _refused(refused, listing),
-        f"Brains were found by: {_counted(scan.brain_mask for scan in found)}.",
+        f"Brains were found by: {_counted(BRAINS.get(scan.brain_mask, scan.brain_mask) for scan in found)}.",
         _registration(scans),
         f"Intensities: {_counted(scan.normalisation for scan in found)}.",
         "Axial slices were translated with one latent for all slices of a scan, where the model has one, and "
@@ -72,11 +75,11 @@ def _software(scans: Iterable[Scan]) -> str:
 
 
 def _counted(names: Iterable[str], always: bool = False) -> str:
-    """``template (12 scans), given (2 scans)``; a single one without its count, unless ``always``."""
+    """``template, 12 scans; given, 2 scans``; a single one without its count, unless ``always``."""
     counts = Counter(names)
     if len(counts) == 1 and not always:
         return next(iter(counts))
-    return ", ".join(f"{name} ({_n(n, 'scan')})" for name, n in counts.most_common())
+    return "; ".join(f"{name}, {_n(n, 'scan')}" for name, n in counts.most_common())
 
 
 def _n(count: int, what: str) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from platform.models import derivatives, dicom
 
@@ -68,12 +68,16 @@ def from_files(
 def from_bids(
     root: Path, output: Path, filters: Filters, known_field: bool = False
 ) -> tuple[list[Job], Selection]:
-    """Every 64 mT visit of a BIDS folder, its outputs in a tree like it, and what was chosen.
+    """Every 64 mT visit of a BIDS folder, its outputs in a tree like it, and what was chosen outside of that.
 
     ``known_field``: scans of which nothing says the field strength are of 64 mT, too; else their visits are
     refused. Raises InputError where there is no visit.
     """
     selection = folder.select(root, "64mT" if known_field else "", filters)
+    own = output.resolve()
+    selection = replace(
+        selection, left=[each for each in selection.left if own not in each.path.resolve().parents]
+    )
     jobs = [_job(visit, root, output) for visit in sorted(selection.visits) if visit.domain != "3T"]
     if not jobs:
         raise InputError(f"--bids: {root} holds no 64 mT scan; allowed: a folder with some")
