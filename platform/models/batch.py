@@ -2,7 +2,7 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from platform.models import derivatives, outcomes
 from platform.models.options import series
@@ -18,6 +18,7 @@ from trainers.cohorts.scans.filters import Filters
 from trainers.cohorts.scans.listing import left_in_words
 from trainers.cohorts.scans.visits import Selection
 from trainers.config import FieldError
+from trainers.data import channels
 from trainers.errors import InputError
 from trainers.export import Translator
 
@@ -57,8 +58,9 @@ def translate_all(
     """Translate visits, and describe the data set that they make; returns how many failed.
 
     The outcomes are written after each visit of a BIDS folder, the ``source``. Raises InputError for the only
-    visit of a call, and where the data set cannot be described.
+    visit of a call, for a reference that is not used, and where the data set cannot be described.
     """
+    _require_used(settings.references, translator)
     root, reasons = jobs[0].output, dict.fromkeys((job.visit for job in jobs), outcomes.UNFINISHED)
     if source is not None:
         derivatives.describe(root, source)
@@ -75,6 +77,15 @@ def translate_all(
             console.print(f"error: {error}")
             failed += 1
     return failed
+
+
+def _require_used(references: Iterable[str], translator: Translator) -> None:
+    """Raises InputError for the reference of a contrast that the model does not translate."""
+    translated = channels.contrasts(translator.channels)
+    for contrast in references:
+        if contrast not in translated:
+            allowed = f"references of what this model translates, {' and '.join(translated)}"
+            raise InputError(f"--{contrast.lower()}-reference: is not used; allowed: {allowed}")
 
 
 def _failure(settings: TranslationSettings, job: Job, translator: Translator) -> InputError | None:

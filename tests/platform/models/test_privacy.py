@@ -8,7 +8,9 @@ import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
-from platform import translate
+from platform import prepare, translate
+from platform.cohorts import build
+from platform.execution import cluster
 from platform.study.settings import CohortChoice
 from platform.tracking.provenance import environment
 from typing import Any
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 
 from trainers.cohorts.folder import FolderConfig
 from trainers.cohorts.phantom import PhantomConfig, native_volumes
+from trainers.errors import InputError
 
 NAME, BORN, ID, ACCESSION, DATE, PLACE = (
     "DOE^JANE",
@@ -135,6 +138,30 @@ def test_the_check_finds_what_is_planted(tmp_path: Path) -> None:
     (out / "a.gz").write_bytes(gzip.compress(NAME.encode()))
     (out / "jane_doe.txt").write_text(f"{tmp_path}/x {DATE}")
     assert len(planted(out)) == 4
+
+
+def test_the_page_of_a_table_names_no_file(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Too few visits are left to train: their reasons are on the page nevertheless."""
+    monkeypatch.setattr(cluster, "start_ray", lambda address, resources: None)
+    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash: map(function, items))
+    lines = ["subject,domain,contrast,path"]
+    for number, field in enumerate(("64mT", "64mT", "64mT", "3T")):
+        for contrast in ("T1", "T2"):
+            path = home / f"jane_doe_{BORN}_{number}_{contrast}.nii.gz"
+            path.write_bytes(b"no scan")
+            path.with_name(f"jane_doe_{BORN}_{number}_{contrast}.json").write_text(f'{{"PatientID": "{ID}"}}')
+            lines.append(f"{number},{field},{contrast},{path.name}")
+    (home / "scans.csv").write_text("\n".join(lines))
+    words = ["--cohort", "folder", "--root", home / "scans.csv", "--val", 1, "--test", 1]
+    with pytest.raises(InputError, match="no 64mT visit is left for train"):
+        prepare.main([str(word) for word in (*words, "--storage", tmp_path / "runs")])
+    assert f"{home}/jane_doe_{BORN}_0_T1.nii.gz: is not compressed" in capsys.readouterr().out
+    (page,) = (tmp_path / "runs").rglob("quality.html")
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/quality.html").write_bytes(page.read_bytes())
+    assert planted(tmp_path / "shared") == [] and "T1.nii.gz: is not compressed" in page.read_text()
 
 
 def test_tags_of_a_study_hold_no_path_of_its_scans(toy: Any) -> None:

@@ -234,6 +234,9 @@ def test_a_scan_that_the_model_does_not_use_is_not_read(scans: Scans, run: Run) 
     files = {"sub-X_desc-enhanced_T1w.nii.gz", "sub-X_desc-enhanced_T1w.json", "sub-X_desc-beforeAfter.png"}
     assert result.names() == files
     assert "warning" not in result.printed and result.sidecar("T1")["warnings"] == []
+    line = r"^--t2-reference: is not used; allowed: references of what this model translates, T1$"
+    with pytest.raises(InputError, match=line):
+        run("cut t1", *pair(scans), "--t2-reference", scans["T1"])
 
 
 def test_a_given_mask_is_the_brain(phantom: Volumes, scans: Scans, run: Run, tmp_path: Path) -> None:
