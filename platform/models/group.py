@@ -6,6 +6,7 @@ from pathlib import Path
 from platform.models import derivatives, outcomes
 from platform.models.methods_text import methods
 from platform.models.translated import Scan, read
+from platform.storage import data_set
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -57,8 +58,9 @@ def write(root: Path) -> tuple[Path, Path]:
     page, text = root / derivatives.PAGE, root / derivatives.METHODS
     scans = [(visit.id, scan) for visit in found.visits for scan in visit.scans]
     measures = list(dict.fromkeys(name for _, scan in scans for name in scan.figures))
-    write_text(page, environment.get_template(TEMPLATE.name).render(vars(found), measures=measures))
-    write_text(text, methods(scans, len(found.refused), derivatives.LISTING))
+    with data_set.writing("--output", root):
+        write_text(page, environment.get_template(TEMPLATE.name).render(vars(found), measures=measures))
+        write_text(text, methods(scans, len(found.refused), derivatives.LISTING))
     return page, text
 
 
