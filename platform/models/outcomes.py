@@ -12,7 +12,7 @@ from platform.models import derivatives
 from platform.storage import data_set
 
 from trainers.cohorts.scans import tables
-from trainers.cohorts.scans.choice import Left
+from trainers.cohorts.scans.eligibility import Left
 from trainers.cohorts.scans.listing import write_listing
 from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
