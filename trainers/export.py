@@ -99,14 +99,20 @@ def export(
     cohort: Cohort,
     references: ReferenceConfig,
     scores: Mapping[str, float],
+    confirmed: Mapping[str, Mapping[str, float | None]],
 ) -> None:
-    """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps."""
+    """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps.
+
+    ``confirmed``: by measure its ``estimate`` with new seeds, the bounds ``low`` and ``high``, and the
+    untouched ``input``'s; empty where nothing was confirmed.
+    """
     facts = weights.verify(source)
     manifest = {
         "method": facts["method"],
         "config": facts["config"],
         "steps": steps,
         "scores": dict(scores),
+        "confirmed": dict(confirmed),
         "trial_key": facts["key"],
         "cohort": facts["cohort"],
         "references": facts["references"],

@@ -4,12 +4,12 @@ import argparse
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from platform.models import derivatives, outcomes
+from platform.models import derivatives, fidelity
 from platform.models.options import series
 from platform.models.scan_inputs import Job, from_bids, from_files
 from platform.models.translation import TranslationSettings, translate_visit
 from platform.reporting.console import console
-from platform.storage import data_set
+from platform.storage import data_set, outcomes
 from platform.storage.layout import require_writable_folder
 
 import torch
@@ -61,6 +61,8 @@ def translate_all(
     visit of a call, for a reference that is not used, and where the data set cannot be described.
     """
     _require_used(settings.references, translator)
+    for line in fidelity.worse_than_input(fidelity.confirmed(translator)):
+        console.print(f"warning: {settings.model_name}: {line}")
     root, reasons = jobs[0].output, dict.fromkeys((job.visit for job in jobs), outcomes.UNFINISHED)
     if source is not None:
         derivatives.describe(root, source)
@@ -119,7 +121,7 @@ def _record_or_warn(root: Path, source: Path, selection: Selection, reasons: Map
     try:
         outcomes.record(root, source, selection, reasons)
     except InputError as error:
-        console.print(f"warning: {derivatives.LISTING} is not up to date: {error}")
+        console.print(f"warning: {outcomes.LISTING} is not up to date: {error}")
 
 
 @contextlib.contextmanager

@@ -49,11 +49,18 @@ def package(model: Path, folder: Path) -> None:
 
 
 def register_candidate(
-    study: Study, storage: Storage, chosen: Candidate, uri: str, name: str, tags: Mapping[str, str]
+    study: Study,
+    storage: Storage,
+    chosen: Candidate,
+    uri: str,
+    name: str,
+    tags: Mapping[str, str],
+    confirmed: Mapping[str, Mapping[str, float | None]],
 ) -> str:
     """Export, package and register a candidate of a study; returns its version.
 
-    ``tags`` are added to those of its origin. Raises InputError where MLflow does not know its trial.
+    ``tags`` are added to those of its origin; the model holds what was ``confirmed`` of it. Raises InputError
+    where MLflow does not know its trial.
     """
     experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
     run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
@@ -75,7 +82,7 @@ def register_candidate(
     }
     with tempfile.TemporaryDirectory() as work:
         model, packaged = Path(work) / "translator", Path(work) / "model"
-        export(model, checkpoint, chosen.steps, cohort, references, chosen.values)
+        export(model, checkpoint, chosen.steps, cohort, references, chosen.values, confirmed)
         package(model, packaged)
         return register(uri, name, run_id, packaged, {**origin, **tags})
 
