@@ -4,12 +4,12 @@ import argparse
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from platform.models import derivatives, fidelity, outcomes
+from platform.models import derivatives, fidelity
 from platform.models.options import series
 from platform.models.scan_inputs import Job, from_bids, from_files
 from platform.models.translation import TranslationSettings, translate_visit
 from platform.reporting.console import console
-from platform.storage import data_set
+from platform.storage import data_set, outcomes
 from platform.storage.layout import require_writable_folder
 
 import torch
@@ -121,7 +121,7 @@ def _record_or_warn(root: Path, source: Path, selection: Selection, reasons: Map
     try:
         outcomes.record(root, source, selection, reasons)
     except InputError as error:
-        console.print(f"warning: {derivatives.LISTING} is not up to date: {error}")
+        console.print(f"warning: {outcomes.LISTING} is not up to date: {error}")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from platform.storage import data_set
+from platform.storage.outcomes import LISTING
 from typing import Any
 
 from trainers import VERSION
@@ -21,8 +22,8 @@ from trainers.weights import file_sha256
 
 RAW = "raw"
 """Name of the source data set in the BIDS URIs of sidecars."""
-LISTING, PAGE, METHODS, IGNORE = "files.csv", "index.html", "methods.md", ".bidsignore"
-"""What was chosen of a BIDS folder and what came of it; what the group level writes; the validator's list."""
+PAGE, METHODS, IGNORE = "index.html", "methods.md", ".bidsignore"
+"""What the group level writes, and the validator's list of what is no data."""
 IGNORED = ("*.html", "**/figures", LISTING, METHODS, data_set.LOCK, ".part-*")
 """What is no data, for the validator."""
 NAME = "64 mT scans translated to look like 3 T: synthetic, not for diagnosis"

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.models import derivatives, outcomes
-from platform.models.methods_text import methods
-from platform.models.translated import Scan, read
-from platform.storage import data_set
+from platform.models import derivatives
+from platform.models.translated import Scan, methods, read
+from platform.storage import data_set, outcomes
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -60,7 +59,7 @@ def write(root: Path) -> tuple[Path, Path]:
     measures = list(dict.fromkeys(name for _, scan in scans for name in scan.figures))
     with data_set.writing("--output", root):
         write_text(page, environment.get_template(TEMPLATE.name).render(vars(found), measures=measures))
-        write_text(text, methods(scans, len(found.refused), derivatives.LISTING))
+        write_text(text, methods(scans, len(found.refused), outcomes.LISTING))
     return page, text
 
 
@@ -78,7 +77,7 @@ def look(root: Path) -> Found:
         pictures = sorted((place / "figures").glob("*_desc-beforeAfter.png"))
         shown = [picture.relative_to(root).as_posix() for picture in pictures]
         visits.setdefault(place, Visit("_".join(place.relative_to(root).parts), shown)).scans.append(scan)
-    reasons = outcomes.earlier(root / derivatives.LISTING)
+    reasons = outcomes.earlier(root / outcomes.LISTING)
     failed = {
         visit.removesuffix("_64mT"): reason
         for visit, reason in reasons.items()

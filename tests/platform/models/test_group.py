@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
-from platform.models import derivatives, group, outcomes
-from platform.storage import data_set
+from platform.models import derivatives, group
+from platform.storage import data_set, outcomes
 from typing import Any
 
 import numpy as np

@@ -3,8 +3,9 @@
 import csv
 import multiprocessing
 from pathlib import Path
-from platform.models import derivatives, outcomes
-from platform.models.outcomes import NOT_REQUESTED, without
+from platform.models import derivatives
+from platform.storage import outcomes
+from platform.storage.outcomes import NOT_REQUESTED, without
 
 import pytest
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from platform.models import derivatives
 from platform.storage import data_set
 
 from trainers.cohorts.scans import tables
@@ -17,6 +16,7 @@ from trainers.cohorts.scans.listing import write_listing
 from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
 
+LISTING = "files.csv"
 NOT_REQUESTED = "not requested"
 UNFINISHED = "its call ended before it was translated"
 HIGH = "a 3 T scan"
@@ -27,7 +27,7 @@ def record(root: Path, source: Path, selection: Selection, outcomes: Mapping[str
 
     Several processes may call it at once. Raises InputError for a table that cannot be read or written.
     """
-    path = root / derivatives.LISTING
+    path = root / LISTING
     with data_set.writing("--output", root), data_set.locked(root):
         known = {**earlier(path), **outcomes}
         low = [visit for visit in selection.visits if visit.domain != "3T"]
