@@ -99,14 +99,19 @@ def export(
     cohort: Cohort,
     references: ReferenceConfig,
     scores: Mapping[str, float],
+    lesions: Mapping[str, Any],
 ) -> None:
-    """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps."""
+    """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps.
+
+    ``scores`` of validation and what it does to known ``lesions`` are kept with it.
+    """
     facts = weights.verify(source)
     manifest = {
         "method": facts["method"],
         "config": facts["config"],
         "steps": steps,
         "scores": dict(scores),
+        "lesions": dict(lesions),
         "trial_key": facts["key"],
         "cohort": facts["cohort"],
         "references": facts["references"],

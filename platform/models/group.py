@@ -26,8 +26,15 @@ class Visit:
     id: str
     picture: str = ""
     """Below the data set."""
+    check_picture: str = ""
+    """Of what vanished or appeared, likewise."""
     scans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     """The facts of each output, by its name."""
+
+    @property
+    def check(self) -> list[str]:
+        """What the lesion check says of the visit, where it was asked for."""
+        return next((facts["check"]["lines"] for facts in self.scans.values() if "check" in facts), [])
 
     @property
     def warnings(self) -> list[str]:
@@ -58,6 +65,8 @@ def translated(root: Path) -> list[Visit]:
         visit.scans[path.stem] = json.loads(path.read_text("utf-8"))
         for picture in sorted((place / "figures").glob("*_desc-beforeAfter.png")):
             visit.picture = picture.relative_to(root).as_posix()
+        for picture in sorted((place / "figures").glob("*_desc-check.png")):
+            visit.check_picture = picture.relative_to(root).as_posix()
     return list(found.values())
 
 

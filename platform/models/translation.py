@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.models import derivatives
+from platform.models.pathology_check import Checked
 from platform.models.scan_inputs import Job
 from platform.reporting import figures
 from platform.reporting.console import console
@@ -56,6 +57,8 @@ class TranslationSettings:
     """Whether visits of a BIDS folder are translated even if their scans may be of two people."""
     tesla: float | None = None
     """Field strength of scans of which nothing says it."""
+    check: bool = False
+    """Whether lesions of scan and output are compared."""
 
     @property
     def model_name(self) -> str:
@@ -96,6 +99,9 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "software": versions(),
         "warnings": warnings,
     }
+    checked = Checked.of(enhanced) if settings.check else None
+    if checked:
+        facts["check"] = checked.facts()
     lines = []
     with derivatives.whole(job.output) as work:
         for contrast in contrasts:
@@ -112,7 +118,9 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
         (work / picture.parent).mkdir(parents=True)
         figures.sample_figure(rows, work / picture, f"For {USE}")
-    for line in (*lines, f"{job.output}/{picture}"):
+        drawn = [picture, checked.draw(work, first) if checked else None]
+    lines += [*(checked.lines() if checked else ()), *(f"{job.output}/{path}" for path in drawn if path)]
+    for line in lines:
         console.print(line)
 
 

@@ -129,8 +129,8 @@ def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
 def prepare_subject(config: PhantomConfig, subject_id: str, healthy: bool = False) -> writer.SubjectArrays:
     """Image one subject and cut it into working slices.
 
-    ``healthy``: with the tissue that the second anatomy's lesions replace instead, as displaced by a mass; all
-    else is the same, the noise too.
+    ``healthy``: with the tissue that the second anatomy's lesions replace instead, as displaced by a mass;
+    all else is the same, the noise too.
     """
     imaged = _image(config, subject_id, healthy)
     arrays: dict[tuple[str, str], Array] = {}

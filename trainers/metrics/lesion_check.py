@@ -5,14 +5,14 @@ varies. It has vanished where the input shows it and the output does not, appear
 round. Compared are the output and what is expected of it from the input
 (:func:`trainers.metrics.outliers.expected`), in the output's units.
 
-1. Regions are connected voxels of a map of deviations (:func:`~trainers.metrics.outliers.deviations`) beyond a
-   level, for several levels; those farther than ``EDGE`` from the brain's edge of ``LEAST`` or more.
+1. Regions are connected voxels of a map of deviations (:func:`trainers.metrics.outliers.deviations`) beyond
+   a level, for several levels; those farther than ``EDGE`` from the brain's edge, of ``LEAST`` or more.
 2. A region's contrast is its mean less the median of what is around it, ``GAP`` to ``REACH`` mm away in the
    plane and not itself deviating. Both contrasts are weighted by the inverse robust deviation of what is
    around it (in the image that shows the region).
 3. It stands out where the contrast is ``CLEAR`` such deviations or more in one of both contrasts, and
-   ``FAINT`` or more in [0, 1]. Kept is the weighted sum of the other image's contrasts in the same directions,
-   relative.
+   ``FAINT`` or more in [0, 1]. Kept is the weighted sum of the other image's contrasts in the same
+   directions, relative.
 4. Vanished or appeared is what stands out, of which less than ``KEPT`` or ``SHOWN`` is kept.
 """
 

@@ -1,0 +1,146 @@
+"""The lesion check on drawn balls: erased, planted, faded, unchanged; volume, place and contrast."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from trainers.data.arrays import Array
+from trainers.metrics import outliers
+from trainers.metrics.lesion_check import LEAST, Region, Report, compare
+
+SPACING = (5.0, 2.0, 2.0)
+SHAPE = (11, 72, 64)
+PLACES = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"), -1)
+CENTRE = np.array([5, 30, 20])
+NOISE = 0.02
+BRAIN = (((PLACES - np.array([5, 36, 32])) / np.array([6, 33, 29])) ** 2).sum(-1) < 1
+MAP = {"T1": (0.1, 0.9, -0.1), "T2": (0.05, 0.1, 0.8)}
+"""Of the output: offset, share of the input's T1 and T2."""
+HEIGHT = {"T1": -0.15, "T2": 0.3}
+"""Of a lesion in the input."""
+Images = dict[str, Array]
+
+
+def ball(radius: float, centre: Array = CENTRE) -> Array:
+    """[N, H, W] bool; ``radius`` in mm."""
+    return np.asarray((((PLACES - centre) * SPACING) ** 2).sum(-1) <= radius**2)
+
+
+def tissue(seed: int) -> Images:
+    """Two contrasts of a mirrored, smooth anatomy without noise, about .5."""
+    rng = np.random.default_rng(seed)
+    fields = ndimage.gaussian_filter(rng.standard_normal((2, *SHAPE)), (0, 1, 3, 3))
+    fields = fields + fields[..., ::-1]
+    fields *= 0.06 / fields.std()
+    return {"T1": 0.5 + fields[0], "T2": 0.45 - fields[0] + 0.5 * fields[1]}
+
+
+def scanned(images: Images, seed: int, deviation: float = NOISE) -> Images:
+    rng = np.random.default_rng([seed, 1])
+    return {c: np.where(BRAIN, x + deviation * rng.standard_normal(SHAPE), 0) for c, x in images.items()}
+
+
+def mapped(images: Images) -> Images:
+    return {c: a + b * images["T1"] + d * images["T2"] for c, (a, b, d) in MAP.items()}
+
+
+def lesioned(images: Images, mask: Array, share: float = 1.0) -> Images:
+    return {c: x + share * HEIGHT[c] * mask for c, x in images.items()}
+
+
+def report(mask: Array, shown: float, made: float, seed: int = 0, wide: Array | None = None) -> Report:
+    """Of a lesion that the input shows at a share of its height, the output at another one (in ``wide``)."""
+    healthy = tissue(seed)
+    before = scanned(lesioned(healthy, mask, shown), seed)
+    after = scanned(mapped(lesioned(healthy, mask if wide is None else wide, made)), seed + 1000, NOISE / 4)
+    return compare(before, after, BRAIN, SPACING)
+
+
+EXPECTED = {c: b * HEIGHT["T1"] + d * HEIGHT["T2"] for c, (_, b, d) in MAP.items()}
+
+
+def is_at(region: Region, mask: Array, sign: float = 1) -> None:
+    """Place to 2 mm, volume to 30 %, contrast to 20 % (the ball is blurred by 2 mm)."""
+    away = (region.place - np.argwhere(mask).mean(0)) * SPACING
+    assert np.abs(away).max() < 2
+    assert region.ml == pytest.approx(mask.sum() * 0.02, rel=0.3)
+    shown = region.before if region.kind != "appeared" else region.after
+    for contrast, height in EXPECTED.items():
+        assert shown[contrast] == pytest.approx(sign * height, rel=0.2)
+    assert abs(region.kept) < 0.15
+
+
+@pytest.mark.parametrize("radius", [8.0, 14.0])
+def test_an_erased_lesion_has_vanished_and_a_planted_one_appeared(radius: float) -> None:
+    mask = ball(radius)
+    (erased,) = report(mask, 1, 0).changed
+    (planted,) = report(mask, 0, 1).changed
+    assert (erased.kind, planted.kind) == ("vanished", "appeared")
+    is_at(erased, mask)
+    is_at(planted, mask)
+    (dark,) = report(mask, -1, 0).changed
+    is_at(dark, mask, -1)
+
+
+@pytest.mark.parametrize(("made", "kinds"), [(0.1, ["vanished"]), (0.6, []), (1.0, []), (1.7, [])])
+def test_what_is_left_of_the_contrast_decides(made: float, kinds: list[str]) -> None:
+    assert [region.kind for region in report(ball(12), 1, made).changed] == kinds
+
+
+def test_what_is_kept_and_not_on_the_other_side_is_measured() -> None:
+    mask = ball(12)
+    for made in (1.0, 0.6):
+        found = report(mask, 1, made)
+        (one,) = (r for r in found.standing if r.mask[tuple(CENTRE)])
+        assert one.kept == pytest.approx(made, abs=0.1) and one.extent == pytest.approx(1, abs=0.15)
+    wider = report(mask, 1, 1, wide=ball(16))
+    (one,) = (r for r in wider.standing if r.mask[tuple(CENTRE)])
+    assert one.extent == pytest.approx(ball(16).sum() / mask.sum(), rel=0.25)
+    both = mask | ball(12, np.array([5, 30, SHAPE[2] - 1 - 20]))
+    assert not [r for r in report(both, 1, 1).standing if r.mask[tuple(CENTRE)]]
+
+
+def test_unchanged_visits_are_silent() -> None:
+    """None of 40 alarms: a rate of .1 a visit would give none with a chance of .9 ** 40 = 1.5 %."""
+    alarms = [len(report(ball(10), seed % 2, seed % 2, seed).changed) for seed in range(40)]
+    assert sum(alarms) == 0
+
+
+def test_smaller_than_the_least_volume_is_no_region() -> None:
+    mask = np.zeros(SHAPE, bool)
+    mask[5, 29:31, 19:21] = True
+    assert mask.sum() * 0.02 < LEAST / 2
+    assert not report(mask, 1, 0).changed
+
+
+def test_one_contrast_is_enough() -> None:
+    mask, healthy = ball(12), tissue(3)
+    before = {"T2": scanned(lesioned(healthy, mask), 3)["T2"]}
+    after = {"T2": np.where(BRAIN, 0.1 + 0.8 * healthy["T2"], 0)}
+    (region,) = compare(before, after, BRAIN, SPACING).changed
+    assert region.kind == "vanished" and region.before["T2"] == pytest.approx(0.8 * 0.3, rel=0.2)
+
+
+def test_the_affine_map_is_exact_and_a_region_has_no_influence_on_it() -> None:
+    before = tissue(5)
+    after = mapped(before)
+    after["T2"] = after["T2"] + 0.5 * ball(14)
+    found = outliers.expected(before, after, BRAIN)
+    outside = BRAIN & ~ball(14)
+    for contrast in after:
+        np.testing.assert_allclose(found[contrast][outside], after[contrast][outside], atol=5e-3)
+    np.testing.assert_allclose(found["T1"][BRAIN], after["T1"][BRAIN], atol=1e-5)
+
+
+def test_smoothing_keeps_a_constant_up_to_the_brains_edge() -> None:
+    image = np.where(BRAIN, 0.7, 0).astype(np.float32)
+    np.testing.assert_allclose(outliers.smooth(image, BRAIN, SPACING, (5, 4, 4))[BRAIN], 0.7, atol=1e-5)
+
+
+def test_deviations_of_noise_have_about_unit_scale() -> None:
+    healthy = tissue(2)
+    seen = outliers.in_plane(scanned(healthy, 2), BRAIN, SPACING)
+    made = outliers.in_plane(mapped(healthy), BRAIN, SPACING)
+    wanted = outliers.expected(seen, made, BRAIN)
+    for z in outliers.deviations(wanted, made, BRAIN, SPACING).values():
+        assert z[BRAIN].std() == pytest.approx(1, abs=0.25) and not z[~BRAIN].any()
