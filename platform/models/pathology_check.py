@@ -16,7 +16,9 @@ from trainers.metrics.lesion_check import Region, Report, compare
 DRAWN = 6
 """Regions that are drawn, the largest first."""
 AXES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
-UNITS = "ml; mm in the RAS coordinates of the first scan; contrasts in the output's 0 to 1"
+UNITS = (
+    "ml; mm in the RAS coordinates of the first scan; contrasts in 0 to 1 of the image that shows a region"
+)
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,10 @@ class Checked:
         """``a region of 0.8 ml at x -23, y 14, z 31 mm (left, anterior, superior) lost 83 % ...``."""
         x, y, z = self.working.point(region.place)
         where = f"a region of {region.ml:.1f} ml at x {x:.0f}, y {y:.0f}, z {z:.0f} mm ({self.side(region)})"
-        levels = ", ".join(f"{c} {region.before[c]:+.2f} to {region.after[c]:+.2f}" for c in region.before)
+        levels = ", ".join(f"{c} {region.shown[c]:+.2f} to {region.other[c]:+.2f}" for c in region.shown)
         if region.kind == "vanished":
             return f"{where} lost {min(1 - region.kept, 1):.0%} of its contrast ({levels})"
-        return f"{where} appeared: the scan shows {max(region.kept, 0):.0%} of its contrast ({levels})"
+        return f"{where} appeared: the scan has {max(region.kept, 0):.0%} of its contrast ({levels})"
 
     def side(self, region: Region) -> str:
         """Where a region is from the brain's middle, e.g. ``left, anterior, superior``."""
@@ -97,6 +99,6 @@ class Checked:
             "mm": [round(float(v), 1) for v in self.working.point(region.place)],
             "side": self.side(region),
             "contrast_kept": round(region.kept, 3),
-            "input": {c: round(v, 3) for c, v in region.before.items()},
-            "output": {c: round(v, 3) for c, v in region.after.items()},
+            "contrast": {c: round(v, 3) for c, v in region.shown.items()},
+            "contrast_in_the_other": {c: round(v, 3) for c, v in region.other.items()},
         }

@@ -28,12 +28,8 @@ from trainers.metrics import outliers
 from trainers.metrics.outliers import Images, Spacing
 
 Kind = Literal["kept", "vanished", "appeared"]
-LEVELS: Mapping[Kind, tuple[float, ...]] = {
-    "kept": (2.0, 4.0, 8.0),
-    "vanished": (4.0, 5.6, 8.0),
-    "appeared": (5.6, 8.0),
-}
-"""Of the map of deviations, in its own units."""
+LEVELS = (2.8, 4.0, 5.6, 8.0)
+"""Of the maps, in their own units."""
 LEAST = 0.2
 """Volume (ml) below which a region is none: 40 mm^2 of a slice of 5 mm."""
 EDGE = 4.0
@@ -42,8 +38,14 @@ GAP, REACH = 2.0, 10.0
 """From where to where (mm, in the plane) what is around a region is looked for."""
 QUIET = 1.5
 """Deviation above which a voxel is not taken as what is around a region."""
-CLEAR, FAINT = 1.5, 0.05
-KEPT, SHOWN = 0.4, 0.3
+CLEAR = 0.8
+"""Least contrast of a region in robust deviations of what is around it."""
+FAINT = 0.03
+"""Least contrast of a region in [0, 1]."""
+KEPT = 0.4
+"""Share of the contrast below which a region is lost."""
+EVIDENCE: Mapping[Kind, float] = {"vanished": 0.0, "appeared": 0.0}
+"""Least product of a region's greatest deviation and the square root of its volume (ml)."""
 _FEWEST = 10  # voxels around a region
 _FLOOR = 0.01  # of a robust deviation, in [0, 1]
 _STRUCTURE = ndimage.generate_binary_structure(3, 1)
@@ -51,22 +53,24 @@ _STRUCTURE = ndimage.generate_binary_structure(3, 1)
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """What stands out in one of both images."""
+    """What stands out in the input or, where it appeared, in the output."""
 
     kind: Kind
     mask: Array
     """[N, H, W] bool."""
     ml: float
-    before: Mapping[str, float]
-    """Contrast of the expected output to what is around it, in the output's [0, 1], by contrast."""
-    after: Mapping[str, float]
-    """The output's own."""
+    shown: Mapping[str, float]
+    """Its contrast to what is around it, in [0, 1], by contrast, in the image in which it stands out."""
+    other: Mapping[str, float]
+    """The contrast that the other image lets expect there, in the same units."""
     clear: float
-    """The greater contrast in robust deviations of what is around, in the image that shows it."""
+    """The greater contrast in robust deviations of what is around."""
     kept: float
-    """Share of that image's contrast that the other one has: 1 all, 0 none, below 0 inverted."""
+    """Share of the contrast that is expected: 1 all, 0 none, below 0 inverted."""
     extent: float
-    """Voxels beyond half of the region's own height, in the output over the input."""
+    """Voxels beyond half of its height, in the expected image over the shown one."""
+    peak: float
+    """Greatest deviation."""
 
     @property
     def place(self) -> Array:
@@ -99,37 +103,46 @@ def compare(before: Images, after: Images, brain: Array, spacing: Spacing) -> Re
 
     ``spacing`` in mm along the axes. A visit of 25 slices takes about a second.
     """
-    seen, made = (outliers.in_plane(each, brain, spacing) for each in (before, after))
-    wanted = outliers.expected(seen, made, brain)
-    scene = _Scene(wanted, made, brain, spacing)
-    maps = outliers.directions(outliers.deviations(wanted, made, brain, spacing))
-    vanished = scene.regions("vanished", maps, KEPT)
-    appeared = scene.regions("appeared", maps, SHOWN)
-    sides = outliers.directions(outliers.one_sided(wanted, brain, spacing))
-    return Report(scene.regions("kept", sides, np.inf), [*vanished, *appeared])
+    lost, new = (_Scene.of(*pair, brain, spacing) for pair in ((before, after), (after, before)))
+    vanished = lost.regions("vanished", lost.deviations)
+    appeared = new.regions("appeared", new.deviations)
+    sides = outliers.directions(outliers.one_sided(lost.shown, brain, spacing))
+    return Report(lost.regions("kept", sides), [*vanished, *appeared])
 
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    """Both images of a visit, comparable."""
+    """An image, and what the other one of the visit lets expect of it."""
 
-    wanted: Images
-    made: Images
+    shown: Images
+    expected: Images
     brain: Array
     spacing: Spacing
 
-    def regions(self, kind: Kind, maps: Sequence[Array], most: float) -> list[Region]:
-        """What stands out of signed ``maps`` and of which less than ``most`` is kept, the largest first.
+    @classmethod
+    def of(cls, shown: Images, other: Images, brain: Array, spacing: Spacing) -> "_Scene":
+        """Both smoothed to the detail that is compared."""
+        wanted = outliers.expected(other, shown, brain, spacing)
+        pair = (outliers.in_plane(each, brain, spacing) for each in (shown, wanted))
+        return cls(*pair, brain, spacing)
+
+    @property
+    def deviations(self) -> list[Array]:
+        """Signed maps of what is shown and not expected."""
+        return outliers.directions(outliers.deviations(self.shown, self.expected, self.brain, self.spacing))
+
+    def regions(self, kind: Kind, maps: Sequence[Array]) -> list[Region]:
+        """What stands out in signed ``maps`` and is, by its ``kind``, lost in the other image; largest first.
 
         Of regions that overlap, that of the lowest level: it is the whole of it.
         """
         found: list[Region] = []
         taken, inner = np.zeros(self.brain.shape, bool), self._inner
-        for level in LEVELS[kind]:
+        for level in LEVELS:
             for values in maps:
                 for box, mask in self._components((values > level) & inner):
                     region = None if taken[box][mask].any() else self._region(kind, box, mask, values)
-                    if region and region.kept < most:
+                    if region and (kind == "kept" or is_lost(region)):
                         found.append(region)
                         taken |= region.mask
         return sorted(found, key=lambda region: -region.ml)
@@ -156,39 +169,44 @@ class _Scene:
                 yield box, labels[box] == number
 
     def _region(self, kind: Kind, box: tuple[slice, ...], mask: Array, values: Array) -> Region | None:
-        """The region of a ``mask`` in a ``box``, where it stands out in the image that its kind says."""
+        """The region of a ``mask`` in a ``box``, where it stands out."""
         around = np.stack([_ring(plane, self.spacing) for plane in mask])
         around &= self.brain[box] & (values[box] < QUIET)
         if around.sum() < _FEWEST:
             return None
-        shown, other = (self.made, self.wanted) if kind == "appeared" else (self.wanted, self.made)
-        contrasts = [
-            {c: _contrast(x[box], mask, around) for c, x in images.items()} for images in (shown, other)
-        ]
-        spread = {c: _robust(x[box][around]) for c, x in shown.items()}
-        clear = max(abs(contrasts[0][c]) / spread[c] for c in spread)
-        if clear < CLEAR or max(map(abs, contrasts[0].values())) < FAINT:
+        shown, other = (
+            {c: _contrast(x[box], mask, around) for c, x in images.items()}
+            for images in (self.shown, self.expected)
+        )
+        spread = {c: _robust(x[box][around]) for c, x in self.shown.items()}
+        clear = max(abs(shown[c]) / spread[c] for c in spread)
+        if clear < CLEAR or max(map(abs, shown.values())) < FAINT:
             return None
-        total = sum(abs(contrasts[0][c]) / spread[c] for c in spread)
-        kept = sum(np.sign(contrasts[0][c]) * contrasts[1][c] / spread[c] for c in spread) / total
-        before, after = contrasts[::-1] if kind == "appeared" else contrasts
+        total = sum(abs(shown[c]) / spread[c] for c in spread)
+        kept = sum(np.sign(shown[c]) * other[c] / spread[c] for c in spread) / total
         whole = np.zeros(self.brain.shape, bool)
         whole[box] = mask
-        extent = self._extent(box, mask | (around & ~mask), mask, around)
-        return Region(kind, whole, float(mask.sum()) * self._voxel, before, after, clear, float(kept), extent)
+        size, peak = float(mask.sum()) * self._voxel, float(values[box][mask].max())
+        clearest = max(spread, key=lambda c: abs(shown[c]) / spread[c])
+        extent = self._extent(clearest, box, mask, around)
+        return Region(kind, whole, size, shown, other, clear, float(kept), extent, peak)
 
-    def _extent(self, box: tuple[slice, ...], near: Array, mask: Array, around: Array) -> float:
-        """Voxels beyond half of its height in the output over those in the input, by the clearer contrast."""
-        heights = {c: _contrast(x[box], mask, around) for c, x in self.wanted.items()}
-        clearest = max(heights, key=lambda c: abs(heights[c]) / _robust(self.wanted[c][box][around]))
-        counts = []
-        for images in (self.made, self.wanted):
-            cut = images[clearest][box]
-            height, normal = _contrast(cut, mask, around), float(np.median(cut[around]))
-            same = height * heights[clearest] > 0
-            beyond = np.sign(height) * (cut[near] - normal) > abs(height) / 2
-            counts.append(float(beyond.sum()) if same else 0.0)
-        return counts[0] / counts[1] if counts[1] else np.nan
+    def _extent(self, contrast: str, box: tuple[slice, ...], mask: Array, around: Array) -> float:
+        """Voxels in and around a region beyond half of its height, in the expected image over the shown."""
+        near, sign, counts = mask | around, 0.0, []
+        for images in (self.shown, self.expected):
+            image = images[contrast][box]
+            height, normal = _contrast(image, mask, around), float(np.median(image[around]))
+            sign = sign or float(np.sign(height))
+            beyond = sign * (image[near] - normal) > abs(height) / 2
+            counts.append(float(beyond.sum()) if sign * height > 0 else 0.0)
+        return counts[1] / counts[0] if counts[0] else np.nan
+
+
+def is_lost(region: Region) -> bool:
+    """Whether a region stands out so much, and so little of it is kept, that it vanished or appeared."""
+    evidence = region.peak * np.sqrt(region.ml)
+    return region.kept < KEPT and evidence >= EVIDENCE[region.kind]
 
 
 def _depth(plane: Array, spacing: Spacing) -> Array:

@@ -4,7 +4,8 @@ Shapes: volumes [N, H, W] of N slices, H rows and W columns, by contrast; ``spac
 slice, row to row and column to column. Intensities are in [0, 1].
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import combinations_with_replacement
 
 import numpy as np
 from scipy import ndimage
@@ -19,14 +20,19 @@ DETAIL = 2.0
 """Deviation (mm) of the Gaussian in the plane by which both images are smoothed: less is not compared."""
 FIELD = 18.0
 """Deviation (mm) in the plane of the Gaussian whose mean is no difference: what receive fields leave."""
+BLUR = 5.0
+"""Deviation (mm) of the wider blur from which an image is expected."""
+GAIN = 25.0
+"""Deviation (mm) in the plane over which the gain of two images is one."""
 MISPLACED = 2.0
 """By how much (mm) an edge may be elsewhere in the output: motion and distortion of the input."""
 SIDES = 6.0
 """How far (mm, in the plane) from its mirrored place something of one side is looked for on the other."""
 _FIELD_DEPTH = 0.6  # of FIELD, across slices
+_GAINS = 0.7, 1.4
 _HUBER = 1.5
 _ROUNDS = 8
-_EVERY = 5  # every fifth voxel is enough for three coefficients
+_EVERY = 3  # every third voxel is enough
 _TINY = 1e-6
 _MAD = 1.4826  # to the deviation of a Gaussian
 _MEDIAN_SQUARE = 0.455  # of a squared standard Gaussian
@@ -46,18 +52,47 @@ def in_plane(images: Images, brain: Array, spacing: Spacing) -> dict[str, Array]
     return {c: smooth(x, brain, spacing, (0, DETAIL, DETAIL)) for c, x in images.items()}
 
 
-def expected(before: Images, after: Images, brain: Array) -> dict[str, Array]:
-    """What an affine map of the input's contrasts makes of it, fitted to the output: [N, H, W] by contrast.
+def expected(known: Images, wanted: Images, brain: Array, spacing: Spacing) -> dict[str, Array]:
+    """What ``known`` images let expect of the ``wanted`` ones of the same brain: [N, H, W] by contrast.
 
-    Three tissues and all their mixtures have one affine map between two pairs of contrasts. It is fitted by
-    iterated least squares with Huber's weights (Huber 1964), on which small regions have no influence.
+    Least squares on the known contrasts, those blurred, their means of the slices above and below, and the
+    products of contrasts: the contrast of tissues, sharpness and thickness of slices are those of this visit.
+    By iterated least squares with Huber's weights (Huber 1964), on which small regions have little influence;
+    then a gain, smooth over ``GAIN``, for the receive fields.
     """
-    design = np.stack([np.ones(int(brain.sum())), *(x[brain] for x in before.values())], 1)
-    found = {}
-    for contrast, image in after.items():
-        found[contrast] = np.zeros(brain.shape, np.float32)
-        found[contrast][brain] = design @ _huber(design[::_EVERY], image[brain][::_EVERY])
+    design = np.stack([np.ones(int(brain.sum())), *(x[brain] for x in _features(known, brain, spacing))], 1)
+    wide, found = (_FIELD_DEPTH * GAIN, GAIN, GAIN), {}
+    for contrast, image in wanted.items():
+        fitted = np.zeros(brain.shape, np.float32)
+        fitted[brain] = design @ _huber(design[::_EVERY], image[brain][::_EVERY])
+        both, own = (smooth(fitted * x, brain, spacing, wide) for x in (image, fitted))
+        found[contrast] = fitted * np.where(brain, np.clip(both / np.maximum(own, _TINY), *_GAINS), 0)
     return found
+
+
+def _features(images: Images, brain: Array, spacing: Spacing) -> Iterator[Array]:
+    """What an image is expected from, each [N, H, W]."""
+    around = {c: _neighbours(_filled(x, brain)) for c, x in images.items()}
+    for contrast, image in images.items():
+        yield image
+        yield around[contrast]
+        for each, deviation in ((image, DETAIL), (image, BLUR), (around[contrast], DETAIL)):
+            yield smooth(each, brain, spacing, (0, deviation, deviation))
+    fine, above = (
+        [smooth(x, brain, spacing, (0, DETAIL / 2, DETAIL / 2)) for x in each.values()]
+        for each in (images, around)
+    )
+    for a, b in combinations_with_replacement(fine, 2):
+        yield a * b
+    for a, b in zip(fine, above, strict=True):
+        yield a * b
+        yield b * b
+
+
+def _neighbours(image: Array) -> Array:
+    """Mean of the slices above and below."""
+    padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
+    return (padded[:-2] + padded[2:]) / 2
 
 
 def _huber(design: Array, values: Array) -> Array:
@@ -70,8 +105,8 @@ def _huber(design: Array, values: Array) -> Array:
     return coefficients
 
 
-def deviations(wanted: Images, after: Images, brain: Array, spacing: Spacing) -> dict[str, Array]:
-    """Expected less actual output in units of what is usual there in this visit: [N, H, W] by contrast.
+def deviations(shown: Images, wanted: Images, brain: Array, spacing: Spacing) -> dict[str, Array]:
+    """An image less what is expected of it, in units of what is usual there in this visit, by contrast.
 
     The mean over :data:`FIELD` is taken off. What is usual is a variance of noise plus multiples of two
     squares: the change over :data:`MISPLACED` mm in the plane, and the difference from the mean of the slices
@@ -80,10 +115,10 @@ def deviations(wanted: Images, after: Images, brain: Array, spacing: Spacing) ->
     """
     found = {}
     wide = (_FIELD_DEPTH * FIELD, FIELD, FIELD)
-    for contrast, image in after.items():
-        difference = np.where(brain, wanted[contrast] - image, 0)
+    for contrast, image in shown.items():
+        difference = np.where(brain, image - wanted[contrast], 0)
         difference = np.where(brain, difference - smooth(difference, brain, spacing, wide), 0)
-        both = [_structure(x, brain, spacing) for x in (wanted[contrast], image)]
+        both = [_structure(x, brain, spacing) for x in (image, wanted[contrast])]
         edge, step = (np.minimum(*pair)[brain] for pair in zip(*both, strict=True))
         design = np.stack([np.ones(len(edge)), edge**2, step**2], 1)
         scale = np.zeros(brain.shape)
@@ -98,8 +133,7 @@ def _structure(image: Array, brain: Array, spacing: Spacing) -> tuple[Array, Arr
     """Change over :data:`MISPLACED` mm in the plane, and the absolute difference from the slices around."""
     filled = _filled(image, brain)
     slopes = [ndimage.gaussian_filter1d(filled, 1.0, axis=a, order=1) / spacing[a] for a in (1, 2)]
-    padded = np.pad(filled, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    return MISPLACED * np.hypot(*slopes), np.abs(filled - (padded[:-2] + padded[2:]) / 2)
+    return MISPLACED * np.hypot(*slopes), np.abs(filled - _neighbours(filled))
 
 
 def _filled(image: Array, brain: Array) -> Array:

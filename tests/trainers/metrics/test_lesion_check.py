@@ -56,17 +56,17 @@ def report(mask: Array, shown: float, made: float, seed: int = 0, wide: Array | 
     return compare(before, after, BRAIN, SPACING)
 
 
-EXPECTED = {c: b * HEIGHT["T1"] + d * HEIGHT["T2"] for c, (_, b, d) in MAP.items()}
+IN_OUTPUT = {c: b * HEIGHT["T1"] + d * HEIGHT["T2"] for c, (_, b, d) in MAP.items()}
+"""A lesion's height in the output."""
 
 
 def is_at(region: Region, mask: Array, sign: float = 1) -> None:
-    """Place to 2 mm, volume to 30 %, contrast to 20 % (the ball is blurred by 2 mm)."""
+    """Place to 2 mm, volume to 50 % and contrast to 35 %: both images are blurred by 2 mm; kept nothing."""
     away = (region.place - np.argwhere(mask).mean(0)) * SPACING
     assert np.abs(away).max() < 2
-    assert region.ml == pytest.approx(mask.sum() * 0.02, rel=0.3)
-    shown = region.before if region.kind != "appeared" else region.after
-    for contrast, height in EXPECTED.items():
-        assert shown[contrast] == pytest.approx(sign * height, rel=0.2)
+    assert region.ml == pytest.approx(mask.sum() * 0.02, rel=0.5)
+    for contrast, height in (IN_OUTPUT if region.kind == "appeared" else HEIGHT).items():
+        assert region.shown[contrast] == pytest.approx(sign * height, rel=0.35)
     assert abs(region.kept) < 0.15
 
 
@@ -118,18 +118,18 @@ def test_one_contrast_is_enough() -> None:
     before = {"T2": scanned(lesioned(healthy, mask), 3)["T2"]}
     after = {"T2": np.where(BRAIN, 0.1 + 0.8 * healthy["T2"], 0)}
     (region,) = compare(before, after, BRAIN, SPACING).changed
-    assert region.kind == "vanished" and region.before["T2"] == pytest.approx(0.8 * 0.3, rel=0.2)
+    assert region.kind == "vanished" and region.shown["T2"] == pytest.approx(HEIGHT["T2"], rel=0.35)
 
 
-def test_the_affine_map_is_exact_and_a_region_has_no_influence_on_it() -> None:
+def test_the_fitted_map_is_exact_and_a_region_has_no_influence_on_it() -> None:
     before = tissue(5)
     after = mapped(before)
+    found = outliers.expected(before, after, BRAIN, SPACING)
+    np.testing.assert_allclose(found["T1"][BRAIN], after["T1"][BRAIN], atol=1e-4)
     after["T2"] = after["T2"] + 0.5 * ball(14)
-    found = outliers.expected(before, after, BRAIN)
-    outside = BRAIN & ~ball(14)
-    for contrast in after:
-        np.testing.assert_allclose(found[contrast][outside], after[contrast][outside], atol=5e-3)
-    np.testing.assert_allclose(found["T1"][BRAIN], after["T1"][BRAIN], atol=1e-5)
+    found, outside = outliers.expected(before, after, BRAIN, SPACING), BRAIN & ~ball(24)
+    np.testing.assert_allclose(found["T2"][outside], after["T2"][outside], atol=0.02)
+    assert np.abs(found["T2"] - mapped(before)["T2"])[ball(14)].mean() < 0.1
 
 
 def test_smoothing_keeps_a_constant_up_to_the_brains_edge() -> None:
@@ -139,8 +139,8 @@ def test_smoothing_keeps_a_constant_up_to_the_brains_edge() -> None:
 
 def test_deviations_of_noise_have_about_unit_scale() -> None:
     healthy = tissue(2)
-    seen = outliers.in_plane(scanned(healthy, 2), BRAIN, SPACING)
-    made = outliers.in_plane(mapped(healthy), BRAIN, SPACING)
-    wanted = outliers.expected(seen, made, BRAIN)
-    for z in outliers.deviations(wanted, made, BRAIN, SPACING).values():
+    seen = scanned(healthy, 2)
+    wanted = outliers.expected(mapped(healthy), seen, BRAIN, SPACING)
+    pair = (outliers.in_plane(each, BRAIN, SPACING) for each in (seen, wanted))
+    for z in outliers.deviations(*pair, BRAIN, SPACING).values():
         assert z[BRAIN].std() == pytest.approx(1, abs=0.25) and not z[~BRAIN].any()
