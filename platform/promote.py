@@ -4,7 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from platform import cli
-from platform.confirmation.picks import CHOICES, confirmed_tags, pick, require_form
+from platform.confirmation.picks import CHOICES, confirmed_tags, confirmed_values, pick, require_form
 from platform.storage.layout import Storage
 from platform.storage.saved_study import load_saved
 from platform.tracking import store
@@ -45,8 +45,9 @@ def main(argv: Sequence[str]) -> None:
     saved = load_saved(folder)
     study, chosen = saved.study, pick(options.pick, saved_front(saved), folder)
     uri, name = options.tracking or saved.facts.tracking, options.model or study.name
-    tags = confirmed_tags(folder, chosen)
-    version, lesions = registry.register_candidate(study, storage, chosen, uri, name, tags)
+    tags, confirmed = confirmed_tags(folder, chosen), confirmed_values(folder, chosen)
+    registered = registry.register_candidate(study, storage, chosen, uri, name, tags, confirmed)
+    version, lesions = registered
     registry.set_alias(uri, name, options.alias, version)
     scores = ", ".join(f"{o.name} {chosen.values[o.name]:.4g}" for o in study.objectives)
     origin = f"trial {chosen.trial} at {chosen.steps} steps ({scores})"

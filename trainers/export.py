@@ -99,11 +99,13 @@ def export(
     cohort: Cohort,
     references: ReferenceConfig,
     scores: Mapping[str, float],
+    confirmed: Mapping[str, Mapping[str, float | None]],
     lesions: Mapping[str, Any],
 ) -> None:
     """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps.
 
-    ``scores`` of validation and what it does to known ``lesions`` are kept with it.
+    ``confirmed``: by measure its ``estimate`` with new seeds, the bounds ``low`` and ``high``, and the
+    untouched ``input``'s; empty where nothing was confirmed. ``lesions``: what it does to known ones.
     """
     facts = weights.verify(source)
     manifest = {
@@ -111,6 +113,7 @@ def export(
         "config": facts["config"],
         "steps": steps,
         "scores": dict(scores),
+        "confirmed": dict(confirmed),
         "lesions": dict(lesions),
         "trial_key": facts["key"],
         "cohort": facts["cohort"],

@@ -3,7 +3,8 @@
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from platform.pareto.front import Candidate, Front
 from typing import Any
@@ -25,6 +26,8 @@ class Confirmation:
     """By rank, as :meth:`platform.confirmation.ranking.Finalist.to_json` has them."""
     seeds: int = 0
     """New seeds of each."""
+    untouched: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    """Of the untouched input, by objective: ``estimate`` and bounds; empty if it was confirmed without."""
 
     @classmethod
     def read(cls, folder: Path) -> "Confirmation":
@@ -33,7 +36,11 @@ class Confirmation:
         if not path.exists():
             return cls()
         values = json.loads(path.read_text())
-        return cls(tuple(values["finalists"]), int(values["seeds"]))
+        return cls(tuple(values["finalists"]), int(values["seeds"]), values.get("input", {}))
+
+    def of(self, chosen: Candidate) -> dict[str, Any] | None:
+        """The finalist that is a candidate; None if it was not confirmed."""
+        return next((f for f in self.finalists if (f["trial"], f["steps"]) == chosen.key), None)
 
 
 def require_form(option: str) -> None:
@@ -92,14 +99,26 @@ def _of_trial(option: str, front: Front) -> Candidate:
 
 def confirmed_tags(folder: Path, chosen: Candidate) -> dict[str, str]:
     """Tags with a candidate's confirmed means and intervals; empty if it was not confirmed."""
+    finalist = Confirmation.read(folder).of(chosen)
+    if finalist is None:
+        return {}
     tags = {}
-    for finalist in Confirmation.read(folder).finalists:
-        if (finalist["trial"], finalist["steps"]) != chosen.key:
-            continue
-        for name, value in finalist["values"].items():
-            bounds = [end for end in (value["low"], value["high"]) if end is not None]
-            interval = f" [{', '.join(f'{end:.6g}' for end in bounds)}]" if bounds else ""
-            tags[f"confirmed.{name}"] = f"{value['estimate']:.6g}{interval}"
-        tags["confirmed.seeds"] = ", ".join(map(str, finalist["seeds"]))
-        tags["confirmed.p_nondominated"] = f"{finalist['nondominated']:.3f}"
+    for name, value in finalist["values"].items():
+        bounds = [end for end in (value["low"], value["high"]) if end is not None]
+        interval = f" [{', '.join(f'{end:.6g}' for end in bounds)}]" if bounds else ""
+        tags[f"confirmed.{name}"] = f"{value['estimate']:.6g}{interval}"
+    tags["confirmed.seeds"] = ", ".join(map(str, finalist["seeds"]))
+    tags["confirmed.p_nondominated"] = f"{finalist['nondominated']:.3f}"
     return tags
+
+
+def confirmed_values(folder: Path, chosen: Candidate) -> dict[str, dict[str, float | None]]:
+    """By objective a candidate's confirmed ``estimate``, ``low`` and ``high``, and the untouched ``input``'s.
+
+    Empty if it was not confirmed.
+    """
+    confirmation = Confirmation.read(folder)
+    finalist = confirmation.of(chosen)
+    values = {} if finalist is None else finalist["values"]
+    untouched = {name: value["estimate"] for name, value in confirmation.untouched.items()}
+    return {name: {**value, "input": untouched.get(name)} for name, value in values.items()}

@@ -25,6 +25,7 @@ from platform.pareto.front import CandidateKey, Front
 from platform.pareto.selection import choose, saved_front
 from platform.reporting.console import console
 from platform.reporting.panels import plotted
+from platform.stats.scores import interval_to_json
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import SavedStudy, load_saved
@@ -149,9 +150,11 @@ def report_confirmation(
     summary |= {"reference_point": dict(front.reference)}
     summary |= {"optimism": optimism(finalists, study.objectives), "failed": list(retrainings.failed)}
     summary |= {"measured": measured}
+    untouched = baselines.get("input", {})
+    summary |= {"input": {name: interval_to_json(interval) for name, interval in untouched.items()}}
     write_text(report / "table.md", seed_report.markdown(finalists, study.objectives, baselines, measured))
     write_text(saved.folder / CONFIRMED, json.dumps(summary, indent=1))
-    baseline = {name: interval.estimate for name, interval in baselines.get("input", {}).items()}
+    baseline = {name: interval.estimate for name, interval in untouched.items()}
     pictures = seed_report.figure(
         finalists, study.objectives, plotted(front), baseline, report / CONFIRMED.stem
     )

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from platform.models import derivatives
+from platform.models import derivatives, fidelity
 from platform.models.options import series
 from platform.models.scan_inputs import Job, from_bids, from_files
 from platform.models.translation import TranslationSettings, translate_visit
@@ -56,6 +56,8 @@ def translate_all(
 
     Raises InputError for the only visit of a call.
     """
+    for line in fidelity.worse_than_input(fidelity.confirmed(translator)):
+        console.print(f"warning: {settings.model_name}: {line}")
     failed: dict[str, str] = {}
     for job in jobs:
         try:

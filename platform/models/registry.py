@@ -50,11 +50,18 @@ def package(model: Path, folder: Path) -> None:
 
 
 def register_candidate(
-    study: Study, storage: Storage, chosen: Candidate, uri: str, name: str, tags: Mapping[str, str]
+    study: Study,
+    storage: Storage,
+    chosen: Candidate,
+    uri: str,
+    name: str,
+    tags: Mapping[str, str],
+    confirmed: Mapping[str, Mapping[str, float | None]],
 ) -> tuple[str, str]:
     """Export, package and register a candidate of a study; returns its version, and its lesions in words.
 
-    ``tags`` are added to those of its origin. Raises InputError where MLflow does not know its trial.
+    ``tags`` are added to those of its origin; the model holds what was ``confirmed`` of it. Raises InputError
+    where MLflow does not know its trial.
     """
     experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
     run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
@@ -78,7 +85,8 @@ def register_candidate(
     lesions = model_card.lesions(checkpoint, chosen.steps, cohort, place)
     with tempfile.TemporaryDirectory() as work:
         model, packaged = Path(work) / "translator", Path(work) / "model"
-        export(model, checkpoint, chosen.steps, cohort, references, chosen.values, lesions)
+        scores = chosen.values
+        export(model, checkpoint, chosen.steps, cohort, references, scores, confirmed, lesions)
         package(model, packaged)
         known, card = {**origin, **model_card.tags(lesions), **tags}, model_card.text(name, origin, lesions)
         return register(uri, name, run_id, packaged, known, card), model_card.sentence(lesions)

@@ -8,31 +8,27 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.models import derivatives
+from platform.models import derivatives, fidelity
 from platform.models.pathology_check import Checked
 from platform.models.scan_inputs import Job
-from platform.reporting import figures
+from platform.models.visit_picture import planes
+from platform.reporting import before_after, matplotlib_plots
 from platform.reporting.console import console
 from typing import Any
 
 import numpy as np
-import torch
 
-from trainers.cohorts.preprocessing import nifti, registration, skullstrip
-from trainers.cohorts.preprocessing.examination import Examination, examine, image_of, read, with_path
+from trainers.cohorts.preprocessing import nifti
+from trainers.cohorts.preprocessing.examination import examine, read, with_path
 from trainers.cohorts.preprocessing.nifti import Scan
-from trainers.cohorts.preprocessing.registration import Image
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
-from trainers.cohorts.preprocessing.slicing import normalise
 from trainers.cohorts.scans.field_strength import LOW, Sidecars
 from trainers.cohorts.scans.visit_preparation import versions
 from trainers.data import channels
-from trainers.data.arrays import Array
 from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.files import write_text
 from trainers.inference import Enhanced, enhance
-from trainers.metrics.paired import psnr
 
 FACTS = ("method", "steps", "trial_key", "cohort", "normalisation")
 """What a translated scan's sidecar holds of the model."""
@@ -97,27 +93,30 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "draws": settings.draws,
         "preprocessing": examination.facts(),
         "software": versions(),
-        "warnings": warnings,
+        "confirmed": fidelity.confirmed(translator),
     }
     checked = Checked.of(enhanced) if settings.check else None
     if checked:
         facts["check"] = checked.facts()
-    lines = []
+    of_model = fidelity.worse_than_input(fidelity.confirmed(translator))
+    lines, rows = [], []
     with derivatives.whole(job.output) as work:
         for contrast in contrasts:
-            scores = {}
+            truth = None
             if contrast in settings.references:
-                scores = compare(enhanced, contrast, examination, settings.references[contrast])
+                truth = fidelity.reference(enhanced, contrast, examination, settings.references[contrast])
+            scores = {} if truth is None else fidelity.compare(enhanced, contrast, truth)
             facts["seconds"] = round(time.perf_counter() - started, 2)
-            below = less_alike(contrast, scores)
-            found = {**facts, "psnr_db": scores, "warnings": warnings + below}
+            below = fidelity.less_alike(contrast, scores)
+            found = {**facts, "psnr_db": scores, "warnings": [*warnings, *of_model, *below]}
             lines += [f"warning: {job.sources[contrast]}: {line}" for line in below]
             lines.append(write(work, job, contrast, scans[contrast], enhanced, found))
-        rows = [row for c in contrasts for row in planes(c, scans[c], enhanced)]
+            rows += planes(contrast, scans[contrast], enhanced, truth)
         first = job.prefixes[contrasts[0]]
         picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
-        (work / picture.parent).mkdir(parents=True)
-        figures.sample_figure(rows, work / picture, f"For {USE}")
+        subject = derivatives.place(first, "").as_posix().replace("/", " ")
+        title = f"{subject}, {settings.model_name} ({settings.version}), {USE}"
+        matplotlib_plots.save(before_after.picture(rows, title), work / picture)
         drawn = [picture, checked.draw(work, first) if checked else None]
     lines += [*(checked.lines() if checked else ()), *(f"{job.output}/{path}" for path in drawn if path)]
     for line in lines:
@@ -182,60 +181,3 @@ def spread_of(enhanced: Enhanced, contrast: str) -> float:
     if contrast not in enhanced.spread:
         return 0.0
     return float(enhanced.spread[contrast][enhanced.brain[contrast]].mean())
-
-
-def compare(enhanced: Enhanced, contrast: str, examination: Examination, reference: Path) -> dict[str, float]:
-    """PSNR (dB) of the output and of the untouched input against the paired 3 T, on the input's grid.
-
-    The reference is normalised by its own percentiles; all are black outside the scan's brain.
-    """
-    brain = enhanced.brain[contrast]
-    scan = Image(enhanced.untouched[contrast], examination.scans[contrast].ras_affine)
-    truth = np.where(brain, aligned(scan, nifti.read(reference)), 0)
-    compared = {"output": enhanced.volumes[contrast], "untouched input": enhanced.untouched[contrast]}
-    return {name: float(psnr(_image(values), _image(truth))) for name, values in compared.items()}
-
-
-def less_alike(contrast: str, scores: Mapping[str, float]) -> list[str]:
-    """A line where the output is farther from the reference than the untouched scan is."""
-    if not scores or scores["output"] >= scores["untouched input"]:
-        return []
-    both = f"{scores['output']:.2f} dB against {scores['untouched input']:.2f} dB of the untouched scan"
-    return [f"{contrast}: the output is less like its 3 T reference than the scan itself: PSNR {both}"]
-
-
-def aligned(scan: Image, reference: Scan) -> Array:
-    """A 3 T scan, normalised to [0, 1] by its own brain, at the voxels of a normalised 64 mT brain.
-
-    A brain-extracted reference counts as registered by its affine; any other is registered here, rigidly.
-    """
-    image = image_of(reference)
-    stripped = with_path(reference.path, skullstrip.strip, image)
-    unit = Image((with_path(reference.path, normalise, image.values, stripped.mask) + 1) / 2, image.affine)
-    if stripped.method == "given":
-        return registration.resample(unit, scan, np.eye(4), order=1)
-    matrix = registration.register(scan, unit, "Rigid", registration.schedule_for(scan))
-    return registration.resample(unit, scan, matrix, order=1)
-
-
-def planes(contrast: str, scan: Scan, enhanced: Enhanced) -> list[dict[str, Array]]:
-    """An axial and a coronal plane before and after, anterior or superior up, pixels square."""
-    shown = {"input": enhanced.untouched[contrast], "output": enhanced.volumes[contrast]}
-    brain = enhanced.brain[contrast]
-    largest = {axis: int(brain.sum(tuple({0, 1, 2} - {axis})).argmax()) for axis in (2, 1)}
-    return [
-        {f"{contrast} {name}": square(volume, scan, axis, index) for name, volume in shown.items()}
-        for axis, index in largest.items()
-    ]
-
-
-def square(volume: Array, scan: Scan, axis: int, index: int) -> Array:
-    """The plane at ``index`` of ``axis``, its rows and columns repeated until pixels are about square."""
-    plane = np.take(volume, index, axis).T[::-1]
-    across, up = (scan.spacing[i] for i in range(3) if i != axis)
-    taller = np.repeat(plane, max(1, round(up / across)), axis=0)
-    return np.repeat(taller, max(1, round(across / up)), axis=1)
-
-
-def _image(values: Array) -> torch.Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32)).reshape(1, len(values), -1)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+KNEE = "knee"
+"""Mark of a row."""
 NO_BASELINES: Mapping[str, Mapping[str, float]] = MappingProxyType({})
 
 
@@ -89,7 +91,9 @@ def final_table(
 
     Below them the ``baselines`` as in :func:`front_table`.
     """
-    rows = [[_mark(c), *_cells(c, objectives)] for c in _ranked(candidates, objectives)]
+    rows = [
+        [f"**{mark}**" if mark == KNEE else mark, *cells] for mark, *cells in _rows(candidates, objectives)
+    ]
     return markdown_table(_heads(objectives), rows + _baseline_rows(baselines, objectives))
 
 
@@ -100,9 +104,9 @@ def front_table(
 ) -> "Table":
     """The front for the terminal, below it those of the ``baselines`` (name to scores) that have a label."""
     table = screen_table("Pareto front", _heads(objectives))
-    for candidate in _ranked([c for c in candidates if c.on_front], objectives):
-        style = "bold" if candidate.knee else None
-        table.add_row("knee" if candidate.knee else "", *_cells(candidate, objectives), style=style)
+    for mark, *cells in _rows([c for c in candidates if c.on_front], objectives):
+        knee = mark == KNEE
+        table.add_row(mark if knee else "", *cells, style="bold" if knee else None)
     for row in _baseline_rows(baselines, objectives):
         table.add_row(*row, style="dim")
     return table
@@ -131,13 +135,31 @@ def _heads(objectives: Sequence[Objective]) -> list[str]:
     return ["", "trial", "steps", *(heading(o.name, o.direction) for o in objectives)]
 
 
+def _rows(candidates: Sequence[PlottedCandidate], objectives: Sequence[Objective]) -> list[list[str]]:
+    """Mark, trial, steps and values; a trial's candidates whose values are written alike are one row."""
+    steps: dict[tuple[str, ...], list[int]] = {}
+    for c in _ranked(candidates, objectives):
+        steps.setdefault((_mark(c), str(c.trial), *_values(c, objectives)), []).append(c.steps)
+    return [[mark, trial, _ranges(sorted(known)), *values] for (mark, trial, *values), known in steps.items()]
+
+
 def _mark(candidate: PlottedCandidate) -> str:
-    return "**knee**" if candidate.knee else "front" if candidate.on_front else ""
+    return KNEE if candidate.knee else "front" if candidate.on_front else ""
 
 
-def _cells(candidate: PlottedCandidate, objectives: Sequence[Objective]) -> list[str]:
-    values = [number(candidate.values[o.name]) for o in objectives]
-    return [str(candidate.trial), str(candidate.steps), *values]
+def _values(candidate: PlottedCandidate, objectives: Sequence[Objective]) -> list[str]:
+    return [number(candidate.values[o.name]) for o in objectives]
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """``1-3, 5`` of 1, 2, 3, 5."""
+    runs: list[list[int]] = []
+    for n in numbers:
+        if runs and n == runs[-1][-1] + 1:
+            runs[-1].append(n)
+        else:
+            runs.append([n])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def _ranked(

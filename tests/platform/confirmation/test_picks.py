@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from platform import confirm, evaluate, promote
-from platform.confirmation.picks import CONFIRMED, confirmed_tags, pick
+from platform.confirmation.picks import CONFIRMED, confirmed_tags, confirmed_values, pick
 from platform.confirmation.ranking import Finalist
 from platform.pareto.selection import saved_front
 from platform.study.criteria import Bound
@@ -24,7 +24,9 @@ def publish(folder: Path, *finalists: Finalist) -> None:
     """A confirmation's results."""
     path = folder / CONFIRMED
     path.parent.mkdir(parents=True)
-    path.write_text(json.dumps({"finalists": [each.to_json() for each in finalists], "seeds": 2}))
+    untouched = {"fid": {"estimate": 1.2, "low": None, "high": None}}
+    values = {"finalists": [each.to_json() for each in finalists], "seeds": 2, "input": untouched}
+    path.write_text(json.dumps(values))
 
 
 def test_confirmed_is_the_first_of_the_confirmed_ranking(smoke: Study, tmp_path: Path) -> None:
@@ -41,7 +43,12 @@ def test_confirmed_is_the_first_of_the_confirmed_ranking(smoke: Study, tmp_path:
         "confirmed.seeds": "1, 2",
         "confirmed.p_nondominated": "0.750",
     }
-    assert confirmed_tags(saved.folder, replace(chosen, steps=2)) == {}
+    assert confirmed_values(saved.folder, chosen) == {
+        "fid": {"estimate": 2, "low": 1.5, "high": 2.5, "input": 1.2},
+        "psnr": {"estimate": 20, "low": None, "high": None, "input": None},
+    }
+    other = replace(chosen, steps=2)
+    assert confirmed_tags(saved.folder, other) == {} == confirmed_values(saved.folder, other)
 
 
 def test_no_candidate_that_violates_a_constraint_is_picked(smoke: Study, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A search's pictures and tables hold the values that they are of, in natural directions."""
 
+from dataclasses import replace
 from pathlib import Path
 from platform.reporting import figures, matplotlib_plots, panels
 from platform.reporting.panels import PlottedCandidate
@@ -151,6 +152,17 @@ def test_the_final_table_is_in_natural_directions_and_marks_front_and_knee() -> 
         "| front | 3 | 4 | 0.8200 | 30.25 |",
         "|  | 4 | 4 | 0.8500 | 55.00 |",
         "|  | 0 | 4 | 0.8000 | 90.00 |",
+    ]
+
+
+def test_step_counts_whose_values_are_written_alike_share_a_row() -> None:
+    values = {1: 70.1201, 2: 70.1202, 3: 70.1199, 5: 70.1200, 4: 71.0}
+    several = [replace(CANDIDATES[1], steps=k, values={"fid": fid}) for k, fid in values.items()]
+    known = [replace(several[0], steps=6, knee=True)]
+    assert figures.final_table([*several, *known], [FID]).splitlines()[2:] == [
+        "| front | 1 | 1-3, 5 | 70.12 |",
+        "| **knee** | 1 | 6 | 70.12 |",
+        "| front | 1 | 4 | 71.00 |",
     ]
 
 

@@ -1,0 +1,82 @@
+"""The picture of a translated visit: planes before and after, the change, the spread and the reference."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from platform.reporting.matplotlib_plots import Image, figure
+from platform.reporting.style import INK, QUIET
+from typing import Any
+
+import numpy as np
+
+INPUT, OUTPUT, CHANGE, SPREAD, REFERENCE = "input", "output", "output − input", "spread", "3 T reference"
+SIDE, GUTTER, HEAD, BAR = 2.2, 0.1, 0.28, 0.5
+"""Inches: an image's width, between images, above a row for its names, below all for the colour bars."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """How the images of one kind are drawn."""
+
+    colors: str
+    """Of matplotlib."""
+    low: float
+    high: float
+    extend: str = ""
+    """Ends of its colour bar beyond which there may be values; empty for none."""
+
+
+def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
+    """A row for each plane, named as ``T1 axial``: its images [H, W] in [0, 1] by kind, and the change.
+
+    Grey is [0, 1]; the change is red where the output is brighter. The scales of change and spread end at
+    the 99.5th percentile of all rows, and are at least 0.05 and 0.01.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    known = {kind for _, images in rows for kind in images}
+    filled = [(name, {**images, CHANGE: images[OUTPUT] - images[INPUT]}) for name, images in rows]
+    kinds = [kind for kind in (INPUT, OUTPUT, CHANGE, SPREAD, REFERENCE) if kind in known | {CHANGE}]
+    columns = {
+        kind: _column(kind, [images[kind] for _, images in filled if kind in images]) for kind in kinds
+    }
+    heights = [SIDE * max(i.shape[0] / i.shape[1] for i in images.values()) for _, images in filled]
+    width = len(kinds) * (SIDE + GUTTER) + GUTTER
+    height = sum(heights) + len(rows) * HEAD + BAR + 0.45
+    drawn = figure(width, height, title)
+    drawn.set_layout_engine("none")
+
+    def axes(left: float, bottom: float, wide: float, high: float) -> Any:
+        return drawn.add_axes((left / width, bottom / height, wide / width, high / height))
+
+    top, shown = height - 0.45, {}
+    for (name, images), high in zip(filled, heights, strict=True):
+        top -= HEAD + high
+        for c, (kind, column) in enumerate(columns.items()):
+            if kind in images:
+                ax = axes(GUTTER + c * (SIDE + GUTTER), top, SIDE, high)
+                shown[kind] = _show(ax, images[kind], f"{name}: {kind}", column)
+    for c, (kind, column) in enumerate(columns.items()):
+        if column.extend:
+            place = axes(GUTTER + c * (SIDE + GUTTER) + 0.1 * SIDE, 0.3, 0.8 * SIDE, 0.09)
+            bar = drawn.colorbar(
+                shown[kind], cax=place, orientation="horizontal", extend=column.extend, ticks=MaxNLocator(4)
+            )
+            bar.outline.set_visible(False)
+            bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
+    return drawn
+
+
+def _column(kind: str, images: Sequence[Image]) -> Column:
+    if kind == CHANGE:
+        end = max(0.05, *(float(np.percentile(np.abs(image), 99.5)) for image in images))
+        return Column("RdBu_r", -end, end, "both")
+    if kind == SPREAD:
+        end = max(0.01, *(float(np.percentile(image, 99.5)) for image in images))
+        return Column("magma", 0, end, "max")
+    return Column("gray", 0, 1)
+
+
+def _show(ax: Any, image: Image, name: str, column: Column) -> Any:
+    ax.set_axis_off()
+    ax.set_title(name, fontsize=9, color=INK, pad=3)
+    return ax.imshow(image, cmap=column.colors, vmin=column.low, vmax=column.high, interpolation="nearest")
