@@ -42,7 +42,11 @@ class Checked:
         kept = f", median contrast kept {self.report.kept:.0%}" if count else ""
         changed = f"{kinds.count('vanished')} vanished, {kinds.count('appeared')} appeared"
         head = f"check: {count} regions stand out in the scan{kept}; {changed}"
-        return [head, *(f"check: {self.sentence(region)}" for region in self.report.changed)]
+        return [head, *(f"check: {line}" for line in self.warnings())]
+
+    def warnings(self) -> list[str]:
+        """A sentence for each region that vanished or appeared."""
+        return [self.sentence(region) for region in self.report.changed]
 
     def sentence(self, region: Region) -> str:
         """``a region of 0.8 ml at x -23, y 14, z 31 mm (left, anterior, superior) lost 83 % ...``."""
@@ -69,7 +73,6 @@ class Checked:
             **{
                 kind: [self._entry(r) for r in changed if r.kind == kind] for kind in ("vanished", "appeared")
             },
-            "lines": self.lines(),
             "units": UNITS,
         }
 

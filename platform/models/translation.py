@@ -96,6 +96,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "confirmed": fidelity.confirmed(translator),
     }
     checked = Checked.of(enhanced) if settings.check else None
+    changed = checked.warnings() if checked else []
     if checked:
         facts["check"] = checked.facts()
     of_model = fidelity.worse_than_input(fidelity.confirmed(translator))
@@ -108,7 +109,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             scores = {} if truth is None else fidelity.compare(enhanced, contrast, truth)
             facts["seconds"] = round(time.perf_counter() - started, 2)
             below = fidelity.less_alike(contrast, scores)
-            found = {**facts, "psnr_db": scores, "warnings": [*warnings, *of_model, *below]}
+            found = {**facts, "psnr_db": scores, "warnings": [*warnings, *of_model, *below, *changed]}
             lines += [f"warning: {job.sources[contrast]}: {line}" for line in below]
             lines.append(write(work, job, contrast, scans[contrast], enhanced, found))
             rows += planes(contrast, scans[contrast], enhanced, truth)
