@@ -16,9 +16,7 @@ from trainers.metrics.lesion_check import Region, Report, compare
 DRAWN = 6
 """Regions that are drawn, the largest first."""
 AXES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
-UNITS = (
-    "ml; mm in the RAS coordinates of the first scan; contrasts in 0 to 1 of the image that shows a region"
-)
+UNITS = "ml; mm in the RAS coordinates of the first scan; contrasts in the output's 0 to 1"
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,22 @@
 """Lesions in an output against those in its input, without a map of where they are.
 
-A region stands out where, in both contrasts together, it differs from what is around it by more than that
-varies. It has vanished where the input shows it and the output does not, appeared where it is the other way
-round. Compared are the output and what is expected of it from the input
-(:func:`trainers.metrics.outliers.expected`), in the output's units.
+Compared are the output and what its input lets expect of it (:func:`trainers.metrics.outliers.expected`),
+both smoothed, in the output's units.
 
-1. Regions are connected voxels of a map of deviations (:func:`trainers.metrics.outliers.deviations`) beyond
-   a level, for several levels; those farther than ``EDGE`` from the brain's edge, of ``LEAST`` or more.
+1. Regions are connected voxels of a map of deviations (:func:`trainers.metrics.outliers.deviations`) beyond a
+   level, for several levels; those farther than ``EDGE`` from the brain's edge, of ``LEAST`` or more.
 2. A region's contrast is its mean less the median of what is around it, ``GAP`` to ``REACH`` mm away in the
-   plane and not itself deviating. Both contrasts are weighted by the inverse robust deviation of what is
-   around it (in the image that shows the region).
-3. It stands out where the contrast is ``CLEAR`` such deviations or more in one of both contrasts, and
-   ``FAINT`` or more in [0, 1]. Kept is the weighted sum of the other image's contrasts in the same
-   directions, relative.
-4. Vanished or appeared is what stands out, of which less than ``KEPT`` or ``SHOWN`` is kept.
+   plane and not itself deviating. Its clearness is the contrast in robust deviations of what is around, the
+   greater one of both image contrasts, in the image that shows it: the expected one where it vanished, the
+   output where it appeared. Less than ``CLEAR`` or ``FAINT`` is no region.
+3. Kept is the sum of the other image's contrasts in the same directions over the sum of its own, both in
+   robust deviations of what is around.
+4. Vanished or appeared is a region of which less than ``KEPT`` is kept, with ``EVIDENCE``.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -27,8 +26,10 @@ from trainers.data.arrays import Array
 from trainers.metrics import outliers
 from trainers.metrics.outliers import Images, Spacing
 
-Kind = Literal["kept", "vanished", "appeared"]
-LEVELS = (2.8, 4.0, 5.6, 8.0)
+Kind = Literal["standing", "vanished", "appeared"]
+LEVELS: Mapping[Kind, tuple[float, ...]] = MappingProxyType(
+    {"standing": (2.0, 4.0, 8.0), "vanished": (2.8, 4.0, 5.6, 8.0), "appeared": (4.0, 5.6, 8.0)}
+)
 """Of the maps, in their own units."""
 LEAST = 0.2
 """Volume (ml) below which a region is none: 40 mm^2 of a slice of 5 mm."""
@@ -40,12 +41,17 @@ QUIET = 1.5
 """Deviation above which a voxel is not taken as what is around a region."""
 CLEAR = 0.8
 """Least contrast of a region in robust deviations of what is around it."""
+STANDING = 2.0
+"""That of what stands out in the input and not on its other side."""
 FAINT = 0.03
 """Least contrast of a region in [0, 1]."""
-KEPT = 0.4
-"""Share of the contrast below which a region is lost."""
-EVIDENCE: Mapping[Kind, float] = {"vanished": 0.0, "appeared": 0.0}
-"""Least product of a region's greatest deviation and the square root of its volume (ml)."""
+KEPT: Mapping[Kind, float] = MappingProxyType({"vanished": 0.4, "appeared": 0.3})
+"""Share of the contrast below which a region is lost in the other image."""
+EVIDENCE: Mapping[Kind, float] = MappingProxyType({"vanished": 14.0, "appeared": 24.0})
+"""Least evidence: the greatest deviation times powers of the volume (ml) and of the clearness."""
+LARGE, CLEARLY = 0.2, 0.3
+"""Those powers. Chosen, as all of these, on phantoms (tests/bench/pathology.py): 0.06 and 0 false alarms a
+person there."""
 _FEWEST = 10  # voxels around a region
 _FLOOR = 0.01  # of a robust deviation, in [0, 1]
 _STRUCTURE = ndimage.generate_binary_structure(3, 1)
@@ -60,15 +66,15 @@ class Region:
     """[N, H, W] bool."""
     ml: float
     shown: Mapping[str, float]
-    """Its contrast to what is around it, in [0, 1], by contrast, in the image in which it stands out."""
+    """Its contrast to what is around it, in the output's [0, 1], by image contrast, where it stands out."""
     other: Mapping[str, float]
-    """The contrast that the other image lets expect there, in the same units."""
+    """The same in the other image: the output, or for what appeared the expected one."""
     clear: float
     """The greater contrast in robust deviations of what is around."""
     kept: float
-    """Share of the contrast that is expected: 1 all, 0 none, below 0 inverted."""
+    """Share of the contrast that the other image has: 1 all, 0 none, below 0 inverted."""
     extent: float
-    """Voxels beyond half of its height, in the expected image over the shown one."""
+    """Voxels in and around it beyond half of its height, in the output over the expected one."""
     peak: float
     """Greatest deviation."""
 
@@ -103,46 +109,41 @@ def compare(before: Images, after: Images, brain: Array, spacing: Spacing) -> Re
 
     ``spacing`` in mm along the axes. A visit of 25 slices takes about a second.
     """
-    lost, new = (_Scene.of(*pair, brain, spacing) for pair in ((before, after), (after, before)))
-    vanished = lost.regions("vanished", lost.deviations)
-    appeared = new.regions("appeared", new.deviations)
-    sides = outliers.directions(outliers.one_sided(lost.shown, brain, spacing))
-    return Report(lost.regions("kept", sides), [*vanished, *appeared])
+    wanted = outliers.expected(before, after, brain, spacing)
+    scene = _Scene(*(outliers.in_plane(each, brain, spacing) for each in (wanted, after)), brain, spacing)
+    maps = outliers.directions(outliers.deviations(scene.wanted, scene.made, brain, spacing))
+    changed = [*scene.regions("vanished", maps), *scene.regions("appeared", maps)]
+    sides = outliers.directions(outliers.one_sided(scene.wanted, brain, spacing))
+    return Report(scene.regions("standing", sides), changed)
+
+
+def is_lost(region: Region) -> bool:
+    """Whether what stands out in one image is so clear, and so little of it in the other, that it is lost."""
+    evidence = region.peak * region.ml**LARGE * region.clear**CLEARLY
+    return region.kept < KEPT[region.kind] and evidence >= EVIDENCE[region.kind]
 
 
 @dataclass(frozen=True, eq=False)
 class _Scene:
-    """An image, and what the other one of the visit lets expect of it."""
+    """What the input lets expect of the output, and the output."""
 
-    shown: Images
-    expected: Images
+    wanted: Images
+    made: Images
     brain: Array
     spacing: Spacing
 
-    @classmethod
-    def of(cls, shown: Images, other: Images, brain: Array, spacing: Spacing) -> "_Scene":
-        """Both smoothed to the detail that is compared."""
-        wanted = outliers.expected(other, shown, brain, spacing)
-        pair = (outliers.in_plane(each, brain, spacing) for each in (shown, wanted))
-        return cls(*pair, brain, spacing)
-
-    @property
-    def deviations(self) -> list[Array]:
-        """Signed maps of what is shown and not expected."""
-        return outliers.directions(outliers.deviations(self.shown, self.expected, self.brain, self.spacing))
-
     def regions(self, kind: Kind, maps: Sequence[Array]) -> list[Region]:
-        """What stands out in signed ``maps`` and is, by its ``kind``, lost in the other image; largest first.
+        """What stands out in signed ``maps`` and, unless it is ``standing``, is lost; the largest first.
 
         Of regions that overlap, that of the lowest level: it is the whole of it.
         """
         found: list[Region] = []
         taken, inner = np.zeros(self.brain.shape, bool), self._inner
-        for level in LEVELS:
+        for level in LEVELS[kind]:
             for values in maps:
                 for box, mask in self._components((values > level) & inner):
                     region = None if taken[box][mask].any() else self._region(kind, box, mask, values)
-                    if region and (kind == "kept" or is_lost(region)):
+                    if region and (region.clear >= STANDING if kind == "standing" else is_lost(region)):
                         found.append(region)
                         taken |= region.mask
         return sorted(found, key=lambda region: -region.ml)
@@ -174,11 +175,9 @@ class _Scene:
         around &= self.brain[box] & (values[box] < QUIET)
         if around.sum() < _FEWEST:
             return None
-        shown, other = (
-            {c: _contrast(x[box], mask, around) for c, x in images.items()}
-            for images in (self.shown, self.expected)
-        )
-        spread = {c: _robust(x[box][around]) for c, x in self.shown.items()}
+        pair = (self.made, self.wanted) if kind == "appeared" else (self.wanted, self.made)
+        shown, other = ({c: _contrast(x[box], mask, around) for c, x in images.items()} for images in pair)
+        spread = {c: _robust(x[box][around]) for c, x in pair[0].items()}
         clear = max(abs(shown[c]) / spread[c] for c in spread)
         if clear < CLEAR or max(map(abs, shown.values())) < FAINT:
             return None
@@ -192,21 +191,15 @@ class _Scene:
         return Region(kind, whole, size, shown, other, clear, float(kept), extent, peak)
 
     def _extent(self, contrast: str, box: tuple[slice, ...], mask: Array, around: Array) -> float:
-        """Voxels in and around a region beyond half of its height, in the expected image over the shown."""
+        """Voxels in and around a region beyond half of its height, in the output over the expected one."""
         near, sign, counts = mask | around, 0.0, []
-        for images in (self.shown, self.expected):
+        for images in (self.wanted, self.made):
             image = images[contrast][box]
             height, normal = _contrast(image, mask, around), float(np.median(image[around]))
             sign = sign or float(np.sign(height))
             beyond = sign * (image[near] - normal) > abs(height) / 2
             counts.append(float(beyond.sum()) if sign * height > 0 else 0.0)
         return counts[1] / counts[0] if counts[0] else np.nan
-
-
-def is_lost(region: Region) -> bool:
-    """Whether a region stands out so much, and so little of it is kept, that it vanished or appeared."""
-    evidence = region.peak * np.sqrt(region.ml)
-    return region.kept < KEPT and evidence >= EVIDENCE[region.kind]
 
 
 def _depth(plane: Array, spacing: Spacing) -> Array:
