@@ -87,9 +87,9 @@ class Checked:
 
     def _row(self, region: Region) -> list[Outlined]:
         """The slice with most of a region, of each contrast before and after."""
-        level, colour = int(region.mask.sum((1, 2)).argmax()), outlines.COLOURS[region.kind]
+        level = int(region.mask.sum((1, 2)).argmax())
         return [
-            Outlined(f"{contrast} {name}", images[contrast][level], region.mask[level], colour)
+            Outlined(f"{contrast} {name}", images[contrast][level], {region.kind: region.mask[level]})
             for contrast in self.working.before
             for name, images in (("input", self.working.before), ("output", self.working.after))
         ]

@@ -1,4 +1,4 @@
-"""Slices with the outline of a region on each."""
+"""Slices with the outlines of regions on each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-COLOURS: Mapping[str, str] = MappingProxyType({"vanished": "#f79009", "appeared": "#53b1fd"})
-"""By what became of a region."""
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {"standing": "#47b881", "vanished": "#f79009", "appeared": "#53b1fd"}
+)
+"""By what a region is."""
 
 
 @dataclass(frozen=True)
 class Outlined:
-    """A grey image [H, W] in [0, 1] and a region of it, [H, W] bool."""
+    """A grey image [H, W] in [0, 1] and regions of it, [H, W] bool, by what they are."""
 
     name: str
     image: Image
-    region: NDArray[np.bool_]
-    colour: str
+    regions: Mapping[str, NDArray[np.bool_]]
 
 
 def draw(rows: Sequence[Sequence[Outlined]], path: Path, title: str) -> Path:
@@ -35,5 +36,7 @@ def draw(rows: Sequence[Sequence[Outlined]], path: Path, title: str) -> Path:
         for ax, cell in zip(axes, row, strict=False):
             ax.set_axis_off()
             matplotlib_plots.show(ax, cell.image, cell.name, "gray", 1.0)
-            ax.contour(cell.region, levels=[0.5], colors=[cell.colour], linewidths=1.2)
+            for kind, region in cell.regions.items():
+                if region.any():
+                    ax.contour(region, levels=[0.5], colors=[COLOURS[kind]], linewidths=1.2)
     return matplotlib_plots.save(picture, path)
