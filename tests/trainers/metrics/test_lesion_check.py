@@ -4,73 +4,42 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from tests.trainers.metrics.balls import (
+    BRAIN,
+    CENTRE,
+    HEIGHT,
+    MAP,
+    SHAPE,
+    SPACING,
+    ball,
+    lesioned,
+    mapped,
+    report,
+    scanned,
+    tissue,
+)
 from trainers.data.arrays import Array
 from trainers.metrics import outliers
-from trainers.metrics.lesion_check import LEAST, Region, Report, compare
-
-SPACING = (5.0, 2.0, 2.0)
-SHAPE = (11, 72, 64)
-PLACES = np.stack(np.meshgrid(*(np.arange(n) for n in SHAPE), indexing="ij"), -1)
-CENTRE = np.array([5, 30, 20])
-NOISE = 0.02
-BRAIN = (((PLACES - np.array([5, 36, 32])) / np.array([6, 33, 29])) ** 2).sum(-1) < 1
-MAP = {"T1": (0.1, 0.9, -0.1), "T2": (0.05, 0.1, 0.8)}
-"""Of the output: offset, share of the input's T1 and T2."""
-HEIGHT = {"T1": -0.15, "T2": 0.3}
-"""Of a lesion in the input."""
-Images = dict[str, Array]
-
-
-def ball(radius: float, centre: Array = CENTRE) -> Array:
-    """[N, H, W] bool; ``radius`` in mm."""
-    return np.asarray((((PLACES - centre) * SPACING) ** 2).sum(-1) <= radius**2)
-
-
-def tissue(seed: int) -> Images:
-    """Two contrasts of a mirrored, smooth anatomy without noise, about .5."""
-    rng = np.random.default_rng(seed)
-    fields = ndimage.gaussian_filter(rng.standard_normal((2, *SHAPE)), (0, 1, 3, 3))
-    fields = fields + fields[..., ::-1]
-    fields *= 0.06 / fields.std()
-    return {"T1": 0.5 + fields[0], "T2": 0.45 - fields[0] + 0.5 * fields[1]}
-
-
-def scanned(images: Images, seed: int, deviation: float = NOISE) -> Images:
-    rng = np.random.default_rng([seed, 1])
-    return {c: np.where(BRAIN, x + deviation * rng.standard_normal(SHAPE), 0) for c, x in images.items()}
-
-
-def mapped(images: Images) -> Images:
-    return {c: a + b * images["T1"] + d * images["T2"] for c, (a, b, d) in MAP.items()}
-
-
-def lesioned(images: Images, mask: Array, share: float = 1.0) -> Images:
-    return {c: x + share * HEIGHT[c] * mask for c, x in images.items()}
-
-
-def report(mask: Array, shown: float, made: float, seed: int = 0, wide: Array | None = None) -> Report:
-    """Of a lesion that the input shows at a share of its height, the output at another one (in ``wide``)."""
-    healthy = tissue(seed)
-    before = scanned(lesioned(healthy, mask, shown), seed)
-    after = scanned(mapped(lesioned(healthy, mask if wide is None else wide, made)), seed + 1000, NOISE / 4)
-    return compare(before, after, BRAIN, SPACING)
-
+from trainers.metrics.lesion_check import LEAST, Region, compare
 
 IN_OUTPUT = {c: b * HEIGHT["T1"] + d * HEIGHT["T2"] for c, (_, b, d) in MAP.items()}
 """A lesion's height in the output."""
 
 
 def is_at(region: Region, mask: Array, sign: float = 1) -> None:
-    """Place to 2 mm, volume to 50 % and contrast to 35 %: both images are blurred by 2 mm; kept nothing."""
+    """Covers 60 % of a ball and nothing 6 mm from it; the contrast is the blurred ball's there, to 40 %."""
     away = (region.place - np.argwhere(mask).mean(0)) * SPACING
     assert np.abs(away).max() < 2
-    assert region.ml == pytest.approx(mask.sum() * 0.02, rel=0.5)
+    assert (region.mask & mask).sum() > 0.6 * mask.sum()
+    assert not (ndimage.distance_transform_edt(~mask, SPACING)[region.mask] > 6).any()
+    share = ndimage.gaussian_filter(mask.astype(float), (0, outliers.DETAIL / 2, outliers.DETAIL / 2))
     for contrast, height in IN_OUTPUT.items():
-        assert region.shown[contrast] == pytest.approx(sign * height, rel=0.35)
+        expected = sign * height * share[region.mask].mean()
+        assert region.shown[contrast] == pytest.approx(expected, rel=0.4, abs=0.01)
     assert abs(region.kept) < 0.15
 
 
-@pytest.mark.parametrize("radius", [8.0, 14.0])
+@pytest.mark.parametrize("radius", [8.0, 11.0])
 def test_an_erased_lesion_has_vanished_and_a_planted_one_appeared(radius: float) -> None:
     mask = ball(radius)
     (erased,) = report(mask, 1, 0).changed
@@ -92,7 +61,7 @@ def test_what_is_kept_and_not_on_the_other_side_is_measured() -> None:
     for made in (1.0, 0.6):
         found = report(mask, 1, made)
         (one,) = (r for r in found.standing if r.mask[tuple(CENTRE)])
-        assert one.kept == pytest.approx(made, abs=0.1) and one.extent == pytest.approx(1, abs=0.15)
+        assert one.kept == pytest.approx(made, abs=0.15) and one.extent == pytest.approx(1, abs=0.3)
     wider = report(mask, 1, 1, wide=ball(16))
     (one,) = (r for r in wider.standing if r.mask[tuple(CENTRE)])
     assert one.extent == pytest.approx(ball(16).sum() / mask.sum(), rel=0.25)
@@ -108,7 +77,7 @@ def test_unchanged_visits_are_silent() -> None:
 
 def test_smaller_than_the_least_volume_is_no_region() -> None:
     mask = np.zeros(SHAPE, bool)
-    mask[5, 29:31, 19:21] = True
+    mask[5, 30, 20] = True
     assert mask.sum() * 0.02 < LEAST / 2
     assert not report(mask, 1, 0).changed
 
@@ -118,7 +87,7 @@ def test_one_contrast_is_enough() -> None:
     before = {"T2": scanned(lesioned(healthy, mask), 3)["T2"]}
     after = {"T2": np.where(BRAIN, 0.1 + 0.8 * healthy["T2"], 0)}
     (region,) = compare(before, after, BRAIN, SPACING).changed
-    assert region.kind == "vanished" and region.shown["T2"] == pytest.approx(0.8 * HEIGHT["T2"], rel=0.35)
+    assert region.kind == "vanished" and region.shown["T2"] == pytest.approx(0.8 * HEIGHT["T2"], rel=0.5)
 
 
 def test_the_fitted_map_is_exact_and_a_region_has_no_influence_on_it() -> None:
@@ -128,7 +97,7 @@ def test_the_fitted_map_is_exact_and_a_region_has_no_influence_on_it() -> None:
     np.testing.assert_allclose(found["T1"][BRAIN], after["T1"][BRAIN], atol=1e-4)
     after["T2"] = after["T2"] + 0.5 * ball(14)
     found, outside = outliers.expected(before, after, BRAIN, SPACING), BRAIN & ~ball(24)
-    np.testing.assert_allclose(found["T2"][outside], after["T2"][outside], atol=0.02)
+    np.testing.assert_allclose(found["T2"][outside], after["T2"][outside], atol=0.06)
     assert np.abs(found["T2"] - mapped(before)["T2"])[ball(14)].mean() < 0.1
 
 
