@@ -171,8 +171,9 @@ class _Scene:
 
     def _region(self, kind: Kind, box: tuple[slice, ...], mask: Array, values: Array) -> Region | None:
         """The region of a ``mask`` in a ``box``, where it stands out."""
-        around = np.stack([_ring(plane, self.spacing) for plane in mask])
-        around &= self.brain[box] & (values[box] < QUIET)
+        away = np.stack([_away(plane, self.spacing) for plane in mask])
+        near = self.brain[box] & (away <= REACH)
+        around = near & (away > GAP) & (values[box] < QUIET)
         if around.sum() < _FEWEST:
             return None
         pair = (self.made, self.wanted) if kind == "appeared" else (self.wanted, self.made)
@@ -187,12 +188,14 @@ class _Scene:
         whole[box] = mask
         size, peak = float(mask.sum()) * self._voxel, float(values[box][mask].max())
         clearest = max(spread, key=lambda c: abs(shown[c]) / spread[c])
-        extent = self._extent(clearest, box, mask, around)
+        extent = self._extent(clearest, box, mask, near, around)
         return Region(kind, whole, size, shown, other, clear, float(kept), extent, peak)
 
-    def _extent(self, contrast: str, box: tuple[slice, ...], mask: Array, around: Array) -> float:
-        """Voxels in and around a region beyond half of its height, in the output over the expected one."""
-        near, sign, counts = mask | around, 0.0, []
+    def _extent(
+        self, contrast: str, box: tuple[slice, ...], mask: Array, near: Array, around: Array
+    ) -> float:
+        """Voxels in and ``near`` a region beyond half of its height, in the output over the expected one."""
+        sign, counts = 0.0, []
         for images in (self.wanted, self.made):
             image = images[contrast][box]
             height, normal = _contrast(image, mask, around), float(np.median(image[around]))
@@ -207,12 +210,11 @@ def _depth(plane: Array, spacing: Spacing) -> Array:
     return np.asarray(ndimage.distance_transform_edt(np.pad(plane, 1), spacing[1:])[1:-1, 1:-1])
 
 
-def _ring(plane: Array, spacing: Spacing) -> Array:
-    """Pixels ``GAP`` to ``REACH`` mm from those of a mask [H, W]; none of an empty one."""
+def _away(plane: Array, spacing: Spacing) -> Array:
+    """Distance (mm) of each pixel [H, W] to those of a mask; infinite from an empty one."""
     if not plane.any():
-        return np.zeros_like(plane)
-    away = ndimage.distance_transform_edt(~plane, spacing[1:])
-    return (away > GAP) & (away <= REACH)
+        return np.full(plane.shape, np.inf)
+    return np.asarray(ndimage.distance_transform_edt(~plane, spacing[1:]))
 
 
 def _contrast(image: Array, mask: Array, around: Array) -> float:

@@ -64,7 +64,7 @@ def test_what_is_kept_and_not_on_the_other_side_is_measured() -> None:
         assert one.kept == pytest.approx(made, abs=0.15) and one.extent == pytest.approx(1, abs=0.3)
     wider = report(mask, 1, 1, wide=ball(16))
     (one,) = (r for r in wider.standing if r.mask[tuple(CENTRE)])
-    assert one.extent == pytest.approx(ball(16).sum() / mask.sum(), rel=0.25)
+    assert 1.2 < one.extent < 2.5  # the balls are 2.2 to 1
     both = mask | ball(12, np.array([5, 30, SHAPE[2] - 1 - 20]))
     assert not [r for r in report(both, 1, 1).standing if r.mask[tuple(CENTRE)]]
 
