@@ -81,7 +81,7 @@ class Region:
     @property
     def place(self) -> Array:
         """Its centre [3]: slice, row, column."""
-        return np.argwhere(self.mask).mean(0)
+        return np.asarray(np.argwhere(self.mask).mean(0))
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def compare(before: Images, after: Images, brain: Array, spacing: Spacing) -> Re
     ``spacing`` in mm along the axes. A visit of 25 slices takes about a second.
     """
     wanted = outliers.expected(before, after, brain, spacing)
-    scene = _Scene(*(outliers.in_plane(each, brain, spacing) for each in (wanted, after)), brain, spacing)
+    wanted, made = (outliers.in_plane(each, brain, spacing) for each in (wanted, after))
+    scene = _Scene(wanted, made, brain, spacing)
     maps = outliers.directions(outliers.deviations(scene.wanted, scene.made, brain, spacing))
     changed = [*scene.regions("vanished", maps), *scene.regions("appeared", maps)]
     sides = outliers.directions(outliers.one_sided(scene.wanted, brain, spacing))

@@ -92,7 +92,7 @@ def _features(images: Images, brain: Array, spacing: Spacing) -> Iterator[Array]
 def _neighbours(image: Array) -> Array:
     """Mean of the slices above and below."""
     padded = np.pad(image, ((1, 1), (0, 0), (0, 0)), mode="edge")
-    return (padded[:-2] + padded[2:]) / 2
+    return np.asarray((padded[:-2] + padded[2:]) / 2)
 
 
 def _huber(design: Array, values: Array) -> Array:
