@@ -130,7 +130,7 @@ def prepare_subject(config: PhantomConfig, subject_id: str, healthy: bool = Fals
     """Image one subject and cut it into working slices.
 
     ``healthy``: with the tissue that the second anatomy's lesions replace instead, as displaced by a mass;
-    all else is the same, the noise too.
+    all else is the same, the noise too, but for the percentiles of the normalisation.
     """
     imaged = _image(config, subject_id, healthy)
     arrays: dict[tuple[str, str], Array] = {}

@@ -173,9 +173,11 @@ def test_the_same_person_without_lesions_differs_near_them_alone(subject: Subjec
         np.testing.assert_array_equal(subject.optional[name], well.optional[name])
     far = distance_transform_edt(labels == 0, (1, 2, 2)) > 6
     for contrast in CONTRASTS:
-        change = np.abs(subject.optional[f"3T_{contrast}"] - well.optional[f"3T_{contrast}"].astype(float))
-        # Elsewhere only by the percentiles of the normalisation, and on the ghost's copy.
-        assert change[labels > 0].mean() > 0.1 and np.percentile(change[far], 99) < 0.05
+        pair = [each.optional[f"3T_{contrast}"].astype(float) for each in (subject, well)]
+        # Elsewhere by the percentiles of the normalisation alone: an affine map, but for what is clipped.
+        plain = far & (np.abs(pair) < 0.95).all(0)
+        change = np.abs(np.polyval(np.polyfit(*(x[plain] for x in pair), 1), pair[0]) - pair[1])
+        assert change[labels > 0].mean() > 0.1 and np.percentile(change[plain], 99) < 0.02
 
 
 @pytest.mark.slow  # the meshes and five subjects
