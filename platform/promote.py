@@ -46,11 +46,13 @@ def main(argv: Sequence[str]) -> None:
     study, chosen = saved.study, pick(options.pick, saved_front(saved), folder)
     uri, name = options.tracking or saved.facts.tracking, options.model or study.name
     tags, confirmed = confirmed_tags(folder, chosen), confirmed_values(folder, chosen)
-    version = registry.register_candidate(study, storage, chosen, uri, name, tags, confirmed)
+    registered = registry.register_candidate(study, storage, chosen, uri, name, tags, confirmed)
+    version, lesions = registered
     registry.set_alias(uri, name, options.alias, version)
     scores = ", ".join(f"{o.name} {chosen.values[o.name]:.4g}" for o in study.objectives)
     origin = f"trial {chosen.trial} at {chosen.steps} steps ({scores})"
     console.print(f"models:/{name}@{options.alias} is version {version}: {origin}")
+    console.print(lesions)
 
 
 def require_alias(alias: str) -> None:

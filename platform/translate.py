@@ -77,6 +77,9 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--uncertainty", type=int, metavar="DRAWS", help="also map the spread over so many latents"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="also say what has vanished of the scan's lesions, or appeared"
+    )
     parser.add_argument("--storage", default="runs", help="folder of the default MLflow (default: runs)")
     parser.add_argument(
         "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
@@ -111,7 +114,7 @@ def main(argv: Sequence[str]) -> None:
         jobs, selection = planned(options, Path(work))
         translator = Translator.open(model.folder)
         chosen = options.model, model.version, options.brain_mask, options.uncertainty or 1
-        how = bool(options.bids), options.force, options.field_strength
+        how = bool(options.bids), options.force, options.field_strength, options.check
         settings = TranslationSettings(*chosen, references, *how)
         failed = translate_all(settings, jobs, translator, options.bids, selection)
     if failed:

@@ -100,11 +100,12 @@ def export(
     references: ReferenceConfig,
     scores: Mapping[str, float],
     confirmed: Mapping[str, Mapping[str, float | None]],
+    lesions: Mapping[str, Any],
 ) -> None:
     """Publish to ``folder`` the translator of the checkpoint ``source`` at ``steps`` refinement steps.
 
     ``confirmed``: by measure its ``estimate`` with new seeds, the bounds ``low`` and ``high``, and the
-    untouched ``input``'s; empty where nothing was confirmed.
+    untouched ``input``'s; empty where nothing was confirmed. ``lesions``: what it does to known ones.
     """
     facts = weights.verify(source)
     manifest = {
@@ -113,6 +114,7 @@ def export(
         "steps": steps,
         "scores": dict(scores),
         "confirmed": dict(confirmed),
+        "lesions": dict(lesions),
         "trial_key": facts["key"],
         "cohort": facts["cohort"],
         "references": facts["references"],

@@ -19,6 +19,28 @@ from trainers.metrics.plausibility import slice_shift, through_plane_change
 
 
 @dataclass(frozen=True)
+class Working:
+    """What the translator was given and what it returned, on its own grid: slices [N, H, W] in [0, 1]."""
+
+    frame: Frame
+    brain: Array
+    before: Mapping[str, Array]
+    after: Mapping[str, Array]
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """From slice to slice, row to row and column to column (mm)."""
+        x, y, z = (float(d) for d in np.linalg.norm(self.frame.image.affine[:3, :3], axis=0))
+        return z, y, x
+
+    def point(self, place: Array) -> Array:
+        """RAS (mm) in the first contrast's scan of a place (slice, row, column), fractions too."""
+        slice_, row, column = place
+        image = self.frame.image
+        return np.asarray(image.affine @ [column, image.values.shape[1] - 1 - row, slice_, 1])[:3]
+
+
+@dataclass(frozen=True)
 class Enhanced:
     """A translated visit; volumes [X, Y, Z] are on each scan's own grid, in RAS."""
 
@@ -32,6 +54,8 @@ class Enhanced:
     """The scans, normalised as the translator's input, in [0, 1]."""
     consistency: Mapping[str, Mapping[str, float]]
     """Change from slice to slice relative to the input's: 1 is as smooth as the scan itself."""
+    working: Working | None = None
+    """As it was translated, for comparisons of both contrasts on one grid."""
 
 
 def enhance(translator: Translator, examination: Examination, draws: int = 1) -> Enhanced:
@@ -58,7 +82,12 @@ def enhance(translator: Translator, examination: Examination, draws: int = 1) ->
         spread={c: to_grid.to_scan(c, values * 2 - 1) for c, values in spread.items()},
         untouched={c: to_grid.to_scan(c, images[c]) for c in names},
         consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
+        working=Working(frame, inside.numpy(), *(_unit(each, inside) for each in (images, shown[0]))),
     )
+
+
+def _unit(images: Mapping[str, Tensor], inside: Tensor) -> dict[str, Array]:
+    return {c: ((x.cpu() + 1) / 2 * inside).numpy() for c, x in images.items()}
 
 
 def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float]:

@@ -74,7 +74,8 @@ def look(root: Path) -> Found:
         except InputError as error:
             unread[path.relative_to(root).as_posix()] = outcomes.without(str(error), path.parent)
             continue
-        pictures = sorted((place / "figures").glob("*_desc-beforeAfter.png"))
+        named = ("*_desc-beforeAfter.png", "*_desc-check.png")
+        pictures = [each for name in named for each in sorted((place / "figures").glob(name))]
         shown = [picture.relative_to(root).as_posix() for picture in pictures]
         visits.setdefault(place, Visit("_".join(place.relative_to(root).parts), shown)).scans.append(scan)
     reasons = outcomes.earlier(root / outcomes.LISTING)

@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from platform.models import model_card
 from platform.pareto.front import Candidate
 from platform.storage.layout import Storage
 from platform.study.study import Study
@@ -56,8 +57,8 @@ def register_candidate(
     name: str,
     tags: Mapping[str, str],
     confirmed: Mapping[str, Mapping[str, float | None]],
-) -> str:
-    """Export, package and register a candidate of a study; returns its version.
+) -> tuple[str, str]:
+    """Export, package and register a candidate of a study; returns its version, and its lesions in words.
 
     ``tags`` are added to those of its origin; the model holds what was ``confirmed`` of it. Raises InputError
     where MLflow does not know its trial.
@@ -80,15 +81,22 @@ def register_candidate(
         "config": json.dumps(facts["config"], sort_keys=True),
         **{f"validation.{key}": f"{value:.6g}" for key, value in chosen.values.items()},
     }
+    place = storage.root / "references" / str(facts["references"])[:16]
+    lesions = model_card.lesions(checkpoint, chosen.steps, cohort, place)
     with tempfile.TemporaryDirectory() as work:
         model, packaged = Path(work) / "translator", Path(work) / "model"
-        export(model, checkpoint, chosen.steps, cohort, references, chosen.values, confirmed)
+        scores = chosen.values
+        export(model, checkpoint, chosen.steps, cohort, references, scores, confirmed, lesions)
         package(model, packaged)
-        return register(uri, name, run_id, packaged, {**origin, **tags})
+        known, card = {**origin, **model_card.tags(lesions), **tags}, model_card.text(name, origin, lesions)
+        return register(uri, name, run_id, packaged, known, card), model_card.sentence(lesions)
 
 
-def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
-    """Store a packaged model under its trial's run and register it; the same ``tags``, the same version."""
+def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str], card: str = "") -> str:
+    """Store a packaged model under its trial's run and register it; the same ``tags``, the same version.
+
+    ``card`` is the version's description.
+    """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -105,7 +113,8 @@ def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, 
     place = f"model-{digest(json.dumps(tags, sort_keys=True))[:12]}"
     client.log_artifacts(run_id, str(folder), place)
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
-    return str(client.create_model_version(name, source, run_id, tags=dict(tags)).version)
+    made = client.create_model_version(name, source, run_id, tags=dict(tags), description=card)
+    return str(made.version)
 
 
 def set_alias(uri: str, name: str, alias: str, version: str) -> None:

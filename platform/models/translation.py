@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.models import derivatives, fidelity
+from platform.models.pathology_check import Checked
 from platform.models.scan_inputs import Job
 from platform.models.visit_picture import planes
 from platform.reporting import before_after, matplotlib_plots
@@ -52,6 +53,8 @@ class TranslationSettings:
     """Whether visits of a BIDS folder are translated even if their scans may be of two people."""
     tesla: float | None = None
     """Field strength of scans of which nothing says it."""
+    check: bool = False
+    """Whether lesions of scan and output are compared."""
 
     @property
     def model_name(self) -> str:
@@ -92,6 +95,10 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "software": versions(),
         "confirmed": fidelity.confirmed(translator),
     }
+    checked = Checked.of(enhanced) if settings.check else None
+    changed = checked.warnings() if checked else []
+    if checked:
+        facts["check"] = checked.facts()
     of_model = fidelity.worse_than_input(fidelity.confirmed(translator))
     lines, rows = [], []
     with derivatives.whole(job.output) as work:
@@ -102,7 +109,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             scores = {} if truth is None else fidelity.compare(enhanced, contrast, truth)
             facts["seconds"] = round(time.perf_counter() - started, 2)
             below = fidelity.less_alike(contrast, scores)
-            found = {**facts, "psnr_db": scores, "warnings": [*warnings, *of_model, *below]}
+            found = {**facts, "psnr_db": scores, "warnings": [*warnings, *of_model, *below, *changed]}
             lines += [f"warning: {job.sources[contrast]}: {line}" for line in below]
             lines.append(write(work, job, contrast, scans[contrast], enhanced, found))
             rows += planes(contrast, scans[contrast], enhanced, truth)
@@ -111,7 +118,9 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         subject = derivatives.place(first, "").as_posix().replace("/", " ")
         title = f"{subject}, {settings.model_name} ({settings.version}), {USE}"
         matplotlib_plots.save(before_after.picture(rows, title), work / picture)
-    for line in (*lines, f"{job.output}/{picture}"):
+        drawn = [picture, checked.draw(work, first) if checked else None]
+    lines += [*(checked.lines() if checked else ()), *(f"{job.output}/{path}" for path in drawn if path)]
+    for line in lines:
         console.print(line)
 
 

@@ -17,7 +17,6 @@ from tests.bench.evidence import (
     claims,
     effects,
     kept,
-    lesions,
     pages,
     patients,
     plan,
@@ -248,16 +247,3 @@ def test_an_unknown_system_is_refused_by_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench.evidence", "--only", "systems", "--out", str(tmp_path)]
     done = subprocess.run([*command, "--systems", "pix2pix"], capture_output=True, text=True)
     assert done.returncode and "--systems: pix2pix: not known; allowed: cyclegan, " in done.stderr
-
-
-def test_bright_patches_of_the_least_area_are_counted_in_deep_white_matter_alone() -> None:
-    generator = torch.Generator().manual_seed(0)
-    image = 0.5 + 0.01 * torch.randn(2, 30, 30, generator=generator)
-    deep = torch.zeros(2, 30, 30, dtype=torch.bool)
-    deep[:, 5:25, 5:25] = True
-    assert lesions.patches(lesions.bright(image, deep), 10) == 0
-    image[0, 8:12, 8:12] = 0.8  # counts
-    image[1, 20:22, 20:22] = 0.8  # too small
-    image[1, 0:4, 0:4] = 0.8  # not in deep white matter
-    assert lesions.patches(lesions.bright(image, deep), 10) == 1
-    assert not lesions.bright(image, torch.zeros_like(deep)).any()

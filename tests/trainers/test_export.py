@@ -26,7 +26,7 @@ def exported(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Loop,
     loop = loop_of(tiny, task_of(tiny, work / "trial", steps=2, rungs=1))
     list(loop.reports())
     source = checkpoint.folder_of(work / "trial", 2)
-    export(work / "model", source, 2, tiny.cohort, tiny.references.config, {"fid": 1.0}, {})
+    export(work / "model", source, 2, tiny.cohort, tiny.references.config, {"fid": 1.0}, {}, {})
     return loop, work / "model"
 
 

@@ -6,7 +6,7 @@ No download; a subject depends only on the configuration's size and seed and on 
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
@@ -126,9 +126,13 @@ def prepare(config: PhantomConfig, root: Path, mapper: Mapper = map) -> Path:
     return writer.write(Path(root), hash_, _head(config), subjects, splits)
 
 
-def prepare_subject(config: PhantomConfig, subject_id: str) -> writer.SubjectArrays:
-    """Image one subject and cut it into working slices."""
-    imaged = _image(config, subject_id)
+def prepare_subject(config: PhantomConfig, subject_id: str, healthy: bool = False) -> writer.SubjectArrays:
+    """Image one subject and cut it into working slices.
+
+    ``healthy``: with the tissue that the second anatomy's lesions replace instead, as displaced by a mass;
+    all else is the same, the noise too, but for the percentiles of the normalisation.
+    """
+    imaged = _image(config, subject_id, healthy)
     arrays: dict[tuple[str, str], Array] = {}
     for domain, volumes in imaged.scans.items():
         arrays |= dict(_slices(config, volumes, domain))
@@ -184,8 +188,10 @@ def site_names(config: PhantomConfig, subject_id: str) -> dict[str, str]:
     return {"people": people, "64mT": "north", "3T": south}
 
 
-def _image(config: PhantomConfig, subject_id: str) -> _Imaged:
-    return (_image_first if config.anatomy == "first" else _image_second)(config, subject_id)
+def _image(config: PhantomConfig, subject_id: str, healthy: bool = False) -> _Imaged:
+    if config.anatomy == "first":
+        return _image_first(config, subject_id)
+    return _image_second(config, subject_id, healthy)
 
 
 def _image_first(config: PhantomConfig, subject_id: str) -> _Imaged:
@@ -208,7 +214,7 @@ def _image_first(config: PhantomConfig, subject_id: str) -> _Imaged:
     return _Imaged(scans, facts)
 
 
-def _image_second(config: PhantomConfig, subject_id: str) -> _Imaged:
+def _image_second(config: PhantomConfig, subject_id: str, healthy: bool = False) -> _Imaged:
     from trainers.cohorts.simulation.folded_mesh import mesh_surfaces
     from trainers.cohorts.simulation.imaging import Geometry
     from trainers.cohorts.simulation.pathology import RATES
@@ -223,6 +229,7 @@ def _image_second(config: PhantomConfig, subject_id: str) -> _Imaged:
     template = (mesh_surfaces if shifted else template_surfaces)(config.size)
     rates = RATES["more" if shifted and config.pathology != "none" else config.pathology]
     person = make_person(template, rng, people, rates)
+    person = replace(person, lesions=()) if healthy else person
     geometry = Geometry.of("1mm" if config.voxel is True else config.size, person.affine)
     scans = {
         at: scan(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import distance_transform_edt
 
 from trainers.cohorts import phantom
 from trainers.cohorts.simulation import morphology, pathology, person, surfaces
@@ -162,6 +163,21 @@ def test_the_same_subject_again_and_a_training_subject_of_one_field(subject: Sub
     volumes = phantom.native_volumes(CONFIG, "train-64mT-0000")
     assert {v.shape for v, _ in volumes.values()} == {(124, 146, 38)}
     np.testing.assert_allclose(np.diag(volumes["64mT", "T1"][1])[:3], (1.6, 1.6, 5))
+
+
+def test_the_same_person_without_lesions_differs_near_them_alone(subject: SubjectArrays) -> None:
+    well = phantom.prepare_subject(CONFIG, "val-0001", healthy=True)
+    labels = subject.optional["lesion"]
+    assert labels.any() and not well.optional["lesion"].any() and not well.provenance["lesions"]
+    for name in ("tissue", "origin"):
+        np.testing.assert_array_equal(subject.optional[name], well.optional[name])
+    far = distance_transform_edt(labels == 0, (1, 2, 2)) > 6
+    for contrast in CONTRASTS:
+        pair = [each.optional[f"3T_{contrast}"].astype(float) for each in (subject, well)]
+        # Elsewhere by the percentiles of the normalisation alone: an affine map, but for what is clipped.
+        plain = far & (np.abs(pair) < 0.95).all(0)
+        change = np.abs(np.polyval(np.polyfit(*(x[plain] for x in pair), 1), pair[0]) - pair[1])
+        assert change[labels > 0].mean() > 0.1 and np.percentile(change[plain], 99) < 0.02
 
 
 @pytest.mark.slow  # the meshes and five subjects
