@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from platform import cli
-from platform.models.options import as_bids_app, require_consistent
+from platform.translation.options import as_bids_app, require_consistent
 
 from trainers.errors import InputError
 
@@ -91,8 +91,8 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
     if options.level == "group":
-        from platform.models import group
         from platform.reporting.console import console
+        from platform.translation import group
 
         for path in group.write(options.output):
             console.print(path)
@@ -100,9 +100,9 @@ def main(argv: Sequence[str]) -> None:
     require_consistent(options)
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.
-    from platform.models.batch import output_folder, planned, translate_all
     from platform.models.registry import fetch
-    from platform.models.translation import TranslationSettings
+    from platform.translation.batch import output_folder, planned, translate_all
+    from platform.translation.visit import TranslationSettings
 
     from trainers.export import Translator
 

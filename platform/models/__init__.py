@@ -1,1 +1,1 @@
-"""The model registry, the model that MLflow serves, and the translation of scans by a model."""
+"""The model registry, the model that MLflow serves, and a registered model's card."""

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from platform import translate
-from platform.models import batch
+from platform.translation import batch
 from typing import Any
 
 import pytest

@@ -3,9 +3,9 @@
 import csv
 import multiprocessing
 from pathlib import Path
-from platform.models import derivatives
 from platform.storage import outcomes
 from platform.storage.outcomes import NOT_REQUESTED, without
+from platform.translation import derivatives
 
 import pytest
 

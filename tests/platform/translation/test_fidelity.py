@@ -1,8 +1,8 @@
 """Whether a result is like its reference, and what a confirmation says of its model."""
 
 from pathlib import Path
-from platform.models.fidelity import aligned, compare, less_alike, worse_than_input
-from platform.models.fidelity import reference as known_reference
+from platform.translation.fidelity import aligned, compare, less_alike, worse_than_input
+from platform.translation.fidelity import reference as known_reference
 from typing import Any
 
 import nibabel as nib
@@ -119,7 +119,7 @@ def test_a_reference_with_its_skull_is_stripped_and_registered(
     brain, affine = high.values != 0, high.affine + np.pad(np.array([[6, -5, 4]]).T, ((0, 1), (3, 0)))
     path = save(tmp_path / "3T.nii.gz", np.where(brain, high.values, 0.01), affine)
     stripped = Stripped(brain, "template", {})
-    monkeypatch.setattr("platform.models.fidelity.skullstrip.strip", lambda image: stripped)
+    monkeypatch.setattr("platform.translation.fidelity.skullstrip.strip", lambda image: stripped)
     unit = (normalise(high.values, brain) + 1) / 2
     expected, wrong = (
         registration.resample(Image(unit, a), scan, np.eye(4), order=1) for a in (high.affine, affine)

@@ -1,7 +1,7 @@
 """What ``translate --check`` says, keeps and draws of a ball that is gone, or of one that is new."""
 
 from pathlib import Path
-from platform.models.pathology_check import Checked
+from platform.translation.pathology_check import Checked
 
 import numpy as np
 import pytest

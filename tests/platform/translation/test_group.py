@@ -2,8 +2,8 @@
 
 import json
 from pathlib import Path
-from platform.models import derivatives, group
 from platform.storage import data_set, outcomes
+from platform.translation import derivatives, group
 from typing import Any
 
 import numpy as np

@@ -4,13 +4,13 @@ import argparse
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from platform.models import derivatives, fidelity
-from platform.models.options import series
-from platform.models.scan_inputs import Job, from_bids, from_files
-from platform.models.translation import TranslationSettings, translate_visit
 from platform.reporting.console import console
 from platform.storage import data_set, outcomes
 from platform.storage.layout import require_writable_folder
+from platform.translation import derivatives, fidelity
+from platform.translation.options import series
+from platform.translation.scan_inputs import Job, from_bids, from_files
+from platform.translation.visit import TranslationSettings, translate_visit
 
 import torch
 

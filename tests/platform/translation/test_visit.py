@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from platform import translate
-from platform.models.translation import spread_of
+from platform.translation.visit import spread_of
 from typing import Any
 
 import nibabel as nib

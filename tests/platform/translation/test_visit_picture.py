@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 from pathlib import Path
-from platform.models.visit_picture import planes, square
 from platform.reporting.before_after import INPUT, OUTPUT, REFERENCE, SPREAD
+from platform.translation.visit_picture import planes, square
 from typing import Any
 
 import nibabel as nib

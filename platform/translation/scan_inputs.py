@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from platform.models import derivatives, dicom
+from platform.translation import derivatives, dicom
 
 from trainers.cohorts import folder
 from trainers.cohorts.preprocessing import nifti

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from platform.models import derivatives
 from platform.reporting import outlines
 from platform.reporting.outlines import Outlined
+from platform.translation import derivatives
 from typing import Any
 
 import numpy as np

@@ -8,12 +8,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.models import derivatives, fidelity
-from platform.models.pathology_check import Checked
-from platform.models.scan_inputs import Job
-from platform.models.visit_picture import planes
 from platform.reporting import before_after, matplotlib_plots
 from platform.reporting.console import console
+from platform.translation import derivatives, fidelity
+from platform.translation.pathology_check import Checked
+from platform.translation.scan_inputs import Job
+from platform.translation.visit_picture import planes
 from typing import Any
 
 import numpy as np

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from platform.models import derivatives
+from platform.translation import derivatives
 
 import pytest
 

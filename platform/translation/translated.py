@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from platform.models import derivatives
+from platform.translation import derivatives
 from typing import Any
 
 from trainers import VERSION

@@ -4,8 +4,8 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from platform.models import dicom, scan_inputs
-from platform.models.scan_inputs import Job
+from platform.translation import dicom, scan_inputs
+from platform.translation.scan_inputs import Job
 from typing import Any
 
 import nibabel as nib

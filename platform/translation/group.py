@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.models import derivatives
-from platform.models.translated import Scan, methods, read
 from platform.storage import data_set, outcomes
+from platform.translation import derivatives
+from platform.translation.translated import Scan, methods, read
 
 from jinja2 import Environment, FileSystemLoader
 
