@@ -5,6 +5,7 @@ Two people fit each other nearly as well beside the place where registration has
 
 import numpy as np
 
+from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.data.arrays import Array
 
@@ -14,6 +15,8 @@ DEEP = 5.0
 """Millimetres below the brain's edge, which two people share."""
 SMOOTH = 1.5
 """Standard deviation (mm) before gradients are taken."""
+TRUNCATED = 4.0
+"""Standard deviations at which smoothing ends."""
 LEAST = 1.31
 """Agreement over that aside: halfway, in the logarithm, between the highest of two people, 1.25, and the
 lowest of one person, 1.37 (phantoms at 64 mT and 3 T, heads of four people; ``tests.bench.one_person``)."""
@@ -30,11 +33,14 @@ def person_warnings(first: Image, moved: Array, mask: Array) -> list[str]:
 
 def sharpness(first: Image, moved: Array, mask: Array) -> float | None:
     """Agreement of edges over its mean at four places aside; None where no brain is deep enough."""
-    from scipy.ndimage import distance_transform_edt
-
-    plane = tuple(int(axis) for axis in np.sort(np.argsort(first.spacing)[:2]))
-    apart = [first.spacing[axis] if axis in plane else 1e6 for axis in range(3)]
-    inner = distance_transform_edt(mask, sampling=apart) > DEEP
+    if not mask.any():
+        return None
+    around = np.ceil((ASIDE + TRUNCATED * SMOOTH) / first.spacing).astype(int)
+    cut = slicing.box(mask, tuple(around))  # a whole volume may be large
+    first, moved, mask = first.cropped(cut), moved[cut], mask[cut]
+    *in_plane, across = (int(axis) for axis in np.argsort(first.spacing))
+    plane = (min(in_plane), max(in_plane))
+    inner = deep(mask, first.spacing, across)
     if not inner.any():
         return None
     fixed, other = (_gradient(values, first.spacing, plane) for values in (first.values, moved))
@@ -43,6 +49,16 @@ def sharpness(first: Image, moved: Array, mask: Array) -> float | None:
         voxels = max(1, round(ASIDE / first.spacing[axis]))
         aside += [agreement(fixed, np.roll(other, way * voxels, 1 + axis), inner) for way in (1, -1)]
     return agreement(fixed, other, inner) / max(float(np.mean(aside)), 1e-9)
+
+
+def deep(mask: Array, spacing: Array, across: int) -> Array:
+    """The voxels more than :data:`DEEP` mm from what is outside ``mask`` in their plane across an axis."""
+    from scipy.ndimage import distance_transform_edt
+
+    inner, in_plane = np.zeros_like(mask), np.delete(spacing, across)
+    for found, shown in zip(np.moveaxis(inner, across, 0), np.moveaxis(mask, across, 0), strict=True):
+        found[:] = shown.all() or distance_transform_edt(shown, sampling=in_plane) > DEEP
+    return inner
 
 
 def agreement(a: Array, b: Array, inside: Array) -> float:
@@ -61,5 +77,5 @@ def _gradient(values: Array, spacing: Array, plane: tuple[int, ...]) -> Array:
     from scipy.ndimage import gaussian_filter
 
     widths = [SMOOTH / spacing[axis] if axis in plane else 0 for axis in range(3)]
-    smooth = gaussian_filter(values.astype(np.float32), widths)
+    smooth = gaussian_filter(values.astype(np.float32), widths, truncate=TRUNCATED)
     return np.stack([np.gradient(smooth, float(spacing[axis]), axis=axis) for axis in plane])
