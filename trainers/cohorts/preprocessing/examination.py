@@ -16,6 +16,8 @@ from trainers.cohorts.preprocessing.skullstrip import BrainMask, Stripped
 from trainers.data.arrays import Array
 from trainers.errors import InputError
 
+SLAB = 32
+"""Slices of a slab."""
 MASK_MARGIN = 8.0
 """Millimetres around the brain used in registration: its edge aligns it best."""
 
@@ -123,12 +125,22 @@ def image_of(scan: Scan) -> Image:
 
 
 def dilate(mask: Array, spacing: Array, margin: float = MASK_MARGIN) -> Array:
-    """``mask`` and all voxels within ``margin`` mm of it."""
+    """``mask`` and all voxels within ``margin`` mm of it.
+
+    Slab by slab, as the distance transform takes 40 bytes a voxel; what is nearer than ``margin`` is in it.
+    """
     from scipy.ndimage import distance_transform_edt
 
     wide = np.ceil(margin / spacing).astype(int)
     inside, dilated = slicing.box(mask, tuple(wide)), np.zeros_like(mask)
-    dilated[inside] = distance_transform_edt(~mask[inside], sampling=spacing) <= margin
+    first, last = inside[2].start, inside[2].stop
+    for low in range(first, last, SLAB):
+        high = min(low + SLAB, last)
+        start = max(first, low - int(wide[2]))
+        part = (*inside[:2], slice(start, min(last, high + int(wide[2]))))
+        if mask[part].any():
+            near = distance_transform_edt(~mask[part], sampling=spacing) <= margin
+            dilated[(*inside[:2], slice(low, high))] = near[..., low - start : high - start]
     return dilated
 
 
