@@ -1,4 +1,7 @@
-"""Native scans of a cohort as a BIDS data set: ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``."""
+"""Native scans of a cohort as a BIDS data set: ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``.
+
+Of 64 mT scans in three planes ``acq-`` is AXI, COR or SAG.
+"""
 
 import json
 from pathlib import Path
@@ -13,7 +16,8 @@ from trainers.cohorts.scans.field_strength import DESCRIPTION, KEY
 from trainers.data.store import SPLITS, Cohort
 from trainers.files import write_text
 
-TESLA = {"64mT": 0.064, "3T": 3.0}
+TESLA = dict.fromkeys(("64mT", "AXI", "COR", "SAG"), 0.064) | {"3T": 3.0}
+"""By the label of an acquisition."""
 BIDS_VERSION, GENERATOR = "1.10.0", "mri-translator-search"
 
 
@@ -29,13 +33,13 @@ def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, 
         subjects[name] = split if split in SPLITS else "test"  # of other people
         anat = folder / name / "anat"
         anat.mkdir(parents=True, exist_ok=True)
-        for (field, contrast), (values, affine) in source.native_volumes(config, subject).items():
-            stem = f"{name}_acq-{field}_{contrast}w"
+        for (label, contrast), (values, affine) in source.native_volumes(config, subject).items():
+            stem = f"{name}_acq-{label}_{contrast}w"
             written.append(anat / f"{stem}.nii.gz")
             image = nib.Nifti1Image(values, affine)
             image.header.set_xyzt_units("mm")
             nib.save(image, written[-1])
-            facts = {KEY: TESLA[field], "SkullStripped": True}
+            facts = {KEY: TESLA[label], "SkullStripped": True}
             write_text(anat / f"{stem}.json", json.dumps(facts, indent=1))
     _describe(folder, source.name, subjects)
     return written
