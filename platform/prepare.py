@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from platform import cli
+from platform.cohorts.export import export_scans, require_exportable
 from platform.execution.machine import prefers_cluster
 from platform.spaces.loader import find_space, load_chosen
 from platform.storage.layout import Storage
@@ -71,11 +72,12 @@ def main(argv: Sequence[str]) -> None:
         raise FieldError(
             "--split", options.split, f"{', '.join(store.SPLITS)}: this cohort has no such split"
         )
+    if options.export:
+        require_exportable(Path(options.export))
 
     # Late: Ray takes seconds to import, for which a wrong option need not wait.
     from platform.cohorts.archives import acquire
     from platform.cohorts.build import prepare_cohort, prepare_references
-    from platform.cohorts.export import export_scans
     from platform.cohorts.measurable import require_measurable
     from platform.cohorts.sensitivity import show_patch_sensitivity, show_sensitivity
     from platform.execution import cluster

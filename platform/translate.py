@@ -29,7 +29,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--model", default="", help="of a BIDS app")
     parser.add_argument(
-        "--participant-label", nargs="+", default=[], metavar="LABEL", help="of --bids: these subjects alone"
+        "--participant-label",
+        "--participant_label",
+        nargs="+",
+        default=[],
+        metavar="LABEL",
+        help="of --bids: these subjects alone",
     )
     for contrast in ("T1", "T2"):
         option, low = f"--{contrast.lower()}", f"{contrast}w scan at 64 mT: a NIfTI file or a DICOM folder"
@@ -102,7 +107,7 @@ def main(argv: Sequence[str]) -> None:
     with contextlib.ExitStack() as stack:
         work = stack.enter_context(tempfile.TemporaryDirectory())
         model = stack.enter_context(fetch(options.model, options.tracking, options.storage))
-        stack.enter_context(output_folder(options.output))
+        stack.enter_context(output_folder(options.output, options.bids))
         jobs, selection = planned(options, Path(work))
         translator = Translator.open(model.folder)
         chosen = options.model, model.version, options.brain_mask, options.uncertainty or 1

@@ -1,15 +1,19 @@
 """Files of several processes: written atomically, and made by one process at a time."""
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all, even if the process is killed; one writer at a time."""
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text, "utf-8")
-    fresh.replace(path)
+    """Write a file completely or not at all, even if the process is killed; of several writers the last."""
+    fresh = path.with_name(f".{secrets.token_hex(8)}.new")  # not tempfile, whose files others may not read
+    try:
+        fresh.write_text(text, "utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def _report_quality(choice: CohortChoice, root: Path, console: Console) -> None:
     if isinstance(choice.config, ScansConfig):
         workspace = Workspace.of(choice.source, choice.config, root)
         if workspace.outcome.is_file():
-            for line in quality_page.write_page(workspace):
+            for line in quality_page.write_page(workspace, Path(choice.config.root)):
                 console.print(line)
 
 

@@ -3,63 +3,92 @@
 Of 64 mT scans in three planes ``acq-`` is AXI, COR or SAG.
 """
 
+import csv
+import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from platform.storage import data_set
 from typing import Any
 
-import nibabel as nib
-
-from trainers import VERSION
 from trainers.cohorts.base import CohortSource
-from trainers.cohorts.scans import participants, tables
-from trainers.cohorts.scans.field_strength import DESCRIPTION, KEY
+from trainers.cohorts.scans import json_files, names, participants, tables
+from trainers.cohorts.scans.field_strength import KEY
+from trainers.data.arrays import Array
 from trainers.data.store import SPLITS, Cohort
+from trainers.errors import InputError
 from trainers.files import write_text
 
 TESLA = dict.fromkeys(("64mT", "AXI", "COR", "SAG"), 0.064) | {"3T": 3.0}
 """By the label of an acquisition."""
-BIDS_VERSION, GENERATOR = "1.10.0", "mri-translator-search"
+LEVELS = "participants.json"
+README = "Simulated, brain-extracted scans, written by `platform.prepare --export`.\n"
+
+
+def require_exportable(folder: Path) -> None:
+    """Raises InputError for a folder that holds anything but an earlier export."""
+    data_set.require_own("--export", folder, "raw", (participants.FILE, LEVELS))
 
 
 def export_scans(source: CohortSource, config: Any, cohort: Cohort, split: str, folder: Path) -> list[Path]:
     """Write a split's scans, added to those of earlier calls; returns the scans' paths.
 
-    ``participants.tsv`` keeps the split, so that a cohort of the folder has the same.
+    ``participants.tsv`` keeps the split, so that a cohort of the folder has the same. Raises InputError where
+    the folder is another data set.
     """
     assert source.native_volumes is not None  # the command has refused other sources
-    written, subjects = [], {}
-    for subject in [s["id"] for s in cohort.manifest["subjects"] if s["split"] == split]:
-        name = f"sub-{subject.replace('-', '')}"
-        subjects[name] = split if split in SPLITS else "test"  # of other people
-        anat = folder / name / "anat"
-        anat.mkdir(parents=True, exist_ok=True)
-        for (label, contrast), (values, affine) in source.native_volumes(config, subject).items():
-            stem = f"{name}_acq-{label}_{contrast}w"
-            written.append(anat / f"{stem}.nii.gz")
-            image = nib.Nifti1Image(values, affine)
-            image.header.set_xyzt_units("mm")
-            nib.save(image, written[-1])
-            facts = {KEY: TESLA[label], "SkullStripped": True}
-            write_text(anat / f"{stem}.json", json.dumps(facts, indent=1))
-    _describe(folder, source.name, subjects)
+    require_exportable(folder)
+    subjects = {
+        f"sub-{subject['id'].replace('-', '')}": subject["id"]
+        for subject in cohort.manifest["subjects"]
+        if subject["split"] == split
+    }
+    written = []
+    with data_set.writing("--export", folder):
+        with data_set.locked(folder):  # before the scans: a stopped export goes on
+            data_set.describe(folder, "raw", f"{source.name}: simulated scans", README)
+        for name, subject in subjects.items():
+            volumes = source.native_volumes(config, subject)
+            written += [_write(folder / name / "anat", name, *each) for each in volumes.items()]
+        with data_set.locked(folder):
+            shown = split if split in SPLITS else "test"  # of other people
+            _add_participants(folder, dict.fromkeys(subjects, shown))
     return written
 
 
-def _describe(folder: Path, name: str, subjects: dict[str, str]) -> None:
-    """The data set's description, a text, and the splits of its subjects."""
-    generated = {"Name": GENERATOR, "Version": VERSION}
-    facts = {"Name": f"{name}: simulated scans", "BIDSVersion": BIDS_VERSION, "DatasetType": "raw"}
-    write_text(folder / DESCRIPTION, json.dumps({**facts, "GeneratedBy": [generated]}, indent=1))
-    text = "Simulated, brain-extracted scans, written by `platform.prepare --export`.\n"
-    write_text(folder / "README.md", text)
-    path, rows = folder / participants.FILE, dict(subjects)
-    if path.is_file():
-        rows = {
-            row[participants.ID]: row[participants.SPLIT] for _, row in tables.read(path, "\t").rows
-        } | rows
-    lines = [f"{participants.ID}\t{participants.SPLIT}", *(f"{s}\t{rows[s]}" for s in sorted(rows))]
-    write_text(path, "\n".join(lines) + "\n")
-    levels = {
-        participants.SPLIT: {"Description": "train, val or test: part of the cohort it was written from"}
+def _write(folder: Path, subject: str, kind: tuple[str, str], scan: tuple[Array, Array]) -> Path:
+    """Write a scan of a (field, contrast), its voxels and affine, with its sidecar; returns its path."""
+    import nibabel as nib
+
+    field, contrast = kind
+    path = folder / f"{subject}_acq-{field}_{contrast}w.nii.gz"
+    folder.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(*scan)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+    facts = {KEY: TESLA[field], "SkullStripped": True}
+    write_text(folder / f"{names.stem(path)}.json", json.dumps(facts, indent=1))
+    return path
+
+
+def _add_participants(folder: Path, splits: Mapping[str, str]) -> None:
+    """Subjects and their splits; other rows, columns and descriptions of columns are kept."""
+    path, levels = folder / participants.FILE, folder / LEVELS
+    table = tables.read(path, "\t") if path.is_file() else tables.Table((participants.ID,), ())
+    if participants.ID not in table.columns:
+        raise InputError(f"{path}: has no column {participants.ID}; allowed: a row for each subject")
+    rows = {f"sub-{row[participants.ID].removeprefix('sub-')}": dict(row) for _, row in table.rows}
+    for subject, split in splits.items():
+        rows[subject] = rows.get(subject, {}) | {participants.SPLIT: split}
+    columns = [name for name in table.columns if name != participants.ID]
+    columns += [participants.SPLIT] if participants.SPLIT not in columns else []
+    stream = io.StringIO()
+    lines = csv.writer(stream, delimiter="\t", lineterminator="\n")
+    lines.writerow([participants.ID, *columns])
+    lines.writerows([s, *(rows[s].get(name) or "n/a" for name in columns)] for s in sorted(rows))
+    write_text(path, stream.getvalue())
+    described = json_files.read(levels) if levels.is_file() else {}
+    described[participants.SPLIT] = {
+        "Description": "train, val or test: part of the cohort it was written from"
     }
-    write_text(folder / "participants.json", json.dumps(levels, indent=1))
+    write_text(levels, json.dumps(described, indent=1))

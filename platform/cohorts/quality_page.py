@@ -3,8 +3,8 @@
 import base64
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from trainers import weights
+from trainers.cohorts.scans import names
 from trainers.cohorts.scans.listing import left_in_words
 from trainers.cohorts.scans.pipeline import Workspace
 from trainers.files import write_text
@@ -50,23 +51,33 @@ class Card:
     """SVG paths by contrast."""
 
 
-def write_page(workspace: Workspace) -> list[str]:
-    """Write ``quality.html`` into the workspace; returns what to print of it."""
+def write_page(workspace: Workspace, scans: Path) -> list[str]:
+    """Write ``quality.html`` of the ``scans`` of a folder or table into the workspace; what to print of it.
+
+    The page may be passed on, and holds no path: names in the folder are shown from there, files of a table
+    as ``T1``, ``T2`` and ``mask``. What is printed names the files.
+    """
     outcome = json.loads(workspace.outcome.read_text())
     cards = marked([card(visit) for visit in outcome["visits"]])
+    hidden = Hidden.of(outcome["visits"], scans.resolve(), workspace.folder)
     excluded = [c for c in cards if c.status == "excluded"]
     checks = [c for c in cards if c.status == "check"]
     page = workspace.folder / "quality.html"
     environment = Environment(loader=FileSystemLoader(PAGE.parent), autoescape=True)
     text = environment.get_template(PAGE.name).render(
         source=outcome["source"],
-        cards=sorted(cards, key=lambda c: ("excluded", "check", "prepared").index(c.status)),
+        cards=[
+            replace(
+                c, notes=tuple(map(hidden, c.notes)), details={k: hidden(v) for k, v in c.details.items()}
+            )
+            for c in sorted(cards, key=lambda c: ("excluded", "check", "prepared").index(c.status))
+        ],
         counts={"visits": len(cards), "to check": len(checks), "excluded": len(excluded)},
         strips=strips(cards),
         measures=MEASURES,
-        exclusions=workspace.exclusions,
-        left=outcome["left"],
-        table_notes=outcome["notes"],
+        exclusions=workspace.exclusions.name,
+        left=[{key: hidden(text) for key, text in each.items()} for each in outcome["left"]],
+        table_notes=list(map(hidden, outcome["notes"])),
     )
     write_text(page, text)
     unused = left_in_words(each["kind"] for each in outcome["left"])
@@ -75,6 +86,35 @@ def write_page(workspace: Workspace) -> list[str]:
     lines += [f"{c.id}: {'; '.join(c.notes)}" for c in checks]
     counts = f"{len(cards) - len(excluded)} of {len(cards)} visits prepared"
     return [*lines, f"{counts}; look at {page}, edit {workspace.exclusions} and run again"]
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Text without paths, which may hold a person's name."""
+
+    shown: Sequence[tuple[str, str]]
+    """What stands for a path, the longest paths first."""
+
+    @classmethod
+    def of(cls, visits: Iterable[Mapping[str, Any]], scans: Path, workspace: Path) -> "Hidden":
+        """For the ``visits`` of an outcome, whose paths are below the folder ``scans``, or in that table."""
+        known = {f"{workspace}/": ""} | ({f"{scans}/": ""} if scans.is_dir() else {str(scans): "the table"})
+        for path, kind in _files(visits) if not scans.is_dir() else ():
+            known |= {f"{parent}/": "" for parent in path.parents[:-1]}
+            known[str(path.with_name(names.stem(path)))] = kind.upper()
+        return cls(sorted(known.items(), key=lambda pair: -len(pair[0])))
+
+    def __call__(self, text: str) -> str:
+        """The text with every known path replaced."""
+        for path, name in self.shown:
+            text = text.replace(path, name)
+        return text
+
+
+def _files(visits: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Path, str]]:
+    """Every file of visits, with its kind."""
+    for visit in visits:
+        yield from ((Path(name), kind) for kind in ("t1", "t2", "mask") if (name := visit.get(kind)))
 
 
 def card(visit: Mapping[str, Any]) -> Card:
@@ -91,7 +131,7 @@ def card(visit: Mapping[str, Any]) -> Card:
         status="excluded" if reasons else "check" if facts["warnings"] else "prepared",
         notes=tuple(reasons or facts["warnings"]),
         numbers={key: float(facts[key]) for key in MEASURES if facts.get(key) is not None},
-        details=_details(facts),
+        details=_details(facts) | _named_files(visit),
         pictures={name: _data_uri(rgb) for name, rgb in _named(previews, "picture")},
         histograms={name: _path(counts) for name, counts in _named(previews, "histogram")},
     )
@@ -144,13 +184,15 @@ def _noted(card: Card, notes: Sequence[str]) -> Card:
 
 
 def _details(facts: Mapping[str, Any]) -> dict[str, str]:
-    files = [Path(name).name for kind in ("t1", "t2", "mask") if (name := facts["visit"][kind])]
     return {
         "brain": f"{facts['brain_mask']}, {facts['brain_ml']:.0f} ml",
         "space": facts.get("target", "its own").rsplit("-", 1)[0],
         "took": f"{facts['seconds']:.0f} s, {facts['peak_gib']:.1f} GiB",
-        "files": ", ".join(files),
     }
+
+
+def _named_files(visit: Mapping[str, Any]) -> dict[str, str]:
+    return {"files": ", ".join(str(path) for path, _ in _files([visit]))}
 
 
 def _named(previews: Mapping[str, Tensor], kind: str) -> list[tuple[str, Any]]:

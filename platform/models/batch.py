@@ -2,20 +2,23 @@
 
 import argparse
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from platform.models import derivatives
+from platform.models import derivatives, outcomes
 from platform.models.options import series
 from platform.models.scan_inputs import Job, from_bids, from_files
 from platform.models.translation import TranslationSettings, translate_visit
 from platform.reporting.console import console
+from platform.storage import data_set
 from platform.storage.layout import require_writable_folder
 
+import torch
+
 from trainers.cohorts.scans.filters import Filters
-from trainers.cohorts.scans.listing import left_in_words, write_listing
+from trainers.cohorts.scans.listing import left_in_words
 from trainers.cohorts.scans.visits import Selection
 from trainers.config import FieldError
+from trainers.data import channels
 from trainers.errors import InputError
 from trainers.export import Translator
 
@@ -54,40 +57,85 @@ def translate_all(
 ) -> int:
     """Translate visits, and describe the data set that they make; returns how many failed.
 
-    Raises InputError for the only visit of a call.
+    The outcomes are written after each visit of a BIDS folder, the ``source``. Raises InputError for the only
+    visit of a call, for a reference that is not used, and where the data set cannot be described.
     """
-    failed: dict[str, str] = {}
+    _require_used(settings.references, translator)
+    root, reasons = jobs[0].output, dict.fromkeys((job.visit for job in jobs), outcomes.UNFINISHED)
+    if source is not None:
+        derivatives.describe(root, source)
+        outcomes.record(root, source, selection, reasons)
+    failed = 0
     for job in jobs:
-        try:
-            translate_visit(settings, job, translator)
-        except InputError as error:
-            if len(jobs) == 1:
-                raise
-            failed[job.visit] = str(error)
+        error = _failure(settings, job, translator)
+        reasons[job.visit] = str(error or "")
+        if source is not None:
+            _record_or_warn(root, source, selection, reasons)
+        if error and len(jobs) == 1:
+            raise error
+        if error:
             console.print(f"error: {error}")
-            continue
-        derivatives.describe(job.output, settings.model_name, settings.version, source)
-    if source is not None and len(failed) < len(jobs):
-        visits = [replace(v, problem=failed.get(v.id, v.problem)) for v in selection.visits]
-        write_listing(jobs[0].output / derivatives.LISTING, replace(selection, visits=visits))
-    return len(failed)
+            failed += 1
+    return failed
+
+
+def _require_used(references: Iterable[str], translator: Translator) -> None:
+    """Raises InputError for the reference of a contrast that the model does not translate."""
+    translated = channels.contrasts(translator.channels)
+    for contrast in references:
+        if contrast not in translated:
+            allowed = f"references of what this model translates, {' and '.join(translated)}"
+            raise InputError(f"--{contrast.lower()}-reference: is not used; allowed: {allowed}")
+
+
+def _failure(settings: TranslationSettings, job: Job, translator: Translator) -> InputError | None:
+    """Translate a visit; what was wrong with it, or with the machine while it was translated."""
+    try:
+        translate_visit(settings, job, translator)
+    except InputError as error:
+        return _of_sources(job, str(error), error)
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _of_sources(job, f"{what}; allowed: files that can be read, a folder with room", error)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        text = f"there is not enough memory for it ({str(error).partition(chr(10))[0]})"
+        return _of_sources(job, f"{text}; allowed: a smaller scan, or more memory", error)
+    return None
+
+
+def _of_sources(job: Job, text: str, cause: Exception) -> InputError:
+    """The error, which names what the user gave in place of what was converted from it."""
+    for contrast, path in job.paths.items():
+        text = text.replace(str(path), str(job.sources[contrast]))
+    if isinstance(cause, InputError):
+        return InputError(text)
+    error = InputError(f"{next(iter(job.sources.values()))}: {text}")
+    error.__cause__ = cause
+    return error
+
+
+def _record_or_warn(root: Path, source: Path, selection: Selection, reasons: Mapping[str, str]) -> None:
+    """A table that cannot be written, as where a disk is full, does not stop the visits that follow."""
+    try:
+        outcomes.record(root, source, selection, reasons)
+    except InputError as error:
+        console.print(f"warning: {derivatives.LISTING} is not up to date: {error}")
 
 
 @contextlib.contextmanager
-def output_folder(output: Path) -> Iterator[None]:
-    """The output folder, removed again where nothing was written; raises InputError where it cannot be."""
+def output_folder(output: Path, source: Path | None = None) -> Iterator[None]:
+    """The output folder of a ``source``, removed again where nothing was written.
+
+    Raises InputError where it cannot be written, or is another data set.
+    """
     made = [each for each in (output, *output.parents) if not each.exists()]
-    try:
+    with data_set.writing("--output", output):
         require_writable_folder(output)
-    except OSError as error:
-        reason = f"{output} cannot be written ({error.strerror})"
-        raise InputError(f"--output: {reason}; allowed: a folder") from error
     try:
-        derivatives.require_own(output)
+        derivatives.require_own(output, source)
         yield
     except BaseException:
-        for folder in made:
-            if any(folder.iterdir()):
-                break
-            folder.rmdir()
+        with contextlib.suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
         raise

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from platform.cohorts.export import BIDS_VERSION, GENERATOR
+from platform.storage import data_set
 from typing import Any
 
 from trainers import VERSION
@@ -17,33 +17,38 @@ from trainers.cohorts.scans import names
 from trainers.cohorts.scans.field_strength import DESCRIPTION
 from trainers.errors import InputError
 from trainers.files import write_text
+from trainers.weights import file_sha256
 
 RAW = "raw"
 """Name of the source data set in the BIDS URIs of sidecars."""
-LISTING = "files.csv"
-"""What was chosen of a BIDS folder, and what was left."""
-IGNORED = ("*.html", "**/figures", LISTING, "methods.md")
+LISTING, PAGE, METHODS, IGNORE = "files.csv", "index.html", "methods.md", ".bidsignore"
+"""What was chosen of a BIDS folder and what came of it; what the group level writes; the validator's list."""
+IGNORED = ("*.html", "**/figures", LISTING, METHODS, data_set.LOCK, ".part-*")
 """What is no data, for the validator."""
+NAME = "64 mT scans translated to look like 3 T: synthetic, not for diagnosis"
 README = """# Scans of about 64 mT, translated to look like 3 T
 
-Made by `platform.translate` of mri-translator-search with the model `{model}` ({version}). The images are
-synthetic: for research only, not for diagnosis. `desc-enhanced` is a translated scan on the grid of its own
-input, 0 to 1, black outside the brain; `desc-uncertainty` the standard deviation over draws of the model's
-latent, where it was asked for. The sidecars hold the model, its settings, the preprocessing and the warnings;
-`figures` shows each scan before and after.
+Made by `platform.translate` of mri-translator-search. The images are synthetic: for research only, not for
+diagnosis. `desc-enhanced` is a translated scan on the grid of its own input, 0 to 1, black outside the brain;
+`desc-uncertainty` the standard deviation over draws of the model's latent, where it was asked for. The
+sidecars hold the model, its settings, the preprocessing and the warnings; `figures` shows each scan before
+and after.
 """
+ENHANCED, UNCERTAINTY = "desc-enhanced", "desc-uncertainty"
 _DROPPED = ("desc", names.OF)
 
 
-def prefix(path: Path, subject: str, fallback: str) -> str:
-    """How the names of a scan's outputs start: as its own in BIDS, else ``sub-`` and the ``fallback``.
-
-    ``subject``, where given, is the label.
-    """
+def entities(path: Path) -> dict[str, str]:
+    """Of a scan named as in BIDS, without those of processing; empty for another name."""
     parsed = names.parse(path.name)
-    entities = dict(parsed.entities) if parsed and parsed.entities.get("sub") else {"sub": fallback}
-    entities |= {"sub": subject} if subject else {}
-    return "_".join(f"{key}-{value}" for key, value in entities.items() if key not in _DROPPED)
+    if not parsed or not parsed.entities.get("sub"):
+        return {}
+    return {key: value for key, value in parsed.entities.items() if key not in _DROPPED}
+
+
+def prefix(entities: Mapping[str, str]) -> str:
+    """How the names of a scan's outputs start: ``sub-01_acq-64mT``."""
+    return "_".join(f"{key}-{value}" for key, value in entities.items())
 
 
 def place(prefix: str, folder: str = "anat") -> Path:
@@ -52,52 +57,55 @@ def place(prefix: str, folder: str = "anat") -> Path:
     return Path(*parts, folder)
 
 
-def describe(root: Path, model: str, version: str, source: Path | None) -> None:
+def describe(root: Path, source: Path | None) -> None:
     """Write the description of the derivative data set; ``source``: the BIDS folder that was translated.
 
-    Raises InputError where ``root`` is another data set.
+    Several processes may call it at once. Raises InputError where ``root`` is another data set.
     """
-    path = root / DESCRIPTION
-    generated = {"Name": GENERATOR, "Version": VERSION, "Description": f"translate, model {model} {version}"}
-    description: dict[str, Any] = {
-        "Name": "64 mT scans translated to look like 3 T: synthetic, not for diagnosis",
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative",
-        "GeneratedBy": [generated],
-    }
-    if source is not None:
-        description["DatasetLinks"] = {RAW: os.path.relpath(source, root)}
-    require_own(root)
-    write_text(path, json.dumps(description, indent=1))
-    write_text(root / ".bidsignore", "\n".join(IGNORED) + "\n")
-    write_text(root / "README.md", README.format(model=model, version=version))
+    links = {"DatasetLinks": {RAW: link}} if source is not None and (link := _link(source, root)) else {}
+    with data_set.writing("--output", root), data_set.locked(root):
+        require_own(root, source)
+        data_set.describe(root, "derivative", NAME, README, **links)
+        write_text(root / IGNORE, "\n".join(IGNORED) + "\n")
 
 
-def require_own(root: Path) -> None:
-    """Raises InputError where a folder is a data set that ``translate`` has not made."""
-    path = root / DESCRIPTION
-    if not path.is_file():
-        return
-    try:
-        found = json.loads(path.read_text("utf-8-sig"))
-        own = found["GeneratedBy"][0]["Name"] == GENERATOR
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
-        own = False
-    if not own:
-        raise InputError(
-            f"--output: {root} is another data set; allowed: another folder, as derivatives/NAME in it"
-        )
+def require_own(root: Path, source: Path | None = None) -> None:
+    """Raises InputError where a folder is a data set that ``translate`` has not made, or is its source."""
+    data_set.require_own("--output", root, "derivative", (IGNORE, LISTING, PAGE, METHODS))
+    if source is not None and root.resolve() == source.resolve():
+        raise InputError(f"--output: {root} is the BIDS folder; allowed: another, as derivatives/NAME in it")
+
+
+def _link(source: Path, root: Path) -> str:
+    """Where the source data set is, without folders' names, which may be a person's.
+
+    Seen from a folder inside it, as ``../..``; else the sum of its description, empty where it has none.
+    """
+    there = os.path.relpath(source.resolve(), root.resolve())
+    if set(Path(there).parts) == {".."}:
+        return there
+    described = source / DESCRIPTION
+    return f"urn:sha256:{file_sha256(described)}" if described.is_file() else ""
 
 
 @contextmanager
 def whole(root: Path) -> Iterator[Path]:
-    """A folder whose files are moved to the same places below ``root`` at the end; none, after an error."""
+    """A folder whose files are moved to the same places below ``root`` at the end; none, after an error.
+
+    The data set is described before: subjects without a description are of another one.
+    """
+    root.mkdir(parents=True, exist_ok=True)  # another process that failed may have removed it
     with tempfile.TemporaryDirectory(prefix=".part-", dir=root) as work:
         yield Path(work)
-        for path in sorted(each for each in Path(work).rglob("*") if each.is_file()):
-            target = root / path.relative_to(work)
+        if not (root / DESCRIPTION).exists():
+            describe(root, None)
+        made = {root / path.relative_to(work): path for path in Path(work).rglob("*") if path.is_file()}
+        for target, path in sorted(made.items()):
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
+            earlier = target.with_name(target.name.replace(ENHANCED, UNCERTAINTY))
+            if earlier not in made:  # of an earlier call, perhaps by another model
+                earlier.unlink(missing_ok=True)
 
 
 def uri(path: Path, root: Path) -> str:
@@ -106,6 +114,6 @@ def uri(path: Path, root: Path) -> str:
 
 
 def sidecar(description: str, source: str, facts: Mapping[str, Any]) -> str:
-    """The JSON of an output, with BIDS' keys for derivatives."""
+    """The JSON of an output, with BIDS' keys for derivatives and this program's version."""
     head = {"Description": description, "Sources": [source], "SkullStripped": True}
-    return json.dumps({**head, **facts}, indent=1)
+    return json.dumps({**head, "program": f"{data_set.GENERATOR} {VERSION}", **facts}, indent=1)

@@ -1,21 +1,17 @@
 """The group level of ``translate`` as a BIDS app: a page of all subjects, and text for a methods section."""
 
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.models import derivatives
-from typing import Any
+from platform.models import derivatives, outcomes
+from platform.models.methods_text import methods
+from platform.models.translated import Scan, read
 
 from jinja2 import Environment, FileSystemLoader
 
-from trainers import VERSION
-from trainers.cohorts.scans import tables
 from trainers.errors import InputError
 from trainers.files import write_text
 
-PAGE, METHODS = "index.html", "methods.md"
 TEMPLATE = Path(__file__).with_name("group.html")
 
 
@@ -24,76 +20,74 @@ class Visit:
     """One translated visit, as its sidecars tell."""
 
     id: str
-    picture: str = ""
+    pictures: list[str]
     """Below the data set."""
-    scans: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The facts of each output, by its name."""
+    scans: list[Scan] = field(default_factory=list)
+    later: str = ""
+    """Why a later call did not translate it again."""
 
     @property
     def warnings(self) -> list[str]:
         """Without those that several scans repeat."""
-        return list(dict.fromkeys(line for facts in self.scans.values() for line in facts["warnings"]))
+        lines = [line for scan in self.scans for line in scan.warnings]
+        lines += [] if self.pictures else ["its picture is missing"]
+        lines += [f"a later call failed, and this is of an earlier one: {self.later}"] if self.later else []
+        return list(dict.fromkeys(lines))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in a folder that ``translate`` filled."""
+
+    visits: list[Visit]
+    refused: Mapping[str, str]
+    """By visit without an output: why it was not translated."""
+    not_requested: list[str]
+    unread: Mapping[str, str]
+    """By sidecar that is not of this program, or is damaged: what is wrong."""
 
 
 def write(root: Path) -> tuple[Path, Path]:
     """Write page and text of a folder that ``translate`` filled; raises InputError where it holds nothing."""
     derivatives.require_own(root)
-    visits = translated(root)
-    if not visits:
+    found = look(root)
+    if not found.visits and not found.refused:
         raise InputError(f"--output: {root} holds no translated scan; allowed: after the participant level")
-    refused = not_translated(root)
     environment = Environment(loader=FileSystemLoader(TEMPLATE.parent), autoescape=True)
-    page = environment.get_template(TEMPLATE.name).render(visits=visits, refused=refused)
-    write_text(root / PAGE, page)
-    write_text(root / METHODS, methods(visits, len(refused)))
-    return root / PAGE, root / METHODS
+    page, text = root / derivatives.PAGE, root / derivatives.METHODS
+    scans = [(visit.id, scan) for visit in found.visits for scan in visit.scans]
+    measures = list(dict.fromkeys(name for _, scan in scans for name in scan.figures))
+    write_text(page, environment.get_template(TEMPLATE.name).render(vars(found), measures=measures))
+    write_text(text, methods(scans, len(found.refused), derivatives.LISTING))
+    return page, text
 
 
-def translated(root: Path) -> list[Visit]:
-    """Every translated visit of a data set, by subject and session."""
-    found: dict[Path, Visit] = {}
+def look(root: Path) -> Found:
+    """Every visit of a data set, by subject and session, and what came of those without an output."""
+    visits: dict[Path, Visit] = {}
+    unread: dict[str, str] = {}
     for path in sorted(root.glob("sub-*/**/anat/*_desc-enhanced_*.json")):
         place = path.parent.parent
-        visit = found.setdefault(place, Visit("_".join(place.relative_to(root).parts)))
-        visit.scans[path.stem] = json.loads(path.read_text("utf-8"))
-        for picture in sorted((place / "figures").glob("*_desc-beforeAfter.png")):
-            visit.picture = picture.relative_to(root).as_posix()
-    return list(found.values())
-
-
-def not_translated(root: Path) -> dict[str, str]:
-    """By visit, why it was refused or failed."""
-    path = root / derivatives.LISTING
-    if not path.is_file():
-        return {}
-    rows = (row for _, row in tables.read(path).rows)
-    return {row["visit"]: row["reason"] for row in rows if row["visit"] and row["reason"]}
-
-
-def methods(visits: Sequence[Visit], refused: int) -> str:
-    """What a methods section says of the translation, from the sidecars."""
-    scans = [facts for visit in visits for facts in visit.scans.values()]
-    models = _counted(f"{s['model']} ({s['version']}; {s['method']}, {s['steps']} steps)" for s in scans)
-    masks = _counted(s["preprocessing"]["brain_mask"] for s in scans)
-    software = ", ".join(sorted({each for s in scans for each in s["software"]}))
-    subjects = len({visit.id.split("_")[0] for visit in visits})
-    draws = max(s["draws"] for s in scans)
-    spread = f" Uncertainty is the standard deviation over {draws} draws of the latent." if draws > 1 else ""
-    normalisation = _counted(s["normalisation"] for s in scans)
-    return f"""# Methods
-
-{len(scans)} scans of {len(visits)} visits of {subjects} subjects, acquired at about 64 mT, were translated to
-resemble 3 T by mri-translator-search {VERSION} with {models}. {refused} visits were not translated
-({derivatives.LISTING} has the reasons). Brains were found by: {masks}. T2 was registered to T1 rigidly (ANTs,
-Mattes mutual information). Intensities: {normalisation}. Axial slices were translated with one latent for all
-of them, and each result was resampled to the grid of its own scan.{spread} The images are synthetic: for
-research only, not for diagnosis. Software: {software}.
-"""
-
-
-def _counted(names: Any) -> str:
-    """``template (12), given (2)``; a single one without its count."""
-    counts = Counter(names)
-    if len(counts) == 1:
-        return str(next(iter(counts)))
-    return ", ".join(f"{name} ({n})" for name, n in counts.most_common())
+        try:
+            scan = read(path)
+        except InputError as error:
+            unread[path.relative_to(root).as_posix()] = outcomes.without(str(error), path.parent)
+            continue
+        pictures = sorted((place / "figures").glob("*_desc-beforeAfter.png"))
+        shown = [picture.relative_to(root).as_posix() for picture in pictures]
+        visits.setdefault(place, Visit("_".join(place.relative_to(root).parts), shown)).scans.append(scan)
+    reasons = outcomes.earlier(root / derivatives.LISTING)
+    failed = {
+        visit.removesuffix("_64mT"): reason
+        for visit, reason in reasons.items()
+        if reason not in ("", outcomes.NOT_REQUESTED)
+    }
+    for visit in visits.values():
+        visit.later = failed.pop(visit.id, "")
+    known = {visit.id for visit in visits.values()}
+    not_requested = [
+        name
+        for visit, reason in reasons.items()
+        if reason == outcomes.NOT_REQUESTED and (name := visit.removesuffix("_64mT")) not in known
+    ]
+    return Found(list(visits.values()), failed, not_requested, unread)

@@ -14,6 +14,30 @@ LEVELS = ("participant", "group")
 """Of analysis, as BIDS apps have them."""
 LABEL = re.compile(r"[A-Za-z0-9]+")
 """Of a subject, in BIDS."""
+OF_FILES = {
+    "t1": "scans given by name",
+    "t2": "scans given by name",
+    "t1_reference": "the reference of a scan given by name",
+    "t2_reference": "the reference of a scan given by name",
+    "mask": "of a scan given by name; masks of a BIDS folder are inside it",
+    "subject": "names the outputs of scans that have no label in a BIDS folder",
+    "series": "chooses in a DICOM folder",
+}
+"""Options that a BIDS folder does not take, each with what it is."""
+OF_FOLDERS = {
+    "participant_label": "chooses among subjects of a BIDS folder",
+    "filter": "chooses among files of a BIDS folder",
+    "filters": "chooses among files of a BIDS folder",
+    "force": "scans given by name are translated anyway",
+}
+"""Options that only a BIDS folder takes."""
+OF_VISITS = {
+    **OF_FILES,
+    **OF_FOLDERS,
+    "field_strength": "of scans that are translated",
+    "uncertainty": "of scans that are translated",
+}
+"""Options that the group level does not take."""
 
 
 def as_bids_app(options: argparse.Namespace) -> argparse.Namespace:
@@ -27,7 +51,11 @@ def as_bids_app(options: argparse.Namespace) -> argparse.Namespace:
         case words:
             forms = f"MODEL, or BIDS OUT {'|'.join(LEVELS)} with --model MODEL"
             raise InputError(f"{' '.join(words)!r} is not understood; allowed: {forms}")
-    if options.level == "participant" and not options.model:
+    if options.level == "group":
+        _refuse(options, OF_VISITS, "at the participant level")
+        if options.brain_mask != "auto":
+            raise InputError("--brain-mask: of scans that are translated; allowed: at the participant level")
+    elif not options.model:
         raise InputError("--model: is missing; allowed: models:/NAME@ALIAS, models:/NAME/VERSION or a folder")
     if options.output is None:
         raise InputError("-o/--output: is missing; allowed: a folder for the translated scans")
@@ -35,17 +63,21 @@ def as_bids_app(options: argparse.Namespace) -> argparse.Namespace:
 
 
 def series(options: argparse.Namespace) -> dict[str, str]:
-    """The chosen DICOM series by contrast."""
+    """The chosen DICOM series by contrast; raises InputError for one that chooses nothing, or twice."""
+    given = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
+    folders = [c for c, path in given.items() if path.is_dir()]
     chosen: dict[str, str] = {}
     for text in options.series:
         contrast, sign, name = text.partition("=")
-        chosen |= {contrast.upper(): name} if sign else dict.fromkeys(("T1", "T2"), text)
-    for contrast in chosen:
-        folder = getattr(options, contrast.lower(), None) if contrast in ("T1", "T2") else None
-        if contrast not in ("T1", "T2"):
-            raise FieldError("--series", contrast, "T1=NAME, T2=NAME or NAME")
-        if folder is not None and not folder.is_dir():
-            raise FieldError("--series", chosen[contrast], f"with a DICOM folder; {folder} is a file")
+        wanted = {contrast.upper(): name} if sign else dict.fromkeys(folders or given, text)
+        for each in wanted.keys() - {"T1", "T2"}:
+            raise FieldError("--series", each, "T1=NAME, T2=NAME or NAME")
+        if not all(wanted.values()) or chosen.keys() & wanted.keys():
+            raise FieldError("--series", text, "one name for each DICOM folder")
+        chosen |= wanted
+    for contrast in sorted(chosen.keys() - set(folders)):
+        there = f"{given[contrast]} is a file" if contrast in given else f"--{contrast.lower()} is missing"
+        raise FieldError("--series", chosen[contrast], f"with a DICOM folder; {there}")
     return chosen
 
 
@@ -53,18 +85,35 @@ def require_consistent(options: argparse.Namespace) -> None:
     """Raises InputError for options that contradict each other."""
     if bool(options.bids) == bool(options.t1 or options.t2):
         raise InputError("--bids: give either a BIDS folder or --t1 and --t2; allowed: one of the two")
-    if options.bids and (options.mask or options.t1_reference or options.t2_reference):
-        raise InputError("--bids: takes no --mask and no reference; allowed: masks inside the BIDS folder")
+    if options.bids:
+        _refuse(options, OF_FILES, "with --t1 and --t2")
+    else:
+        _refuse(options, OF_FOLDERS, "with --bids")
+    _require_values(options)
+    for path in (options.t1, options.t2, options.mask, options.t1_reference, options.t2_reference):
+        if path is not None and not path.exists():
+            raise InputError(f"{path}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)")
     series(options)
-    if options.subject and (options.bids or not LABEL.fullmatch(options.subject)):
-        allowed = (
-            "with --t1 and --t2, which have none in a BIDS folder" if options.bids else "letters and digits"
-        )
-        raise FieldError("--subject", options.subject, allowed)
-    if options.force and not options.bids:
-        raise InputError("--force: scans given by name are translated anyway; allowed: with --bids")
-    if (options.filter or options.filters) and not options.bids:
-        raise InputError("--filter: chooses among files of a BIDS folder; allowed: with --bids")
+    if options.bids and not options.bids.is_dir():
+        raise InputError(f"--bids: {options.bids} is no folder; allowed: a BIDS folder")
+    if not options.model.startswith("models:/") and not Path(options.model, MANIFEST).is_file():
+        forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
+        raise InputError(f"model: {options.model!r} is no exported model; allowed: {forms}")
+
+
+def _refuse(options: argparse.Namespace, names: dict[str, str], where: str) -> None:
+    """Raises InputError for the first given option of ``names``, which is for elsewhere."""
+    for name, what in names.items():
+        if getattr(options, name) not in (None, "", [], False):
+            raise InputError(f"--{name.replace('_', '-')}: {what}; allowed: {where}")
+
+
+def _require_values(options: argparse.Namespace) -> None:
+    for contrast in ("t1", "t2"):
+        if getattr(options, f"{contrast}_reference") and not getattr(options, contrast):
+            raise InputError(f"--{contrast}-reference: is of no scan; allowed: with --{contrast}")
+    if options.subject and not LABEL.fullmatch(options.subject):
+        raise FieldError("--subject", options.subject, "letters and digits")
     strength = options.field_strength
     if strength is not None and not LOW[0] <= strength <= LOW[1]:
         limits = f"{LOW[0]:g} to {LOW[1]:g}, as models translate scans of about 0.064 T"
@@ -75,11 +124,3 @@ def require_consistent(options: argparse.Namespace) -> None:
         raise InputError(f"--uncertainty: {options.uncertainty} is not allowed; allowed: 2 or more")
     if options.tracking is not None:
         store.require_known(options.tracking)
-    for path in (options.t1, options.t2, options.mask, options.t1_reference, options.t2_reference):
-        if path is not None and not path.exists():
-            raise InputError(f"{path}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)")
-    if options.bids and not options.bids.is_dir():
-        raise InputError(f"--bids: {options.bids} is no folder; allowed: a BIDS folder")
-    if not options.model.startswith("models:/") and not Path(options.model, MANIFEST).is_file():
-        forms = "models:/NAME@ALIAS, models:/NAME/VERSION or its folder"
-        raise InputError(f"model: {options.model!r} is no exported model; allowed: {forms}")

@@ -1,5 +1,6 @@
 """The prepare command with a cohort: settings as options, wrong ones in one line, an export as BIDS."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -142,8 +143,34 @@ def test_the_shifted_test_split_is_exported_too(
     assert nib.load(tmp_path / "bids" / paths[0]).get_fdata().max() == len("shifted-0")
     table = (tmp_path / "bids/participants.tsv").read_text()
     assert "sub-shifted0\ttest" in table
-    run("--cohort", "phantom", "--export", tmp_path / "bids", "--split", "val")
-    assert (tmp_path / "bids/participants.tsv").read_text() == f"{table}sub-val0\tval\n"
+    export = "--cohort", "phantom", "--export", tmp_path / "bids", "--split", "val"
+    run(*export)
+    path = tmp_path / "bids/participants.tsv"
+    assert path.read_text() == f"{table}sub-val0\tval\n"
+
+    # What a user adds is kept; a split is added where the column was removed.
+    path.write_text("age\tparticipant_id\n31\tsub-val0\n\tsub-own\n")
+    (tmp_path / "bids/participants.json").write_text('{"age": {"Units": "year"}}')
+    run(*export)
+    assert path.read_text() == "participant_id\tage\tsplit\nsub-own\tn/a\tn/a\nsub-val0\t31\tval\n"
+    assert set(json.loads((tmp_path / "bids/participants.json").read_text())) == {"age", "split"}
+    path.write_text("age\n31\n")
+    with pytest.raises(InputError, match=r"participants\.tsv: has no column participant_id"):
+        run(*export)
+
+
+@pytest.mark.parametrize("name", ["dataset_description.json", "README.md", "participants.tsv", "sub-1/x"])
+@pytest.mark.usefixtures("nothing_starts")
+def test_nothing_of_another_data_set_is_overwritten(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "bids" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("of a user")
+    words = ["--cohort", "phantom", "--export", str(tmp_path / "bids"), "--storage", str(tmp_path / "runs")]
+    with pytest.raises(InputError, match=r"^--export: .*bids is another data set.*; allowed: a new folder"):
+        prepare.main(words)
+    assert path.read_text() == "of a user" and list((tmp_path / "bids").iterdir()) == [
+        tmp_path / "bids" / Path(name).parts[0]
+    ]
 
 
 def test_the_card_of_a_cohort_is_printed_without_references(

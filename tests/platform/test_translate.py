@@ -1,5 +1,7 @@
 """The translate command: options that contradict each other, failing visits, exit codes."""
 
+import errno
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ from platform.models import batch
 from typing import Any
 
 import pytest
+import torch
 
 from trainers.errors import InputError
 
@@ -19,26 +22,49 @@ ROOT = Path(__file__).parents[2]
     [
         ("--bids b --t1 a", "--bids: give either a BIDS folder or --t1 and --t2"),
         ("", "--bids: give either a BIDS folder or --t1 and --t2"),
-        ("--bids b --mask m", "--bids: takes no --mask and no reference"),
-        ("--bids b --t2-reference r", "--bids: takes no --mask and no reference"),
+        ("--t1 {here} --t2-reference {here}", "--t2-reference: is of no scan; allowed: with --t2"),
         ("--t1 a --mask m --brain-mask template", "--mask: not used with --brain-mask template"),
         ("--t1 a --uncertainty 1", "--uncertainty: 1 is not allowed; allowed: 2 or more"),
         ("--t1 a --tracking ftp://x", "tracking uri 'ftp://x': unknown scheme 'ftp'"),
-        ("--t1 a --filter acq=b", "--filter: chooses among files of a BIDS folder; allowed: with --bids"),
+        ("--t1 a --subject sub_1", "--subject: 'sub_1' is not allowed; allowed: letters and digits"),
         ("--t1 a --field-strength 3", "--field-strength: 3.0 is not allowed; allowed: 0.01 to 0.2"),
-        ("--t1 a --series T3=b", "--series: 'T3' is not allowed; allowed: T1=NAME, T2=NAME or NAME"),
-        ("--t1 {here} --series b", "--series: 'b' is not allowed; allowed: with a DICOM folder"),
+        ("--t1 {here} --series T3=b", "--series: 'T3' is not allowed; allowed: T1=NAME, T2=NAME or NAME"),
+        ("--t1 {here} --series b", "--series: 'b' is not allowed; allowed: with a DICOM folder; {here} is"),
+        ("--t2 {here} --series b", "--series: 'b' is not allowed; allowed: with a DICOM folder; {here} is"),
+        ("--t1 {dir} --series T2=b", "--series: 'b' is not allowed; allowed: with a DICOM folder; --t2 is"),
+        ("--t1 {dir} --series T1=", "--series: 'T1=' is not allowed; allowed: one name for each DICOM"),
+        ("--t1 {dir} --series 1 --series t1=2", "--series: 't1=2' is not allowed; allowed: one name for"),
         ("--bids b", "--bids: b is no folder; allowed: a BIDS folder"),
         ("--t1 {here} --t2 no.nii", "no.nii: no such file; allowed: a NIfTI scan (.nii, .nii.gz)"),
         ("--t1 {here}", "model: 'nowhere' is no exported model; allowed: models:/NAME@ALIAS"),
     ],
 )
 def test_wrong_options_are_one_line_and_nothing_is_written(words: str, line: str, tmp_path: Path) -> None:
-    output = tmp_path / "out"
+    output, places = tmp_path / "out", {"here": __file__, "dir": tmp_path}
     with pytest.raises(InputError) as error:
-        translate.main(["nowhere", "-o", str(output), *words.format(here=__file__).split()])
-    assert str(error.value).startswith(line) and "\n" not in str(error.value)
+        translate.main(["nowhere", "-o", str(output), *words.format(**places).split()])
+    assert str(error.value).startswith(line.format(**places)) and "\n" not in str(error.value)
     assert not output.exists()
+
+
+OF_FILES = ("--mask m", "--subject 1", "--series 1", "--t1-reference r", "--t2-reference r")
+OF_FOLDERS = ("--participant-label 1", "--participant_label 1", "--filter a=1", "--filters f", "--force")
+OF_VISITS = ("--uncertainty 2", "--field-strength 0.06", "--brain-mask given", "--t1 a")
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "where"),
+    [
+        *(("m -o out --bids b", option, "with --t1 and --t2") for option in OF_FILES),
+        *((f"m -o out --t1 {__file__}", option, "with --bids") for option in OF_FOLDERS),
+        *(("b out group", option, "at the participant level") for option in (*OF_FOLDERS, *OF_VISITS)),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(words: str, option: str, where: str) -> None:
+    with pytest.raises(InputError) as error:
+        translate.main(f"{words} {option}".split())
+    named = option.split()[0].replace("_", "-")
+    assert re.fullmatch(rf"{named}: .*; allowed: {where}", str(error.value))
 
 
 @pytest.mark.parametrize(
@@ -65,25 +91,60 @@ def test_an_output_folder_that_cannot_be_made_is_one_line(translator: Any, tmp_p
         translate.main([str(translator("cut")), "-o", str(tmp_path / "out"), "--t1", __file__])
 
 
+FULL = OSError(errno.ENOSPC, "No space left on device", "x.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (InputError("sub-02: a reason"), "sub-02: a reason"),
+        (
+            FULL,
+            "{scan}: x.nii.gz: No space left on device; allowed: files that can be read, a folder with room",
+        ),
+        (
+            MemoryError("Unable to allocate"),
+            "{scan}: there is not enough memory for it (Unable to allocate); a",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA\nmore"),
+            "{scan}: there is not enough memory for it (CUDA); allowed: a",
+        ),
+    ],
+)
 def test_a_visit_that_fails_is_reported_and_the_others_are_translated(
-    translator: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception,
+    line: str,
+    translator: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for subject in ("sub-01", "sub-02", "sub-03"):
-        (tmp_path / subject / "anat").mkdir(parents=True)
-        (tmp_path / subject / "anat" / f"{subject}_acq-64mT_T1w.nii.gz").touch()
+    scans = {f"sub-0{n}": tmp_path / f"sub-0{n}/anat/sub-0{n}_acq-64mT_T1w.nii.gz" for n in (1, 2, 3)}
+    for path in scans.values():
+        path.parent.mkdir(parents=True)
+        path.touch()
     translated = []
 
     def translate_visit(settings: Any, job: Any, translator: Any) -> None:
         if job.prefixes["T1"].startswith("sub-02"):
-            raise InputError("sub-02: a reason")
+            raise error
         translated.append(job.prefixes["T1"])
 
     monkeypatch.setattr(batch, "translate_visit", translate_visit)
-    with pytest.raises(InputError) as error:
-        translate.main([str(translator("cut")), "--bids", str(tmp_path), "-o", str(tmp_path / "out")])
-    assert str(error.value) == "1 of 3 visits were not translated; the lines above say why"
+    words = [str(translator("cut")), "--bids", str(tmp_path), "-o", str(tmp_path / "out")]
+    with pytest.raises(InputError) as failure:
+        translate.main(words)
+    assert str(failure.value) == "1 of 3 visits were not translated; the lines above say why"
     assert translated == ["sub-01_acq-64mT", "sub-03_acq-64mT"]
-    assert capsys.readouterr().out == "error: sub-02: a reason\n"
+    printed = capsys.readouterr().out
+    expected = f"error: {line}".format(scan=scans["sub-02"])
+    assert printed.startswith(expected) and printed.count("\n") == 1
+    reasons = [row for row in (tmp_path / "out/files.csv").read_text().splitlines() if ",sub-02" in row]
+    assert len(reasons) == 1 and reasons[0].startswith("sub-02/anat/") and str(tmp_path) not in reasons[0]
+    with pytest.raises(InputError) as failure:
+        translate.main([*words, "--participant_label", "02"])
+    assert str(failure.value).startswith(expected.removeprefix("error: "))
 
 
 def test_a_damaged_scan_is_one_line_and_exit_code_2(translator: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from trainers.files import one_at_a_time, write_text
@@ -55,6 +56,13 @@ def test_a_killed_process_is_not_waited_for(tmp_path: Path) -> None:
     first.communicate()
     assert line(second) == "makes"
     assert second.communicate("go\n")[0].split() == ["second"]
+
+
+def test_several_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.txt", [letter * 10_000 for letter in "abcd"]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda text: [write_text(path, text) for _ in range(50)], texts))
+    assert path.read_text() in texts and list(tmp_path.iterdir()) == [path]
 
 
 def test_the_lock_is_given_back_after_an_error_and_a_text_is_replaced_at_once(tmp_path: Path) -> None:

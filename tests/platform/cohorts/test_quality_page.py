@@ -127,7 +127,10 @@ def prepared(
     return folder / name.replace("/", "_")
 
 
-LEFT = [{"file": f"/data/{EVIL}_{n}.nii", "kind": "a localizer", "reason": "acq-scout"} for n in (1, 2)]
+def left(folder: Path) -> list[dict[str, str]]:
+    return [
+        {"file": f"{folder}/{EVIL}_{n}.nii", "kind": "a localizer", "reason": "acq-scout"} for n in (1, 2)
+    ]
 
 
 @pytest.fixture
@@ -149,16 +152,15 @@ def workspace(tmp_path: Path) -> Workspace:
     add("sub-g_64mT", "64mT", "excluded by hand")
     add("sub-h_64mT", "64mT", "/data/x.nii: is constant (0); allowed: a scan with contrast")
     place = Workspace(tmp_path)
-    place.outcome.write_text(
-        json.dumps({"source": "folder", "visits": rows, "left": LEFT, "notes": ["without a row: sub-z"]})
-    )
+    outcome = {"source": "folder", "visits": rows, "left": left(tmp_path), "notes": ["without a row: sub-z"]}
+    place.outcome.write_text(json.dumps(outcome))
     return place
 
 
 @pytest.fixture
 def page(workspace: Workspace) -> Page:
     """The page of the workspace."""
-    write_page(workspace)
+    write_page(workspace, workspace.folder)
     return Page((workspace.folder / "quality.html").read_text())
 
 
@@ -178,8 +180,8 @@ def test_the_page_shows_every_visit_and_every_picture_and_runs_nothing(
     assert len([attrs for attrs in page.all("path") if str(attrs["d"]).startswith("M0,30")]) == 7 * 2
     assert "T1: no brain <found>" in page.words
     assert {"all 9", "to check 2", "excluded 3"} <= set(page.words)
-    assert str(workspace.exclusions) in page.words
-    assert {"without a row: sub-z", "2 files that are not used", f"/data/{EVIL}_1.nii"} <= set(page.words)
+    assert workspace.exclusions.name in page.words
+    assert {"without a row: sub-z", "2 files that are not used", f"{EVIL}_1.nii"} <= set(page.words)
     links = [str(a) for _, attrs in page.tags for key, a in attrs.items() if key in ("src", "href")]
     assert all(link.startswith(("data:image/jpeg;base64,", "#")) for link in links)
 
@@ -192,7 +194,7 @@ def test_every_dot_is_a_link_to_its_visit(page: Page) -> None:
 
 
 def test_visits_to_check_and_excluded_ones_are_printed(workspace: Workspace) -> None:
-    *lines, last = write_page(workspace)
+    *lines, last = write_page(workspace, workspace.folder)
     assert lines == [
         "without a row: sub-z",
         f"2 files are not used: 2 a localizer; see {workspace.files}",
@@ -217,5 +219,36 @@ def test_a_page_without_prepared_visits_is_written(tmp_path: Path) -> None:
     place = Workspace(tmp_path)
     row = {"id": "sub-a_64mT", "split": "train", "domain": "64mT", "folder": None, "reason": "bad"}
     place.outcome.write_text(json.dumps({"source": "folder", "visits": [row], "left": [], "notes": []}))
-    assert write_page(place)[-1].startswith("0 of 1 visits prepared")
+    assert write_page(place, tmp_path)[-1].startswith("0 of 1 visits prepared")
     assert len(Page((tmp_path / "quality.html").read_text()).all("article")) == 1
+
+
+@pytest.mark.parametrize("table", [False, True])
+def test_the_page_holds_no_path_and_no_name_of_a_tables_file(table: bool, tmp_path: Path) -> None:
+    data = tmp_path / "DOE^JANE_19700101"
+    data.mkdir()
+    stem = "jane_doe" if table else "sub-a_64mT"
+    files = {"t1": f"{data}/{stem}_T1w.nii.gz", "t2": f"{data}/{stem}_T2w.nii.gz", "mask": None}
+    place = prepared(tmp_path / "visits", "sub-a_64mT", visit={**files, "t1": "/elsewhere/JANE.nii"})
+    good = {
+        "id": "sub-a_64mT",
+        "split": "train",
+        "domain": "64mT",
+        "folder": str(place),
+        "reason": "",
+        **files,
+    }
+    reason = f"{files['t1']}: 3 T by {data}/{stem}_T1w.json and {data}/T1w.json (see {tmp_path}/visits/a.txt)"
+    bad = {**good, "id": "sub-b_64mT", "folder": None, "reason": reason}
+    notes = [f"{data / 'scans.csv' if table else data / 'participants.tsv'}: a note"]
+    outcome = {"source": "folder", "visits": [good, bad], "left": [], "notes": notes}
+    (tmp_path / "outcome.json").write_text(json.dumps(outcome))
+    printed = write_page(Workspace(tmp_path), data / "scans.csv" if table else data)
+    assert any(reason in line for line in printed)
+    text = (tmp_path / "quality.html").read_text()
+    assert not [word for word in ("DOE", "jane_doe", "JANE", str(tmp_path)) if word in text]
+    words = Page(text).words
+    names = ("T1.nii.gz", "T2.nii.gz") if table else (f"{stem}_T1w.nii.gz", f"{stem}_T2w.nii.gz")
+    assert ", ".join(names) in words and ("the table" if table else "participants.tsv") + ": a note" in words
+    sidecar = "T1.json" if table else f"{stem}_T1w.json"
+    assert f"{names[0]}: 3 T by {sidecar} and T1w.json (see visits/a.txt)" in words

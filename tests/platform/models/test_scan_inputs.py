@@ -125,6 +125,98 @@ def test_a_series_that_lacks_slices_is_refused(kind: str, tag: str, series: Any,
     assert text.startswith(f"{folder}: ") and reason in text and "work" not in text and "\n" not in text
 
 
+@pytest.mark.parametrize(
+    ("apart", "tags", "complete"),
+    [
+        (6, {"SliceThickness": 3, "SpacingBetweenSlices": 6}, True),  # a gap that is stated
+        (6, {"SliceThickness": 5, "SpacingBetweenSlices": 1}, True),  # the gap alone is
+        (6, {"SliceThickness": 3, "SpacingBetweenSlices": None}, False),
+        (6, {"SliceThickness": 3, "SpacingBetweenSlices": 2}, False),
+        (6, {"SliceThickness": None, "SpacingBetweenSlices": None}, True),
+    ],
+)
+def test_slices_are_as_far_apart_as_the_larger_of_what_they_say(
+    apart: float, tags: dict[str, Any], complete: bool, series: Any, tmp_path: Path
+) -> None:
+    folder = series(tmp_path / "series", pixels(), spacing=(2.0, 2.0, apart))
+    changed(folder, lambda *_: True, **tags)
+    if complete:
+        assert dicom.convert(folder, tmp_path / "work").warnings == ()
+    else:
+        with pytest.raises(InputError, match=r"its slices are 6 mm apart and should be 3 mm"):
+            dicom.convert(folder, tmp_path / "work")
+
+
+SIDECARS = {
+    "of another encoding": b'{"SeriesDescription": "Sch\xe4del", "MagneticFieldStrength": 0.064}',
+    "not a number": b'{"SliceThickness": NaN, "SpacingBetweenSlices": NaN, "MagneticFieldStrength": 0.064}',
+    "null": b'{"ImageType": null, "SliceThickness": null, "MagneticFieldStrength": 0.064}',
+    "text": b'{"ImageType": "PHASE", "SliceThickness": "5", "MagneticFieldStrength": 0.064}',
+    "a list": b"[]",
+    "cut off": b'{"MagneticFieldStrength": 0.0',
+    "missing": None,
+}
+
+
+@pytest.mark.parametrize("kind", SIDECARS)
+def test_a_sidecar_that_dcm2niix_garbled_stops_nothing(
+    kind: str, series: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real converter, whose sidecar is replaced."""
+    run = dicom.subprocess.run
+
+    def converted(*words: Any, **options: Any) -> Any:
+        done = run(*words, **options)
+        path, content = tmp_path / "work/1_scan.json", SIDECARS[kind]
+        path.unlink() if content is None else path.write_bytes(content)
+        return done
+
+    monkeypatch.setattr(dicom.subprocess, "run", converted)
+    path = dicom.convert(series(tmp_path / "series", pixels()), tmp_path / "work").path
+    said = Sidecars.around(path).strength(path)
+    assert (said and said.tesla) == (0.064 if b"0.064" in (SIDECARS[kind] or b"") else None)
+
+
+def test_localizers_and_derived_images_are_used_only_by_name(series: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "exam"
+    kinds = {2: ("3-plane localizer", "ORIGINAL"), 3: ("T1 MPR", "DERIVED"), 4: ("T1 axial", "ORIGINAL")}
+    for number, (description, kind) in kinds.items():
+        part = series(tmp_path / f"part{number}", pixels(number), number=number)
+        tags = {"SeriesDescription": description, "ImageType": [kind, "PRIMARY", "M"]}
+        changed(part, lambda *_: True, **tags)
+        folder.mkdir(exist_ok=True)
+        for path in part.iterdir():
+            path.rename(folder / path.name)
+    chosen = {name: dicom.convert(folder, tmp_path / f"w{name}", name).path.stem for name in ("", "2", "3")}
+    assert {name: stem[0] for name, stem in chosen.items()} == {"": "4", "2": "2", "3": "3"}
+    for path in folder.glob("4_*"):
+        path.unlink()
+    assert dicom.convert(folder, tmp_path / "rest").path.stem[0] == "3"  # nothing else is left
+
+
+def test_text_of_another_encoding_is_shown(series: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "exam"
+    for number in (1, 2):
+        part = series(folder, pixels(number), number=number)
+        for path in part.glob(f"{number}_*"):
+            path.write_bytes(path.read_bytes().replace(b"scan", b"sc\xe4n"))
+    with pytest.raises(InputError, match=r"holds 2 DICOM series \(1_") as error:
+        dicom.convert(folder, tmp_path / "work")
+    str(error.value).encode("utf-8")
+
+
+def test_warnings_for_sidecars_hold_no_path_and_nothing_of_a_header(tmp_path: Path) -> None:
+    folder, work = tmp_path / "DOE^JANE", tmp_path / "work"
+    lines = {
+        f"Unable to sort: {folder}/IM 0001": "Unable to sort",
+        f"Saved '{work}/1_scan.nii'": "Saved",
+        "Slices not stacked: protocol name varies 'JANE' != 'DOE'": "varies ... != ...",
+        "Study Date/Time varies 20240203101112.000000 ~= 20240204": "varies ... ~= ...",
+    }
+    for line, ending in lines.items():
+        assert dicom._anonymous(line, folder, work).endswith(ending)
+
+
 def test_a_truncated_file_is_refused(series: Any, tmp_path: Path) -> None:
     folder = series(tmp_path / "series", pixels())
     path = min(folder.iterdir())
@@ -168,15 +260,41 @@ def test_both_contrasts_may_come_from_one_folder(series: Any, tmp_path: Path) ->
     assert [path.name for path in job.paths.values()] == ["1_scan.nii", "2_scan.nii"] and job.warnings == []
 
 
-def test_scans_of_two_subjects_are_refused_unless_one_label_is_given(tmp_path: Path) -> None:
-    pair = {f"T{k}": tmp_path / f"sub-{k}_ses-1_T{k}w.nii" for k in (1, 2)}
+@pytest.mark.parametrize(
+    ("t1", "t2", "prefixes"),
+    [
+        ("sub-1_ses-1_T1w.nii", "t2.nii", ("sub-1_ses-1", "sub-1_ses-1")),
+        ("t1.nii", "sub-1_acq-64mT_T2w.nii", ("sub-1", "sub-1_acq-64mT")),
+        ("sub-1_ses-2_T1w.nii", "sub-1_T2w.nii", ("sub-1_ses-2", "sub-1_ses-2")),
+        ("sub-Jane Doe_T1w.nii", "sub-1_T2w.nii", ("sub-1", "sub-1")),
+        ("sub-DOE_JANE_T1w.nii", "sub-1_T2w.nii", ("sub-1", "sub-1")),
+        (
+            "sub-1_T1w.nii",
+            "sub-2_T2w.nii",
+            "--t1 is of sub-1 and --t2 of sub-2; allowed: scans of one subject",
+        ),
+        (
+            "sub-1_ses-1_T1w.nii",
+            "sub-1_ses-2_T2w.nii",
+            "--t1 is of ses-1 and --t2 of ses-2; allowed: scans of one session, or --subject LABEL",
+        ),
+    ],
+)
+def test_scans_go_by_the_one_label_that_is_known(
+    t1: str, t2: str, prefixes: tuple[str, str] | str, tmp_path: Path
+) -> None:
+    pair = {"T1": tmp_path / t1, "T2": tmp_path / t2}
     for path in pair.values():
         path.write_text(path.name)
-    line = r"^--t1 is of sub-1 and --t2 of sub-2; allowed: scans of one subject, or --subject LABEL"
-    with pytest.raises(InputError, match=line):
-        scan_inputs.from_files(pair, None, tmp_path, tmp_path / "work")
-    job = scan_inputs.from_files(pair, None, tmp_path, tmp_path / "work", subject="7")
-    assert job.prefixes == {"T1": "sub-7_ses-1", "T2": "sub-7_ses-1"}
+    given = pair, None, tmp_path, tmp_path / "work"
+    if isinstance(prefixes, str):
+        with pytest.raises(InputError) as error:
+            scan_inputs.from_files(*given)
+        assert str(error.value).startswith(prefixes)
+    else:
+        assert scan_inputs.from_files(*given).prefixes == dict(zip(pair, prefixes, strict=True))
+    job = scan_inputs.from_files(*given, subject="7")
+    assert all(prefix.startswith("sub-7") for prefix in job.prefixes.values())
 
 
 def touch(root: Path, *names: str) -> None:
@@ -219,7 +337,7 @@ def test_a_bids_folder_gives_its_low_field_visits_in_a_tree_like_it(tmp_path: Pa
         job("sub-02/ses-01/anat", T1="sub-02_ses-01_T1w.nii"),
         job("sub-02/ses-02/anat", T2="sub-02_ses-02_T2w.nii"),
     ]
-    assert [left.kind for left in selection.left] == ["a localizer"]
+    assert [left.kind for left in selection.left] == ["neither T1w nor T2w", "a localizer"]
     known, *unknown = scan_inputs.from_bids(root, out, Filters.of())[0]
     assert known == jobs[0] and all("no strength in a sidecar" in each.problem for each in unknown)
 

@@ -234,6 +234,9 @@ def test_a_scan_that_the_model_does_not_use_is_not_read(scans: Scans, run: Run) 
     files = {"sub-X_desc-enhanced_T1w.nii.gz", "sub-X_desc-enhanced_T1w.json", "sub-X_desc-beforeAfter.png"}
     assert result.names() == files
     assert "warning" not in result.printed and result.sidecar("T1")["warnings"] == []
+    line = r"^--t2-reference: is not used; allowed: references of what this model translates, T1$"
+    with pytest.raises(InputError, match=line):
+        run("cut t1", *pair(scans), "--t2-reference", scans["T1"])
 
 
 def test_a_given_mask_is_the_brain(phantom: Volumes, scans: Scans, run: Run, tmp_path: Path) -> None:
@@ -399,8 +402,8 @@ def test_a_bids_folder_is_translated_into_a_tree_like_it(
     assert {path.name for path in (tmp_path / "app").glob("sub-*")} == {"sub-01"}
     with pytest.raises(InputError, match=r"^--participant-label: 'sub-9' is not allowed; allowed: sub-01, "):
         translate.main([*app, "--participant-label", "9"])
-    assert validated(out) == []
     translate.main([str(root), str(out), "group"])
+    assert validated(out) == []
     assert capsys.readouterr().out.splitlines()[-2:] == [str(out / "index.html"), str(out / "methods.md")]
     page, text = (out / "index.html").read_text(), (out / "methods.md").read_text()
     assert page.count("<article") == 3 and page.count("<img") == 3 and "sub-03/anat/sub-03_T2w.nii.gz" in page

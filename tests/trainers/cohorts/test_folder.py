@@ -6,7 +6,7 @@ import pytest
 
 from tests.trainers.cohorts.geometry import lay
 from trainers.cohorts import zenodo_ixi
-from trainers.cohorts.folder import select
+from trainers.cohorts.folder import FolderConfig, prepare, select, with_splits
 from trainers.cohorts.scans import ixi, zenodo
 from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
@@ -57,7 +57,8 @@ def test_tables_give_all_properties_and_participants_their_splits(tmp_path: Path
     assert bert == Visit("bert", "", "3T", tmp_path / "b.nii.gz", None, None, "train")
     root = lay(tmp_path / "bids", *(f"sub-0{i}/anat/sub-0{i}_acq-64mT_T1w.nii.gz" for i in (1, 2)))
     (root / "participants.tsv").write_text("participant_id\tsplit\n01\ttest\n")
-    found = select(root)
+    assert [visit.split for visit in select(root).visits] == ["", ""]  # translate needs none
+    found = with_splits(select(root), root)
     assert [visit.split for visit in found.visits] == ["test", ""]
     assert found.notes == [f"{root / 'participants.tsv'}: without a row: sub-02"]
 
@@ -91,6 +92,32 @@ def test_a_wrong_table_is_an_error_with_its_line(
     with pytest.raises(InputError) as caught:
         select(path)
     assert str(caught.value).startswith(f"{path}: {message}") and "\n" not in str(caught.value)
+
+
+def test_one_file_is_named_once_but_for_masks(tmp_path: Path) -> None:
+    lay(tmp_path, "a/x.nii", "y.nii")
+    (tmp_path / "z.nii").symlink_to("a/x.nii")
+    masks = ("a,64mT,mask,m.nii", "b,64mT,mask,m.nii")
+    assert len(select(table(tmp_path, HEAD, "a,64mT,T1,a/x.nii", *masks, "b,64mT,T1,y.nii")).visits) == 2
+    for row in (
+        "b,64mT,T1,./a/../a/x.nii",
+        "a,64mT,T2,z.nii",
+        f"a,3T,T1,{tmp_path}/a/x.nii",
+        "a,64mT,mask,z.nii",
+    ):
+        path = table(tmp_path, HEAD, "a,64mT,T1,a/x.nii", "c,64mT,T1,y.nii", row)
+        with pytest.raises(
+            InputError, match=r"line 4: path: .* is that of line 2 too; allowed: each scan once"
+        ):
+            select(path)
+
+
+@pytest.mark.parametrize("root", ["nul\0", "a" * 300, "loop", "."])
+def test_a_root_that_is_no_folder_is_one_line(root: str, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    root = root if "\0" in root else str(tmp_path / root)
+    with pytest.raises(InputError, match=r"^root: .*; allowed: a BIDS folder or a table$|holds no scan"):
+        prepare(FolderConfig(root=root), tmp_path / "storage")
 
 
 def test_duplicate_files_two_splits_and_other_roots_are_errors(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ from trainers.data.arrays import Array
 from trainers.errors import InputError
 
 FORMS = "a NIfTI scan (.nii, .nii.gz)"
+WHOLE = "a whole NIfTI file"
 MAX_VOXELS = 2**26
 """512 x 512 x 256: larger scans are rejected before their voxels are read, which bounds the memory."""
+MAX_BYTES = 2**31
+"""Of a file: no scan of so many voxels is larger, and a longer one is not even hashed."""
 MAX_OFFSET = 2**24
 """Bytes before the voxels: header extensions."""
 VOXEL_MM, EXTENT_MM = (0.02, 60.0), 700.0
@@ -73,12 +76,7 @@ def read(path: str | Path) -> Scan:
     from nibabel.imageglobals import LoggingOutputSuppressor
 
     path = Path(path)
-    if path.is_symlink() and not path.exists() and ".git/annex" in os.readlink(path):
-        raise InputError(f"{path}: {_elsewhere('git-annex')}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; allowed: {FORMS}")
-    if not path.name.lower().endswith((".nii", ".nii.gz")):
-        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}; allowed: {FORMS}")
+    require_file(path)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"), LoggingOutputSuppressor():
             warnings.simplefilter("ignore")
@@ -87,12 +85,28 @@ def read(path: str | Path) -> Scan:
     except InputError:
         raise
     except Exception as error:  # nibabel raises a dozen types for damaged files
-        raise InputError(f"{path}: not a readable NIfTI scan ({_reason(error)})") from error
+        raise InputError(f"{path}: not a readable NIfTI scan ({_reason(error)}); allowed: {WHOLE}") from error
     if not np.isfinite(values).all():
         raise InputError(f"{path}: holds values that are not finite; allowed: finite intensities")
     if values.min() == values.max():
         raise InputError(f"{path}: is constant ({values.min():g}); allowed: a scan with contrast")
     return Scan(path, nib.apply_orientation(values, orientation), affine, orientation)
+
+
+def require_file(path: Path) -> None:
+    """Raises InputError for a scan that is not here, or whose content is not what its name ends in."""
+    if path.is_symlink() and not os.path.exists(path) and ".git/annex" in os.readlink(path):
+        raise InputError(f"{path}: {_elsewhere('git-annex')}")
+    if not os.path.isfile(path):
+        raise InputError(f"{path}: no such file; allowed: {FORMS}")
+    if not path.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError(f"{path}: ends in {path.suffix or 'nothing'}; allowed: {FORMS}")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise InputError(f"{path}: has {size} bytes; allowed: at most {MAX_BYTES}")
+    try:
+        _require_compression(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); allowed: a file that can be") from None
 
 
 def write(path: Path, values: Array, like: Scan) -> None:
@@ -136,7 +150,9 @@ def _require_compression(path: Path) -> None:
             raise InputError(f"{path}: {_elsewhere(tool)}")
     zipped = path.suffix.lower() == ".gz"
     if start and zipped and not start.startswith(_GZIP):
-        raise InputError(f"{path}: is not compressed, though its name ends in .gz; allowed: .nii, or gzip")
+        raise InputError(
+            f"{path}: is not compressed by gzip, though its name ends in .gz; allowed: .nii, or gzip"
+        )
     if not zipped and start.startswith(_GZIP):
         raise InputError(f"{path}: is compressed, though its name does not end in .gz; allowed: .nii.gz")
 
@@ -151,7 +167,6 @@ def _inverse(orientation: Array) -> Array:
 
 def _contents(path: Path) -> tuple[Array, Array]:
     """Affine and scaled voxels; reads no more of the file than its checked header announces."""
-    _require_compression(path)
     with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
         block = stream.read(540)
         header = _header(path, block)
@@ -198,15 +213,19 @@ def _header(path: Path, block: bytes) -> Any:
     voxels = math.prod(int(n) for n in shape)
     if voxels > MAX_VOXELS:
         raise InputError(f"{path}: has {voxels} voxels; allowed: at most {MAX_VOXELS}")
+    if header["qform_code"] == 0 and header["sform_code"] == 0:
+        unknown = "its qform_code and sform_code are 0, so its orientation is not known"
+        raise InputError(f"{path}: {unknown}; allowed: one of them above 0")
     if not np.isfinite(affine).all() or not np.isfinite(nib.io_orientation(affine)).all():
         raise InputError(f"{path}: its affine is singular or not finite; allowed: an invertible one")
     _require_plausible(path, np.linalg.norm(affine[:3, :3], axis=0), shape)
     if dtype.kind not in "iuf" or dtype.itemsize > 8:
         named = nib.nifti1.data_type_codes.label[int(header["datatype"])]
         raise InputError(f"{path}: has voxels of type {named}; allowed: integers or floats of up to 64 bits")
-    if header.get_data_offset() > MAX_OFFSET:
-        offset = header.get_data_offset()
-        raise InputError(f"{path}: its voxels start at byte {offset}; allowed: at most {MAX_OFFSET}")
+    offset, first = header.get_data_offset(), kind.single_vox_offset
+    if not first <= offset <= MAX_OFFSET:  # nibabel takes 0, which the standard gives to pairs of files
+        where = f"its voxels start at byte {offset}"
+        raise InputError(f"{path}: {where}; allowed: {first} to {MAX_OFFSET}")
     return header
 
 
@@ -250,7 +269,8 @@ def _read_bytes(path: Path, stream: BufferedIOBase, start: bytes, size: int) -> 
         content[at : at + len(chunk)] = chunk
         at += len(chunk)
     if at < size:
-        raise InputError(f"{path}: not a readable NIfTI scan (it ends after {at} of {size} bytes)")
+        ends = f"it ends after {at} of {size} bytes"
+        raise InputError(f"{path}: not a readable NIfTI scan ({ends}); allowed: {WHOLE}")
     return content
 
 

@@ -6,18 +6,14 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from trainers.cohorts.scans import names
+from trainers.cohorts.scans import ambiguity, names
+from trainers.cohorts.scans.eligibility import Left
 from trainers.cohorts.scans.filters import Filters
+from trainers.cohorts.scans.wording import some
 
-OUTSIDE = ("derivatives", "sourcedata", "code", "stimuli", "phenotype")
-"""Folders that hold no raw scans; nor do hidden ones."""
-DERIVED = ("desc", "space", "res", "den", "label", "hemi", names.OF)
-"""Entities of processed images."""
-PARTS = ("phase", "real", "imag")
 VIEWS = {"axial": "axi ax axial tra transverse", "coronal": "cor coronal", "sagittal": "sag sagittal"}
 """Words of an acquisition's label by view."""
-_LOCALIZER = re.compile(r"locali[sz]|scout|survey|^mrsloc", re.IGNORECASE)
-_SHORT_LOCALIZER = {"loc", "plan"}
+AMBIGUOUS = "ambiguous"
 
 Key = tuple[tuple[str, str], ...]
 """A name's entities but the run."""
@@ -25,9 +21,11 @@ Key = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A scan that may be one of a visit's."""
+    """A scan or a mask that may be one of a visit's."""
 
     path: Path
+    place: str
+    """Its path below the data set."""
     name: names.Name
 
     @property
@@ -41,15 +39,8 @@ class Candidate:
         return int("".join(re.findall(r"\d", self.name.entities.get("run", ""))) or 0)
 
 
-@dataclass(frozen=True)
-class Left:
-    """A file that is not used."""
-
-    path: Path
-    kind: str
-    """As ``localizer``; counted."""
-    reason: str = ""
-    """In more words, where there are any."""
+Options = Mapping[str, Mapping[Key, Candidate]]
+"""By contrast, its scans of each kind."""
 
 
 @dataclass(frozen=True)
@@ -61,62 +52,27 @@ class Chosen:
     problem: str = ""
 
 
-def unlike_a_scan(path: Path, root: Path, name: names.Name, contrast: str, filters: Filters) -> Left | None:
-    """Why a file below ``root`` is no candidate: outside the raw tree, filtered, a localizer, processed."""
-    inside = path.relative_to(root).parts[:-1]
-    if outside := [part for part in inside if part.startswith(".") or part.lower() in OUTSIDE]:
-        return Left(path, "outside the raw scans", f"in {outside[0]}")
-    if unmet := filters.unmet(contrast, name.entities):
-        return Left(path, "filtered", f"not {unmet}")
-    if name.repeated:
-        return Left(path, "a wrong name", f"has {name.repeated}- twice")
-    folders = [part for part in inside if part.startswith(("sub-", "ses-"))]
-    for part in folders:
-        key, _, label = part.partition("-")
-        if name.entities.get(key, label) != label:
-            return Left(path, "a wrong name", f"is in {part}")
-    derived = [key for key in DERIVED if key in name.entities and not filters.names(contrast, key)]
-    if derived:
-        return Left(path, "processed", f"has {derived[0]}-")
-    if name.entities.get("part", "") in PARTS and not filters.names(contrast, "part"):
-        return Left(path, "not a magnitude image", f"part-{name.entities['part']}")
-    if is_localizer(name.entities.get("acq", "")) and not filters.names(contrast, "acq"):
-        return Left(path, "a localizer", f"acq-{name.entities['acq']}")
-    return None
-
-
-def is_localizer(label: str) -> bool:
-    """Whether an acquisition's label says so, as ``mrsLocAx``, ``scout`` or ``3planeLocalizer``."""
-    return bool(_LOCALIZER.search(label)) or bool(_SHORT_LOCALIZER & set(names.words(label)))
-
-
 def view(label: str) -> str:
     """``axial``, ``coronal`` or ``sagittal`` by an acquisition's label, else empty."""
     words = set(names.words(label))
     return next((each for each, known in VIEWS.items() if words & set(known.split())), "")
 
 
-def choose(candidates: Mapping[str, Iterable[Candidate]]) -> Chosen:
+def choose(candidates: Mapping[str, Sequence[Candidate]]) -> Chosen:
     """One scan of each contrast, of the same entities where there are such; or why that is ambiguous.
 
     Only between runs that agree in every other entity does the number decide. Of views that differ in
     nothing else the axial one is used.
     """
-    left: list[Left] = []
-    options: dict[str, dict[Key, Candidate]] = {}
+    options, left = {}, list[Left]()
     for contrast, found in candidates.items():
-        options[contrast] = {}
-        for candidate in sorted(found, key=lambda each: (each.run, each.path)):
-            before = options[contrast].get(candidate.key)
-            if before and before.run == candidate.run:
-                both = f"{before.path.name} and {candidate.path.name}"
-                return Chosen({}, left, f"{contrast} may be {both}; allowed: one")
-            if before:
-                left.append(Left(before.path, "an earlier run", f"used is {candidate.path.name}"))
-            options[contrast][candidate.key] = candidate
-    sets = _axial(_sets(options))
+        options[contrast], earlier, twins = _last_runs(found)
+        left += earlier
+        if twins:
+            return refused(candidates, f"{contrast} may be {twins}; allowed: one")
+    sets = _best(options)
     if len(sets) > 1:
-        return Chosen({}, left, _ambiguous(options, sets))
+        return refused(candidates, _ambiguous(options, sets))
     chosen = {contrast: options[contrast][key] for contrast, key in sets[0].items()}
     for contrast, by_key in options.items():
         used = chosen[contrast]
@@ -124,7 +80,32 @@ def choose(candidates: Mapping[str, Iterable[Candidate]]) -> Chosen:
     return Chosen(chosen, left)
 
 
-def _sets(options: Mapping[str, Mapping[Key, Candidate]]) -> list[dict[str, Key]]:
+def refused(candidates: Mapping[str, Iterable[Candidate]], problem: str) -> Chosen:
+    """None of the candidates."""
+    left = [Left(each.path, AMBIGUOUS, problem) for found in candidates.values() for each in found]
+    return Chosen({}, left, problem)
+
+
+def _last_runs(found: Iterable[Candidate]) -> tuple[dict[Key, Candidate], list[Left], str]:
+    """By kind the scan of the highest run, earlier ones, and two of one run, if there are."""
+    last: dict[Key, Candidate] = {}
+    earlier = list[Left]()
+    for candidate in sorted(found, key=lambda each: (each.run, each.path)):
+        before = last.get(candidate.key)
+        if before and before.run == candidate.run:
+            return last, earlier, f"{before.place} and {candidate.place}"
+        if before:
+            earlier.append(Left(before.path, "an earlier run", f"used is {candidate.path.name}"))
+        last[candidate.key] = candidate
+    return last, earlier, ""
+
+
+def _best(options: Options) -> list[dict[str, Key]]:
+    """By contrast: the keys that may be used together; several are ambiguous."""
+    return _axial(_sets(options))
+
+
+def _sets(options: Options) -> list[dict[str, Key]]:
     """By contrast: those of the same entities; where no two are, all combinations."""
     shared = set.intersection(*(set(by_key) for by_key in options.values()))
     if shared:
@@ -133,11 +114,13 @@ def _sets(options: Mapping[str, Mapping[Key, Candidate]]) -> list[dict[str, Key]
 
 
 def _axial(sets: list[dict[str, Key]]) -> list[dict[str, Key]]:
-    """Without those of other views of which there is an axial set that agrees in all else."""
-    plain = [[_without_view(key) for key in each.values()] for each in sets]
-    axial = [all(_view(key) == "axial" for key in each.values()) for each in sets]
-    chosen = [p for p, is_axial in zip(plain, axial, strict=True) if is_axial]
-    return [each for each, p, is_axial in zip(sets, plain, axial, strict=True) if is_axial or p not in chosen]
+    """Of those that differ in their views alone, the ones with the most axial scans."""
+    kinds = [tuple(_without_view(key) for key in each.values()) for each in sets]
+    axial = [sum(_view(key) == "axial" for key in each.values()) for each in sets]
+    most: dict[tuple[Key, ...], int] = {}
+    for kind, count in zip(kinds, axial, strict=True):
+        most[kind] = max(count, most.get(kind, 0))
+    return [each for each, kind, count in zip(sets, kinds, axial, strict=True) if count == most[kind]]
 
 
 def _view(key: Key) -> str:
@@ -150,13 +133,22 @@ def _without_view(key: Key) -> Key:
     return (*((k, v) for k, v in key if k != "acq"), ("acq", "".join(label)))
 
 
-def _ambiguous(options: Mapping[str, Mapping[Key, Candidate]], sets: Sequence[Mapping[str, Key]]) -> str:
-    contrast = next(c for c in options if len({each[c] for each in sets}) > 1)
-    keys = sorted({each[contrast] for each in sets})
-    named = " or ".join(options[contrast][key].path.name for key in keys)
-    entity = min(key for key, _ in set(keys[0]) ^ set(keys[1]))
-    example = f"{entity}={dict(keys[0]).get(entity, '')}"
-    return f"{contrast} may be {named}; allowed: one, by a filter such as {example}"
+def _ambiguous(options: Options, sets: Sequence[Mapping[str, Key]]) -> str:
+    several = [c for c in options if len({each[c] for each in sets}) > 1]
+    places = sorted({options[several[0]][each[several[0]]].place for each in sets})
+
+    def decides(filters: Filters) -> bool:
+        """Whether it leaves every contrast, and one choice."""
+        kept = {
+            c: {k: each for k, each in by_key.items() if not filters.unmet(c, each.name.entities)}
+            for c, by_key in options.items()
+        }
+        return all(kept.values()) and len(_best(kept)) == 1
+
+    wanted = {c: dict(key) for c, key in sets[0].items()}
+    known = {entity for each in sets for key in each.values() for entity, _ in key if entity != "sub"}
+    example = ambiguity.example(wanted, several, known, decides)
+    return f"{several[0]} may be {some(places, ' or ')}; allowed: one, by {example}"
 
 
 def _passed_over(other: Candidate, used: Candidate) -> Left:

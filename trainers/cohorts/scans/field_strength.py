@@ -5,13 +5,16 @@ Inheritance Principle"). Sources that contradict each other are refused, as is a
 """
 
 import math
+import os
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts.scans import json_files, names
+from trainers.cohorts.scans import names, user_files
+from trainers.cohorts.scans.wording import short
 from trainers.errors import InputError
 
 KEY = "MagneticFieldStrength"
@@ -19,6 +22,8 @@ LOW, HIGH = (0.01, 0.2), (2.5, 3.5)
 """Ranges (tesla) that count as 64 mT and as 3 T: sidecars are rounded."""
 SAME = 1.1
 """Factor within which two other strengths are the same."""
+LENGTH = 40
+"""Characters: longer text is no number."""
 LARGEST = 20.0
 """Tesla: a larger number without a unit is in millitesla, as no scanner has it."""
 DESCRIPTION = "dataset_description.json"
@@ -49,19 +54,22 @@ class Said:
         return max(self.tesla, other.tesla) <= SAME * min(self.tesla, other.tesla)
 
 
+_Listed = dict[tuple[str, str], list[tuple[Path, names.Name]]]
+"""The sidecars of a folder by suffix, in lower case, and subject."""
+
+
 @dataclass
 class Sidecars:
-    """Of the scans of one BIDS folder; each is read once."""
+    """Of the scans of one BIDS folder; each folder is listed and each file read once."""
 
     root: Path
-    _listed: dict[Path, list[tuple[Path, names.Name]]] = field(default_factory=dict)
+    _listed: dict[Path, _Listed] = field(default_factory=dict)
     _read: dict[Path, Any] = field(default_factory=dict)
 
     @classmethod
     def around(cls, scan: Path) -> "Sidecars":
         """Of the BIDS folder that holds a scan; of its own folder where there is none."""
-        folders = scan.absolute().parents
-        return cls(next((each for each in folders if (each / DESCRIPTION).is_file()), folders[0]))
+        return cls(data_set_of(scan))
 
     def strength(self, scan: Path) -> Said | None:
         """What a scan's sidecars, the outermost first, and then its name say; None where nothing does.
@@ -80,22 +88,27 @@ class Sidecars:
         """The sidecars that apply to a scan, outermost and least specific first."""
         at, parsed, found = scan.absolute(), names.parse(scan.name), list[Path]()
         for folder in [each for each in reversed(at.parents) if each.is_relative_to(self.root)]:
-            fitting = [
-                (len(name.entities), path)
-                for path, name in self._in(folder)
+            fitting = (
+                [
+                    (len(name.entities), path)
+                    for subject in {"", parsed.entities.get("sub", "")}
+                    for path, name in self._in(folder).get((parsed.suffix.lower(), subject), ())
+                    if name.entities.items() <= parsed.entities.items()
+                ]
                 if parsed
-                and name.suffix == parsed.suffix
-                and name.entities.items() <= parsed.entities.items()
-            ]
+                else []
+            )
             found += [path for _, path in sorted(fitting)]
         own = at.with_name(f"{names.stem(scan)}.json")
-        return found if own in found or not own.is_file() else [*found, own]
+        return found if own in found or not os.path.isfile(own) else [*found, own]
 
-    def _in(self, folder: Path) -> list[tuple[Path, names.Name]]:
+    def _in(self, folder: Path) -> _Listed:
         if folder not in self._listed:
-            paths = folder.iterdir() if folder.is_dir() else ()
-            parsed = [(path, names.parse(path.name)) for path in paths]
-            self._listed[folder] = [(path, n) for path, n in parsed if n and n.ending == ".json"]
+            listed: _Listed = defaultdict(list)
+            for path in _json_files(folder):
+                if name := names.parse(path.name):
+                    listed[name.suffix.lower(), name.entities.get("sub", "")].append((path, name))
+            self._listed[folder] = listed
         return self._listed[folder]
 
     def _said(self, path: Path) -> Said | None:
@@ -106,15 +119,23 @@ class Sidecars:
             return None
         tesla = understood(value)
         if tesla is None:
-            raise InputError(f"{path}: {KEY}: {value!r} is not understood; allowed: tesla, as 0.064 or 3")
+            raise InputError(
+                f"{path}: {KEY}: {short(value)} is not understood; allowed: tesla, as 0.064 or 3"
+            )
         return Said(tesla, str(path))
+
+
+def data_set_of(scan: Path) -> Path:
+    """The BIDS folder that holds a scan; its own folder where there is none."""
+    folders = scan.absolute().parents
+    return next((each for each in folders if os.path.isfile(each / DESCRIPTION)), folders[0])
 
 
 def understood(value: Any) -> float | None:
     """Tesla of a number or of text, as ``"3T"``, ``"0.064 T"`` or ``"64 mT"``; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
-    found = _TEXT.fullmatch(str(value))
+    found = _TEXT.fullmatch(text) if len(text := str(value)) <= LENGTH else None
     if not found:
         return None
     return _tesla(found["number"].replace(",", "."), found["unit"] or "")
@@ -136,9 +157,21 @@ def _tesla(number: str, unit: str) -> float | None:
     return value if 0 < value < math.inf else None
 
 
+def _json_files(folder: Path) -> list[Path]:
+    """Raises InputError for a folder that cannot be read."""
+    if not os.path.isdir(folder):
+        return []
+    try:
+        return [path for path in folder.iterdir() if path.suffix.lower() == ".json"]
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be read ({error.strerror}); allowed: a folder that can be"
+        ) from None
+
+
 def _content(path: Path) -> dict[str, Any]:
     """Raises InputError for a sidecar that is no JSON object."""
-    content = json_files.read(path)
+    content = user_files.read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: holds no JSON object; allowed: one")
     return content

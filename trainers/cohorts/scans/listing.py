@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from trainers.cohorts.scans.visits import Selection
+from trainers.cohorts.scans.wording import shown
 from trainers.files import write_text
 
 COLUMNS = ("file", "visit", "used", "reason")
 
 
 def write_listing(path: Path, selection: Selection) -> None:
-    """A row for every scan and mask: the visit that uses it and as what, or why none does."""
+    """A row for every file of a selection: the visit that uses it and as what, or why none does."""
     stream = io.StringIO()
     table = csv.writer(stream, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -38,6 +39,6 @@ def _rows(selection: Selection) -> Iterator[tuple[str, str, str, str]]:
             yield "", visit.id, "", visit.problem
         for kind, path in {**visit.scans, "mask": visit.mask}.items():
             if path:
-                yield str(path), visit.id, "" if visit.problem else kind, visit.problem
+                yield shown(path), visit.id, "" if visit.problem else kind, visit.problem
     for left in selection.left:
-        yield str(left.path), "", "", ": ".join(part for part in (left.kind, left.reason) if part)
+        yield shown(left.path), "", "", ": ".join(part for part in (left.kind, left.reason) if part)

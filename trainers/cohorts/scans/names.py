@@ -1,11 +1,13 @@
 """File names of BIDS: ``sub-01_ses-02_acq-AXI_run-1_T2w.nii.gz`` is entities, a suffix and an ending."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_FORM = re.compile(r"^(?:(?P<entities>.+)_)?(?P<suffix>[A-Za-z0-9]+)(?P<ending>\.nii(?:\.gz)?|\.json)$", re.I)
+_FORM = re.compile(r"(?:(?P<entities>.+)_)?(?P<suffix>[A-Za-z0-9]+)(?P<ending>\.nii(?:\.gz)?|\.json)", re.I)
+_IMAGE = re.compile(r"\.(?:nii(?:\.\w+)?|img|mg[hz]|nrrd|mnc)\Z", re.I)
 _LABEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 LONG = {
     "subject": "sub",
@@ -29,24 +31,35 @@ class Name:
     suffix: str
     ending: str
     """In lower case."""
-    repeated: str = ""
-    """An entity that is there twice."""
+    fault: str = ""
+    """As ``has acq- twice``."""
 
 
 def parse(name: str) -> Name | None:
-    """The parts of a scan's or a sidecar's name; None where it is neither."""
-    found = _FORM.match(name)
+    """The parts of a scan's or a sidecar's name, keys in lower case; None where it is neither."""
+    found = _FORM.fullmatch(composed(name))
     if not found:
         return None
     entities: dict[str, str] = {}
-    repeated = ""
+    fault = ""
     for part in (found["entities"] or "").split("_"):
         key, _, value = part.partition("-") if "-" in part else (OF, "", part)
-        if part and key in entities:
-            repeated = key
+        key = key.lower()
+        if part and (key in entities or not value):
+            fault = f"has {key}- {'twice' if key in entities else 'without a label'}"
         if part:
             entities[key] = value
-    return Name(entities, found["suffix"], found["ending"].lower(), repeated)
+    return Name(entities, found["suffix"], found["ending"].lower(), fault)
+
+
+def composed(name: str) -> str:
+    """With accents as macOS does not write them, so that names of one folder and one file compare."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_image(path: Path) -> bool:
+    """Whether a name ends as that of an image, in NIfTI or not."""
+    return _IMAGE.search(path.name) is not None
 
 
 def words(label: str) -> list[str]:

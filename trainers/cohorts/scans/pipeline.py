@@ -22,10 +22,12 @@ from trainers.cohorts.scans.visit_preparation import (
     VisitResult,
     VisitSettings,
     VisitTask,
+    incomplete,
     prepare_visit,
     visit_to_json,
 )
 from trainers.cohorts.scans.visits import Selection, Visit
+from trainers.cohorts.scans.wording import shown
 from trainers.config import Range, digest
 from trainers.data import writer
 from trainers.data.grid import GRIDS, PERCENTILES
@@ -112,8 +114,8 @@ def prepare(source: str, config: ScansConfig, selection: Selection, root: Path, 
     """
     workspace = Workspace.of(source, config, root)
     workspace.outcome.unlink(missing_ok=True)
-    visits = selection.visits
-    write_listing(workspace.files, selection)
+    visits = [replace(visit, problem=visit.problem or incomplete(visit)) for visit in selection.visits]
+    write_listing(workspace.files, replace(selection, visits=visits))
     exclusions = Exclusions.read(workspace.exclusions)
     exclusions.require_known(workspace.exclusions, visits)
     by_volunteer = splits.assign([v for v in visits if v.domain], config.val, config.test, config.seed)
@@ -251,11 +253,11 @@ def _require_enough(subjects: Sequence[_CohortSubject], workspace: Workspace) ->
 def _require_splits(config: ScansConfig, visits: Sequence[Visit]) -> None:
     """Raises InputError, before the long preparation, where a split is empty or the reference is unknown."""
     for split, domain in NEEDED:
-        if not any(v.split == split and v.domain == domain for v in visits):
+        if not any(v.split == split and v.domain == domain and not v.problem for v in visits):
             pairs = len(splits.paired(visits))
             message = f"val {config.val} leaves no {domain} visit for {split}: {pairs} volunteers are paired"
             raise InputError(f"{config.root}: {message}; allowed: at least one in each split")
-    training = [v.id for v in visits if v.split == "train" and v.domain == "64mT"]
+    training = [v.id for v in visits if v.split == "train" and v.domain == "64mT" and not v.problem]
     if config.reference and config.reference not in training:
         some = ", ".join(training[:5])
         raise InputError(
@@ -275,7 +277,7 @@ def _record(
         for r in results
     ]
     workspace.folder.mkdir(parents=True, exist_ok=True)
-    left = [{"file": str(each.path), "kind": each.kind, "reason": each.reason} for each in selection.left]
+    left = [{"file": shown(each.path), "kind": each.kind, "reason": each.reason} for each in selection.left]
     outcome = {"source": source, "visits": rows, "left": left, "notes": list(selection.notes)}
     write_text(workspace.outcome, json.dumps(outcome, indent=1))
     # Read again: it may have been edited during the preparation.

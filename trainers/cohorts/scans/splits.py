@@ -9,8 +9,9 @@ from trainers.errors import InputError
 
 
 def paired(visits: Sequence[Visit]) -> set[str]:
-    """The volunteers who were scanned at both fields."""
-    low, high = ({v.subject for v in visits if v.domain == domain} for domain in ("64mT", "3T"))
+    """The volunteers with visits at both fields that are not refused."""
+    sound = [v for v in visits if not v.problem]
+    low, high = ({v.subject for v in sound if v.domain == domain} for domain in ("64mT", "3T"))
     return low & high
 
 
@@ -21,15 +22,15 @@ def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str,
     nobody is paired, ``val`` and ``test`` volunteers with 64 mT scans alone are drawn. Splits that the source
     gives are kept. Raises InputError for a volunteer in two splits, paired and in training, or unpaired where
     pairs are needed. The draw depends on each volunteer's name, so that few change their split when others
-    are added or removed.
+    are added or removed. Refused visits count for nothing but the splits that the source gives.
     """
-    splits = _given_splits(visits)
-    both = paired(visits)
+    splits, sound = _given_splits(visits), [v for v in visits if not v.problem]
+    both = paired(sound)
     if leaked := sorted(subject for subject in both if splits.get(subject) == "train"):
         raise InputError(
             f"{leaked[0]}: was scanned at both fields and cannot train; allowed: {', '.join(PAIRED_SPLITS)}"
         )
-    drawn = both or {v.subject for v in visits if v.domain == "64mT"}
+    drawn = both or {v.subject for v in sound if v.domain == "64mT"}
     order = sorted(drawn - splits.keys(), key=lambda subject: _draw(subject, seed))
     val_count, test_count = (
         max(0, most - sum(splits.get(subject) == split for subject in drawn))
@@ -38,7 +39,7 @@ def assign(visits: Sequence[Visit], val: int, test: int, seed: int) -> dict[str,
     drawn_count = len(order) if both else val_count + test_count
     for i, subject in enumerate(order[:drawn_count]):
         splits[subject] = "val" if i < val_count else "test"
-    _require_comparable(visits, splits)
+    _require_comparable(sound, splits)
     return {visit.subject: splits.get(visit.subject, "train") for visit in visits}
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainers.cohorts.scans import user_files
+from trainers.cohorts.scans.wording import short
 from trainers.errors import InputError
 
 
@@ -19,22 +21,18 @@ class Table:
 
 
 def read(path: Path, delimiter: str = ",") -> Table:
-    """A table; cells are stripped, those that a row lacks are empty.
+    """A table, its columns in the first line that is not empty; cells are stripped, missing ones empty.
 
     Raises InputError for a table that is not UTF-8, a column that is there twice, a quote that is not closed
     and a row with more cells than columns.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.__class__.__name__}); allowed: a table in UTF-8"
-        ) from None
+    text = user_files.read(path, "a table")
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
     lines, first = [], 1
     try:
         for cells in reader:
-            lines.append((first, [cell.strip() for cell in cells]))
+            if any(stripped := [cell.strip() for cell in cells]):
+                lines.append((first, stripped))
             first = reader.line_num + 1
     except csv.Error as error:
         raise InputError(
@@ -44,8 +42,8 @@ def read(path: Path, delimiter: str = ",") -> Table:
     while columns and not columns[-1]:  # spreadsheets write them
         columns.pop()
     if twice := [name for name, n in Counter(columns).items() if n > 1]:
-        raise InputError(f"{path}: column {twice[0]!r} is there twice; allowed: once")
-    return Table(columns, [(at, _row(path, at, columns, cells)) for at, cells in lines[1:] if any(cells)])
+        raise InputError(f"{path}: column {short(twice[0])} is there twice; allowed: once")
+    return Table(columns, [(at, _row(path, at, columns, cells)) for at, cells in lines[1:]])
 
 
 def _row(path: Path, line: int, columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:

@@ -84,12 +84,10 @@ def prepare_visit(settings: VisitSettings, task: VisitTask) -> VisitResult:
 
 def _prepare(settings: VisitSettings, task: VisitTask) -> Path:
     visit = task.visit
-    if missing := {"T1", "T2"} - set(visit.scans):
-        raise InputError(
-            f"{visit.id}: has no {' and no '.join(sorted(missing))} scan; allowed: both contrasts"
-        )
-    if absent := [path for path in input_files(visit).values() if not path.is_file()]:
-        raise InputError(f"{absent[0]}: no such file; allowed: {nifti.FORMS}")
+    if problem := incomplete(visit):
+        raise InputError(problem)
+    for path in input_files(visit).values():
+        nifti.require_file(path)
     inputs = {name: weights.file_sha256(path) for name, path in input_files(visit).items()}
     onto = weights.read_manifest(task.target)["key"] if task.target else "its own space"
     key = digest(*inputs.values(), *content_settings(settings), onto)
@@ -116,6 +114,12 @@ def _prepare(settings: VisitSettings, task: VisitTask) -> Path:
     }
     weights.publish(folder, tensors, facts, "prepared visit")
     return folder
+
+
+def incomplete(visit: Visit) -> str:
+    """That a visit lacks a contrast; empty where it has both."""
+    missing = sorted({"T1", "T2"} - set(visit.scans))
+    return f"{visit.id}: has no {' and no '.join(missing)} scan; allowed: both contrasts" if missing else ""
 
 
 def content_settings(settings: VisitSettings) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """A visit: one person scanned in one session at one field strength."""
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainers.cohorts.scans.choice import Left
+from trainers.cohorts.scans.eligibility import Left
+from trainers.errors import InputError
 
 
 @dataclass(frozen=True, order=True)
@@ -48,15 +50,40 @@ class Selection:
     notes: Sequence[str] = ()
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, sorted; links to folders are followed, once each, hidden folders are not."""
-    files, visited = [], set()
-    for current, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(current)
-        if real in visited:
-            folders.clear()
-            continue
-        visited.add(real)
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        files += [Path(current, name) for name in names]
+def files_below(folder: Path, unread: Callable[[OSError], None] | None = None) -> list[Path]:
+    """Every file below a folder, sorted; those and folders whose names start with a dot are not read.
+
+    Links to folders are followed after all real ones, once each, and not to a folder that holds them.
+    ``unread`` is told of a folder that cannot be read; without it InputError is raised.
+    """
+    files, visited, waiting = list[Path](), set[str](), deque([folder])
+    while waiting:
+        for current, folders, names in os.walk(waiting.popleft(), onerror=unread or _refuse):
+            real = os.path.realpath(current)
+            if real in visited:
+                folders.clear()
+                continue
+            visited.add(real)
+            seen = [Path(current, name) for name in sorted(folders) if not name.startswith(".")]
+            folders[:] = [each.name for each in seen if not each.is_symlink()]
+            waiting += [each for each in seen if each.is_symlink() and not _holds(each, real)]
+            files += [Path(current, name) for name in names if not name.startswith(".")]
     return sorted(files)
+
+
+def identity(path: Path) -> tuple[int, int] | str:
+    """The same for all names of one file."""
+    try:
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    except OSError:
+        return os.path.realpath(path)
+
+
+def _holds(link: Path, folder: str) -> bool:
+    return Path(folder).is_relative_to(os.path.realpath(link))
+
+
+def _refuse(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):  # no folder holds no files
+        raise InputError(f"{error.filename}: cannot be read ({error.strerror}); allowed: one that can be")

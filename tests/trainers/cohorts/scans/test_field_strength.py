@@ -1,6 +1,7 @@
 """At what field a scan was made: sidecars, inherited or its own, and names; contradictions are refused."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,24 @@ def test_scans_at_another_field_are_left_and_alone_are_refused(tmp_path: Path) -
     (tmp_path / "sub-2_acq-3T_T1w.nii").unlink()
     with pytest.raises(InputError, match=r"holds no scan that is used \(sub-1_acq-1p5T_T1w\.nii: 1\.5 T by"):
         select(tmp_path)
+
+
+def test_folders_of_a_table_are_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scans = [f"sub-{i}/sub-{i}_T1w.nii" for i in range(9)]
+    lay(tmp_path, *scans, "dataset_description.json")
+    sidecar(tmp_path / "T1w.json", 3)
+    path, original, listed = tmp_path / "scans.csv", os.listdir, list[str]()
+    path.write_text(
+        "subject,domain,contrast,path\n" + "".join(f"{i},3T,T1,{s}\n" for i, s in enumerate(scans))
+    )
+
+    def listdir(folder: Any) -> list[str]:
+        listed.append(str(folder))
+        return original(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert not any(visit.problem for visit in select(path).visits)
+    assert len(listed) == len(set(listed)) == 10
 
 
 def test_a_table_is_held_against_sidecars(tmp_path: Path) -> None:

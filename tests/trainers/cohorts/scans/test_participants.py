@@ -27,7 +27,11 @@ def test_ids_have_a_prefix_or_not_and_who_does_not_match_is_listed(tmp_path: Pat
     assert notes == [nobody, without]
     written(tmp_path, "participant_id split", "01 val", "sub-01 n/a", "sub-01 val", "02 ", "03 ", "04 test")
     assert participants.splits(path, SUBJECTS) == ({"sub-01": "val", "sub-04": "test"}, [])
-    assert participants.splits(written(tmp_path, "participant_id age", "01 3"), SUBJECTS) == ({}, [])
+    written(tmp_path, "participant_id age", "01 3")
+    assert participants.splits(path, SUBJECTS) == ({}, [f"{path}: has no column split, so splits are drawn"])
+    many = {f"sub-{i}" for i in range(100, 200)}
+    notes = participants.splits(written(tmp_path, "participant_id split", "100 val"), many)[1]
+    assert notes == [f"{path}: without a row: sub-101, sub-102, sub-103, sub-104, sub-105, 94 more"]
     head = written(tmp_path, "participant_id split")
     assert participants.splits(head, SUBJECTS) == ({}, [f"{head}: has no row below its header"])
     assert participants.splits(tmp_path / "absent.tsv", SUBJECTS) == ({}, [])
@@ -46,6 +50,15 @@ WRONG = {
         '02 "val',
         "03 test",
     ): "line 3: unexpected end of data; allowed: quotes",
+    (
+        "participant_id split_of_data",
+        "01 val",
+    ): "column 'split_of_data' is not known; allowed: split",
+    (
+        "participant_id Split split",
+        "01 val test",
+    ): "has participant_id or split twice, in two cases; allowed: once",
+    ("participant_id,split", "01,val"): "has cells separated by ','; allowed: tabs",
     ("participant_id split", "01 val more"): "line 2: has 3 cells; allowed: as many as columns, 2",
 }
 

@@ -98,6 +98,16 @@ def test_splits_of_the_source_are_kept_and_counted_with_and_without_pairs() -> N
     assert "sub-02" in found["val"] and len(found["val"]) == 2 and "sub-03" in found["train"]
 
 
+def test_refused_visits_make_no_pair_and_are_not_drawn() -> None:
+    refused = [replace(visit(s, domain), problem="unclear") for s, domain in (("a", "3T"), ("b", "64mT"))]
+    visits = [visit("a"), visit("b", "3T"), visit("c"), *refused]
+    assert paired(visits) == set()
+    found = members(assign(visits, val=1, test=1, seed=0))
+    assert found["val"] | found["test"] == {"a", "c"} and found["train"] == {"b"}
+    refused.append(replace(visit("d", "3T", split="train"), problem="unclear"))
+    assert assign([*visits, *refused, visit("d")], val=1, test=0, seed=0)["d"] == "train"
+
+
 CONFLICTS: list[tuple[Sequence[Visit], str]] = [
     ([visit("a", session="1", split="val"), visit("a", session="2", split="test")], "a: is in val and test"),
     ([visit("a", split="train"), visit("a", "3T")], "a: was scanned at both fields and cannot train"),

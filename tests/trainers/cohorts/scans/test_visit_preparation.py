@@ -144,6 +144,10 @@ def test_an_unreadable_scan_a_missing_one_and_a_brain_larger_than_the_grid_are_e
     result = prepare(replace(low, t2=tmp_path / "none.nii.gz"))
     absent = f"{tmp_path / 'none.nii.gz'}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)"
     assert result.folder is None and result.reason == absent
+    (tmp_path / "annex.nii").symlink_to("../.git/annex/objects/x.nii")
+    for path in (tmp_path / "annex.nii", tmp_path / "lfs.nii"):
+        path.is_symlink() or path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+        assert "to a scan that is not here; allowed: the scan, by " in prepare(replace(low, t1=path)).reason
     for contrast, path in low.scans.items():
         image = nib.load(path)
         values = np.repeat(image.get_fdata(dtype=np.float32), 2, axis=0)
