@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.cohorts.scans.choice import is_localizer
+from trainers.cohorts.scans.eligibility import is_localizer
 from trainers.cohorts.scans.field_strength import KEY
 from trainers.errors import InputError
 

@@ -12,7 +12,7 @@ from platform.models import derivatives
 from platform.storage import data_set
 
 from trainers.cohorts.scans import tables
-from trainers.cohorts.scans.choice import Left
+from trainers.cohorts.scans.eligibility import Left
 from trainers.cohorts.scans.listing import write_listing
 from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
@@ -63,7 +63,8 @@ def _shown(visit: Visit, source: Path, root: Path, reason: str) -> Visit:
     files = {c: _below(path, source) for c, path in visit.scans.items()}
     mask = visit.mask and _below(visit.mask, source)
     problem = without(reason, source, root)
-    return replace(visit, t1=files.get("T1"), t2=files.get("T2"), mask=mask, problem=problem)
+    views = tuple((c, _below(path, source)) for c, path in visit.views)
+    return replace(visit, t1=files.get("T1"), t2=files.get("T2"), mask=mask, problem=problem, views=views)
 
 
 def _files(visit: Visit) -> list[Path]:

@@ -22,7 +22,7 @@ from trainers.cohorts.preprocessing.registration import Image, resample
 from trainers.data.arrays import Array, apply_along
 from trainers.errors import InputError
 
-ROUNDS = 10
+ROUNDS = 6
 """Most back-projections."""
 LEAST_GAIN = 0.02
 """They stop where the weighted residual falls by less than this share."""

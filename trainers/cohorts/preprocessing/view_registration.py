@@ -21,7 +21,7 @@ ROUNDS = 20
 """Most steps a level."""
 CLOSE = 0.005
 """A level ends with a step below this: millimetres, and degrees."""
-POINTS = 60_000
+POINTS = 20_000
 """Of the fixed scan at which they are compared, at most."""
 _FWHM = float(np.sqrt(8 * np.log(2)))
 
