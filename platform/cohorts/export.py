@@ -12,7 +12,7 @@ from platform.storage import data_set
 from typing import Any
 
 from trainers.cohorts.base import CohortSource
-from trainers.cohorts.scans import json_files, names, participants, tables
+from trainers.cohorts.scans import names, participants, tables, user_files
 from trainers.cohorts.scans.field_strength import KEY
 from trainers.data.arrays import Array
 from trainers.data.store import SPLITS, Cohort
@@ -87,7 +87,7 @@ def _add_participants(folder: Path, splits: Mapping[str, str]) -> None:
     lines.writerow([participants.ID, *columns])
     lines.writerows([s, *(rows[s].get(name) or "n/a" for name in columns)] for s in sorted(rows))
     write_text(path, stream.getvalue())
-    described = json_files.read(levels) if levels.is_file() else {}
+    described = user_files.read_json(levels) if levels.is_file() else {}
     described[participants.SPLIT] = {
         "Description": "train, val or test: part of the cohort it was written from"
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 from platform.models import derivatives
 from typing import Any
 
-from trainers.cohorts.scans import json_files
+from trainers.cohorts.scans import user_files
 from trainers.errors import InputError
 
 RELATIVE = {
@@ -48,7 +48,7 @@ class Scan:
 
 def read(path: Path) -> Scan:
     """The scan of a sidecar; raises InputError for a damaged one, and for that of another program."""
-    content = json_files.read(path)
+    content = user_files.read_json(path)
     spread = path.with_name(path.name.replace(derivatives.ENHANCED, derivatives.UNCERTAINTY))
     try:
         return _scan(path.stem, content, has_spread=spread.is_file())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from trainers import VERSION
-from trainers.cohorts.scans import json_files
+from trainers.cohorts.scans import user_files
 from trainers.cohorts.scans.field_strength import DESCRIPTION
 from trainers.errors import InputError
 from trainers.files import one_at_a_time, write_text
@@ -40,7 +40,7 @@ def require_own(option: str, root: Path, kind: Kind, written: Sequence[str] = ()
 
 def describe(root: Path, kind: Kind, name: str, readme: str, **more: Any) -> None:
     """Write description and text of an own data set; what a user has added to them is kept."""
-    before = json_files.read(root / DESCRIPTION) if (root / DESCRIPTION).exists() else {}
+    before = user_files.read_json(root / DESCRIPTION) if (root / DESCRIPTION).exists() else {}
     generated = [{"Name": GENERATOR, "Version": VERSION}]
     facts = {"BIDSVersion": BIDS_VERSION, "DatasetType": kind, "GeneratedBy": generated, **more}
     write_text(root / DESCRIPTION, json.dumps({"Name": name, **before, **facts}, indent=1))
@@ -67,7 +67,7 @@ def writing(option: str, root: Path) -> Iterator[None]:
 
 def _is_own(root: Path, kind: Kind) -> bool:
     try:
-        found = json_files.read(root / DESCRIPTION)
+        found = user_files.read_json(root / DESCRIPTION)
         return bool(found["GeneratedBy"][0]["Name"] == GENERATOR and found.get("DatasetType", "raw") == kind)
     except (InputError, KeyError, IndexError, TypeError, AttributeError):
         return False

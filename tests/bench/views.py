@@ -7,10 +7,10 @@ isotropic grid of 2 mm, by its own percentiles in the brain; PSNR is over the vo
 range of 1; a single view is translated alone and resampled by cubic splines, registered as in the fusion;
 the best single view is chosen for each subject and contrast by its PSNR. An error is a voxel whose absolute
 difference from the truth is above its 90th percentile in the brain; the disagreement is judged by the area
-under its curve for errors (AUROC). The same for a planted fault: a third of the last view's slices is moved by
-three voxels in plane, as by a patient who moves during the scan; an error is then a voxel of the fused scans
-that this changes by more than the 90th percentile of all. Time is of everything between the scans in memory and the volumes: for
-one view the axial one's examination and translation.
+under its curve for errors (AUROC). The same for a planted fault: a third of the last view's slices is moved
+by three voxels in plane, as by a patient who moves during the scan; an error is then a voxel of the fused
+scans that this changes by more than the 90th percentile of all. Time is of everything between the scans in
+memory and the volumes: for one view the axial one's examination and translation.
 """
 
 import argparse

@@ -12,9 +12,12 @@ View = Literal["axial", "coronal", "sagittal"]
 NORMAL: Mapping[View, int] = MappingProxyType({"axial": 2, "coronal": 1, "sagittal": 0})
 """Axis of RAS along which slices are thick."""
 IN_ORDER: Mapping[View, tuple[int, int, int]] = MappingProxyType(
-    {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+    {"axial": (0, 1, 2), "coronal": (0, 2, 1), "sagittal": (2, 1, 0)}
 )
-"""RAS axes within a view's slices, then its normal."""
+"""RAS axes along the columns and the rows of a view's slices, then its normal.
+
+Sagittal slices have anterior on top, as axial ones: a brain is longest there, and the working grid is.
+"""
 THICK = 1.5
 """Least ratio of a voxel's largest side to its middle one in a scan of thick slices."""
 

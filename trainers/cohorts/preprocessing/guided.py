@@ -23,7 +23,7 @@ def guided(contrast: Array, guides: Sequence[Array], brain: Array, spacing: floa
     total = np.maximum(_window(weight, spacing), 1e-6)
 
     def mean(values: Array) -> Array:
-        return _window(values * weight, spacing) / total
+        return np.asarray(_window(values * weight, spacing) / total)
 
     means, level = [mean(guide) for guide in guides], mean(contrast)
     right = np.stack([mean(g * contrast) - m * level for g, m in zip(guides, means, strict=True)], -1)

@@ -4,6 +4,7 @@ They differ from the axial scan in the plane of their slices, their noise, their
 lies. The receive field is that of the axial scan, as the coil stays.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +19,10 @@ from trainers.cohorts.simulation.physics import Contrast
 from trainers.cohorts.simulation.scan import contrast_image, draw_conditions, thick_slices, tissue_signals
 from trainers.cohorts.simulation.site import Site, Span, draw
 from trainers.data.arrays import Array
-from trainers.data.views import IN_ORDER, View
+from trainers.data.views import View
 
+AXES: Mapping[View, tuple[int, int, int]] = {"coronal": (0, 2, 1), "sagittal": (1, 2, 0)}
+"""RAS axes within a view's slices, the phase encoding second, then its normal."""
 IN_PLANE, THICKNESS = 1.6, 5.0
 """Voxel (mm), as that of the axial scan."""
 SHIFT: Span = (0.5, 3.0)
@@ -50,7 +53,7 @@ class ViewGrid:
     @classmethod
     def of(cls, person: Person, view: View) -> "ViewGrid":
         """The grid that covers a subject's."""
-        axes = IN_ORDER[view]
+        axes = AXES[view]
         extent = [float(n * d) for n, d in zip(person.mask.shape, person.spacing, strict=True)]
         spacing = [*(float(person.spacing[k]) for k in axes[:2]), _PLANE]
         x, y, z = (round(extent[k] / d) for k, d in zip(axes, spacing, strict=True))
