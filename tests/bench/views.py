@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += measured(translator, viewed_subject(config, name), name)
         said = " ".join((__doc__ or "").partition("Written down")[2].split())
         head = (
-            f"# Three views against one\n\nPhantom seed {SEED}, {index + 1} subjects of the test split, 2 mm. "
+            f"# Three views against one\n\nPhantom seed {SEED}, {index + 1} test subjects, 2 mm. "
             f"`python -m tests.bench.views` computes this page; seconds are of a processor.\n\n"
             f"Written down{' ' + said}\n\n"
         )
