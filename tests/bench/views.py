@@ -10,8 +10,9 @@ difference from the truth is above its 90th percentile in the brain; the disagre
 under its curve for errors (AUROC). The same for a planted fault: a third of the last view's slices is moved
 by three voxels in plane, as by a patient who moves during the scan; an error is then a voxel of the fused
 scans that this changes by more than the 90th percentile of all. Time is of everything between the scans in
-memory and the volumes: for one view the axial one's examination and translation. Added after the first subject
-had been seen once: the planted fault; sagittal slices with anterior on top, without which brains do not fit.
+memory and the volumes: for one view the axial one's examination and translation. Added after the
+first subject had been seen once: the planted fault; sagittal slices with anterior on top, without which
+brains do not fit.
 """
 
 import argparse
