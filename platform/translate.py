@@ -38,7 +38,8 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     )
     for contrast in ("T1", "T2"):
         option, low = f"--{contrast.lower()}", f"{contrast}w scan at 64 mT: a NIfTI file or a DICOM folder"
-        parser.add_argument(option, type=Path, help=low)
+        again = f"{low}; again for views in other planes, which are fused"
+        parser.add_argument(option, type=Path, action="append", default=[], help=again)
         parser.add_argument(
             f"{option}-reference", type=Path, help=f"paired 3 T {contrast}w NIfTI, for the PSNR"
         )
@@ -60,6 +61,12 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
         "--filter", default="", metavar="ENTITY=VALUE,...", help="which scans of --bids, as acq=AXI,run=2"
     )
     parser.add_argument("--filters", default="", metavar="JSON", help="a file that says so for each contrast")
+    parser.add_argument(
+        "--views",
+        choices=("axial", "all"),
+        default="",
+        help="of --bids, where scans differ in their plane alone: all are fused (default: axial)",
+    )
     parser.add_argument(
         "--field-strength", type=float, metavar="TESLA", help="of scans of which no sidecar or name says it"
     )

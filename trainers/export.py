@@ -16,11 +16,15 @@ from trainers.config import rebuild
 from trainers.data import channels
 from trainers.data.grid import Grid
 from trainers.data.store import Cohort
+from trainers.data.views import View
+from trainers.errors import InputError
 from trainers.methods.base import find_method, translate_rows
 from trainers.metrics.judge import clamp_and_mask
 from trainers.references.config import ReferenceConfig
 
 TRANSLATOR = "translator"
+PLANE: View = "axial"
+"""Of the slices of every cohort."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Translator:
         """Open and verify an exported model; raises InputError where it is damaged, or something else."""
         facts = weights.verify(folder)
         weights.require_kind(folder, facts, "model", "reference_config")
+        if facts.get("plane", PLANE) != PLANE:
+            problem = f"was trained on {facts['plane']} slices, which no cohort has"
+            raise InputError(f"{folder}: {problem}; allowed: a model of {PLANE} slices")
         references = rebuild(ReferenceConfig, facts["reference_config"])
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         networks = load_networks(facts, weights.read_tensors(folder, TRANSLATOR), references, device)
@@ -54,6 +61,12 @@ class Translator:
     def channels(self) -> channels.Layout:
         """How a slice's contrasts make its channels."""
         return rebuild(ReferenceConfig, self.facts["reference_config"]).channels
+
+    @property
+    def plane(self) -> View:
+        """Of the slices it was trained on; earlier models do not say it, and are of axial ones."""
+        plane: View = self.facts.get("plane", "axial")
+        return plane
 
     @property
     def grid(self) -> Grid:
@@ -122,5 +135,6 @@ def export(
         "shape": list(cohort.shape),
         "spacing": cohort.spacing,
         "normalisation": cohort.manifest["choices"]["normalisation"],
+        "plane": PLANE,
     }
     weights.publish(folder, {TRANSLATOR: weights.read_tensors(source, "averaged")}, manifest, "model")

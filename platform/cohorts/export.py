@@ -1,4 +1,7 @@
-"""Native scans of a cohort as a BIDS data set: ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``."""
+"""Native scans of a cohort as a BIDS data set: ``sub-X/anat/sub-X_acq-{64mT,3T}_{T1,T2}w.nii.gz``.
+
+Of 64 mT scans in three planes ``acq-`` is AXI, COR or SAG.
+"""
 
 import csv
 import io
@@ -16,7 +19,8 @@ from trainers.data.store import SPLITS, Cohort
 from trainers.errors import InputError
 from trainers.files import write_text
 
-TESLA = {"64mT": 0.064, "3T": 3.0}
+TESLA = dict.fromkeys(("64mT", "AXI", "COR", "SAG"), 0.064) | {"3T": 3.0}
+"""By the label of an acquisition."""
 LEVELS = "participants.json"
 README = "Simulated, brain-extracted scans, written by `platform.prepare --export`.\n"
 

@@ -63,7 +63,8 @@ def _shown(visit: Visit, source: Path, root: Path, reason: str) -> Visit:
     files = {c: _below(path, source) for c, path in visit.scans.items()}
     mask = visit.mask and _below(visit.mask, source)
     problem = without(reason, source, root)
-    return replace(visit, t1=files.get("T1"), t2=files.get("T2"), mask=mask, problem=problem)
+    views = tuple((c, _below(path, source)) for c, path in visit.views)
+    return replace(visit, t1=files.get("T1"), t2=files.get("T2"), mask=mask, problem=problem, views=views)
 
 
 def _files(visit: Visit) -> list[Path]:

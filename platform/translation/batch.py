@@ -28,9 +28,11 @@ def planned(options: argparse.Namespace, work: Path) -> tuple[list[Job], Selecti
     if not options.bids:
         scans = {c: path for c in ("T1", "T2") if (path := getattr(options, c.lower()))}
         given = scans, options.mask, options.output, work, series(options), options.subject
-        return [from_files(*given)], Selection(())
+        several = any(len(paths) > 1 for paths in options.given.values())
+        return [from_files(*given, options.given if several else None)], Selection(())
     filters = Filters.of(options.filter, options.filters)
-    jobs, selection = from_bids(options.bids, options.output, filters, bool(options.field_strength))
+    known = bool(options.field_strength)
+    jobs, selection = from_bids(options.bids, options.output, filters, known, options.views == "all")
     if options.participant_label:
         jobs = of_subjects(jobs, options.participant_label)
     left = left_in_words(each.kind for each in selection.left)

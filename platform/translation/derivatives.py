@@ -6,7 +6,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from platform.storage import data_set
@@ -31,11 +31,12 @@ README = """# Scans of about 64 mT, translated to look like 3 T
 
 Made by `platform.translate` of mri-translator-search. The images are synthetic: for research only, not for
 diagnosis. `desc-enhanced` is a translated scan on the grid of its own input, 0 to 1, black outside the brain;
-`desc-uncertainty` the standard deviation over draws of the model's latent, where it was asked for. The
-sidecars hold the model, its settings, the preprocessing and the warnings; `figures` shows each scan before
-and after.
+`desc-uncertainty` the standard deviation over draws of the model's latent, where it was asked for. Scans of
+one contrast in several planes are fused on an isotropic grid; `desc-disagreement` is the standard deviation
+of the translated views about the fused volume. The sidecars hold the model, its settings, the preprocessing
+and the warnings; `figures` shows each scan before and after.
 """
-ENHANCED, UNCERTAINTY = "desc-enhanced", "desc-uncertainty"
+ENHANCED, UNCERTAINTY, DISAGREEMENT = "desc-enhanced", "desc-uncertainty", "desc-disagreement"
 _DROPPED = ("desc", names.OF)
 
 
@@ -104,9 +105,10 @@ def whole(root: Path) -> Iterator[Path]:
         for target, path in sorted(made.items()):
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
-            earlier = target.with_name(target.name.replace(ENHANCED, UNCERTAINTY))
-            if earlier not in made:  # of an earlier call, perhaps by another model
-                earlier.unlink(missing_ok=True)
+            for other in (UNCERTAINTY, DISAGREEMENT):
+                earlier = target.with_name(target.name.replace(ENHANCED, other))
+                if earlier not in made:  # of an earlier call, perhaps by another model
+                    earlier.unlink(missing_ok=True)
 
 
 def uri(path: Path, root: Path) -> str:
@@ -114,7 +116,7 @@ def uri(path: Path, root: Path) -> str:
     return f"bids:{RAW}:{path.relative_to(root).as_posix()}"
 
 
-def sidecar(description: str, source: str, facts: Mapping[str, Any]) -> str:
+def sidecar(description: str, sources: Sequence[str], facts: Mapping[str, Any]) -> str:
     """The JSON of an output, with BIDS' keys for derivatives and this program's version."""
-    head = {"Description": description, "Sources": [source], "SkullStripped": True}
+    head = {"Description": description, "Sources": list(sources), "SkullStripped": True}
     return json.dumps({**head, "program": f"{data_set.GENERATOR} {VERSION}", **facts}, indent=1)

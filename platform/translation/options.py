@@ -29,13 +29,17 @@ OF_FOLDERS = {
     "filter": "chooses among files of a BIDS folder",
     "filters": "chooses among files of a BIDS folder",
     "force": "scans given by name are translated anyway",
+    "views": "chooses among files of a BIDS folder",
 }
 """Options that only a BIDS folder takes."""
+MOST_VIEWS = 3
+"""Of a contrast."""
 OF_VISITS = {
     **OF_FILES,
     **OF_FOLDERS,
     "field_strength": "of scans that are translated",
     "uncertainty": "of scans that are translated",
+    "check": "of scans that are translated",
 }
 """Options that the group level does not take."""
 
@@ -43,6 +47,8 @@ OF_VISITS = {
 def as_bids_app(options: argparse.Namespace) -> argparse.Namespace:
     """The options, those of ``BIDS OUT LEVEL --model MODEL`` as of ``MODEL --bids BIDS -o OUT``."""
     options.level = "participant"
+    options.given = {c: getattr(options, c.lower()) for c in ("T1", "T2")}
+    options.t1, options.t2 = (paths[0] if paths else None for paths in options.given.values())
     match options.words:
         case [model] if not options.model:
             options.model = model
@@ -90,7 +96,8 @@ def require_consistent(options: argparse.Namespace) -> None:
     else:
         _refuse(options, OF_FOLDERS, "with --bids")
     _require_values(options)
-    for path in (options.t1, options.t2, options.mask, options.t1_reference, options.t2_reference):
+    scans = [path for paths in options.given.values() for path in paths]
+    for path in (*scans, options.mask, options.t1_reference, options.t2_reference):
         if path is not None and not path.exists():
             raise InputError(f"{path}: no such file; allowed: a NIfTI scan (.nii, .nii.gz)")
     series(options)
@@ -120,6 +127,14 @@ def _require_values(options: argparse.Namespace) -> None:
         raise FieldError("--field-strength", strength, limits)
     if options.mask and options.brain_mask not in ("auto", "given"):
         raise InputError(f"--mask: not used with --brain-mask {options.brain_mask}; allowed: given")
+    several = options.views == "all" or any(len(paths) > 1 for paths in options.given.values())
+    if options.uncertainty is not None and several:
+        raise InputError("--uncertainty: is not of several views, whose disagreement is; allowed: with one")
+    if options.check and several:
+        raise InputError("--check: compares slices of one view, and several are fused; allowed: with one")
+    for contrast, paths in options.given.items():
+        if len(paths) > MOST_VIEWS:
+            raise FieldError(f"--{contrast.lower()}", len(paths), f"1 to {MOST_VIEWS}, one of each plane")
     if options.uncertainty is not None and options.uncertainty < 2:
         raise InputError(f"--uncertainty: {options.uncertainty} is not allowed; allowed: 2 or more")
     if options.tracking is not None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from platform.translation import derivatives, dicom
 
@@ -16,6 +16,18 @@ from trainers.weights import file_sha256
 
 LABEL = re.compile(r"[A-Za-z0-9+]+")
 """Of an entity in BIDS."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One of several scans of a contrast."""
+
+    source: Path
+    """As the user gave it."""
+    path: Path
+    """The same as a NIfTI file."""
+    origin: str
+    """What sidecars say of the source."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,8 @@ class Job:
     """Why the visit is refused, before any scan is read."""
     warnings: Sequence[str] = ()
     """What the conversion of DICOM series said."""
+    views: Mapping[str, Sequence[View]] = field(default_factory=dict)
+    """All scans of each contrast where there are several, which are fused; else empty."""
 
 
 def from_files(
@@ -48,13 +62,16 @@ def from_files(
     work: Path,
     series: Mapping[str, str] | None = None,
     subject: str = "",
+    views: Mapping[str, Sequence[Path]] | None = None,
 ) -> Job:
     """The scans of ``--t1`` and ``--t2``, a folder among them being a DICOM series converted into ``work``.
 
     ``series``: by contrast, the name of the one to take of several. ``subject``: its label; by default that
-    of a scan named as in BIDS, else a hash of the first one's content. Raises InputError where the names are
-    of two subjects or sessions.
+    of a scan named as in BIDS, else a hash of the first one's content. ``views``: all scans of each contrast,
+    where there are several. Raises InputError where the names are of two subjects or sessions.
     """
+    if views is not None:
+        return _of_views(views, mask, output, work, series or {}, subject)
     wanted = series or {}
     made = {c: dicom.convert(path, work / c, wanted.get(c, "")) for c, path in scans.items() if path.is_dir()}
     paths = {c: made[c].path if c in made else path for c, path in scans.items()}
@@ -65,15 +82,57 @@ def from_files(
     return Job(scans, paths, prefixes, origins, output, mask, warnings=warnings)
 
 
+def _of_views(
+    scans: Mapping[str, Sequence[Path]],
+    mask: Path | None,
+    output: Path,
+    work: Path,
+    series: Mapping[str, str],
+    subject: str,
+) -> Job:
+    """As single visits of one scan of each contrast, put together."""
+    count = max(len(paths) for paths in scans.values())
+    layers = [{c: paths[i] for c, paths in scans.items() if i < len(paths)} for i in range(count)]
+    jobs = [from_files(each, mask, output, work / str(i), series, subject) for i, each in enumerate(layers)]
+    first = jobs[0]
+    views = {
+        c: [View(job.sources[c], job.paths[c], job.origins[c]) for job in jobs if c in job.paths]
+        for c in first.paths
+    }
+    prefixes = _shared_prefixes(
+        {c: [each.source for each in own] for c, own in views.items()}, first.prefixes
+    )
+    for key in ("sub", "ses"):
+        labels = {_entities(each.source).get(key) for own in views.values() for each in own} - {None}
+        if len(labels) > 1 and not subject:
+            several = " and ".join(f"{key}-{label}" for label in sorted(map(str, labels)))
+            raise InputError(f"--t1 and --t2: views are of {several}; allowed: of one, or --subject LABEL")
+    warnings = [line for job in jobs for line in job.warnings]
+    return replace(first, prefixes=prefixes, warnings=warnings, views=views)
+
+
+def _shared_prefixes(scans: Mapping[str, Sequence[Path]], own: Mapping[str, str]) -> dict[str, str]:
+    """Prefixes without the entities in which views differ, as ``acq-AXI``."""
+    found = {}
+    for contrast, paths in scans.items():
+        named = [derivatives.entities(path) for path in paths]
+        differ = {key for each in named for key in each if len({other.get(key) for other in named}) > 1}
+        parts = [p for p in own[contrast].split("_") if p.partition("-")[0] not in differ - {"sub", "ses"}]
+        found[contrast] = "_".join(parts)
+    return found
+
+
 def from_bids(
-    root: Path, output: Path, filters: Filters, known_field: bool = False
+    root: Path, output: Path, filters: Filters, known_field: bool = False, all_views: bool = False
 ) -> tuple[list[Job], Selection]:
     """Every 64 mT visit of a BIDS folder, its outputs in a tree like it, and what was chosen outside of that.
 
     ``known_field``: scans of which nothing says the field strength are of 64 mT, too; else their visits are
-    refused. Raises InputError where there is no visit.
+    refused. ``all_views``: scans that differ in the plane of their slices alone belong to one job. Raises
+    InputError where there is no visit.
     """
     selection = folder.select(root, "64mT" if known_field else "", filters)
+    selection = _with_views(selection) if all_views else _without_views(selection)
     own = output.resolve()
     selection = replace(
         selection, left=[each for each in selection.left if own not in each.path.resolve().parents]
@@ -119,4 +178,19 @@ def _job(visit: Visit, root: Path, output: Path) -> Job:
     prefixes = {c: derivatives.prefix(derivatives.entities(path)) for c, path in visit.scans.items()}
     origins = {c: derivatives.uri(path, root) for c, path in visit.scans.items()}
     problem = f"{visit.id}: {visit.problem}" if visit.problem else ""
-    return Job(visit.scans, visit.scans, prefixes, origins, output, visit.mask, visit.id, problem)
+    job = Job(visit.scans, visit.scans, prefixes, origins, output, visit.mask, visit.id, problem)
+    if not visit.views:
+        return job
+    paths = {c: [path, *(p for each, p in visit.views if each == c)] for c, path in visit.scans.items()}
+    views = {c: [View(p, p, derivatives.uri(p, root)) for p in each] for c, each in paths.items()}
+    return replace(job, prefixes=_shared_prefixes(paths, prefixes), views=views)
+
+
+def _with_views(selection: Selection) -> Selection:
+    """Views at 64 mT are used: they are not left."""
+    used = {path for visit in selection.visits if visit.domain != "3T" for _, path in visit.views}
+    return replace(selection, left=[each for each in selection.left if each.path not in used])
+
+
+def _without_views(selection: Selection) -> Selection:
+    return replace(selection, visits=[replace(visit, views=()) for visit in selection.visits])

@@ -1,11 +1,11 @@
 """Translating the scans of one visit, and writing everything that belongs to the result.
 
 Brains are found and T2 is registered to T1 unless that was done before. Every output lies on the grid of its
-own input.
+own input, that of several views on an isotropic one.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.reporting import before_after, matplotlib_plots
@@ -18,20 +18,24 @@ from typing import Any
 
 import numpy as np
 
-from trainers.cohorts.preprocessing import nifti
-from trainers.cohorts.preprocessing.examination import examine, read, with_path
+from trainers.cohorts.preprocessing import nifti, views
+from trainers.cohorts.preprocessing.examination import Examination, examine, read, with_path
 from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
+from trainers.cohorts.preprocessing.views import examine_views
 from trainers.cohorts.scans.field_strength import LOW, Sidecars
 from trainers.cohorts.scans.visit_preparation import versions
 from trainers.data import channels
+from trainers.data.arrays import Array
 from trainers.errors import InputError
 from trainers.export import Translator
 from trainers.files import write_text
 from trainers.inference import Enhanced, enhance
+from trainers.view_inference import EnhancedViews, enhance_views
 
 FACTS = ("method", "steps", "trial_key", "cohort", "normalisation")
 """What a translated scan's sidecar holds of the model."""
+SLICES = "translated in their own plane"
 USE = "research only: synthetic, not for diagnosis"
 
 
@@ -72,46 +76,44 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
     require_contrasts(settings, job, visit, contrasts)
     if not settings.from_bids:
         for contrast in contrasts:
-            require_low_field(job.sources[contrast], job.paths[contrast], settings.tesla)
-    scans = read({c: job.paths[c] for c in contrasts})
+            for source, path in sources_of(job, contrast):
+                require_low_field(source, path, settings.tesla)
     mask = None if job.mask is None else nifti.read(job.mask)
-    examination = examine(scans, settings.brain_mask, mask)
-    for contrast, line in examination.doubts.items():
-        if settings.from_bids and not settings.force:
-            other = f"{job.sources[contrast]}: beside {visit}: {line}"
-            raise InputError(f"{other}; allowed: scans of one person, or --force")
-    warnings = [*job.warnings, *examination.warnings]
-    for line in warnings:
-        console.print(f"warning: {job.sources[line.partition(':')[0]]}: {line}")
-    enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
+    found = (_of_views if job.views else _of_one_view)(settings, job, translator, mask)
     facts: dict[str, Any] = {
         "model": settings.model_name,
         "version": settings.version,
         "use": USE,
         "intensity": "0 to 1, as the 3 T training scans' own percentiles",
         **{key: translator.facts[key] for key in FACTS},
+        "plane": translator.plane,
         "draws": settings.draws,
-        "preprocessing": examination.facts(),
+        "preprocessing": found.preprocessing,
         "software": versions(),
         "confirmed": fidelity.confirmed(translator),
     }
-    checked = Checked.of(enhanced) if settings.check else None
+    checked = Checked.of(found.enhanced) if settings.check else None
     changed = checked.warnings() if checked else []
     if checked:
         facts["check"] = checked.facts()
     of_model = fidelity.worse_than_input(fidelity.confirmed(translator))
+    scans, enhanced = found.examination.scans, found.enhanced
     lines, rows = [], []
     with derivatives.whole(job.output) as work:
         for contrast in contrasts:
             truth = None
             if contrast in settings.references:
-                truth = fidelity.reference(enhanced, contrast, examination, settings.references[contrast])
+                reference = settings.references[contrast]
+                truth = fidelity.reference(enhanced, contrast, found.examination, reference)
             scores = {} if truth is None else fidelity.compare(enhanced, contrast, truth)
             facts["seconds"] = round(time.perf_counter() - started, 2)
             below = fidelity.less_alike(contrast, scores)
-            found = {**facts, "psnr_db": scores, "warnings": [*warnings, *of_model, *below, *changed]}
+            own = {**facts, **found.fusion.get(contrast, {}), "psnr_db": scores}
+            own["warnings"] = [*found.warnings, *of_model, *below, *changed]
             lines += [f"warning: {job.sources[contrast]}: {line}" for line in below]
-            lines.append(write(work, job, contrast, scans[contrast], enhanced, found))
+            lines.append(write(work, job, contrast, scans[contrast], enhanced, own))
+            if contrast in found.disagreement:
+                lines[-1] += write_disagreement(work, job, contrast, scans[contrast], found)
             rows += planes(contrast, scans[contrast], enhanced, truth)
         first = job.prefixes[contrasts[0]]
         picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
@@ -122,6 +124,93 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
     lines += [*(checked.lines() if checked else ()), *(f"{job.output}/{path}" for path in drawn if path)]
     for line in lines:
         console.print(line)
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A translated visit, and what sidecars say of its scans."""
+
+    examination: Examination
+    """Whose scans have the grids of the outputs."""
+    enhanced: Enhanced
+    preprocessing: Mapping[str, Any]
+    warnings: Sequence[str]
+    disagreement: Mapping[str, Array] = field(default_factory=dict)
+    """Of several views, by contrast."""
+    fusion: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By contrast, facts of the fused views."""
+
+
+def _of_one_view(
+    settings: TranslationSettings, job: Job, translator: Translator, mask: Scan | None
+) -> Translated:
+    scans = read({c: job.paths[c] for c in channels.contrasts(translator.channels)})
+    examination = examine(scans, settings.brain_mask, mask)
+    warnings = _warned(settings, job, examination.doubts, examination.warnings)
+    visit = next(iter(job.sources.values()))
+    enhanced: Enhanced = with_path(visit, enhance, translator, examination, settings.draws)
+    return Translated(examination, enhanced, examination.facts(), warnings)
+
+
+def _of_views(
+    settings: TranslationSettings, job: Job, translator: Translator, mask: Scan | None
+) -> Translated:
+    given = {c: job.views[c] for c in channels.contrasts(translator.channels)}
+    visit = examine_views(
+        views.read({c: [v.path for v in each] for c, each in given.items()}), settings.brain_mask, mask
+    )
+    warnings = _warned(settings, job, {**visit.first.doubts, **visit.doubts}, visit.warnings)
+    source = next(iter(job.sources.values()))
+    found: EnhancedViews = with_path(source, enhance_views, translator, visit)
+    fusion = {
+        c: {
+            "views": {
+                view: {"weight": weight, "noise": visit.noises[c][view], "slices": SLICES}
+                for view, weight in zip(visit.views, each.weights, strict=True)
+            },
+            "residuals": list(each.residuals),
+        }
+        for c, each in found.fused.items()
+    }
+    return Translated(visit.on_grid, found.enhanced, visit.facts(), warnings, found.disagreement, fusion)
+
+
+def _warned(
+    settings: TranslationSettings, job: Job, doubts: Mapping[str, str], lines: Sequence[str]
+) -> list[str]:
+    """All warnings of a visit, printed; raises InputError where its scans may be of two people."""
+    visit = next(iter(job.sources.values()))
+    for contrast, line in doubts.items():
+        if settings.from_bids and not settings.force:
+            other = f"{job.sources[contrast]}: beside {visit}: {line}"
+            raise InputError(f"{other}; allowed: scans of one person, or --force")
+    warnings = [*job.warnings, *lines]
+    for line in warnings:
+        console.print(f"warning: {job.sources[line.partition(':')[0]]}: {line}")
+    return warnings
+
+
+def sources_of(job: Job, contrast: str) -> list[tuple[Path, Path]]:
+    """What the user gave of a contrast, each with its NIfTI file."""
+    single = [(job.sources[contrast], job.paths[contrast])]
+    return [(view.source, view.path) for view in job.views.get(contrast, ())] or single
+
+
+def origins_of(job: Job, contrast: str) -> list[str]:
+    """What sidecars say of a contrast's sources."""
+    return [view.origin for view in job.views.get(contrast, ())] or [job.origins[contrast]]
+
+
+def write_disagreement(work: Path, job: Job, contrast: str, scan: Scan, found: Translated) -> str:
+    """Write the map of the views' disagreement and its sidecar; what to print of it."""
+    prefix = job.prefixes[contrast]
+    name = derivatives.place(prefix) / f"{prefix}_{derivatives.DISAGREEMENT}_{contrast}w"
+    nifti.write(work / f"{name}.nii.gz", found.disagreement[contrast], scan)
+    what = "weighted standard deviation of the translated views about their fusion"
+    facts = {"use": USE, **found.fusion[contrast]}
+    write_text(work / f"{name}.json", derivatives.sidecar(what, origins_of(job, contrast), facts))
+    inside = found.disagreement[contrast][found.enhanced.brain[contrast]]
+    return f", {len(job.views[contrast])} views, which disagree by {float(inside.mean()):.4f}"
 
 
 def require_contrasts(
@@ -166,12 +255,12 @@ def write(
         spreads = str(name).replace("desc-enhanced", "desc-uncertainty")
         nifti.write(work / f"{spreads}.nii.gz", enhanced.spread[contrast], scan)
         what, known = "standard deviation over draws of the latent", {"use": USE, "draws": facts["draws"]}
-        write_text(work / f"{spreads}.json", derivatives.sidecar(what, job.origins[contrast], known))
+        write_text(work / f"{spreads}.json", derivatives.sidecar(what, origins_of(job, contrast), known))
         line += f", spread over latents {spread:.4f}"
     elif contrast in enhanced.spread:
         line += ", no uncertainty: the model draws nothing"
     what = f"{contrast}w scan of about 64 mT translated to look like 3 T"
-    sidecar = derivatives.sidecar(what, job.origins[contrast], {**facts, "consistency": figures})
+    sidecar = derivatives.sidecar(what, origins_of(job, contrast), {**facts, "consistency": figures})
     write_text(work / f"{name}.json", sidecar)
     line += "".join(f", PSNR {name} {value:.2f} dB" for name, value in facts["psnr_db"].items())
     return f"{job.output}/{name}.nii.gz{line}"

@@ -30,7 +30,7 @@ class CohortSource:
     archives: tuple[str, ...] = ()
     """Public archives that must first be unpacked below ``config.root``."""
     native_volumes: Callable[[Any, str], Mapping[tuple[str, str], tuple[Array, Array]]] | None = None
-    """Volumes [X, Y, Z] with RAS affines by (field, contrast) of one subject; None: the scans are files."""
+    """Volumes [X, Y, Z] with RAS affines by (field or view, contrast) of a subject; None: scans are files."""
 
 
 def source_names() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -21,15 +22,19 @@ from trainers.data import writer
 from trainers.data.arrays import Array
 from trainers.data.grid import BACKGROUND, GRIDS, PERCENTILES
 from trainers.data.store import MASK, PAIRED_SPLITS, SHIFTED, SPLITS
+from trainers.data.views import View
 from trainers.errors import InputError
 
 # Late: the simulation's torch takes a second to import, for which a wrong setting need not wait.
 if TYPE_CHECKING:
     from trainers.cohorts.simulation.imaging import Volume
     from trainers.cohorts.simulation.person import Person
+    from trainers.cohorts.simulation.views import ViewScan
 
 RECIPES = {"first": "phantom-1", "second": "phantom-4"}
 """Part of the cohort's hash, by anatomy: raise it with any change to the images."""
+LABELS: dict[View, str] = {"axial": "AXI", "coronal": "COR", "sagittal": "SAG"}
+"""Of the views' exported scans."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,8 @@ class PhantomConfig:
     """Whether 64 mT and 3 T training subjects are other populations, imaged by other hospitals."""
     shifted: Annotated[int, Range(0, 10000)] = 16
     """Paired subjects of a second test split: another anatomy, population and site, more lesions."""
+    views: Literal["axial", "three"] = "axial"
+    """Of the exported 64 mT scans: three adds a coronal and a sagittal one; slices are of the axial one."""
 
     EARLIER: ClassVar[dict[str, Any]] = {
         "anatomy": "first",
@@ -67,6 +74,7 @@ class PhantomConfig:
         "pathology": "none",
         "site": "same",
         "shifted": 0,
+        "views": "axial",
     }
     """What the settings meant that did not exist from the start: see ``trainers.config.plain_values``."""
     EARLIER_DEFAULTS: ClassVar[dict[str, Any]] = {"val": 4, "test": 4}
@@ -81,6 +89,8 @@ class PhantomConfig:
                 if getattr(self, key) not in (earlier, getattr(PhantomConfig, key)):
                     raise FieldError(key, getattr(self, key), f"{earlier} with anatomy: first")
                 object.__setattr__(self, key, earlier)
+        if self.views == "three" and self.voxel is not True:
+            raise FieldError("views", self.views, "axial with voxel: scaled")
 
 
 def subject_ids(config: PhantomConfig) -> list[str]:
@@ -159,16 +169,94 @@ class _Imaged:
 
 
 def native_volumes(config: PhantomConfig, subject_id: str) -> dict[tuple[str, str], tuple[Array, Array]]:
-    """Skull-stripped volumes ``[X, Y, Z]`` (0 outside the brain) with RAS affines, by (field, contrast)."""
+    """Skull-stripped volumes ``[X, Y, Z]`` (0 outside the brain) with RAS affines, by (field, contrast).
+
+    With ``views: three`` those of 64 mT are by (``AXI``, ``COR`` or ``SAG``, contrast).
+    """
+    _require_subject(config, subject_id)
+    imaged = _image(config, subject_id)
+    scans: dict[tuple[str, str], Volume] = {
+        (at, contrast): volume for at, by in imaged.scans.items() for contrast, volume in by.items()
+    }
+    if config.views == "three" and "64mT" in imaged.scans:
+        views = {key: scan.volume for key, scan in _other_views(config, subject_id, imaged).items()}
+        scans = {
+            ("AXI" if at == "64mT" else at, contrast): volume for (at, contrast), volume in scans.items()
+        }
+        scans |= {(LABELS[view], contrast): volume for (view, contrast), volume in views.items()}
+    return {key: (volume.values, volume.affine) for key, volume in scans.items()}
+
+
+@dataclass(frozen=True)
+class ViewedSubject:
+    """A subject's 64 mT scans in three planes, and its true 3 T on an isotropic grid; volumes are RAS."""
+
+    scans: "dict[tuple[View, Contrast], ViewScan]"
+    truth: dict[Contrast, Array]
+    """Without the 3 T scanner's receive field, noise and ghost [X, Y, Z]; 0 outside the brain."""
+    brain: Array
+    """The true brain on the grid of the truth."""
+    affine: Array
+    """Of that grid."""
+
+
+def viewed_subject(config: PhantomConfig, subject_id: str) -> ViewedSubject:
+    """A paired subject of the second anatomy in three views; the axial one is that of the cohort.
+
+    The truth is of 1 mm, or of 2 mm at ``2mm``: means of two planes.
+    """
+    from trainers.cohorts.simulation.scan import contrast_image, tissue_signals
+    from trainers.cohorts.simulation.site import SITES
+    from trainers.cohorts.simulation.views import ViewScan
+
+    _require_subject(config, subject_id)
+    imaged, site = _image(config, subject_id), SITES[site_names(config, subject_id)["3T"]]
+    person = imaged.person
+    assert person is not None  # the first anatomy has no views
+    still = np.eye(4)
+    scans: dict[tuple[View, Contrast], ViewScan] = {
+        ("axial", c): ViewScan(volume, still) for c, volume in imaged.scans["64mT"].items()
+    }
+    scans |= _other_views(config, subject_id, imaged)
+    images = {c: contrast_image(person, tissue_signals(person, site, "3T", c)) for c in CONTRASTS}
+    truth = {c: _isotropic(image * person.mask, person.affine)[0] for c, image in images.items()}
+    brain, affine = _isotropic(person.mask.astype(np.float32), person.affine)
+    return ViewedSubject(scans, truth, brain > 0.5, affine)
+
+
+def _isotropic(values: Array, affine: Array) -> tuple[Array, Array]:
+    """A volume of 2 x 2 x 1 mm at 2 mm; any other as it is."""
+    if affine[2, 2] == affine[0, 0]:
+        return values, affine
+    pairs = values[:, :, : values.shape[2] // 2 * 2]
+    step = np.diag([1.0, 1, 2, 1])
+    step[2, 3] = 0.5
+    return (pairs[:, :, ::2] + pairs[:, :, 1::2]) / 2, affine @ step
+
+
+def _other_views(
+    config: PhantomConfig, subject_id: str, imaged: "_Imaged"
+) -> "dict[tuple[View, Contrast], ViewScan]":
+    from trainers.cohorts.simulation.imaging import Geometry
+    from trainers.cohorts.simulation.site import SITES
+    from trainers.cohorts.simulation.views import scan_view
+
+    person, site = imaged.person, SITES[site_names(config, subject_id)["64mT"]]
+    assert person is not None  # the first anatomy has no views
+    geometry = Geometry.of("1mm" if config.voxel is True else config.size, person.affine)
+    views: tuple[View, ...] = ("coronal", "sagittal")
+    found = {}
+    for view, contrast in product(views, CONTRASTS):
+        rng, axial = (_generator(config, subject_id, f"64mT-{contrast}{end}") for end in (f"-{view}", ""))
+        found[view, contrast] = scan_view(person, site, contrast, view, rng, (geometry, axial))
+    return found
+
+
+def _require_subject(config: PhantomConfig, subject_id: str) -> None:
     if subject_id not in subject_ids(config):
         raise InputError(
             f"subject: {subject_id!r} is not in this cohort; its last one is {subject_ids(config)[-1]}"
         )
-    return {
-        (domain, contrast): (volume.values, volume.affine)
-        for domain, volumes in _image(config, subject_id).scans.items()
-        for contrast, volume in volumes.items()
-    }
 
 
 def site_names(config: PhantomConfig, subject_id: str) -> dict[str, str]:

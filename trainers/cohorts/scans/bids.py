@@ -143,7 +143,8 @@ def _visit(
     of = chosen.scans.get("T1") or chosen.scans.get("T2")
     mask = masks.nearest(known, of) if of else None
     scans = paths.get("T1"), paths.get("T2"), mask.path if mask else None
-    return Visit(*session, domain, *scans, problem=chosen.problem), chosen.left
+    views = tuple((contrast, candidate.path) for contrast, candidate in chosen.views)
+    return Visit(*session, domain, *scans, problem=chosen.problem, views=views), chosen.left
 
 
 def _home(candidate: Candidate) -> str:

@@ -50,6 +50,8 @@ class Chosen:
     scans: Mapping[str, Candidate]
     left: Sequence[Left]
     problem: str = ""
+    views: Sequence[tuple[str, Candidate]] = ()
+    """Of what is left, by contrast, the scans that differ from the chosen one in their view alone."""
 
 
 def view(label: str) -> str:
@@ -64,7 +66,7 @@ def choose(candidates: Mapping[str, Sequence[Candidate]]) -> Chosen:
     Only between runs that agree in every other entity does the number decide. Of views that differ in
     nothing else the axial one is used.
     """
-    options, left = {}, list[Left]()
+    options, left, views = {}, list[Left](), list[tuple[str, Candidate]]()
     for contrast, found in candidates.items():
         options[contrast], earlier, twins = _last_runs(found)
         left += earlier
@@ -76,8 +78,10 @@ def choose(candidates: Mapping[str, Sequence[Candidate]]) -> Chosen:
     chosen = {contrast: options[contrast][key] for contrast, key in sets[0].items()}
     for contrast, by_key in options.items():
         used = chosen[contrast]
-        left += [_passed_over(other, used) for other in by_key.values() if other is not used]
-    return Chosen(chosen, left)
+        others = [other for other in by_key.values() if other is not used]
+        left += [_passed_over(other, used) for other in others]
+        views += [(contrast, other) for other in others if _another_view(other, used)]
+    return Chosen(chosen, left, views=views)
 
 
 def refused(candidates: Mapping[str, Iterable[Candidate]], problem: str) -> Chosen:
@@ -152,7 +156,11 @@ def _ambiguous(options: Options, sets: Sequence[Mapping[str, Key]]) -> str:
 
 
 def _passed_over(other: Candidate, used: Candidate) -> Left:
-    seen = view(other.name.entities.get("acq", ""))
-    if seen and _without_view(other.key) == _without_view(used.key):
-        return Left(other.path, "another view", seen)
+    if _another_view(other, used):
+        return Left(other.path, "another view", _view(other.key))
     return Left(other.path, "another kind of scan", f"used is {used.path.name}")
+
+
+def _another_view(other: Candidate, used: Candidate) -> bool:
+    """Whether two scans differ in their view alone."""
+    return bool(_view(other.key)) and _without_view(other.key) == _without_view(used.key)

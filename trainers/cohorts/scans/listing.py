@@ -34,11 +34,15 @@ def left_in_words(kinds: Iterable[str]) -> str:
 
 
 def _rows(selection: Selection) -> Iterator[tuple[str, str, str, str]]:
+    left = {each.path for each in selection.left}
     for visit in selection.visits:
         if visit.problem and not visit.scans:
             yield "", visit.id, "", visit.problem
         for kind, path in {**visit.scans, "mask": visit.mask}.items():
             if path:
                 yield shown(path), visit.id, "" if visit.problem else kind, visit.problem
-    for left in selection.left:
-        yield shown(left.path), "", "", ": ".join(part for part in (left.kind, left.reason) if part)
+        for kind, path in visit.views:
+            if path not in left:
+                yield shown(path), visit.id, "" if visit.problem else kind, visit.problem
+    for each in selection.left:
+        yield shown(each.path), "", "", ": ".join(part for part in (each.kind, each.reason) if part)

@@ -141,7 +141,8 @@ def input_files(visit: Visit) -> dict[str, Path]:
 
 def visit_to_json(visit: Visit) -> dict[str, Any]:
     """A visit as JSON values."""
-    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(visit).items()}
+    values = {**asdict(visit), "views": [[c, str(path)] for c, path in visit.views]}
+    return {key: str(value) if isinstance(value, Path) else value for key, value in values.items()}
 
 
 Prepared = tuple[dict[str, dict[str, "Tensor"]], dict[str, Any]]

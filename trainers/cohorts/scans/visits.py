@@ -28,6 +28,8 @@ class Visit:
     """``train``, ``val`` or ``test`` where the source decides it, else empty."""
     problem: str = ""
     """Why the visit is refused, before any scan is read."""
+    views: tuple[tuple[str, Path], ...] = ()
+    """Contrast and path of scans in other planes that agree with those above in all else."""
 
     @property
     def scans(self) -> dict[str, Path]:

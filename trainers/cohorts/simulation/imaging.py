@@ -52,15 +52,15 @@ class Geometry:
         Half a voxel where the anatomy's size is odd: the centre of the (even) working grid, whose
         columns run with x and whose rows run against y.
         """
-        half = self.anatomy_affine[0, 0] / 2
-        return -half * (shape[0] % 2), half * (shape[1] % 2)
+        half_x, half_y = (self.anatomy_affine[k, k] / 2 for k in (0, 1))
+        return -half_x * (shape[0] % 2), half_y * (shape[1] % 2)
 
     def affine(self, shape: tuple[int, ...]) -> Array:
         """RAS affine of the 64 mT grid over an anatomy of ``shape``."""
-        spacing, origin = self.anatomy_affine[0, 0], self.anatomy_affine[:3, 3]
+        spacing, origin = np.diag(self.anatomy_affine), self.anatomy_affine[:3, 3]
         affine = np.diag([*self.spacing, 1.0])
         for axis, shift in enumerate(self.shifts(shape)):
-            middle = origin[axis] + (shape[axis] - 1) / 2 * spacing + shift
+            middle = origin[axis] + (shape[axis] - 1) / 2 * spacing[axis] + shift
             affine[axis, 3] = middle - (self.shape[axis] - 1) / 2 * self.spacing[axis]
         affine[2, 3] = origin[2] + self.planes(shape[2])[0] * self.anatomy_affine[2, 2]
         return affine

@@ -1,6 +1,7 @@
 """Scans of a subject of the second anatomy, with the errors of its site's scanner."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -54,25 +55,57 @@ def _acquire_thin(
     person: Person, geometry: Geometry, site: Site, contrast: Contrast, rng: np.random.Generator
 ) -> Array:
     quality = site.quality("3T")
-    signals = _signals(person, site, "3T", contrast)
+    signals = tissue_signals(person, site, "3T", contrast)
     image = contrast_image(person, signals)
     image *= _bias(rng, image.shape, person.spacing, "3T", quality)
-    noisy = physics.rician(image, rng, _sigma(signals, "3T", contrast, rng, quality))
+    noisy = physics.rician(image, rng, _sigma(float(signals[0]), "3T", contrast, rng, quality))
     return ghost(noisy, draw(rng, quality.ghost))
 
 
 def _acquire_thick(
     person: Person, geometry: Geometry, site: Site, contrast: Contrast, rng: np.random.Generator
 ) -> Array:
+    signals = tissue_signals(person, site, "64mT", contrast)
+    image, drawn = contrast_image(person, signals), draw_conditions(person, geometry, site, contrast, rng)
+    white = float(signals[0])
+    return thick_slices(image, geometry, drawn.pose, drawn.gain, white, contrast, site, rng)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Of a 64 mT scan: where its subject was, and the receive field ``[X, Y, N]`` at its slices."""
+
+    pose: Pose
+    gain: Array
+
+
+def draw_conditions(
+    person: Person, geometry: Geometry, site: Site, contrast: Contrast, rng: np.random.Generator
+) -> Conditions:
+    """The conditions of an axial scan, the first that its stream gives."""
     quality = site.quality("64mT")
-    signals = _signals(person, site, "64mT", contrast)
     moved = draw_shift(rng, quality)
     pose = draw_pose(rng, quality, geometry.shape[2], moved if contrast == "T2" else np.zeros(3))
-    image = in_slices(contrast_image(person, signals), geometry, pose)
     # The receive field is smooth: it may come after the slice profile.
-    gain = _bias(rng, image.shape, np.array([*person.spacing[:2], geometry.spacing[2]]), "64mT", quality)
-    image = geometry.crop(image * gain)
-    noisy = physics.rician(image, rng, _sigma(signals, "64mT", contrast, rng, quality))
+    spacing = np.array([*person.spacing[:2], geometry.spacing[2]])
+    shape = (*person.mask.shape[:2], geometry.shape[2])
+    return Conditions(pose, _bias(rng, shape, spacing, "64mT", quality))
+
+
+def thick_slices(
+    image: Array,
+    geometry: Geometry,
+    pose: Pose,
+    gain: Array,
+    white: float,
+    contrast: Contrast,
+    site: Site,
+    rng: np.random.Generator,
+) -> Array:
+    """A 64 mT scan ``[X', Y', N]`` of an ``image`` of an anatomy; ``white``: the signal of white matter."""
+    quality = site.quality("64mT")
+    slices = geometry.crop(in_slices(image, geometry, pose) * gain)
+    noisy = physics.rician(slices, rng, _sigma(white, "64mT", contrast, rng, quality))
     return ghost(physics.denoise_in_plane(noisy), draw(rng, quality.ghost))
 
 
@@ -82,7 +115,8 @@ def in_slices(image: Array, geometry: Geometry, pose: Pose) -> Array:
     return move_in_plane(apply_along(image, slab, 2), np.diag(geometry.anatomy_affine)[:2], pose)
 
 
-def _signals(person: Person, site: Site, at: Field, contrast: Contrast) -> Array:
+def tissue_signals(person: Person, site: Site, at: Field, contrast: Contrast) -> Array:
+    """Signals of a subject's tissues, then of the lesions' kinds, by a site's protocol."""
     sequence = site.protocol[at, contrast]
     return np.array([physics.signal(t, sequence) for t in person.relaxation[at]], np.float32)
 
@@ -95,8 +129,6 @@ def _bias(
     return physics.bias_field(rng, shape, BIAS_SIGMA / spacing, deviation)
 
 
-def _sigma(
-    signals: Array, at: Field, contrast: Contrast, rng: np.random.Generator, quality: Quality
-) -> float:
+def _sigma(white: float, at: Field, contrast: Contrast, rng: np.random.Generator, quality: Quality) -> float:
     """Deviation of the noise of one channel."""
-    return float(signals[0]) / physics.SCANNERS[at].white_matter_snr[contrast] * draw(rng, quality.noise)
+    return white / physics.SCANNERS[at].white_matter_snr[contrast] * draw(rng, quality.noise)
