@@ -1,14 +1,14 @@
 """Translation of a visit's 64 mT scans by an exported translator, on the scans' own grids."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainers.cohorts.preprocessing import registration
+from trainers.cohorts.preprocessing import registration, slicing
 from trainers.cohorts.preprocessing.examination import Examination, image_of
 from trainers.cohorts.preprocessing.frame import Frame
 from trainers.cohorts.preprocessing.registration import Image
@@ -16,6 +16,9 @@ from trainers.data import channels
 from trainers.data.arrays import Array
 from trainers.export import Translator
 from trainers.metrics.plausibility import slice_shift, through_plane_change
+
+SPLINE = (12, 12, 12)
+"""Voxels beyond a brain's box, at which a cubic spline's prefilter has fallen to 1e-7."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,17 @@ def consistency(output: Tensor, source: Tensor, mask: Tensor) -> dict[str, float
 
 @dataclass(frozen=True)
 class _ToScanGrid:
-    """From working slices to the scans' own grids, without mixing the background into the brain's rim."""
+    """From working slices to the scans' own grids, without mixing the background into the brain's rim.
+
+    All of it around the brain alone, as scans may be large.
+    """
 
     frame: Frame
     examination: Examination
+    around: tuple[slice, ...]
+    """The part of the visit's grid that holds the brain."""
     share: Array
-    """Sum of each voxel's interpolation weights inside the brain of the working slices."""
+    """Sum of each voxel's interpolation weights inside the brain of the working slices, in that part."""
     nearest: Array
     """Indices of the nearest voxel with a positive share."""
 
@@ -114,22 +122,31 @@ class _ToScanGrid:
     def of(cls, frame: Frame, examination: Examination, inside: Tensor) -> "_ToScanGrid":
         from scipy.ndimage import distance_transform_edt
 
-        share = frame.volume(2 * inside.numpy().astype(np.float32) - 1)
+        around = slicing.box(examination.mask, SPLINE)
+        share = frame.volume(2 * inside.numpy().astype(np.float32) - 1)[around]
         spacing = examination.first.spacing
         nearest = distance_transform_edt(share == 0, spacing, return_distances=False, return_indices=True)
-        return cls(frame, examination, share, nearest)
+        return cls(frame, examination, around, share, nearest)
 
     def to_scan(self, contrast: str, slices: Tensor) -> Array:
         """Working slices in [-1, 1] as a volume in [0, 1] on the contrast's own grid."""
         # Normalised convolution (Knutsson & Westin 1993), as in slicing.resample_masked.
-        values = self.frame.volume(slices.numpy()) / np.where(self.share > 0, self.share, 1)
-        volume = Image(values[tuple(self.nearest)], self.frame.affine)
-        return np.where(self.brain(contrast), self._onto(contrast, volume), 0).astype(np.float32)
+        values = self.frame.volume(slices.numpy())[self.around] / np.where(self.share > 0, self.share, 1)
+        part = self.examination.first.cropped(self.around)
+        moving, scan = replace(part, values=values[tuple(self.nearest)]), self._scan(contrast)
+        brain, volume = self.brain(contrast), np.zeros(scan.values.shape, np.float32)
+        if brain.any():
+            there = slicing.box(brain, SPLINE)
+            volume[there] = np.where(brain[there], self._onto(scan.cropped(there), contrast, moving), 0)
+        return volume
 
     def brain(self, contrast: str) -> Array:
         """The brain mask on the contrast's own grid."""
-        return self._onto(contrast, Image(self.examination.mask, self.frame.affine), order=1) > 0.5
+        mask = Image(self.examination.mask, self.frame.affine)
+        return self._onto(self._scan(contrast), contrast, mask, order=1) > 0.5
 
-    def _onto(self, contrast: str, volume: Image, order: Literal[1, 3] = 3) -> Array:
-        scan = image_of(self.examination.scans[contrast])
-        return registration.resample(volume, scan, np.linalg.inv(self.examination.to_scan[contrast]), order)
+    def _scan(self, contrast: str) -> Image:
+        return image_of(self.examination.scans[contrast])
+
+    def _onto(self, like: Image, contrast: str, moving: Image, order: Literal[1, 3] = 3) -> Array:
+        return registration.resample(moving, like, np.linalg.inv(self.examination.to_scan[contrast]), order)

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
-INPUT, OUTPUT, CHANGE, SPREAD, REFERENCE = "input", "output", "output − input", "spread", "3 T reference"
-SIDE, GUTTER, HEAD, BAR = 2.2, 0.1, 0.28, 0.5
-"""Inches: an image's width, between images, above a row for its names, below all for the colour bars."""
+INPUT, OUTPUT, CHANGE, REFERENCE = "input", "output", "output − input", "3 T reference"
+SPREAD, DISAGREEMENT = "spread", "disagreement of views"
+KINDS = (INPUT, OUTPUT, CHANGE, SPREAD, DISAGREEMENT, REFERENCE)
+SIDE, GUTTER, HEAD, BAR, TITLE = 2.2, 0.1, 0.28, 0.5, 0.7
+"""Inches: an image's width, between images, above a row for its names, below all for the colour
+bars, above all for a title of two lines."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,20 @@ def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
 
     known = {kind for _, images in rows for kind in images}
     filled = [(name, {**images, CHANGE: images[OUTPUT] - images[INPUT]}) for name, images in rows]
-    kinds = [kind for kind in (INPUT, OUTPUT, CHANGE, SPREAD, REFERENCE) if kind in known | {CHANGE}]
+    kinds = [kind for kind in KINDS if kind in known | {CHANGE}]
     columns = {
         kind: _column(kind, [images[kind] for _, images in filled if kind in images]) for kind in kinds
     }
     heights = [SIDE * max(i.shape[0] / i.shape[1] for i in images.values()) for _, images in filled]
     width = len(kinds) * (SIDE + GUTTER) + GUTTER
-    height = sum(heights) + len(rows) * HEAD + BAR + 0.45
+    height = sum(heights) + len(rows) * HEAD + BAR + TITLE
     drawn = figure(width, height, title)
     drawn.set_layout_engine("none")
 
     def axes(left: float, bottom: float, wide: float, high: float) -> Any:
         return drawn.add_axes((left / width, bottom / height, wide / width, high / height))
 
-    top, shown = height - 0.45, {}
+    top, shown = height - TITLE, {}
     for (name, images), high in zip(filled, heights, strict=True):
         top -= HEAD + high
         for c, (kind, column) in enumerate(columns.items()):
@@ -70,7 +73,7 @@ def _column(kind: str, images: Sequence[Image]) -> Column:
     if kind == CHANGE:
         end = max(0.05, *(float(np.percentile(np.abs(image), 99.5)) for image in images))
         return Column("RdBu_r", -end, end, "both")
-    if kind == SPREAD:
+    if kind in (SPREAD, DISAGREEMENT):
         end = max(0.01, *(float(np.percentile(image, 99.5)) for image in images))
         return Column("magma", 0, end, "max")
     return Column("gray", 0, 1)

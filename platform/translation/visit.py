@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.reporting import before_after, matplotlib_plots
+from platform.reporting.before_after import DISAGREEMENT, REFERENCE
 from platform.reporting.console import console
 from platform.translation import derivatives, fidelity
 from platform.translation.pathology_check import Checked
@@ -114,11 +115,12 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             lines.append(write(work, job, contrast, scans[contrast], enhanced, own))
             if contrast in found.disagreement:
                 lines[-1] += write_disagreement(work, job, contrast, scans[contrast], found)
-            rows += planes(contrast, scans[contrast], enhanced, truth)
+            maps = {REFERENCE: truth, DISAGREEMENT: found.disagreement.get(contrast)}
+            rows += planes(contrast, scans[contrast], enhanced, maps)
         first = job.prefixes[contrasts[0]]
         picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
         subject = derivatives.place(first, "").as_posix().replace("/", " ")
-        title = f"{subject}, {settings.model_name} ({settings.version}), {USE}"
+        title = f"{subject}, {settings.model_name} ({settings.version})\n{USE}"
         matplotlib_plots.save(before_after.picture(rows, title), work / picture)
         drawn = [picture, checked.draw(work, first) if checked else None]
     lines += [*(checked.lines() if checked else ()), *(f"{job.output}/{path}" for path in drawn if path)]

@@ -1,7 +1,8 @@
 """What the picture of a translated visit shows: an axial and a coronal plane of each contrast."""
 
 from collections.abc import Mapping
-from platform.reporting.before_after import INPUT, OUTPUT, REFERENCE, SPREAD
+from platform.reporting.before_after import INPUT, OUTPUT, SPREAD
+from types import MappingProxyType
 
 import numpy as np
 
@@ -9,22 +10,22 @@ from trainers.cohorts.preprocessing.nifti import Scan
 from trainers.data.arrays import Array
 from trainers.inference import Enhanced
 
+NO_MAPS: Mapping[str, Array | None] = MappingProxyType({})
 PLANES = {"axial": 2, "coronal": 1}
 """Axes that a plane lies across."""
 
 
 def planes(
-    contrast: str, scan: Scan, enhanced: Enhanced, reference: Array | None = None
+    contrast: str, scan: Scan, enhanced: Enhanced, maps: Mapping[str, Array | None] = NO_MAPS
 ) -> list[tuple[str, Mapping[str, Array]]]:
     """The planes that hold most brain, anterior or superior up, pixels square: name, and images by kind.
 
-    ``reference``: the paired 3 T scan on the scan's grid in [0, 1], where there is one.
+    ``maps``: others on the scan's grid, by kind, where there are such.
     """
     shown = {INPUT: enhanced.untouched[contrast], OUTPUT: enhanced.volumes[contrast]}
     if contrast in enhanced.spread and enhanced.spread[contrast].any():
         shown[SPREAD] = enhanced.spread[contrast]
-    if reference is not None:
-        shown[REFERENCE] = reference
+    shown |= {kind: values for kind, values in maps.items() if values is not None}
     brain = enhanced.brain[contrast]
     largest = {name: int(brain.sum(tuple({0, 1, 2} - {axis})).argmax()) for name, axis in PLANES.items()}
     return [

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
         ("--t1 {here} --t2-reference {here}", "--t2-reference: is of no scan; allowed: with --t2"),
         ("--t1 a --mask m --brain-mask template", "--mask: not used with --brain-mask template"),
         ("--t1 a --uncertainty 1", "--uncertainty: 1 is not allowed; allowed: 2 or more"),
+        ("--t1 a --t1 b --uncertainty 2", "--uncertainty: is not of several views"),
+        ("--t1 a --t1 b --check", "--check: compares slices of one view, and several are fused; allowed"),
         ("--t1 a --tracking ftp://x", "tracking uri 'ftp://x': unknown scheme 'ftp'"),
         ("--t1 a --subject sub_1", "--subject: 'sub_1' is not allowed; allowed: letters and digits"),
         ("--t1 a --field-strength 3", "--field-strength: 3.0 is not allowed; allowed: 0.01 to 0.2"),
@@ -49,7 +51,7 @@ def test_wrong_options_are_one_line_and_nothing_is_written(words: str, line: str
 
 OF_FILES = ("--mask m", "--subject 1", "--series 1", "--t1-reference r", "--t2-reference r")
 OF_FOLDERS = ("--participant-label 1", "--participant_label 1", "--filter a=1", "--filters f", "--force")
-OF_VISITS = ("--uncertainty 2", "--field-strength 0.06", "--brain-mask given", "--t1 a")
+OF_VISITS = ("--check", "--uncertainty 2", "--field-strength 0.06", "--brain-mask given", "--t1 a")
 
 
 @pytest.mark.parametrize(

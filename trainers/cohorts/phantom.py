@@ -207,7 +207,7 @@ def viewed_subject(config: PhantomConfig, subject_id: str) -> ViewedSubject:
     """
     from trainers.cohorts.simulation.scan import contrast_image, tissue_signals
     from trainers.cohorts.simulation.site import SITES
-    from trainers.cohorts.simulation.views import ViewScan
+    from trainers.cohorts.simulation.views import ViewScan, isotropic
 
     _require_subject(config, subject_id)
     imaged, site = _image(config, subject_id), SITES[site_names(config, subject_id)["3T"]]
@@ -219,19 +219,9 @@ def viewed_subject(config: PhantomConfig, subject_id: str) -> ViewedSubject:
     }
     scans |= _other_views(config, subject_id, imaged)
     images = {c: contrast_image(person, tissue_signals(person, site, "3T", c)) for c in CONTRASTS}
-    truth = {c: _isotropic(image * person.mask, person.affine)[0] for c, image in images.items()}
-    brain, affine = _isotropic(person.mask.astype(np.float32), person.affine)
+    truth = {c: isotropic(image * person.mask, person.affine)[0] for c, image in images.items()}
+    brain, affine = isotropic(person.mask.astype(np.float32), person.affine)
     return ViewedSubject(scans, truth, brain > 0.5, affine)
-
-
-def _isotropic(values: Array, affine: Array) -> tuple[Array, Array]:
-    """A volume of 2 x 2 x 1 mm at 2 mm; any other as it is."""
-    if affine[2, 2] == affine[0, 0]:
-        return values, affine
-    pairs = values[:, :, : values.shape[2] // 2 * 2]
-    step = np.diag([1.0, 1, 2, 1])
-    step[2, 3] = 0.5
-    return (pairs[:, :, ::2] + pairs[:, :, 1::2]) / 2, affine @ step
 
 
 def _other_views(

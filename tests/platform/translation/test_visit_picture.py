@@ -34,7 +34,7 @@ def test_planes_show_most_brain_anterior_and_superior_up() -> None:
     brain_of_most = volume > 0.4
     spread = {"T1": volume / 10}
     enhanced = Enhanced({"T1": volume}, spread, {"T1": brain_of_most}, {"T1": volume / 2}, {})
-    (first, across), (second, along) = planes("T1", scan(volume), enhanced, volume / 5)
+    (first, across), (second, along) = planes("T1", scan(volume), enhanced, {REFERENCE: volume / 5})
     assert (first, second) == ("T1 axial", "T1 coronal")
     for part, kind in ((0.5, INPUT), (1, OUTPUT), (0.1, SPREAD), (0.2, REFERENCE)):
         np.testing.assert_allclose(across[kind], part * axial)
