@@ -39,7 +39,8 @@ class Checked:
         count, kinds = len(self.report.standing), [region.kind for region in self.report.changed]
         kept = f", median contrast kept {self.report.kept:.0%}" if count else ""
         changed = f"{kinds.count('vanished')} vanished, {kinds.count('appeared')} appeared"
-        head = f"check: {count} regions stand out in the scan{kept}; {changed}"
+        found = "1 region stands out" if count == 1 else f"{count} regions stand out"
+        head = f"check: {found} in the scan{kept}; {changed}"
         return [head, *(f"check: {line}" for line in self.warnings())]
 
     def warnings(self) -> list[str]:

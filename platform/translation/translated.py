@@ -20,6 +20,8 @@ RELATIVE = {
     "slice_shift": "slice shift (1: the input's)",
 }
 """Measures of consistency."""
+CHECKED = {"standing_out": "regions that stand out", "median_contrast_kept": "their contrast kept (median)"}
+"""Measures of ``--check``."""
 BRAINS = {"given": "a given mask or brain-extracted scan", "template": "registration of a template"}
 """How brains were found, in words; tools go by their names."""
 
@@ -46,6 +48,8 @@ class Scan:
     figures: Mapping[str, float]
     """What was measured, by what it is and its unit."""
     seconds: float
+    views: tuple[str, ...] = ()
+    """The planes of scans that were fused; empty for a single scan."""
 
     @property
     def contrast(self) -> str:
@@ -71,6 +75,7 @@ def _scan(name: str, facts: Mapping[str, Any], has_spread: bool) -> Scan:
     moved = [matrix for contrast, matrix in preparation["to_scan"].items()][1:]
     figures = {RELATIVE[key]: facts["consistency"].get(key) for key in RELATIVE}
     figures |= {f"PSNR of the {key} (dB)": value for key, value in facts["psnr_db"].items()}
+    figures |= {name: facts["check"].get(key) for key, name in CHECKED.items()} if "check" in facts else {}
     return Scan(
         name=name,
         model=f"{facts['model']} ({facts['version']}; {how})",
@@ -83,6 +88,7 @@ def _scan(name: str, facts: Mapping[str, Any], has_spread: bool) -> Scan:
         warnings=tuple(str(line) for line in facts["warnings"]),
         figures={key: float(value) for key, value in figures.items() if _is_number(value)},
         seconds=float(facts["seconds"]),
+        views=tuple(str(view) for view in facts.get("views", ())),
     )
 
 
@@ -110,8 +116,7 @@ def methods(scans: Sequence[tuple[str, Scan]], refused: int, listing: str) -> st
         f"Brains were found by: {_counted(BRAINS.get(scan.brain_mask, scan.brain_mask) for scan in found)}.",
         _registration(scans),
         f"Intensities: {_counted(scan.normalisation for scan in found)}.",
-        "Axial slices were translated with one latent for all slices of a scan, where the model has one, and "
-        "each result was resampled to the grid of its own scan.",
+        _slices(found),
         _uncertainty(found),
         _warnings(scans),
         "The images are synthetic: for research only, not for diagnosis.",
@@ -135,6 +140,23 @@ def _registration(scans: Sequence[tuple[str, Scan]]) -> str:
         given = "T2 and T1 were brain-extracted on one grid, which counts as registered"
         lines.append(f"{given}, in {_n(still, 'visit')}.")
     return " ".join(lines)
+
+
+def _slices(scans: Sequence[Scan]) -> str:
+    """How slices became volumes; of one view, or of several."""
+    several = [", ".join(scan.views) for scan in scans if scan.views]
+    alone = (
+        "Axial slices were translated with one latent for all slices of a scan, where the model has one, and "
+        "each result was resampled to the grid of its own scan."
+    )
+    fused = (
+        f"Scans in several planes ({_counted(several)}) were registered rigidly, each was "
+        "translated in slices of its own plane, and the results were fused by iterative "
+        "back-projection on an isotropic grid; their contrast is the fused translations', their detail the "
+        "fused scans' (guided filter)."
+    )
+    kinds = {alone: len(several) < len(scans), fused: bool(several)}
+    return " ".join(sentence for sentence, is_true in kinds.items() if is_true)
 
 
 def _uncertainty(scans: Iterable[Scan]) -> str:

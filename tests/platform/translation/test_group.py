@@ -115,9 +115,8 @@ def test_the_text_counts_what_differs(root: Path) -> None:
     other |= {"program": f"{data_set.GENERATOR} 2", "software": ["numpy 2.2"], "draws": 3}
     path = write(root, "sub-6", "T2", preprocessing=given, **other)
     path.with_name(path.name.replace("enhanced", "uncertainty")).touch()
-    write(
-        root, "sub-7", preprocessing={"brain_mask": "given", "to_scan": {"T1": np.eye(4).tolist()}}, draws=3
-    )
+    alone = {"brain_mask": "given", "to_scan": {"T1": np.eye(4).tolist()}}
+    write(root, "sub-7", preprocessing=alone, draws=3, views={"axial": {}, "coronal": {}})
     text = group.write(root)[1].read_text()
     for part in (
         "8 scans of 6 visits of 5 subjects, acquired",
@@ -127,6 +126,7 @@ def test_the_text_counts_what_differs(root: Path) -> None:
         "by: registration of a template, 6 scans; a given mask or brain-extracted scan, 2 scans.",
         "rigidly (ANTs, Mattes mutual information) in 4 visits. T2 and T1 were brain-extracted on one grid, "
         "which counts as registered, in 1 visit.",
+        "each result was resampled to the grid of its own scan. Scans in several planes (axial, coronal) were",
         "latent: 3 draws, 1 scan.",
         "1 visit has warnings.",
         "Software: numpy 2.1 and 2.2, scipy 1.1;",
