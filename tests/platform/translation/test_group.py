@@ -126,7 +126,7 @@ def test_the_text_counts_what_differs(root: Path) -> None:
         "by: registration of a template, 6 scans; a given mask or brain-extracted scan, 2 scans.",
         "rigidly (ANTs, Mattes mutual information) in 4 visits. T2 and T1 were brain-extracted on one grid, "
         "which counts as registered, in 1 visit.",
-        "each result was resampled to the grid of its own scan. Scans in several planes (axial, coronal) were",
+        "the grid of its own scan. Scans in several planes (axial, coronal) were registered",
         "latent: 3 draws, 1 scan.",
         "1 visit has warnings.",
         "Software: numpy 2.1 and 2.2, scipy 1.1;",
