@@ -16,8 +16,8 @@ from trainers.errors import InputError
 
 FORMS = "a NIfTI scan (.nii, .nii.gz)"
 WHOLE = "a whole NIfTI file"
-MAX_VOXELS = 2**26
-"""512 x 512 x 256: larger scans are rejected before their voxels are read, which bounds the memory."""
+MAX_VOXELS = 3 * 2**24
+"""512 x 512 x 192: larger scans are rejected before their voxels are read, which bounds the memory."""
 MAX_BYTES = 2**31
 """Of a file: no scan of so many voxels is larger, and a longer one is not even hashed."""
 MAX_OFFSET = 2**24

@@ -197,7 +197,7 @@ def resample(moving: Image, like: Image, fixed_to_moving: Array, order: Literal[
     resampled = affine_transform(
         values, matrix, output_shape=like.values.shape, order=order, mode="grid-constant"
     )
-    return np.asarray(np.clip(resampled, values.min(), values.max()))
+    return np.asarray(np.clip(resampled, values.min(), values.max(), out=resampled))
 
 
 def rotation(axis: int, degrees: float) -> Array:

@@ -216,7 +216,7 @@ CASES: dict[str, tuple[Tree, str]] = {
     "no unit": (one(scan(affine=AFFINE * [1e3, 1e3, 1e3, 1])), "allowed: 0.02 to 60 mm"),
     "no orientation": (one(scan(qform_code=0, sform_code=0)), "its qform_code and sform_code are 0"),
     "voxels at 0": (one(scan(vox_offset=0)), "its voxels start at byte 0; allowed: 352 to"),
-    "huge": (one(scan(dim=[3, *[32767] * 3, 1, 1, 1, 1])), "voxels; allowed: at most 67108864"),
+    "huge": (one(scan(dim=[3, *[32767] * 3, 1, 1, 1, 1])), "voxels; allowed: at most 50331648"),
     "not finite": (
         one(scan(np.where(VALUES == 7, np.nan, VALUES).astype("f4"))),
         "values that are not finite",
