@@ -78,17 +78,19 @@ def _add_participants(folder: Path, splits: Mapping[str, str]) -> None:
     if participants.ID not in table.columns:
         raise InputError(f"{path}: has no column {participants.ID}; allowed: a row for each subject")
     rows = {f"sub-{row[participants.ID].removeprefix('sub-')}": dict(row) for _, row in table.rows}
-    for subject, split in splits.items():
-        rows[subject] = rows.get(subject, {}) | {participants.SPLIT: split}
     columns = [name for name in table.columns if name != participants.ID]
-    columns += [participants.SPLIT] if participants.SPLIT not in columns else []
+    named = [name for name in columns if name.lower() == participants.SPLIT]
+    split_column = named[0] if named else participants.SPLIT
+    columns += [] if named else [split_column]
+    for subject, split in splits.items():
+        rows[subject] = rows.get(subject, {}) | {split_column: split}
     stream = io.StringIO()
     lines = csv.writer(stream, delimiter="\t", lineterminator="\n")
     lines.writerow([participants.ID, *columns])
     lines.writerows([s, *(rows[s].get(name) or "n/a" for name in columns)] for s in sorted(rows))
     write_text(path, stream.getvalue())
     described = user_files.read_json(levels) if levels.is_file() else {}
-    described[participants.SPLIT] = {
-        "Description": "train, val or test: part of the cohort it was written from"
-    }
+    if not isinstance(described, dict):
+        raise InputError(f"{levels}: holds no JSON object; allowed: one")
+    described[split_column] = {"Description": "train, val or test: part of the cohort it was written from"}
     write_text(levels, json.dumps(described, indent=1))

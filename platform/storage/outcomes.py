@@ -54,7 +54,8 @@ def without(text: str, *folders: Path) -> str:
     """The text with what it names in the folders relative to them."""
     forms = {str(form) for folder in folders for form in (folder.resolve(), folder.absolute(), folder)}
     for form in sorted(forms - {".", "/"}, key=len, reverse=True):
-        pattern = rf"(?<![\w/.-]){re.escape(form)}(?:(/)|(?![\w.-]))"
+        whole = r"|(?![\w.-])" if Path(form).is_absolute() else ""  # a relative one may be a word
+        pattern = rf"(?<![\w/.-]){re.escape(form)}(?:(/){whole})"
         text = re.sub(pattern, lambda found: "" if found[1] else "...", text)
     return text
 

@@ -17,6 +17,7 @@ import torch
 from trainers.cohorts.scans.filters import Filters
 from trainers.cohorts.scans.listing import left_in_words
 from trainers.cohorts.scans.visits import Selection
+from trainers.cohorts.scans.wording import some
 from trainers.config import FieldError
 from trainers.data import channels
 from trainers.errors import InputError
@@ -46,7 +47,7 @@ def of_subjects(jobs: Sequence[Job], labels: Sequence[str]) -> list[Job]:
     known = {job.visit.split("_")[0] for job in jobs}
     wanted = [f"sub-{label.removeprefix('sub-')}" for label in labels]
     if missing := [subject for subject in wanted if subject not in known]:
-        raise FieldError("--participant-label", missing[0], ", ".join(sorted(known)))
+        raise FieldError("--participant-label", missing[0], some(sorted(known), ", "))
     return [job for job in jobs if job.visit.split("_")[0] in wanted]
 
 

@@ -14,7 +14,7 @@ from platform.storage.outcomes import LISTING
 from typing import Any
 
 from trainers import VERSION
-from trainers.cohorts.scans import names
+from trainers.cohorts.scans import names, user_files
 from trainers.cohorts.scans.field_strength import DESCRIPTION
 from trainers.errors import InputError
 from trainers.files import write_text
@@ -37,6 +37,9 @@ of the translated views about the fused volume. The sidecars hold the model, its
 and the warnings; `figures` shows each scan before and after.
 """
 ENHANCED, UNCERTAINTY, DISAGREEMENT = "desc-enhanced", "desc-uncertainty", "desc-disagreement"
+BEFORE_AFTER, CHECK = "desc-beforeAfter", "desc-check"
+BESIDE = ((ENHANCED, UNCERTAINTY), (ENHANCED, DISAGREEMENT), (BEFORE_AFTER, CHECK))
+"""What every translation writes, and what only some write beside it."""
 _DROPPED = ("desc", names.OF)
 
 
@@ -67,6 +70,7 @@ def describe(root: Path, source: Path | None) -> None:
     links = {"DatasetLinks": {RAW: link}} if source is not None and (link := _link(source, root)) else {}
     with data_set.writing("--output", root), data_set.locked(root):
         require_own(root, source)
+        _require_same_source(root, links)
         data_set.describe(root, "derivative", NAME, README, **links)
         write_text(root / IGNORE, "\n".join(IGNORED) + "\n")
 
@@ -76,6 +80,14 @@ def require_own(root: Path, source: Path | None = None) -> None:
     data_set.require_own("--output", root, "derivative", (IGNORE, LISTING, PAGE, METHODS))
     if source is not None and root.resolve() == source.resolve():
         raise InputError(f"--output: {root} is the BIDS folder; allowed: another, as derivatives/NAME in it")
+
+
+def _require_same_source(root: Path, links: Mapping[str, Mapping[str, str]]) -> None:
+    """Raises InputError where the outputs are of another BIDS folder, whose subjects may have their names."""
+    path = root / DESCRIPTION
+    known = user_files.read_json(path).get("DatasetLinks", {}) if path.is_file() else {}
+    if links and known and known != links["DatasetLinks"]:
+        raise InputError(f"--output: {root} is of another BIDS folder; allowed: an output for each")
 
 
 def _link(source: Path, root: Path) -> str:
@@ -105,8 +117,8 @@ def whole(root: Path) -> Iterator[Path]:
         for target, path in sorted(made.items()):
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
-            for other in (UNCERTAINTY, DISAGREEMENT):
-                earlier = target.with_name(target.name.replace(ENHANCED, other))
+            for own, other in BESIDE:
+                earlier = target.with_name(target.name.replace(own, other))
                 if earlier not in made:  # of an earlier call, perhaps by another model
                     earlier.unlink(missing_ok=True)
 

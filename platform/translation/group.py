@@ -58,9 +58,17 @@ def write(root: Path) -> tuple[Path, Path]:
     scans = [(visit.id, scan) for visit in found.visits for scan in visit.scans]
     measures = list(dict.fromkeys(name for _, scan in scans for name in scan.figures))
     with data_set.writing("--output", root):
-        write_text(page, environment.get_template(TEMPLATE.name).render(vars(found), measures=measures))
+        write_text(
+            page,
+            environment.get_template(TEMPLATE.name).render(vars(found), measures=measures, written=written),
+        )
         write_text(text, methods(scans, len(found.refused), outcomes.LISTING))
     return page, text
+
+
+def written(value: float) -> str:
+    """With two decimals, or as the count that it is."""
+    return f"{value:.0f}" if value == int(value) else f"{value:.2f}"
 
 
 def look(root: Path) -> Found:
@@ -74,7 +82,7 @@ def look(root: Path) -> Found:
         except InputError as error:
             unread[path.relative_to(root).as_posix()] = outcomes.without(str(error), path.parent)
             continue
-        named = ("*_desc-beforeAfter.png", "*_desc-check.png")
+        named = (f"*_{derivatives.BEFORE_AFTER}.png", f"*_{derivatives.CHECK}.png")
         pictures = [each for name in named for each in sorted((place / "figures").glob(name))]
         shown = [picture.relative_to(root).as_posix() for picture in pictures]
         visits.setdefault(place, Visit("_".join(place.relative_to(root).parts), shown)).scans.append(scan)

@@ -79,7 +79,7 @@ class Checked:
         """Draw what changed; the picture's place below ``work``, none where nothing did."""
         if not self.report.changed:
             return None
-        path = derivatives.place(prefix, "figures") / f"{prefix}_desc-check.png"
+        path = derivatives.place(prefix, "figures") / f"{prefix}_{derivatives.CHECK}.png"
         largest = sorted(self.report.changed, key=lambda region: -region.ml)[:DRAWN]
         more = len(self.report.changed) - len(largest)
         title = "Orange: vanished; blue: appeared" + (f"; {more} smaller ones not drawn" if more else "")

@@ -80,7 +80,8 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             for source, path in sources_of(job, contrast):
                 require_low_field(source, path, settings.tesla)
     mask = None if job.mask is None else nifti.read(job.mask)
-    found = (_of_views if job.views else _of_one_view)(settings, job, translator, mask)
+    several = any(len(job.views.get(contrast, ())) > 1 for contrast in contrasts)
+    found = (_of_views if several else _of_one_view)(settings, job, translator, mask)
     facts: dict[str, Any] = {
         "model": settings.model_name,
         "version": settings.version,
@@ -118,7 +119,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
             maps = {REFERENCE: truth, DISAGREEMENT: found.disagreement.get(contrast)}
             rows += planes(contrast, scans[contrast], enhanced, maps)
         first = job.prefixes[contrasts[0]]
-        picture = derivatives.place(first, "figures") / f"{first}_desc-beforeAfter.png"
+        picture = derivatives.place(first, "figures") / f"{first}_{derivatives.BEFORE_AFTER}.png"
         subject = derivatives.place(first, "").as_posix().replace("/", " ")
         title = f"{subject}, {settings.model_name} ({settings.version})\n{USE}"
         matplotlib_plots.save(before_after.picture(rows, title), work / picture)

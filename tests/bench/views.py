@@ -202,7 +202,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         said = " ".join((__doc__ or "").partition("Written down")[2].split())
         head = (
             f"# Three views against one\n\nPhantom seed {SEED}, {index + 1} test subjects, 2 mm. "
-            f"`python -m tests.bench.views` computes this page; seconds are of a processor.\n\n"
+            f"`python -m tests.bench.views --model FOLDER --subjects {index + 1}` computes this page; "
+            f"seconds are of a processor.\n\n"
             f"Written down{' ' + said}\n\n"
         )
         options.out.write_text(head + page(rows), "utf-8")

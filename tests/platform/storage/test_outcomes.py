@@ -102,3 +102,7 @@ def test_a_table_that_is_not_understood_is_one_line(text: str, tmp_path: Path) -
 )
 def test_text_names_files_below_the_folder(text: str, shown: str) -> None:
     assert without(text, Path("/a/b"), Path("/")) == shown
+
+
+def test_a_folder_of_a_common_name_takes_no_word_away() -> None:
+    assert without("scans/x.nii: not scans of one person", Path("scans")) == "x.nii: not scans of one person"

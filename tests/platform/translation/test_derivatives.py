@@ -35,6 +35,24 @@ def test_the_source_itself_is_no_output(tmp_path: Path) -> None:
         derivatives.require_own(tmp_path, tmp_path / "x" / "..")
 
 
+def test_an_output_is_of_one_source(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dataset_description.json").write_text(json.dumps({"Name": name}))
+    derivatives.describe(tmp_path / "out", tmp_path / "a")
+    derivatives.describe(tmp_path / "out", tmp_path / "a")
+    with pytest.raises(InputError, match=r"^--output: .*out is of another BIDS folder; allowed: an output"):
+        derivatives.describe(tmp_path / "out", tmp_path / "b")
+
+
+def test_a_picture_of_an_earlier_check_does_not_stay_beside_a_new_one(tmp_path: Path) -> None:
+    for kinds in (("beforeAfter", "check"), ("beforeAfter",)):
+        with derivatives.whole(tmp_path) as work:
+            for kind in kinds:
+                (work / f"sub-1_desc-{kind}.png").touch()
+        assert {path.name for path in tmp_path.glob("*.png")} == {f"sub-1_desc-{kind}.png" for kind in kinds}
+
+
 def test_a_map_of_uncertainty_of_an_earlier_call_does_not_stay_beside_a_new_scan(tmp_path: Path) -> None:
     def call(*contents: str) -> dict[str, str]:
         with derivatives.whole(tmp_path / "out") as work:

@@ -83,6 +83,26 @@ def test_three_views_are_fused_and_described(
     assert validated(tmp_path) == []
 
 
+def test_a_given_mask_is_the_brain_of_every_view(
+    scans: dict[str, Path], translator: Any, tmp_path: Path
+) -> None:
+    axial = nib.load(scans["axial"])
+    half = axial.get_fdata() > 0
+    half[: len(half) // 2] = False
+    nib.save(nib.Nifti1Image(half.astype(np.uint8), axial.affine), tmp_path / "mask.nii")
+    words = [*named(scans, "axial", "coronal"), "--mask", str(tmp_path / "mask.nii")]
+    translate.main([str(translator("cut", channels="t1")), "-o", str(tmp_path / "out"), *words])
+    (path,) = (tmp_path / "out").rglob("*_desc-enhanced_T1w.nii.gz")
+    made = nib.load(path)
+    found = np.argwhere(made.get_fdata() > 0) @ made.affine[:3, :3].T + made.affine[:3, 3]
+    places = np.argwhere(half) @ axial.affine[:3, :3].T + axial.affine[:3, 3]
+    assert (
+        len(found)
+        and found[:, 0].min() > places[:, 0].min() - 4
+        and found[:, 0].max() < places[:, 0].max() + 4
+    )
+
+
 def test_views_of_a_bids_folder_are_fused_where_it_is_asked_for(
     scans: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -60,6 +60,12 @@ class Examination:
             for contrast, image in images.items()
             for line in scan_checks.check_scan(image, self.stripped, contrast)
         ]
+        own = [  # on its own grid: it was checked on that of the first
+            f"{contrast}: {line}"
+            for contrast, scan in list(self.scans.items())[1:]
+            for line in scan_checks.not_axial(image_of(scan).spacing)
+        ]
+        warnings += [line for line in own if line not in warnings]
         return warnings + [f"{contrast}: {line}" for contrast, line in self.doubts.items()]
 
     @cached_property

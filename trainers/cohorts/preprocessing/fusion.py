@@ -202,9 +202,13 @@ def fuse(views: Sequence[ViewImage], grid: Image) -> Fused:
     left = [m * v.image.values for v, m in zip(views, brains, strict=True)]
     for _ in range(1 + ROUNDS):
         step = _sum(w * a.backward(d) for w, a, d in zip(weights, operators, left, strict=True))
-        volume += np.where(seen, step / total, 0)
-        left = differences(volume)
-        residuals.append(_root_mean_square(left, brains, weights))
+        further = volume + np.where(seen, step / total, 0)
+        remaining = differences(further)
+        residual = _root_mean_square(remaining, brains, weights)
+        if residuals and residual > residuals[-1]:
+            break
+        volume, left = further, remaining
+        residuals.append(residual)
         if len(residuals) > 1 and residuals[-1] > (1 - LEAST_GAIN) * residuals[-2]:
             break
     spread = _sum(w * a.backward(d**2) for w, a, d in zip(weights, operators, left, strict=True))

@@ -62,12 +62,18 @@ def _field_of_view(scan: Image, mask: Array) -> list[str]:
     if extent.min() < EXTENT_MM[0] or extent.max() > EXTENT_MM[1]:
         limits = f"{EXTENT_MM[0]:g} to {EXTENT_MM[1]:g}"
         found.append(f"a field of view of {_mm(extent)} mm; a head's has {limits} along each axis")
-    if spacing[:2].max() > max(MAX_IN_PLANE, spacing[2]):
-        found.append(f"slices that are not axial: voxels of {_mm(spacing)} mm; models work on axial ones")
+    found += not_axial(spacing)
     cut = edge_cut(mask)
     if cut > MAX_CUT:
         found.append(f"the brain is cut by the edge of the field of view ({cut:.0%} of its widest section)")
     return found
+
+
+def not_axial(spacing: Array) -> list[str]:
+    """A line about voxels (mm, RAS) that are wide in plane."""
+    if spacing[:2].max() <= max(MAX_IN_PLANE, spacing[2]):
+        return []
+    return [f"slices that are not axial: voxels of {_mm(spacing)} mm; models work on axial ones"]
 
 
 def _brain(scan: Image, stripped: Stripped) -> list[str]:

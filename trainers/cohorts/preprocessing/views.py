@@ -89,7 +89,8 @@ class ViewedVisit:
 
     def _brain(self, contrast: str, view: View) -> Array:
         image, to_view = image_of(self.scans[contrast][view]), self.to_view[contrast][view]
-        if self.first.stripped.method == "given" and skullstrip.is_extracted(image):
+        masked = self.first.stripped.facts.get("source") == "mask"
+        if self.first.stripped.method == "given" and not masked and skullstrip.is_extracted(image):
             return skullstrip.strip(image, "given").mask
         mask = Image(self.first.mask.astype(np.float32), self.first.first.affine)
         return registration.resample(mask, image, np.linalg.inv(to_view), order=1) > 0.5

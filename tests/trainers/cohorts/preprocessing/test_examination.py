@@ -95,6 +95,10 @@ def test_a_given_mask_is_the_brain_and_swapped_contrasts_raise_warnings(scans: S
     first, second = examine({"T1": scans["T2"], "T2": scans["T1"]}, "auto").warnings
     assert first.startswith("T1: said to be T1w but looks like T2")
     assert second.startswith("T2: said to be T2w")
+    coronal = scan(tmp_path / "cor.nii", scans["T2"].values[:, :40], np.diag([3.2, 10, 3.2, 1]))
+    both = {"T1": scans["T1"], "T2": coronal}
+    lines = Examination(both, found.stripped, dict.fromkeys(both, np.eye(4))).warnings
+    assert any(line.startswith("T2: slices that are not axial: voxels of 3.2 x 10") for line in lines)
     little = np.zeros(scans["T1"].values.shape)
     little[25:35, 30:40, 8:12] = 1
     mask = scan(tmp_path / "mask.nii", little, scans["T1"].affine)
