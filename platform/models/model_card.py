@@ -37,6 +37,11 @@ def lesions(checkpoint: Path, steps: int, cohort: Cohort, references: Path) -> d
     }
 
 
+def is_tag(key: str) -> bool:
+    """Whether a tag is one of those of :func:`tags`."""
+    return key.partition(".")[0] == "lesions"
+
+
 def tags(found: Mapping[str, Any]) -> dict[str, str]:
     """The figures as tags of a model's version."""
     if MISSING in found:

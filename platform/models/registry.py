@@ -88,14 +88,15 @@ def register_candidate(
         scores = chosen.values
         export(model, checkpoint, chosen.steps, cohort, references, scores, confirmed, lesions)
         package(model, packaged)
-        known, card = {**origin, **model_card.tags(lesions), **tags}, model_card.text(name, origin, lesions)
-        return register(uri, name, run_id, packaged, known, card), model_card.sentence(lesions)
+        version = register(uri, name, run_id, packaged, {**origin, **tags})
+        add_card(uri, name, version, model_card.tags(lesions), model_card.text(name, origin, lesions))
+        return version, model_card.sentence(lesions)
 
 
-def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str], card: str = "") -> str:
+def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, str]) -> str:
     """Store a packaged model under its trial's run and register it; the same ``tags``, the same version.
 
-    ``card`` is the version's description.
+    Tags of a card are no part of what is the same.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
@@ -107,14 +108,23 @@ def register(uri: str, name: str, run_id: str, folder: Path, tags: Mapping[str, 
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise InputError(f"--model: {name!r} is refused by MLflow: {error.message}") from error
     for version in client.search_model_versions(f"name = '{name}'"):
-        if dict(version.tags) == dict(tags):
+        if {key: value for key, value in version.tags.items() if not model_card.is_tag(key)} == dict(tags):
             return str(version.version)
     # One folder a version: a trial can be promoted at several step counts.
     place = f"model-{digest(json.dumps(tags, sort_keys=True))[:12]}"
     client.log_artifacts(run_id, str(folder), place)
     source = f"{client.get_run(run_id).info.artifact_uri}/{place}"
-    made = client.create_model_version(name, source, run_id, tags=dict(tags), description=card)
-    return str(made.version)
+    return str(client.create_model_version(name, source, run_id, tags=dict(tags)).version)
+
+
+def add_card(uri: str, name: str, version: str, tags: Mapping[str, str], text: str) -> None:
+    """Give a version the tags and the description of its card, in place of earlier ones."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    for key, value in tags.items():
+        client.set_model_version_tag(name, version, key, value)
+    client.update_model_version(name, version, description=text)
 
 
 def set_alias(uri: str, name: str, alias: str, version: str) -> None:

@@ -42,7 +42,10 @@ def test_each_step_count_of_a_trial_is_a_version_of_its_own(
     for steps in ("1", "4", "1"):
         folder = packaged(tmp_path / str(len(versions)), f"{steps} steps")
         versions.append(registry.register(uri, "asp", run_id, folder, {"trial": "3", "steps": steps}))
+        registry.add_card(uri, "asp", versions[-1], {"lesions.false": f"0.{steps}"}, f"card {steps}")
     assert versions == ["1", "2", "1"]
+    found = MlflowClient(uri).get_model_version("asp", "2")
+    assert found.description == "card 4" and found.tags["lesions.false"] == "0.4"
     contents = {"1": "1: 1 steps", "2": "2: 4 steps"}
     for name, version in (("/1", "1"), ("/2", "2"), ("/latest", "2"), ("/Latest", "2")):
         assert fetched(f"models:/asp{name}", storage) == contents[version]
