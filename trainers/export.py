@@ -65,7 +65,7 @@ class Translator:
     @property
     def plane(self) -> View:
         """Of the slices it was trained on; earlier models do not say it, and are of axial ones."""
-        plane: View = self.facts.get("plane", "axial")
+        plane: View = self.facts.get("plane", PLANE)
         return plane
 
     @property

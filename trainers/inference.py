@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -81,7 +82,7 @@ def enhance(translator: Translator, examination: Examination, draws: int = 1) ->
     to_grid = _ToScanGrid.of(frame, examination, inside)
     return Enhanced(
         volumes={c: to_grid.to_scan(c, shown[0][c]) for c in names},
-        brain={c: to_grid.brain(c) for c in names},
+        brain={c: to_grid.brains[c] for c in names},
         spread={c: to_grid.to_scan(c, values * 2 - 1) for c, values in spread.items()},
         untouched={c: to_grid.to_scan(c, images[c]) for c in names},
         consistency={c: consistency(shown[0][c], images[c], inside) for c in names},
@@ -134,16 +135,17 @@ class _ToScanGrid:
         values = self.frame.volume(slices.numpy())[self.around] / np.where(self.share > 0, self.share, 1)
         part = self.examination.first.cropped(self.around)
         moving, scan = replace(part, values=values[tuple(self.nearest)]), self._scan(contrast)
-        brain, volume = self.brain(contrast), np.zeros(scan.values.shape, np.float32)
+        brain, volume = self.brains[contrast], np.zeros(scan.values.shape, np.float32)
         if brain.any():
             there = slicing.box(brain, SPLINE)
             volume[there] = np.where(brain[there], self._onto(scan.cropped(there), contrast, moving), 0)
         return volume
 
-    def brain(self, contrast: str) -> Array:
-        """The brain mask on the contrast's own grid."""
+    @cached_property
+    def brains(self) -> dict[str, Array]:
+        """The brain mask on each contrast's own grid."""
         mask = Image(self.examination.mask, self.frame.affine)
-        return self._onto(self._scan(contrast), contrast, mask, order=1) > 0.5
+        return {c: self._onto(self._scan(c), c, mask, order=1) > 0.5 for c in self.examination.scans}
 
     def _scan(self, contrast: str) -> Image:
         return image_of(self.examination.scans[contrast])

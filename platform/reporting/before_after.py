@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from platform.reporting.matplotlib_plots import Image, figure
-from platform.reporting.style import INK, QUIET
+from platform.reporting.matplotlib_plots import Image, axes_at, colour_bar, figure, show
 from typing import Any
 
 import numpy as np
@@ -48,24 +47,20 @@ def picture(rows: Sequence[tuple[str, Mapping[str, Image]]], title: str) -> Any:
     drawn = figure(width, height, title)
     drawn.set_layout_engine("none")
 
-    def axes(left: float, bottom: float, wide: float, high: float) -> Any:
-        return drawn.add_axes((left / width, bottom / height, wide / width, high / height))
-
     top, shown = height - TITLE, {}
     for (name, images), high in zip(filled, heights, strict=True):
         top -= HEAD + high
         for c, (kind, column) in enumerate(columns.items()):
             if kind in images:
-                ax = axes(GUTTER + c * (SIDE + GUTTER), top, SIDE, high)
-                shown[kind] = _show(ax, images[kind], f"{name}: {kind}", column)
+                ax = axes_at(drawn, GUTTER + c * (SIDE + GUTTER), top, SIDE, high)
+                ax.set_axis_off()
+                scale = column.colors, column.high, column.low
+                shown[kind] = show(ax, images[kind], f"{name}: {kind}", *scale)
     for c, (kind, column) in enumerate(columns.items()):
         if column.extend:
-            place = axes(GUTTER + c * (SIDE + GUTTER) + 0.1 * SIDE, 0.3, 0.8 * SIDE, 0.09)
-            bar = drawn.colorbar(
-                shown[kind], cax=place, orientation="horizontal", extend=column.extend, ticks=MaxNLocator(4)
-            )
-            bar.outline.set_visible(False)
-            bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
+            place = axes_at(drawn, GUTTER + c * (SIDE + GUTTER) + 0.1 * SIDE, 0.3, 0.8 * SIDE, 0.09)
+            how = {"orientation": "horizontal", "extend": column.extend, "ticks": MaxNLocator(4)}
+            colour_bar(drawn, shown[kind], place, **how)
     return drawn
 
 
@@ -77,9 +72,3 @@ def _column(kind: str, images: Sequence[Image]) -> Column:
         end = max(0.01, *(float(np.percentile(image, 99.5)) for image in images))
         return Column("magma", 0, end, "max")
     return Column("gray", 0, 1)
-
-
-def _show(ax: Any, image: Image, name: str, column: Column) -> Any:
-    ax.set_axis_off()
-    ax.set_title(name, fontsize=9, color=INK, pad=3)
-    return ax.imshow(image, cmap=column.colors, vmin=column.low, vmax=column.high, interpolation="nearest")

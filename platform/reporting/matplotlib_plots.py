@@ -56,13 +56,9 @@ def sample_picture(rows: Sequence[Mapping[str, Image]], gaps: Sequence[Image | N
     picture = figure(width + 0.6 * bool(known), depth + gutter, title)
     picture.set_layout_engine("none")
 
-    def axes(left: float, bottom: float, wide: float, high: float) -> Any:
-        w, h = picture.get_size_inches()
-        return picture.add_axes((left / w, bottom / h, wide / w, high / h))
-
     def draw(r: int, c: int, *cell: Any) -> Any:
         bottom = gutter + (len(rows) - 1 - r) * (height + head)
-        ax = axes(gutter + c * (side + gutter), bottom, side, height)
+        ax = axes_at(picture, gutter + c * (side + gutter), bottom, side, height)
         ax.set_axis_off()
         return show(ax, *cell)
 
@@ -72,10 +68,21 @@ def sample_picture(rows: Sequence[Mapping[str, Image]], gaps: Sequence[Image | N
         if gap is not None:
             shown = draw(r, columns - 1, gap, "|output − 3 T|", "magma", top)
     if known:
-        bar = picture.colorbar(shown, cax=axes(width, gutter, 0.12, height), extend="max")
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
+        colour_bar(picture, shown, axes_at(picture, width, gutter, 0.12, height), extend="max")
     return picture
+
+
+def axes_at(picture: Any, left: float, bottom: float, wide: float, high: float) -> Any:
+    """New axes at a place of a figure, in inches."""
+    w, h = picture.get_size_inches()
+    return picture.add_axes((left / w, bottom / h, wide / w, high / h))
+
+
+def colour_bar(picture: Any, shown: Any, place: Any, **options: Any) -> None:
+    """The scale of what :func:`show` returned, in axes of its own; ``options`` are matplotlib's."""
+    bar = picture.colorbar(shown, cax=place, **options)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, length=2, color=QUIET)
 
 
 def save(picture: Any, path: Path) -> Path:
@@ -108,7 +115,7 @@ def _draw(ax: Any, panel: Panel, layers: Sequence[Layer]) -> None:
     style_axes(ax, panel.x.label, panel.y.label)
 
 
-def show(ax: Any, image: Image, name: str, colors: str, top: float) -> Any:
-    """One image on [0, ``top``] under its name; returns what a colour bar takes."""
+def show(ax: Any, image: Image, name: str, colors: str, top: float, low: float = 0) -> Any:
+    """One image on [``low``, ``top``] under its name; returns what a colour bar takes."""
     ax.set_title(name, fontsize=9, color=INK, pad=3)
-    return ax.imshow(image, cmap=colors, vmin=0, vmax=top, interpolation="nearest")
+    return ax.imshow(image, cmap=colors, vmin=low, vmax=top, interpolation="nearest")

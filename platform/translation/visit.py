@@ -82,6 +82,7 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
     mask = None if job.mask is None else nifti.read(job.mask)
     several = any(len(job.views.get(contrast, ())) > 1 for contrast in contrasts)
     found = (_of_views if several else _of_one_view)(settings, job, translator, mask)
+    confirmed = fidelity.confirmed(translator)
     facts: dict[str, Any] = {
         "model": settings.model_name,
         "version": settings.version,
@@ -92,13 +93,13 @@ def translate_visit(settings: TranslationSettings, job: Job, translator: Transla
         "draws": settings.draws,
         "preprocessing": found.preprocessing,
         "software": versions(),
-        "confirmed": fidelity.confirmed(translator),
+        "confirmed": confirmed,
     }
     checked = Checked.of(found.enhanced) if settings.check else None
     changed = checked.warnings() if checked else []
     if checked:
         facts["check"] = checked.facts()
-    of_model = fidelity.worse_than_input(fidelity.confirmed(translator))
+    of_model = fidelity.worse_than_input(confirmed)
     scans, enhanced = found.examination.scans, found.enhanced
     lines, rows = [], []
     with derivatives.whole(job.output) as work:

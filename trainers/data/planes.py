@@ -11,6 +11,9 @@ from trainers.data.arrays import Array
 from trainers.data.grid import BACKGROUND
 from trainers.data.store import CONTRASTS, Cohort
 
+FWHM = float(np.sqrt(8 * np.log(2)))
+"""Full width at half maximum of a Gaussian of standard deviation 1."""
+
 
 @dataclass(frozen=True)
 class Planes:
@@ -64,7 +67,7 @@ class Planes:
 
 def slice_profile(width: float) -> tuple[Array, Array]:
     """Offsets [n] in planes and weights [n], of sum 1, of a Gaussian slice profile; width 0: one plane."""
-    deviation = width / np.sqrt(8 * np.log(2))
+    deviation = width / FWHM
     reach = int(np.ceil(2 * deviation))
     offsets = np.arange(-reach, reach + 1)
     weights = np.exp(-0.5 * (offsets / max(deviation, 1e-9)) ** 2)

@@ -20,6 +20,7 @@ from scipy.ndimage import affine_transform, gaussian_filter1d
 from trainers.cohorts.preprocessing import slicing
 from trainers.cohorts.preprocessing.registration import Image, resample
 from trainers.data.arrays import Array, apply_along
+from trainers.data.planes import FWHM
 from trainers.errors import InputError
 
 ROUNDS = 6
@@ -35,7 +36,6 @@ BLUR = 0.5
 """Standard deviation (voxels) of a scan's in-plane blur: the scanner's own smoothing."""
 _FINE = 1.7  # mm, at most, between the planes of which a slab is the sum
 _LEAST = 1e-3  # of the greatest weight: a voxel with less is seen by no view
-_FWHM = float(np.sqrt(8 * np.log(2)))  # of a Gaussian of deviation 1
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Acquisition:
         """Profile [slices, planes]: a Gaussian of full width at half maximum of a slice; rows sum to 1."""
         n, parts = self.view.image.values.shape[self.view.normal], self._parts
         planes = (np.arange((n + 2) * parts) + 0.5) / parts - 1.5
-        profile = np.exp(-0.5 * (np.subtract.outer(np.arange(n), planes) * _FWHM) ** 2)
+        profile = np.exp(-0.5 * (np.subtract.outer(np.arange(n), planes) * FWHM) ** 2)
         return np.asarray(profile / profile.sum(1, keepdims=True))
 
     @cached_property

@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from trainers.cohorts.preprocessing import registration
 from trainers.cohorts.preprocessing.registration import Image
 from trainers.data.arrays import Array
+from trainers.data.planes import FWHM
 
 LEVELS = (6.0, 3.0, 1.0)
 """Standard deviations (mm) of the smoothing, coarse to fine."""
@@ -23,7 +24,6 @@ CLOSE = 0.005
 """A level ends with a step below this: millimetres, and degrees."""
 POINTS = 20_000
 """Of the fixed scan at which they are compared, at most."""
-_FWHM = float(np.sqrt(8 * np.log(2)))
 
 
 def register_view(fixed: Image, moving: Image, region: Array) -> Array:
@@ -52,7 +52,7 @@ def _with_slab_of(image: Image, other: Image) -> Image:
     axis = int(np.abs(image.affine[:3, :3].T / image.spacing[:, None] @ normal).argmax())
     if axis == int(image.spacing.argmax()):
         return image
-    sigma = float(other.spacing.max()) / _FWHM / image.spacing[axis]
+    sigma = float(other.spacing.max()) / FWHM / image.spacing[axis]
     return Image(gaussian_filter1d(image.values.astype(np.float32), sigma, axis), image.affine)
 
 

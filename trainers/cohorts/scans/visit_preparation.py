@@ -25,6 +25,7 @@ from trainers.cohorts.scans.visits import Visit
 from trainers.config import digest
 from trainers.data.arrays import Array
 from trainers.data.grid import GRIDS, PERCENTILES
+from trainers.data.planes import FWHM
 from trainers.errors import InputError
 
 # Late: torch takes a second to import, for which a wrong setting need not wait.
@@ -211,7 +212,7 @@ def _band_limited(scan: Image, spacing: float) -> Image:
     """The scan, smoothed in plane to the resolution of coarser pixels against aliasing."""
     from scipy.ndimage import gaussian_filter
 
-    sigma = np.sqrt(np.clip((spacing / scan.spacing) ** 2 - 1, 0, None)) / np.sqrt(8 * np.log(2))
+    sigma = np.sqrt(np.clip((spacing / scan.spacing) ** 2 - 1, 0, None)) / FWHM
     return Image(gaussian_filter(scan.values, (*sigma[:2], 0)), scan.affine) if sigma[:2].any() else scan
 
 

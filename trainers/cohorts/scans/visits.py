@@ -56,7 +56,7 @@ def files_below(folder: Path, unread: Callable[[OSError], None] | None = None) -
     """Every file below a folder, sorted; those and folders whose names start with a dot are not read.
 
     Links to folders are followed after all real ones, once each, and not to a folder that holds them.
-    ``unread`` is told of a folder that cannot be read; without it InputError is raised.
+    ``unread`` is called for a folder that cannot be read; without it InputError is raised.
     """
     files, visited, waiting = list[Path](), set[str](), deque([folder])
     while waiting:

@@ -12,6 +12,7 @@ import numpy as np
 
 from trainers.cohorts.simulation.smooth_fields import smooth_field
 from trainers.data.arrays import Array, apply_along, separable
+from trainers.data.planes import FWHM
 
 Field = Literal["64mT", "3T"]
 Contrast = Literal["T1", "T2"]
@@ -126,7 +127,7 @@ def kspace_crop(
 
 def slab_profile(positions: Array, positions_out: Array, spacing: float, thickness: float) -> Array:
     """Matrix ``[n_out, n]`` of a Gaussian slice profile whose full width at half maximum is ``thickness``."""
-    sigma = thickness / np.sqrt(8 * np.log(2))
+    sigma = thickness / FWHM
     offset = np.subtract.outer(positions_out, positions)
     return np.asarray(spacing / (sigma * np.sqrt(2 * np.pi)) * np.exp(-0.5 * (offset / sigma) ** 2))
 
