@@ -1,16 +1,28 @@
 """Files of several processes: written atomically, and made by one process at a time."""
 
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all, even if the process is killed; of several writers the last."""
+def write_text(path: Path, text: str, mode: int = 0o666) -> None:
+    """Write a file completely or not at all, even if the process is killed; of several writers the last.
+
+    ``mode``: its permissions before the process's umask.
+    """
+    write_bytes(path, text.encode(), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """As :func:`write_text`."""
     fresh = path.with_name(f".{secrets.token_hex(8)}.new")  # not tempfile, whose files others may not read
     try:
-        fresh.write_text(text, "utf-8")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)

@@ -1,4 +1,7 @@
-"""Tensors on disk: safetensors and a JSON manifest with sha256 sums, written atomically, verified on read."""
+"""Tensors on disk: safetensors and a JSON manifest with sha256 sums, written atomically, verified on read.
+
+The manifest has a checksum of itself: a damaged fact is never read as true.
+"""
 
 import hashlib
 import json
@@ -12,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import SafetensorError
 
 from trainers.errors import InputError
+from trainers.seal import sealed, why_not_true
 
 # Late: torch takes a second to import, for which those who read a manifest need not wait.
 if TYPE_CHECKING:
@@ -41,9 +45,8 @@ def publish(
             save_file({key: value.detach().cpu().contiguous() for key, value in group.items()}, path)
             sums[path.name] = file_sha256(path)
             _sync(path)
-        (work / MANIFEST).write_text(
-            json.dumps({**facts, "kind": kind, "sha256": sums}, indent=1, sort_keys=True)
-        )
+        manifest = sealed({**facts, "kind": kind, "sha256": sums})
+        (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
         _sync(work / MANIFEST)
         work.chmod(0o755)
         if folder.exists():
@@ -56,13 +59,16 @@ def publish(
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a published folder; raises InputError where it is missing or not one."""
+    """The manifest of a published folder; raises InputError where it is missing, not one or damaged."""
     path = folder / MANIFEST
     try:
         manifest = dict(json.loads(path.read_text()))
-        return {**manifest, "sha256": dict(manifest["sha256"])}
+        manifest = {**manifest, "sha256": dict(manifest["sha256"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not a readable manifest ({error.__class__.__name__})") from error
+    if reason := why_not_true(manifest):
+        raise InputError(f"{path}: {reason}")
+    return manifest
 
 
 def read_tensors(folder: Path, name: str) -> "dict[str, Tensor]":

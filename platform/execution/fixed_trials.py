@@ -66,6 +66,7 @@ class FixedTrials(LedgerSource):
         number = self._waiting.popleft()
         training = self.trainings[number]
         task = self.paths.task(number, training.method, training.config)
+        self.ledger.started(number)
         for listener in self.listeners:
             listener.started(self.ledger.trials[number], task)
         self.running.add(number)
@@ -99,7 +100,7 @@ class FixedTrials(LedgerSource):
         for number, trial in self.ledger.trials.items():
             if trial.params == training.params and trial.status != "failed":
                 return number
-        number = max(self.ledger.trials, default=-1) + 1
+        number = self.ledger.next_number
         self.ledger.proposed(number, training.params)
         return number
 

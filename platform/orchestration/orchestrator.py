@@ -132,7 +132,7 @@ class Orchestrator(LedgerSource):
         if proposal is None:
             self.progress.exhausted = True
             return None
-        number = max(self.ledger.trials, default=-1) + 1
+        number = self.ledger.next_number
         self.ledger.proposed(number, proposal.params, proposal.memory)
         if not self._all_proposed and not self.study.deterministic:
             self.suggester.start(self.early_stopping.observations(self.ledger.trials))
@@ -171,12 +171,13 @@ class Orchestrator(LedgerSource):
 
     def _open_trials(self) -> list[Trial]:
         """Bring listeners and scheduler up to the ledger after an interruption; returns what is open."""
-        if self.ledger.newest.get("event") == "paused":
+        newest = self.ledger.newest
+        if newest.get("event") == "paused" and newest["trial"] in self.ledger.trials:
             for listener in self.listeners:
-                listener.paused(self.ledger.trials[self.ledger.newest["trial"]])
+                listener.paused(self.ledger.trials[newest["trial"]])
         ended = self.ledger.of_status(*ENDED)
         for trial in ended:
-            if trial.ended_at == max(t.ended_at for t in ended):  # listeners have had all before it
+            if trial.ended == max(t.ended for t in ended):  # listeners have had all before it
                 for listener in self.listeners:
                     listener.ended(trial)
         self.early_stopping.restore(self.ledger.trials)

@@ -40,7 +40,7 @@ class Progress:
         """
         completed = self.ledger.of_status("completed")
         if not self.study.deterministic:
-            completed.sort(key=lambda trial: trial.ended_at)
+            completed.sort(key=lambda trial: trial.ended)
         return self._curve.volumes(completed)
 
     @property
@@ -51,5 +51,5 @@ class Progress:
     @property
     def spent(self) -> Spent:
         """What the study has used up."""
-        occupied = self.ledger.occupancy.seconds(time.time())
-        return Spent(self.elapsed / 3600, occupied * self.study.resources.gpus / 3600)
+        gpu_hours = self.ledger.occupied * self.study.resources.gpus / 3600
+        return Spent(self.elapsed / 3600, gpu_hours)

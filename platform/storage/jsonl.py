@@ -34,7 +34,11 @@ class JsonLines:
 
         Raises InputError if the disk is full; the file is then as it was before.
         """
-        line = json.dumps(entry, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+        return self.append_line(json.dumps(entry, separators=(",", ":"), allow_nan=False).encode())
+
+    def append_line(self, line: bytes) -> int:
+        """As :meth:`append`, of an entry's line without its newline."""
+        line += b"\n"
         with self._lock:
             try:
                 written = os.write(self._file, line)
@@ -49,6 +53,10 @@ class JsonLines:
     def read(self, start: int = 0) -> Iterator[tuple[JsonObject | None, int]]:
         """As :func:`read_lines`."""
         return read_lines(self.path, start)
+
+    def sync(self) -> None:
+        """Wait until what is written outlives a crash of the machine."""
+        os.fsync(self._file)
 
     def close(self) -> None:
         """Close the file."""
@@ -66,7 +74,10 @@ def read_lines(path: Path, start: int = 0) -> Iterator[tuple[JsonObject | None, 
             if not line.endswith(b"\n"):
                 return
             start += len(line)
-            yield _parse(path, line), start
+            entry = as_object(line)
+            if entry is None:
+                log.warning("%s: skipping an unreadable line: %r", path, line[:80])
+            yield entry, start
 
 
 def cut_incomplete_line(path: Path) -> int:
@@ -76,12 +87,10 @@ def cut_incomplete_line(path: Path) -> int:
     return end
 
 
-def _parse(path: Path, line: bytes) -> JsonObject | None:
+def as_object(line: bytes) -> JsonObject | None:
+    """A line's JSON object; None if it is none."""
     try:
         entry = json.loads(line)
     except ValueError:
-        entry = None
-    if isinstance(entry, dict):
-        return entry
-    log.warning("%s: skipping an unreadable line: %r", path, line[:80])
-    return None
+        return None
+    return entry if isinstance(entry, dict) else None

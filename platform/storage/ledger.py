@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform.storage.jsonl import JsonLines, read_lines
+from platform.storage.occupancy import Occupancy, seconds_of_sessions
+from platform.storage.sealed_lines import open_log, read_log
 from typing import Any, Literal
 
 from trainers.errors import InputError
@@ -29,8 +30,8 @@ class Trial:
     params: dict[str, Any]
     status: TrialStatus = "open"
     reason: str = ""
-    ended_at: float = 0.0
-    """Seconds since the epoch; 0 before the end."""
+    ended: int = 0
+    """Number of the ledger's line of its end, by which ends are in order; 0 before it."""
     continued_past: int = 0
     """The newest step at which the scheduler let it continue."""
     memory: dict[str, Any] = field(default_factory=dict)
@@ -54,72 +55,58 @@ class Trial:
         return sum(float(report.seconds) for report in self.reports.values())
 
 
-class Occupancy:
-    """Seconds that trials have occupied their places, start-up and failures included, from ledger entries.
-
-    Time without a driver does not count: a place counts up to the last entry of its driver, and the next
-    driver starts the trial again.
-    """
-
-    def __init__(self) -> None:
-        self._since: dict[int, float] = {}
-        self._finished = 0.0
-        self._session, self._newest = "", 0.0
-
-    def start_session(self, session: str) -> None:
-        """A new driver starts, at the time in its session's name; no place is occupied."""
-        self._finished = self.seconds(self._newest)
-        self._since.clear()
-        self._session, self._newest = session, float(session)
-
-    def add(self, entry: Mapping[str, Any]) -> None:
-        """Count one more entry; while a clock is set back, no time passes."""
-        if entry["session"] != self._session:
-            self.start_session(entry["session"])
-        self._newest = max(self._newest, float(entry["time"]))
-        if entry["event"] == "started":
-            self._since.setdefault(entry["trial"], self._newest)
-        if entry["event"] in ("paused", "ended"):
-            self._finished += self._newest - self._since.pop(entry["trial"], self._newest)
-
-    def seconds(self, now: float) -> float:
-        """Up to ``now`` (seconds since the epoch), running trials included."""
-        return self._finished + sum(max(0.0, now - since) for since in self._since.values())
-
-
 class Ledger:
     """``ledger.jsonl`` in a study's folder, and its :attr:`trials`; locked for one driver at a time."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock(folder)
-        self._lines = JsonLines(folder / FILE)
-        entries = [entry for entry, _ in self._lines.read() if entry is not None]
-        self.trials = fold(entries)
-        self.elapsed = seconds_of_sessions(entries)
+        try:
+            found, self._lines = open_log(folder / FILE)
+        except InputError:
+            os.close(self._lock)
+            raise
+        self.trials = fold(found.entries)
+        self.elapsed = seconds_of_sessions(found.entries)
         """Seconds that earlier drivers have spent on the study."""
         self.occupancy = Occupancy()
-        for entry in entries:
-            self._count(entry)
-        self.newest: Mapping[str, Any] = entries[-1] if entries else {}
+        self.newest: Mapping[str, Any] = found.entries[-1] if found.entries else {}
         """The last entry of an earlier driver, which may not have reached MLflow."""
+        self._highest, sessions = -1, set()
+        for entry in found.entries:
+            self._count(entry)
+            sessions.add(entry["session"])
+        self._session = str(1 + len(sessions))
         self.start_session()
+        if found.lost:  # among the lost may be proposals, whose numbers MLflow knows
+            last = self._highest + found.lost
+            self._append({"event": "repaired", "trial": last, "lost": found.lost})
+
+    @property
+    def next_number(self) -> int:
+        """A trial's number that was never given."""
+        return self._highest + 1
+
+    @property
+    def occupied(self) -> float:
+        """Seconds that trials have occupied their places, up to now."""
+        return self.occupancy.seconds(time.monotonic() - self._started)
 
     def start_session(self) -> None:
         """Count the driver's time from now on."""
-        self._session = f"{time.time():.3f}"
+        self._started = time.monotonic()
         self.occupancy.start_session(self._session)
 
     def proposed(
         self, number: int, params: Mapping[str, Any], memory: Mapping[str, Any] | None = None
     ) -> None:
         """A new trial."""
-        extra = {"memory": dict(memory)} if memory else {}
-        self._append({"event": "proposed", "trial": number, "params": dict(params), **extra})
+        self._append({"event": "proposed", "trial": number, **_content(params, memory or {})}, durable=True)
 
     def started(self, number: int) -> None:
-        """A trial occupies a place from now on."""
-        self._append({"event": "started", "trial": number})
+        """A trial occupies a place from now on; its proposal is repeated, as that line may be damaged."""
+        trial = self.trials[number]
+        self._append({"event": "started", "trial": number, **_content(trial.params, trial.memory)})
 
     def reported(self, number: int, report: Report) -> None:
         """A rung of a trial; a second report of the same step replaces the first."""
@@ -146,20 +133,26 @@ class Ledger:
         self._lines.close()
         os.close(self._lock)
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        entry |= {"time": round(time.time(), 3), "session": self._session}
-        self._lines.append(entry)
-        apply(self.trials, entry)
+    def _append(self, entry: dict[str, Any], durable: bool = False) -> None:
+        seconds = {"elapsed": round(time.monotonic() - self._started, 3), "time": round(time.time(), 3)}
+        entry |= {**seconds, "session": self._session}
+        number = self._lines.append(entry, durable)
+        apply(self.trials, entry | {"seq": number})
         self._count(entry)
 
     def _count(self, entry: Mapping[str, Any]) -> None:
-        if entry["trial"] in self.trials:  # the proposal's line may be unreadable
+        self._highest = max(self._highest, entry["trial"])
+        if entry["trial"] in self.trials:  # the proposal's line may be damaged
             self.occupancy.add(entry)
+
+
+def _content(params: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, Any]:
+    return {"params": dict(params), **({"memory": dict(memory)} if memory else {})}
 
 
 def read_trials(folder: Path) -> dict[int, Trial]:
     """The trials of a study as they are now, whether or not a driver runs it."""
-    return fold(entry for entry, _ in read_lines(folder / FILE) if entry is not None)
+    return fold(read_log(folder / FILE).entries)
 
 
 def of_status(trials: Mapping[int, Trial], *statuses: TrialStatus) -> list[Trial]:
@@ -168,17 +161,23 @@ def of_status(trials: Mapping[int, Trial], *statuses: TrialStatus) -> list[Trial
 
 
 def fold(entries: Iterable[Mapping[str, Any]]) -> dict[int, Trial]:
-    """The trials after all entries."""
+    """The trials after all entries.
+
+    A completed trial whose last report is damaged is open: its worker repeats that of its checkpoint.
+    """
     trials: dict[int, Trial] = {}
     for entry in entries:
         apply(trials, entry)
+    for trial in trials.values():
+        if trial.status == "completed" and not (trial.last and trial.last.done):
+            trial.status, trial.ended = "open", 0
     return trials
 
 
 def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
-    """Update the trials by one entry; an entry of a trial whose proposal is unreadable changes nothing."""
+    """Update the trials by one entry; an entry of a trial whose proposal is damaged changes nothing."""
     number = entry["trial"]
-    if entry["event"] == "proposed":
+    if entry["event"] == "proposed" or (number not in trials and "params" in entry):
         trials[number] = Trial(number, entry["params"], memory=entry.get("memory", {}))
     trial = trials.get(number)
     if trial is None:
@@ -191,13 +190,7 @@ def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
         case "went_on":
             trial.status, trial.reason, trial.continued_past = "open", "", entry["step"]
         case "ended":
-            trial.status, trial.reason, trial.ended_at = entry["status"], entry["reason"], entry["time"]
-
-
-def seconds_of_sessions(entries: Iterable[Mapping[str, Any]]) -> float:
-    """Seconds from each driver's start to its last entry, summed."""
-    last = {str(entry["session"]): float(entry["time"]) for entry in entries}
-    return sum(max(0.0, time - float(session)) for session, time in last.items())
+            trial.status, trial.reason, trial.ended = entry["status"], entry["reason"], entry["seq"]
 
 
 @contextmanager

@@ -8,10 +8,13 @@ from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any
 
+from trainers.errors import InputError
 from trainers.files import write_text
 from trainers.metrics.names import VERSION
+from trainers.seal import sealed, why_not_true
 
 FILE = "study.json"
+REMEDY = "allowed: the file as this program has written it, from a copy"
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,14 @@ def save_extended(folder: Path, study: Study, extended_at: int) -> SavedStudy:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    values: dict[str, Any] = json.loads((folder / FILE).read_text())
+    try:
+        values: dict[str, Any] = json.loads((folder / FILE).read_text())
+    except ValueError as error:
+        raise InputError(f"{folder / FILE}: damaged (not JSON: {error}); {REMEDY}") from error
+    if reason := why_not_true(values):
+        raise InputError(f"{folder / FILE}: {reason}; {REMEDY}")
     return values
 
 
 def _write(folder: Path, values: Mapping[str, Any]) -> None:
-    write_text(folder / FILE, json.dumps(values, indent=1))
+    write_text(folder / FILE, json.dumps(sealed(values), indent=1), 0o600)

@@ -16,10 +16,10 @@ from dataclasses import replace
 from pathlib import Path
 from platform.pareto.front import Front, candidates
 from platform.reporting.console import console
-from platform.storage.jsonl import read_lines
 from platform.storage.ledger import FILE as LEDGER
 from platform.storage.ledger import Trial, apply, of_status
 from platform.storage.saved_study import is_saved, load_saved
+from platform.storage.sealed_lines import read_log
 
 import matplotlib
 
@@ -87,13 +87,12 @@ def curve(folder: Path) -> Run:
     """A study's ledger as a run of the simulator, without times; costs are steps of all trials."""
     saved, trials = load_saved(folder), dict[int, Trial]()
     run = Run([], [], [], 0.0, 0, [], [])
-    for entry, _ in read_lines(folder / LEDGER):
-        if entry is not None:
-            apply(trials, entry)
-            if entry["event"] == "ended":
-                completed = candidates(of_status(trials, "completed"))
-                run.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
-                run.volumes.append(Front.of(saved.criteria, saved.study.objectives, completed).hypervolume)
+    for entry in read_log(folder / LEDGER).entries:
+        apply(trials, entry)
+        if entry["event"] == "ended":
+            completed = candidates(of_status(trials, "completed"))
+            run.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
+            run.volumes.append(Front.of(saved.criteria, saved.study.objectives, completed).hypervolume)
     return replace(run, cost=max(run.costs, default=0.0), started=len(trials))
 
 

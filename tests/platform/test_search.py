@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from trainers.errors import InputError
+from trainers.seal import sealed
 
 BASELINE = {"fid": 2.0, "ms_ssim": 0.8, "psnr": 20.25}
 FACTS = StartFacts(tracking="sqlite:////somewhere.db", cohort="a hash", slots=3)
@@ -272,7 +273,7 @@ def test_a_resumed_study_must_fit_on_the_machine(smoke: Study, tmp_path: Path, s
     saved = json.loads(path.read_text())
     study = json.loads(saved["study"])
     study["resources"]["cpus"] = 1024
-    path.write_text(json.dumps(saved | {"study": json.dumps(study)}))
+    path.write_text(json.dumps(sealed(saved | {"study": json.dumps(study)})))
     words = ["--resume", "smoke", "--storage", str(tmp_path)]
     assert "resources: cpus: 1024 is more than there are" in refusal(*words)
     search.main([*words, "--address", "ray://head:10001"])

@@ -1,6 +1,5 @@
 """A study run without Ray: trainings that cost nothing, reports in a chosen order, killed drivers."""
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +15,7 @@ from platform.samplers import suggester
 from platform.samplers.suggester import Suggester
 from platform.storage.layout import Storage
 from platform.storage.ledger import FILE, Ledger, Trial, read_trials
+from platform.storage.sealed_lines import read_log
 from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any
@@ -115,7 +115,7 @@ class World:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """The ledger, line by line."""
-        return [json.loads(line) for line in (self.folder / FILE).read_text().splitlines()]
+        return read_log(self.folder / FILE).entries
 
     def open(self) -> Orchestrator:
         """A new driver."""

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from trainers import weights
+from trainers import seal, weights
 from trainers.errors import InputError
 
 GROUPS = {
@@ -93,6 +93,41 @@ def test_a_damaged_manifest_is_a_damaged_folder(tmp_path: Path, text: str | None
     for read in (weights.verify, weights.read_manifest, lambda folder: weights.read_tensors(folder, "first")):
         with pytest.raises(InputError, match=r"^[^\n]*manifest\.json: not a readable manifest \(\w+\)$"):
             read(tmp_path / "f")
+
+
+def test_no_flipped_bit_of_a_manifest_is_taken_as_true(tmp_path: Path) -> None:
+    """Every bit of it: refused, or of no meaning, as in the space between values."""
+    _publish(tmp_path / "f")
+    path = tmp_path / "f" / weights.MANIFEST
+    whole, manifest = path.read_bytes(), weights.read_manifest(tmp_path / "f")
+    for at in range(8 * len(whole)):
+        raw = bytearray(whole)
+        raw[at // 8] ^= 1 << at % 8
+        path.write_bytes(raw)
+        try:
+            assert weights.read_manifest(tmp_path / "f") == manifest
+        except InputError:
+            continue
+
+
+def test_a_manifest_of_an_earlier_version_has_no_seal_and_of_a_newer_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _publish(tmp_path / "f")
+    path = tmp_path / "f" / weights.MANIFEST
+    manifest = json.loads(path.read_text())
+    earlier = {key: value for key, value in manifest.items() if key not in ("format", "seal")}
+    path.write_text(json.dumps(earlier))
+    assert weights.verify(tmp_path / "f") == earlier
+    for lone in ({"seal": manifest["seal"]}, {"format": 2}):
+        path.write_text(json.dumps(earlier | lone))
+        with pytest.raises(InputError, match=r"manifest\.json: damaged \(its checksum differs\)$"):
+            weights.read_manifest(tmp_path / "f")
+    with monkeypatch.context() as patch:
+        patch.setattr(seal, "FORMAT", 3)
+        _publish(tmp_path / "f")
+    with pytest.raises(InputError, match=r"manifest\.json: of format 3, which .* allowed: up to 2$"):
+        weights.read_manifest(tmp_path / "f")
 
 
 def test_a_folder_is_replaced_completely_and_its_sums_are_sha256(tmp_path: Path) -> None:

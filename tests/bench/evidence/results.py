@@ -9,8 +9,7 @@ from pathlib import Path
 from platform.execution.evaluation_tasks import is_done
 from platform.reporting.console import console
 from platform.stats.scores import Score, scores_of
-from platform.storage.jsonl import read_lines
-from platform.storage.ledger import FILE, Trial, apply, of_status
+from platform.storage.ledger import Trial, of_status, read_trials
 
 from tests.bench.evidence.plan import FULL, RESTORED
 from trainers import weights
@@ -42,11 +41,7 @@ class Trained:
 
 def completed(folder: Path) -> list[Trial]:
     """The completed trials of a study's or comparison's folder."""
-    trials: dict[int, Trial] = {}
-    for entry, _ in read_lines(folder / FILE):
-        if entry is not None:
-            apply(trials, entry)
-    return of_status(trials, "completed")
+    return of_status(read_trials(folder), "completed")
 
 
 def origin(folder: Path, root: Path) -> tuple[Path, Path]:

@@ -27,6 +27,7 @@ import pytest
 from trainers.errors import InputError
 from trainers.references.config import ReferenceConfig
 from trainers.report import Report
+from trainers.seal import sealed
 
 REFERENCE = {"fid": 10.0, "ms_ssim": 0.0, "psnr": 10.0}
 PARAMS = [
@@ -106,7 +107,7 @@ def test_where_scores_cannot_be_compared_the_front_is_tried_first(
 def test_scores_of_another_version_of_the_measures_are_not_known(earlier: Earlier, smoke: Study) -> None:
     folder = earlier()
     values = json.loads((folder / FILE).read_text())
-    (folder / FILE).write_text(json.dumps({**values, "measures": 1}))
+    (folder / FILE).write_text(json.dumps(sealed({**values, "measures": 1})))
     found = warm_start.read(folder, smoke, COHORT)
     assert not found.known and list(found.points) == PARAMS[:2]
     assert "3 not: scored by version 1 of the measures, here by version" in found.messages[1]

@@ -18,7 +18,9 @@ from platform.study.study import Study
 
 import pytest
 
+from trainers.errors import InputError
 from trainers.metrics.names import VERSION
+from trainers.seal import FORMAT
 
 KNOWN = EarlierTrial({"a": 1}, {1: {"fid": 0.1 + 0.2}})
 CRITERIA = Criteria({"fid": 0.1 + 0.2}, (Bound("psnr", "min", 20.25),), (KNOWN,))
@@ -48,7 +50,9 @@ def test_the_keys_of_the_file(study: Study, tmp_path: Path) -> None:
     """Those that studies of earlier versions have, but for the measures: theirs are of version 1."""
     save_new(tmp_path, study, CRITERIA, FACTS)
     values = json.loads((tmp_path / FILE).read_text())
-    assert values.pop("measures") == VERSION > 1
+    assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
+    assert (values.pop("measures"), values.pop("format")) == (VERSION, FORMAT) and VERSION > 1
+    assert len(values.pop("seal")) == 64
     (tmp_path / FILE).write_text(json.dumps(values))
     assert load_saved(tmp_path).facts == replace(FACTS, measures=1)
     assert values == {
@@ -59,6 +63,15 @@ def test_the_keys_of_the_file(study: Study, tmp_path: Path) -> None:
         "known": [{"params": {"a": 1}, "scores": {"1": {"fid": 0.1 + 0.2}}}],
         "extended_at": 0,
     }
+
+
+@pytest.mark.parametrize(("old", "new"), [('"slots": 3', '"slots": 7'), ('"format"', '"gormat"'), ("{", "z")])
+def test_a_damaged_file_is_refused(study: Study, tmp_path: Path, old: str, new: str) -> None:
+    save_new(tmp_path, study, CRITERIA, FACTS)
+    path = tmp_path / FILE
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=r"study\.json: damaged \(.*; allowed: the file as"):
+        load_saved(tmp_path)
 
 
 def test_an_extension_changes_the_budget_alone(
