@@ -1,11 +1,14 @@
 """A trial's state on disk: networks, averaged networks and optimisers as safetensors, the rest as JSON.
 
-No random state is stored: every draw is a function of (seed, step, rank).
+No random state is stored: every draw is a function of (seed, step, rank). At a rung it has the report;
+between rungs the last report, and what training has logged and taken since.
 """
 
+import logging
 import re
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,10 @@ from trainers.weights import select_prefix
 
 KEEP = 2
 """Checkpoints kept per trial: if the newest is damaged, the one before it is used."""
+Groups = dict[str, dict[str, Tensor]]
+"""Tensors by file, by name."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -32,27 +39,79 @@ class Checkpoint:
     facts: Mapping[str, Any]
 
 
+class Saver:
+    """Publishes a trial's checkpoints; those between rungs by a thread, while training goes on."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._pending: Future[None] | None = None
+        self._copies: Groups = {}
+
+    def start(self, groups: Groups, folder: Path, facts: Mapping[str, Any]) -> None:
+        """Copy the tensors and publish the copy beside training; waits for an earlier call's work.
+
+        One that could not be written is logged, not raised: the trial loses nothing before it ends.
+        """
+        self.wait()
+        self._copies = {name: copied(group, self._copies.get(name, {})) for name, group in groups.items()}
+        self._pending = self._thread.submit(save, self._copies, folder, dict(facts))
+
+    def wait(self) -> None:
+        """Until nothing is being written."""
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        try:
+            pending.result()
+        except OSError as error:
+            log.warning("a checkpoint between rungs was not saved: %s", error)
+
+
 def folder_of(trial: Path, step: int) -> Path:
     """Where the checkpoint of a step is published."""
     return trial / f"step-{step:09d}"
 
 
-def save(method: Method, folder: Path, facts: Mapping[str, Any], samples: Mapping[str, Tensor]) -> None:
-    """Publish a method's state with sample slices as ``folder``; only the last :data:`KEEP` are kept."""
-    groups = {
-        "samples": dict(samples),
-        "networks": _prefixed(method.networks),
-        "averaged": _prefixed(method.averaged),
-    }
-    groups["optimizers"] = {
-        f"{name}.{index}.{key}": value
-        for name, optimizer in method.optimizers.items()
-        for index, state in optimizer.state_dict()["state"].items()
-        for key, value in state.items()
-    }
+def groups_of(method: Method, more: Groups, finished: bool) -> Groups:
+    """A method's state and ``more``, not copied; of a ``finished`` training without optimisers."""
+    groups = {**more, "networks": _prefixed(method.networks), "averaged": _prefixed(method.averaged)}
+    if not finished:
+        groups["optimizers"] = {
+            f"{name}.{index}.{key}": value
+            for name, optimizer in method.optimizers.items()
+            for index, state in optimizer.state_dict()["state"].items()
+            for key, value in state.items()
+        }
+    return groups
+
+
+def copied(tensors: Mapping[str, Tensor], into: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in the memory of the CPU: ``into`` those of an earlier call, where they are alike."""
+    copies = {}
+    for key, value in tensors.items():
+        copy = into.get(key)
+        if copy is None or (copy.shape, copy.dtype) != (value.shape, value.dtype):
+            copy = torch.empty(value.shape, dtype=value.dtype)
+        copies[key] = copy.copy_(value.detach())
+    return copies
+
+
+def save(groups: Groups, folder: Path, facts: Mapping[str, Any]) -> None:
+    """Publish a trial's state as ``folder``; only the last :data:`KEEP` are kept."""
     weights.publish(folder, groups, facts, "checkpoint")
-    for old in _folders(folder.parent)[:-KEEP]:
-        shutil.rmtree(old)
+    keep_newest(folder.parent, KEEP)
+
+
+def keep_newest(trial: Path, count: int) -> None:
+    """Remove all but the newest checkpoints of a trial."""
+    for old in _folders(trial)[: -count or None]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def sweep(trial: Path) -> None:
+    """Remove what a killed process has left half-written; no other may write the trial meanwhile."""
+    for left in trial.glob(".step-*"):
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def latest(trial: Path, key: str) -> Checkpoint | None:
@@ -60,22 +119,25 @@ def latest(trial: Path, key: str) -> Checkpoint | None:
     for folder in reversed(_folders(trial)):
         try:
             facts = weights.verify(folder)
-        except InputError:
+        except InputError as error:
+            log.warning("%s; the checkpoint before it is used, if any", error)
             continue
         if facts["key"] == key:
-            return Checkpoint(folder, int(facts["report"]["step"]), facts)
+            step = facts["step"] if "step" in facts else facts["report"]["step"]  # earlier versions
+            return Checkpoint(folder, int(step), facts)
     return None
 
 
 def load(method: Method, checkpoint: Checkpoint) -> None:
-    """Load a checkpoint's state into a freshly built method."""
+    """Load a checkpoint's state into a freshly built method; of a finished training, without optimisers."""
     for group, networks in (("networks", method.networks), ("averaged", method.averaged)):
         tensors = weights.read_tensors(checkpoint.folder, group)
         for name, network in networks.items():
             network.load_state_dict(select_prefix(tensors, name))
-    tensors = weights.read_tensors(checkpoint.folder, "optimizers")
-    for name, optimizer in method.optimizers.items():
-        _load_optimizer(optimizer, select_prefix(tensors, name))
+    if "optimizers.safetensors" in checkpoint.facts["sha256"]:
+        tensors = weights.read_tensors(checkpoint.folder, "optimizers")
+        for name, optimizer in method.optimizers.items():
+            _load_optimizer(optimizer, select_prefix(tensors, name))
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:

@@ -1,18 +1,20 @@
 """The training loop of one trial under Accelerate: step, average, validate, save, resume bit for bit."""
 
 import math
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor
 
-from trainers import checkpoint
+from trainers import checkpoint, termination, weights
 from trainers.config import canonical, digest
 from trainers.data.batch import Batch
 from trainers.data.sampling import Slices, example_subject
@@ -25,6 +27,10 @@ from trainers.report import Report
 
 CHECK_EVERY = 25
 """Steps between checks that the losses are finite (each check waits for the GPU)."""
+
+
+class Stopped(SystemExit):
+    """The process was told to end; the trial has saved its state."""
 
 
 class Diverged(RuntimeError):
@@ -47,6 +53,8 @@ class Task:
     """Version of the measures by which it is scored."""
     extended: bool = False
     """Whether its scores include the extended measures."""
+    save_seconds: float = 600.0
+    """How often it saves its state between rungs."""
 
 
 @dataclass
@@ -68,7 +76,10 @@ class RunningMeans:
 
 
 class Loop:
-    """One trial, resumed from its last intact checkpoint; :meth:`reports` trains and reports at each rung."""
+    """One trial, resumed from its last intact checkpoint; :meth:`reports` trains and reports at each rung.
+
+    No other process may train the same trial meanwhile.
+    """
 
     def __init__(self, task: Task, cohort: Cohort, references: References, judge: Judge) -> None:
         self.task, self.config = task, task.config
@@ -85,6 +96,10 @@ class Loop:
         context = Context(references.config, *frozen)
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
+        checkpoint.sweep(task.folder)
+        self.saver = checkpoint.Saver()
+        self.last: Mapping[str, Any] | None = None
+        """The newest report, as JSON."""
         self.resumed = checkpoint.latest(task.folder, self.key)
         if self.resumed:
             checkpoint.load(self.method, self.resumed)
@@ -92,20 +107,25 @@ class Loop:
         self.accumulated: dict[str, list[Tensor]] = {}
 
     def reports(self) -> Iterator[Report]:
-        """Train to the end; raises :class:`Diverged` where a loss is not finite.
+        """Train to the end; raises :class:`Diverged` where a loss is not finite, :class:`Stopped` on SIGTERM.
 
-        A resumed trial first repeats the report of its checkpoint, which may have been lost.
+        A resumed trial first repeats its last report, which may have been lost.
         """
-        if self.resumed:
-            yield Report.from_json(self.resumed.facts["report"])
+        scalars, spent = self._since_last_report()
+        if self.last:
+            yield Report.from_json(self.last)
         while self.step < self.config.steps:
-            started, scalars = time.perf_counter(), RunningMeans()
+            started = time.perf_counter() - spent
             target = next_rung(self.step, self.config, self.task.milestones)
+            self._due = time.monotonic() + self.task.save_seconds
             while self.step < target:
                 scalars.add(self.optimise())
                 if self.step % CHECK_EVERY == 0 or self.step == target:
                     require_finite(scalars, self.step)
+                if self.step < target:
+                    self._save_if_due(scalars, time.perf_counter() - started)
             yield self._report(scalars, started)
+            scalars, spent = RunningMeans(), 0.0
 
     def validate(self) -> tuple[dict[int, dict[str, float]], dict[str, Tensor]]:
         """Scores of the validation split per refinement step count, and a few sample slices."""
@@ -129,11 +149,42 @@ class Loop:
         if self.accelerator.is_main_process:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)
-            facts = {"key": self.key, "method": self.task.method, "config": asdict(self.config)}
-            facts |= {"report": report.to_json(), **self.origin}
-            checkpoint.save(self.method, folder, facts, samples)
+            self.last = report.to_json()
+            self.saver.wait()
+            groups = checkpoint.groups_of(self.method, {"samples": samples}, report.done)
+            checkpoint.save(groups, folder, self._facts())
         self.accelerator.wait_for_everyone()
         return report
+
+    def _save_if_due(self, scalars: RunningMeans, seconds: float) -> None:
+        stopped = termination.requested()
+        if not self.accelerator.is_main_process or not (stopped or time.monotonic() >= self._due):
+            return
+        require_finite(scalars, self.step)
+        groups = checkpoint.groups_of(self.method, {"logged": scalars.total}, finished=False)
+        since = {"count": dict(scalars.count), "seconds": seconds}
+        folder = checkpoint.folder_of(self.task.folder, self.step)
+        self.saver.start(groups, folder, {**self._facts(), "since": since})
+        self._due = time.monotonic() + self.task.save_seconds
+        if stopped:
+            self.saver.wait()
+            raise Stopped(128 + signal.SIGTERM)
+
+    def _facts(self) -> dict[str, Any]:
+        """What a checkpoint's manifest says, now."""
+        of_trial = {"key": self.key, "method": self.task.method, "config": asdict(self.config)}
+        return {**of_trial, "step": self.step, "report": self.last, **self.origin}
+
+    def _since_last_report(self) -> tuple[RunningMeans, float]:
+        """What a resumed trial has logged, and the seconds it has trained, since its last report."""
+        if self.resumed is None:
+            return RunningMeans(), 0.0
+        self.last, since = self.resumed.facts["report"], self.resumed.facts.get("since")
+        if since is None:
+            return RunningMeans(), 0.0
+        logged = weights.read_tensors(self.resumed.folder, "logged")
+        total = {name: value.to(self.accelerator.device) for name, value in logged.items()}
+        return RunningMeans(total, Counter(since["count"])), float(since["seconds"])
 
     def optimise(self) -> dict[str, Tensor]:
         """One optimiser step of ``accumulate`` micro-batches."""

@@ -15,6 +15,7 @@ import torch
 from ray import train, tune
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from trainers import termination
 from trainers.config import canonical, rebuild
 from trainers.data.store import Cohort
 from trainers.loop import Diverged, Loop, Task
@@ -36,7 +37,8 @@ class Trial(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> Result:
         """Train to the next rung."""
-        return next(self.results)
+        with termination.deferred():
+            return next(self.results)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take another task in the same process."""
@@ -95,7 +97,8 @@ def encode(task: Task) -> str:
     paths = {"cohort": str(task.cohort), "references": str(task.references), "folder": str(task.folder)}
     values = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
     scoring = {"measures": task.measures, "extended": task.extended}
-    return json.dumps({**values, "milestones": task.milestones, **scoring})
+    rhythm = {"milestones": task.milestones, "save_seconds": task.save_seconds}
+    return json.dumps({**values, **rhythm, **scoring})
 
 
 def decode(text: str) -> Task:
@@ -104,7 +107,8 @@ def decode(text: str) -> Task:
     config = rebuild(find_method(values["method"]).Config, values["config"])
     cohort, references, folder = (Path(values[name]) for name in ("cohort", "references", "folder"))
     milestones, scoring = tuple(values["milestones"]), (values["measures"], values["extended"])
-    return Task(values["method"], config, cohort, references, folder, milestones, *scoring)
+    rest = milestones, *scoring, values["save_seconds"]
+    return Task(values["method"], config, cohort, references, folder, *rest)
 
 
 def decode_report(text: str) -> Report:

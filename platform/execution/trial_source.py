@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.storage.ledger import Ledger, Trial, TrialStatus
-from platform.study.settings import Resources
+from platform.study.settings import Recovery, Resources
 from typing import Any, Protocol
 
 from trainers.loop import Task
@@ -72,12 +72,14 @@ class TrialPaths:
     """Version of the measures by which they are scored."""
     extended: bool = False
     """Whether their scores include the extended measures."""
+    save_seconds: float = 60 * Recovery.save_minutes
+    """How often they save their state between rungs."""
 
     def task(self, number: int, method: str, config: Any, milestones: tuple[int, ...] = ()) -> Task:
         """What trial ``number`` trains."""
         checkpoints = self.folder / "trials" / f"{number:05d}"
-        scoring = self.measures, self.extended
-        return Task(method, config, self.cohort, self.references, checkpoints, milestones, *scoring)
+        rest = milestones, self.measures, self.extended, self.save_seconds
+        return Task(method, config, self.cohort, self.references, checkpoints, *rest)
 
 
 class LedgerSource:

@@ -82,7 +82,8 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
     recorder.study(settings, tags)
     progress = Progress(study, saved.criteria, ledger)
     listeners = StudyRecorder(recorder, progress), SamplePictures(folder / "samples", recorder)
-    paths = TrialPaths(folder, cohort_path, reference_path, saved.facts.measures, extended)
+    scoring = saved.facts.measures, extended
+    paths = TrialPaths(folder, cohort_path, reference_path, *scoring, 60 * study.recovery.save_minutes)
     orchestrator = Orchestrator(progress, paths, listeners, saved.facts.slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     table = LiveTable(StudyView(orchestrator), console)

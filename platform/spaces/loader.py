@@ -44,6 +44,8 @@
       gpus: 1                       # at most 1 for one worker (trials share it by fractions), else one each
       workers: 1                    # processes that train the trial together
       concurrent: 0                 # trials at a time; 0 (default): as many as fit
+    recovery:                       # optional
+      save_minutes: 10              # how often a trial saves its state between rungs
     budget:                         # the study ends at the first limit that is reached
       trials: 8
       hours: 12                     # wall-clock time; this and the rest are optional and above 0
@@ -92,7 +94,7 @@ FOLDER = Path(__file__).parents[2] / "search_spaces"
 
 _KEYS = (
     *("name", "method", "objectives", "constraints", "sampler", "scheduler", "search", "fixed"),
-    *("start_from", "cohort", "references", "resources", "budget", "seed", "deterministic"),
+    *("start_from", "cohort", "references", "resources", "recovery", "budget", "seed", "deterministic"),
     *("allow_blind", "profiles", "extends"),
 )
 _PROFILE_KEYS = [key for key in _KEYS if key not in ("profiles", "extends")]
@@ -188,6 +190,7 @@ def _study(document: Document, profile: str | None, classes: Classes) -> Study:
         "cohort": reader.read("cohort", sections.read_cohort, classes),
         "references": reader.read("references", sections.read_references, classes),
         "resources": reader.read("resources", sections.read_resources),
+        "recovery": reader.read("recovery", sections.read_recovery),
         "budget": reader.read("budget", sections.read_budget),
         "seed": reader.read("seed", sections.read_seed),
         "deterministic": reader.read("deterministic", sections.read_flag, "deterministic"),

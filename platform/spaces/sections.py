@@ -11,6 +11,7 @@ from platform.study.settings import (
     CohortChoice,
     Constraint,
     Objective,
+    Recovery,
     Resources,
     Scheduler,
     SchedulerName,
@@ -176,6 +177,14 @@ def read_references(document: Document, classes: Classes) -> dict[str, Any]:
 def read_resources(document: Document) -> Resources:
     """The resources of one trial."""
     read: Resources = instance(document, ("resources",), Resources)
+    return read
+
+
+def read_recovery(document: Document) -> Recovery:
+    """What is done against faults."""
+    where = ("recovery",)
+    _require_above_zero(document, where, mapping(document, where), field_types(Recovery), "the default")
+    read: Recovery = instance(document, where, Recovery)
     return read
 
 

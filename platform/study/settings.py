@@ -77,6 +77,14 @@ class CohortChoice:
     config: Any
 
 
+@dataclass(frozen=True)
+class Recovery:
+    """What a study does against faults."""
+
+    save_minutes: Annotated[float, Range(0, 10**5)] = 10.0
+    """How often a trial saves its state between rungs: what a fault costs it at most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """Resources of one trial; ``cpus`` and ``gpus`` are shared among its ``workers``."""

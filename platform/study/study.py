@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from platform.study.budget import Budget
 from platform.study.config_classes import DEFAULT_CLASSES, Classes, fields_of, typed, union
 from platform.study.dimensions import Dimension, dimension_from_json, extremes
-from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
+from platform.study.settings import CohortChoice, Constraint, Objective, Recovery, Resources, Scheduler
 from typing import Any
 
 from trainers.config import build, digest, earlier_meanings, plain_values, rebuild
@@ -18,7 +18,10 @@ METHOD = "method"
 _PLAIN = ("name", "path", "profile", "sampler", "warm", "seed", "deterministic")
 _TUPLES = ("methods", "fixed", "start", "references")
 _LISTED: dict[str, type] = {"objectives": Objective, "constraints": Constraint}
-_NESTED: dict[str, type] = {"scheduler": Scheduler, "resources": Resources, "budget": Budget}
+_NESTED: dict[str, type] = {
+    **{"scheduler": Scheduler, "resources": Resources, "budget": Budget},
+    "recovery": Recovery,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class Study:
     references: dict[str, Any]
     """Values of ReferenceConfig's fields; the others keep their defaults."""
     resources: Resources
+    recovery: Recovery = field(default_factory=Recovery)
     budget: Budget
     seed: int
     deterministic: bool = False
@@ -146,7 +150,7 @@ class Study:
         earlier = {k: v for k, v in _earlier(configs).items() if k not in plain.get("later", ())}
         read: dict[str, Any] = {key: plain[key] for key in _PLAIN}
         read |= {key: tuple(kind(**each) for each in plain[key]) for key, kind in _LISTED.items()}
-        read |= {key: build(kind, plain[key]) for key, kind in _NESTED.items()}
+        read |= {key: build(kind, plain.get(key, {})) for key, kind in _NESTED.items()}
         return cls(
             **read,
             methods=tuple(plain["methods"]),

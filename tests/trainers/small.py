@@ -12,9 +12,10 @@ SMALL: dict[str, Any] = {
 }
 
 
-def task_of(tiny: Any, folder: Path, *milestones: int, **changes: Any) -> Task:
+def task_of(tiny: Any, folder: Path, *milestones: int, save_seconds: float = 600.0, **changes: Any) -> Task:
     config = Config(**SMALL | changes)
-    return Task("unsb", config, tiny.cohort.path, tiny.folder, folder, milestones)
+    paths = tiny.cohort.path, tiny.folder, folder
+    return Task("unsb", config, *paths, milestones, save_seconds=save_seconds)
 
 
 def loop_of(tiny: Any, task: Task) -> Loop:

@@ -119,6 +119,9 @@ CASES: list[Case] = [
     (SEED, "constraints: {ms_ssim: {min: 1}}", "constraints.ms_ssim.min ... 1 ... below 1"),
     (SEED, "constraints: {seconds_per_volume: {max: 0}}", "seconds_per_volume.max ... above 0"),
     (SEED, "constraints: {seconds_per_volume: {max: input}}", 'max: "input" ... allowed: a number'),
+    (SEED, "recovery: {save_minutes: 0}", "recovery.save_minutes ... 0 is ... above 0; leave it out"),
+    (SEED, "recovery: {save_minute: 5}", "recovery.save_minute ... did you mean save_minutes?"),
+    (SEED, "save_minutes: 5", "save_minutes ... unknown key"),
     (SEED, "deterministic: 1", "deterministic ... 1 ... true or false"),
     (SEED, "allow_blind: input", 'allow_blind ... "input" ... true or false'),
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from platform.study.budget import Budget
 from platform.study.config_classes import Classes
 from platform.study.dimensions import Choice, Dimension, Int, IntLog, Log, Uniform
-from platform.study.settings import CohortChoice, Constraint, Objective, Resources, Scheduler
+from platform.study.settings import CohortChoice, Constraint, Objective, Recovery, Resources, Scheduler
 from platform.study.study import Study
 from typing import Annotated, Any, ClassVar
 
@@ -140,6 +140,7 @@ CHANGES: list[dict[str, Any]] = [
     *[{"cohort": CohortChoice("brains", BrainsConfig(train=3))}, {"references": {}}],
     *[{"resources": Resources(cpus=3, gpus=0.5)}, {"budget": Budget(trials=9, hours=1.5)}],
     *[*[{"budget": replace(STUDY.budget, **more)} for more in MORE], {"seed": 8}, {"allow_blind": True}],
+    {"recovery": Recovery(save_minutes=2.0)},
 ]
 
 

@@ -40,9 +40,10 @@ def name(request: pytest.FixtureRequest) -> str:
 def start(tiny: Any, tmp_path: Path) -> Callable[..., Loop]:
     """Opens a loop on the tiny cohort, in a folder that persists within the test."""
 
-    def open_loop(name: str, folder: str = "trial", **changes: Any) -> Loop:
+    def open_loop(name: str, folder: str = "trial", save_seconds: float = 600.0, **changes: Any) -> Loop:
         config = small(name, **changes)
-        task = Task(method_of(name), config, tiny.cohort.path, tiny.folder, tmp_path / folder)
+        paths = tiny.cohort.path, tiny.folder, tmp_path / folder
+        task = Task(method_of(name), config, *paths, save_seconds=save_seconds)
         return Loop(task, tiny.cohort, tiny.references, tiny.judge)
 
     return open_loop
@@ -96,7 +97,7 @@ def test_every_parameter_of_every_trained_network_receives_a_gradient(name: str,
 def test_checkpoints_are_exact_resumed_bit_for_bit_verified_and_of_their_own_trial(
     name: str, start: Callable[..., Loop], tmp_path: Path
 ) -> None:
-    whole = start(name, "whole")
+    whole = start(name, "whole", save_seconds=0.0)
     training = whole.reports()
     reports = [next(training)]
     half = state(whole)
@@ -113,6 +114,11 @@ def test_checkpoints_are_exact_resumed_bit_for_bit_verified_and_of_their_own_tri
     assert [report.step for report in repeated] == [2, 4]
     assert_equal(state(resumed), state(whole))
     assert outcome(repeated[-1]) == outcome(reports[-1])
+    shutil.rmtree(checkpoint.folder_of(whole.task.folder, 4))
+    between = start(name, "whole")
+    assert between.step == 3
+    assert outcome(list(between.reports())[-1]) == outcome(reports[-1])
+    assert_equal(state(between), state(whole))
     newest = checkpoint.folder_of(resumed.task.folder, 4) / "networks.safetensors"
     content = bytearray(newest.read_bytes())
     content[-3] ^= 1
