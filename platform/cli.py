@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from trainers import VERSION
 from trainers.errors import InputError
+from trainers.faults import of_environment
 
 COMMANDS = {
     "prepare": "make a cohort, from downloads to slices, and the references trained on it",
@@ -68,7 +69,11 @@ def resume_hint(command: str, values: Mapping[str, object]) -> str:
 
 
 def run(main: Callable[[Sequence[str]], None]) -> None:
-    """Run a command's ``main`` on the arguments and exit; after Ctrl-C with 130, after SIGTERM with 143."""
+    """Run a command's ``main`` on the arguments and exit.
+
+    Exit codes: 0 done, 2 wrong input, 3 a fault of the machine, its disk or the network, 130 after Ctrl-C,
+    143 after SIGTERM.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     signal.signal(signal.SIGTERM, _interrupt)
@@ -77,9 +82,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         leave(2)
-    except KeyboardInterrupt as interrupt:
+    except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        leave(int(interrupt.args[0]) if interrupt.args else 130)
+        leave(128 + (_signals[0] if _signals else signal.SIGINT))
+    except Exception as error:
+        fault = of_environment(error)
+        if fault is None:
+            raise
+        print(f"error: {fault}", file=sys.stderr)
+        leave(3)
     leave(0)
 
 
@@ -90,5 +101,10 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
+_signals: list[int] = []
+"""Those received, in order; other libraries catch what the handler raises and raise it anew."""
+
+
 def _interrupt(number: int, _frame: object) -> None:
-    raise KeyboardInterrupt(128 + number)
+    _signals.append(number)
+    raise KeyboardInterrupt

@@ -30,6 +30,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--resume", metavar="NAME", help="continue an interrupted study")
     more = "add to the budget of a study that is resumed: trials=20 hours=2 gpu_hours=50 cost=100"
+    parser.add_argument("--retry", choices=("failed",), help="with --resume: try failed trials again")
     parser.add_argument("--extend", metavar="LIMIT=MORE", nargs="+", action="extend", help=more)
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
     parser.add_argument("--trials", type=int, help="trials, instead of the space's budget")
@@ -67,12 +68,12 @@ def main(argv: Sequence[str]) -> None:
         return
     if not options.address:
         require_fit(study, Machine.here())
-    storage = Storage.open(options.storage)
-    uri = options.tracking or saved_uri
+    storage, uri = Storage.open(options.storage), options.tracking or saved_uri
     places = {"storage": storage.root, "address": options.address}
     other = {"tracking": store.differing(uri, saved_uri)}
     again = {"resume": study.name, **places, "confirm": options.confirm, "seeds": options.seeds, **other}
-    run_search(study, storage, uri, options.address, cli.resume_hint("search", again))
+    hint = cli.resume_hint("search", again)
+    run_search(study, storage, uri, options.address, hint, options.retry is not None)
     if options.confirm is not None:
         again = {"top": options.confirm, "seeds": seeds, **places, **other}
         hint = cli.resume_hint(f"confirm {study.name}", again)
@@ -84,6 +85,8 @@ def require_consistent(options: argparse.Namespace) -> None:
     if options.seeds is not None and options.confirm is None:
         raise InputError(f"--seeds: {options.seeds} has no meaning here; allowed: with --confirm")
     cli.require_positive(confirm=options.confirm, seeds=options.seeds)
+    if options.retry and options.resume is None:
+        raise InputError("--retry: there is nothing to try again; allowed: with --resume NAME")
     if options.extend and options.resume is None:
         raise InputError("--extend: there is nothing to extend; allowed: with --resume NAME")
     for name in FIXED if options.resume is not None else ():

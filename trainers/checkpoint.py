@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from trainers import weights
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 from trainers.methods.base import Method
 from trainers.weights import select_prefix
 
@@ -63,7 +63,7 @@ class Saver:
             return
         try:
             pending.result()
-        except OSError as error:
+        except (OSError, EnvironmentFault) as error:
             log.warning("a checkpoint between rungs was not saved: %s", error)
 
 
@@ -106,6 +106,12 @@ def keep_newest(trial: Path, count: int) -> None:
     """Remove all but the newest checkpoints of a trial."""
     for old in _folders(trial)[: -count or None]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def newest_step(trial: Path) -> int:
+    """The step of a trial's newest checkpoint, intact or not; 0 without one."""
+    folders = _folders(trial)
+    return int(folders[-1].name.removeprefix("step-")) if folders else 0
 
 
 def sweep(trial: Path) -> None:

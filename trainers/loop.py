@@ -24,6 +24,7 @@ from trainers.metrics.judge import Judge, clamp_and_mask
 from trainers.metrics.names import VERSION
 from trainers.references.store import References
 from trainers.report import Report
+from trainers.watchdog import Watchdog
 
 CHECK_EVERY = 25
 """Steps between checks that the losses are finite (each check waits for the GPU)."""
@@ -55,6 +56,8 @@ class Task:
     """Whether its scores include the extended measures."""
     save_seconds: float = 600.0
     """How often it saves its state between rungs."""
+    hang_seconds: float = 0.0
+    """Without progress for so long, its process ends; 0: by its own pace."""
 
 
 @dataclass
@@ -81,8 +84,11 @@ class Loop:
     No other process may train the same trial meanwhile.
     """
 
-    def __init__(self, task: Task, cohort: Cohort, references: References, judge: Judge) -> None:
-        self.task, self.config = task, task.config
+    def __init__(
+        self, task: Task, cohort: Cohort, references: References, judge: Judge, parts: int = 1
+    ) -> None:
+        """``parts``: that each micro-batch is divided into, where it does not fit in the GPU's memory."""
+        self.task, self.config, self.parts = task, task.config, parts
         AcceleratorState._reset_state(True)
         self.accelerator = Accelerator(mixed_precision=resolve_precision(task.config.precision))
         self.key = trial_key(task, cohort, references)
@@ -96,6 +102,7 @@ class Loop:
         context = Context(references.config, *frozen)
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
+        self.watchdog = Watchdog(task.folder, task.hang_seconds)
         checkpoint.sweep(task.folder)
         self.saver = checkpoint.Saver()
         self.last: Mapping[str, Any] | None = None
@@ -105,12 +112,19 @@ class Loop:
             checkpoint.load(self.method, self.resumed)
             self.step = self.resumed.step
         self.accumulated: dict[str, list[Tensor]] = {}
+        self.weight, self.last_micro = 1 / task.config.accumulate, True
 
     def reports(self) -> Iterator[Report]:
         """Train to the end; raises :class:`Diverged` where a loss is not finite, :class:`Stopped` on SIGTERM.
 
         A resumed trial first repeats its last report, which may have been lost.
         """
+        try:
+            yield from self._trained()
+        finally:
+            self.watchdog.pause()
+
+    def _trained(self) -> Iterator[Report]:
         scalars, spent = self._since_last_report()
         if self.last:
             yield Report.from_json(self.last)
@@ -119,12 +133,15 @@ class Loop:
             target = next_rung(self.step, self.config, self.task.milestones)
             self._due = time.monotonic() + self.task.save_seconds
             while self.step < target:
+                self.watchdog.beat()
                 scalars.add(self.optimise())
                 if self.step % CHECK_EVERY == 0 or self.step == target:
                     require_finite(scalars, self.step)
                 if self.step < target:
                     self._save_if_due(scalars, time.perf_counter() - started)
-            yield self._report(scalars, started)
+            report = self._report(scalars, started)
+            self.watchdog.pause()
+            yield report
             scalars, spent = RunningMeans(), 0.0
 
     def validate(self) -> tuple[dict[int, dict[str, float]], dict[str, Tensor]]:
@@ -132,11 +149,18 @@ class Loop:
         started, judge = time.perf_counter(), self.judge
         method, source = self.method, judge.source.to(self.accelerator.device)
         outputs = translate_rows(
-            method, method.averaged, self.config, source, self.config.seed, subjects=judge.subjects
+            method,
+            method.averaged,
+            self.config,
+            source,
+            self.config.seed,
+            subjects=judge.subjects,
+            progress=self.watchdog.beat,
         )
         pace = (time.perf_counter() - started) / len(judge.subjects) / len(outputs)
         scores = {}
         for count, output in enumerate(outputs, 1):
+            self.watchdog.beat()
             finished = clamp_and_mask(output, judge.mask)
             scores[count] = judge.score(finished) | {"seconds_per_volume": count * pace}
         return scores, judge.samples(finished)
@@ -198,10 +222,13 @@ class Loop:
         for micro in range(config.accumulate):
             counter = config.seed, self.step, rank, micro
             drawn = self.slices.batch(config.batch_size, *counter, pairing=self.method.pairing)
-            batch = self.method.prepared(on_device(drawn, self.accelerator.device))
-            self.last_micro = micro == config.accumulate - 1
-            with self.accelerator.autocast():
-                scalars = self.method.step(batch, self.step, self._minimise)
+            batches = split(drawn, self.parts)
+            for number, part in enumerate(batches, 1):
+                batch = self.method.prepared(on_device(part, self.accelerator.device))
+                self.last_micro = (micro, number) == (config.accumulate - 1, len(batches))
+                self.weight = len(part.source) / len(drawn.source) / config.accumulate
+                with self.accelerator.autocast():
+                    scalars = self.method.step(batch, self.step, self._minimise)
         self.step += 1
         self.method.average(min(config.ema_decay, (1 + self.step) / (10 + self.step)))
         return scalars
@@ -213,7 +240,7 @@ class Loop:
         """
         optimizers = [self.method.optimizers[name] for name in names]
         parameters = [p for o in optimizers for g in o.param_groups for p in g["params"]]
-        gradients = list(torch.autograd.grad(loss / self.config.accumulate, parameters))
+        gradients = list(torch.autograd.grad(loss * self.weight, parameters))
         slot = "+".join(names)
         if slot in self.accumulated:
             gradients = [a + b for a, b in zip(self.accumulated[slot], gradients, strict=True)]
@@ -263,6 +290,15 @@ def resolve_precision(precision: str) -> str:
     if precision != "auto":
         return precision
     return "bf16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "no"
+
+
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in so many parts, as equal as possible; at most as many as it has slices."""
+    if parts == 1:
+        return [batch]
+    tensors = {name: tensor for name, tensor in vars(batch).items() if tensor is not None}
+    divided = {name: torch.tensor_split(tensor, min(parts, len(tensor))) for name, tensor in tensors.items()}
+    return [Batch(**dict(zip(divided, part, strict=True))) for part in zip(*divided.values(), strict=True)]
 
 
 def on_device(batch: Batch, device: torch.device) -> Batch:

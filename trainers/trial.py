@@ -18,6 +18,8 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from trainers import termination
 from trainers.config import canonical, rebuild
 from trainers.data.store import Cohort
+from trainers.errors import EnvironmentFault
+from trainers.faults import of_environment
 from trainers.loop import Diverged, Loop, Task
 from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge
@@ -25,7 +27,11 @@ from trainers.references.store import References
 from trainers.report import Report
 
 Result = dict[str, Any]
-"""``{"report": text, "done": bool}`` at a rung, ``{"diverged": reason, "done": True}`` after divergence."""
+"""``{"report": text, "done": bool}`` at a rung, ``{"diverged": reason, "done": True}`` after divergence.
+
+``{"fault": text, "done": True}`` where the environment has stopped it, ``{"note": text, "done": False}`` for
+what a person should know.
+"""
 
 
 class Trial(tune.Trainable):  # type: ignore[misc]
@@ -78,13 +84,37 @@ def train_worker(config: dict[str, Any]) -> None:
 
 
 def results(task: Task) -> Iterator[Result]:
-    """Every result of a task, starting from its last checkpoint."""
-    cohort, references, judge = _opened(task.cohort, task.references, task.measures, task.extended)
+    """Every result of a task, starting from its last checkpoint.
+
+    Where a micro-batch does not fit in the GPU's memory, it is divided in two, as often as needed.
+    """
+    parts = 1
     try:
-        for report in Loop(task, cohort, references, judge).reports():
-            yield {"report": json.dumps(report.to_json()), "done": report.done}
+        while True:
+            try:
+                yield from _reports(task, parts)
+                return
+            except torch.OutOfMemoryError:
+                parts *= 2
+                if parts > task.config.batch_size:
+                    raise
+            torch.cuda.empty_cache()
+            size = -(-task.config.batch_size // parts)
+            yield {"note": f"out of GPU memory: trains by {size} slices at a time", "done": False}
     except Diverged as reason:
         yield {"diverged": str(reason), "done": True}
+    except Exception as error:
+        fault = of_environment(error)
+        if fault is None:
+            raise
+        values = {"reason": str(fault), "folder": fault.folder, "size": fault.size}
+        yield {"fault": json.dumps(values), "done": True}
+
+
+def _reports(task: Task, parts: int) -> Iterator[Result]:
+    cohort, references, judge = _opened(task.cohort, task.references, task.measures, task.extended)
+    for report in Loop(task, cohort, references, judge, parts).reports():
+        yield {"report": json.dumps(report.to_json()), "done": report.done}
 
 
 def call(function: Callable[[Any], Any], item: Any) -> Any:
@@ -97,8 +127,8 @@ def encode(task: Task) -> str:
     paths = {"cohort": str(task.cohort), "references": str(task.references), "folder": str(task.folder)}
     values = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
     scoring = {"measures": task.measures, "extended": task.extended}
-    rhythm = {"milestones": task.milestones, "save_seconds": task.save_seconds}
-    return json.dumps({**values, **rhythm, **scoring})
+    times = {"save_seconds": task.save_seconds, "hang_seconds": task.hang_seconds}
+    return json.dumps({**values, "milestones": task.milestones, **times, **scoring})
 
 
 def decode(text: str) -> Task:
@@ -107,8 +137,19 @@ def decode(text: str) -> Task:
     config = rebuild(find_method(values["method"]).Config, values["config"])
     cohort, references, folder = (Path(values[name]) for name in ("cohort", "references", "folder"))
     milestones, scoring = tuple(values["milestones"]), (values["measures"], values["extended"])
-    rest = milestones, *scoring, values["save_seconds"]
+    rest = milestones, *scoring, values["save_seconds"], values["hang_seconds"]
     return Task(values["method"], config, cohort, references, folder, *rest)
+
+
+def folder_of(config: dict[str, Any]) -> Path:
+    """The folder of the trial that a Tune configuration has."""
+    return Path(json.loads(config["task"])["folder"])
+
+
+def decode_fault(text: str) -> EnvironmentFault:
+    """The fault of a result."""
+    values = json.loads(text)
+    return EnvironmentFault(values["reason"], values["folder"], values["size"])
 
 
 def decode_report(text: str) -> Report:

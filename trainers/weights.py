@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import SafetensorError
 
 from trainers.errors import InputError
+from trainers.faults import writing
 from trainers.seal import sealed, why_not_true
 
 # Late: torch takes a second to import, for which those who read a manifest need not wait.
@@ -31,7 +32,7 @@ def publish(
     """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, atomically.
 
     The manifest says of which ``kind`` the folder is. An existing ``folder`` is replaced. A reader finds the
-    old folder, none, or the new one; never a part.
+    old folder, none, or the new one; never a part. Raises EnvironmentFault where there is no room.
     """
     from safetensors.torch import save_file
 
@@ -42,12 +43,15 @@ def publish(
         sums = {}
         for name, group in tensors.items():
             path = work / f"{name}.safetensors"
-            save_file({key: value.detach().cpu().contiguous() for key, value in group.items()}, path)
-            sums[path.name] = file_sha256(path)
-            _sync(path)
-        manifest = sealed({**facts, "kind": kind, "sha256": sums})
-        (work / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True))
-        _sync(work / MANIFEST)
+            size = sum(value.numel() * value.element_size() for value in group.values())
+            with writing(folder / path.name, size):
+                save_file({key: value.detach().cpu().contiguous() for key, value in group.items()}, path)
+                sums[path.name] = file_sha256(path)
+                _sync(path)
+        text = json.dumps(sealed({**facts, "kind": kind, "sha256": sums}), indent=1, sort_keys=True)
+        with writing(folder / MANIFEST, len(text)):
+            (work / MANIFEST).write_text(text)
+            _sync(work / MANIFEST)
         work.chmod(0o755)
         if folder.exists():
             folder.rename(old)

@@ -29,6 +29,7 @@ from platform.stats.scores import interval_to_json
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
 from platform.storage.saved_study import SavedStudy, load_saved
+from platform.study.settings import Recovery
 from platform.tracking import store
 from platform.tracking.provenance import environment
 from platform.tracking.recorder import Recorder
@@ -74,7 +75,7 @@ class StudyRun:
         self, values: Mapping[str, float], step: int, files: Sequence[Path], place: str, folder: Path
     ) -> None:
         """Add values, and files under ``place``; what MLflow does not accept waits in ``folder``."""
-        recorder = Recorder(self.uri, self.experiment, self.study, folder)
+        recorder = Recorder(self.uri, self.experiment, self.study, folder, Recovery().patience)
         recorder.study_metrics(values, step)
         for file in files:
             recorder.study_artifact(file, place)
@@ -91,13 +92,14 @@ def run_confirmation(
     saved = load_saved(storage.existing(name))
     study, folder, front = saved.study, saved.folder, saved_front(saved)
     experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
-    ledger = Ledger(folder / FOLDER)
+    patience = Recovery().patience
+    ledger = Ledger(folder / FOLDER, patience)
     earlier = ConfirmationRequest.read(folder)
     keys = tuple(choose(front, top, earlier.keys))
     request = ConfirmationRequest(keys, max(seeds, earlier.seeds))
     request.write(folder)
     places = prepare(saved, storage, address)
-    recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER)
+    recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", folder / FOLDER, patience)
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     requested = trainings(study, front, keys, request.seeds)
     paths = TrialPaths(folder / FOLDER, places.cohort, places.references, saved.facts.measures)

@@ -14,7 +14,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 
 from trainers import trial
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -66,11 +66,11 @@ def gpu_share(parts: int) -> float:
 
 
 def result_of(reference: Any) -> Any:
-    """A task's result; an InputError that it has raised is raised without its worker's traceback."""
+    """A task's result; an error that is no bug is raised without its worker's traceback."""
     try:
         return ray.get(reference)
     except RayTaskError as error:
-        if isinstance(error.cause, InputError):
+        if isinstance(error.cause, InputError | EnvironmentFault):
             raise error.cause from None
         raise
 

@@ -1,16 +1,25 @@
 """Where Tune's trials come from and their results go: the ledger first, then the listeners."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from platform.execution.retries import Retries
 from platform.storage.ledger import Ledger, Trial, TrialStatus
 from platform.study.settings import Recovery, Resources
 from typing import Any, Protocol
 
+from trainers import checkpoint
+from trainers.errors import EnvironmentFault
 from trainers.loop import Task
 from trainers.metrics.names import VERSION
 from trainers.report import Report
+
+PAUSE = 0.2
+"""Seconds between two looks whether an interrupted trial may start again."""
+KEPT: Mapping[TrialStatus, int] = {"completed": 1, "diverged": 0, "failed": checkpoint.KEEP}
+"""Checkpoints that stay at a trial's end; one that has failed may be tried again."""
 
 
 class TrialSource(Protocol):
@@ -36,6 +45,15 @@ class TrialSource(Protocol):
 
     def ended(self, number: int, status: TrialStatus, reason: str = "") -> None:
         """A trial has ended."""
+
+    def noted(self, number: int, text: str) -> None:
+        """What a person should know of a trial."""
+
+    def interrupted(self, number: int, fault: EnvironmentFault) -> None:
+        """A fault of its environment has stopped a trial; raises it where it has lasted too long."""
+
+    def raised(self, number: int, reason: str) -> None:
+        """An exception of its own code has stopped a trial."""
 
 
 class TrialListener:
@@ -72,14 +90,17 @@ class TrialPaths:
     """Version of the measures by which they are scored."""
     extended: bool = False
     """Whether their scores include the extended measures."""
-    save_seconds: float = 60 * Recovery.save_minutes
-    """How often they save their state between rungs."""
+    recovery: Recovery = field(default_factory=Recovery)
 
     def task(self, number: int, method: str, config: Any, milestones: tuple[int, ...] = ()) -> Task:
         """What trial ``number`` trains."""
-        checkpoints = self.folder / "trials" / f"{number:05d}"
-        rest = milestones, self.measures, self.extended, self.save_seconds
-        return Task(method, config, self.cohort, self.references, checkpoints, *rest)
+        seconds = 60 * self.recovery.save_minutes, 60 * self.recovery.hang_minutes
+        rest = milestones, self.measures, self.extended, *seconds
+        return Task(method, config, self.cohort, self.references, self.checkpoints(number), *rest)
+
+    def checkpoints(self, number: int) -> Path:
+        """The folder of a trial's checkpoints."""
+        return self.folder / "trials" / f"{number:05d}"
 
 
 class LedgerSource:
@@ -88,6 +109,7 @@ class LedgerSource:
     def __init__(self, ledger: Ledger, paths: TrialPaths, listeners: Sequence[TrialListener]) -> None:
         self.ledger, self.paths, self.listeners = ledger, paths, tuple(listeners)
         self.running: set[int] = set()
+        self.retries = Retries(paths.recovery, lambda n: checkpoint.newest_step(paths.checkpoints(n)))
 
     @property
     def folder(self) -> Path:
@@ -108,6 +130,7 @@ class LedgerSource:
             self.ended(number, "diverged", reason)
             return False
         self.ledger.reported(number, report)
+        self.retries.progressed()
         for listener in self.listeners:
             listener.reported(trial, report)
         if report.done:
@@ -126,8 +149,38 @@ class LedgerSource:
             return
         self.ledger.ended(number, status, reason)
         self.running.discard(number)
+        checkpoint.keep_newest(self.paths.checkpoints(number), KEPT[status])
         for listener in self.listeners:
             listener.ended(trial)
+
+    def noted(self, number: int, text: str) -> None:
+        """What a person should know of a trial; into the ledger alone."""
+        self.ledger.noted(number, text)
+
+    def interrupted(self, number: int, fault: EnvironmentFault) -> None:
+        """A fault of its environment has stopped a trial; raises it where it has lasted too long."""
+        if self._stopped(number, str(fault)) and (reason := self.retries.interrupted(number, fault)):
+            self.ended(number, "failed", reason)
+
+    def raised(self, number: int, reason: str) -> None:
+        """An exception of its own code has stopped a trial."""
+        if self._stopped(number, reason) and not self.retries.raised(number):
+            self.ended(number, "failed", reason)
+
+    def _stopped(self, number: int, reason: str) -> bool:
+        """Free a trial's place; False for one that has ended or paused."""
+        if self.ledger.trials[number].status != "open":
+            return False
+        self.ledger.interrupted(number, reason)
+        self.running.discard(number)
+        return True
+
+    def due(self) -> int | None:
+        """An interrupted trial to start again now; waits a moment where nothing else can be done."""
+        number = self.retries.due()
+        if number is None and not self.running and (self.retries.waiting or not self.retries.has_room()):
+            time.sleep(PAUSE)
+        return number
 
 
 def not_finite(report: Report) -> str:

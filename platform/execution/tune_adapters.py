@@ -13,10 +13,11 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from trainers import trial
+from trainers import trial, watchdog
+from trainers.errors import EnvironmentFault
 
-RETRIES = 3
-"""Restarts of a trial whose worker or node died, each from its last checkpoint; a lost connection counts."""
+OF_TASK = "ray::"
+"""What Ray writes before the traceback of a trial's own exception, and not where a worker is lost."""
 
 
 class TuneSearcher(Searcher):  # type: ignore[misc]
@@ -26,6 +27,12 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         super().__init__()
         self._source = source
         self._numbers: dict[str, int] = {}
+        self._hangs: dict[str, tuple[Path, int]] = {}
+        """Each trial's log of hangs, and its size at the start."""
+        self._errors: dict[str, Path] = {}
+        """Where Tune has written why a trial failed."""
+        self._stalled: set[str] = set()
+        """Trials whose workers were killed because they were stopped altogether."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next task as a Tune configuration; None: Tune calls again soon."""
@@ -34,6 +41,9 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
             return str(Searcher.FINISHED) if self._required.over else None
         number, task = following
         self._numbers[trial_id] = number
+        hangs = task.folder / watchdog.LOG
+        self._hangs[trial_id] = hangs, _size(hangs)
+        (task.folder / watchdog.PROGRESS).unlink(missing_ok=True)  # of an earlier start
         resources = self._required.resources
         return {
             "task": trial.encode(task),
@@ -43,10 +53,13 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         }
 
     def on_result(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """A rung, or the end of a diverged trial; returns whether the trial trains on."""
+        """A rung, a note, or the end of a trial that has diverged; returns whether the trial trains on."""
         number = self._numbers[trial_id]
         if "diverged" in result:
             self._required.ended(number, "diverged", result["diverged"])
+        elif "note" in result:
+            self._required.noted(number, result["note"])
+            return True
         elif "report" in result:
             return self._required.reported(number, trial.decode_report(result["report"]))
         return False
@@ -54,11 +67,23 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """The trial has left Tune; if no report ended or paused it, its worker failed beyond the retries."""
-        if result:
+        """The trial has left Tune; if no report ended or paused it, a fault has stopped it."""
+        number, result = self._numbers[trial_id], result or {}
+        if error:
+            self._failed(trial_id)
+        elif "fault" in result:
+            self._required.interrupted(number, trial.decode_fault(result["fault"]))
+        else:
             self.on_result(trial_id, result)
-        reason = self._error(trial_id) if error else "it ended without its last report"
-        self._required.ended(self._numbers[trial_id], "failed", reason)
+            self._required.raised(number, "it ended without its last report")
+
+    def on_stalled(self, trial_id: str) -> None:
+        """A trial's worker is killed because it makes no progress; :meth:`on_trial_complete` follows."""
+        self._stalled.add(trial_id)
+
+    def on_trial_error(self, trial_id: str, file: Path) -> None:
+        """Tune has written to a file why the trial failed; :meth:`on_trial_complete` follows."""
+        self._errors[trial_id] = file
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the ledger is the memory."""
@@ -71,11 +96,25 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         """Without the source, which holds a database and threads."""
         return {**self.__dict__, "_source": None}
 
-    def _error(self, trial_id: str) -> str:
-        """The last line of the traceback that Tune kept, and the file of the whole."""
-        for file in self._required.folder.glob(f"tune/*{trial_id}*/error.txt"):
-            return f"{file.read_text().strip().splitlines()[-1]} ({file})"
-        return f"its worker died {RETRIES + 1} times"
+    def _failed(self, trial_id: str) -> None:
+        """A worker has raised or died: the last line of the traceback that Tune kept, and its file."""
+        number, folder = self._numbers[trial_id], self._required.folder
+        hangs, before = self._hangs[trial_id]
+        if trial_id in self._stalled:
+            fault = EnvironmentFault("its process was stopped and was ended")
+            self._required.interrupted(number, fault)
+            return
+        if _size(hangs) > before:
+            fault = EnvironmentFault(f"it made no progress and was ended (stacks of its threads: {hangs})")
+            self._required.interrupted(number, fault)
+            return
+        file = self._errors.pop(trial_id, None)
+        text = file.read_text().strip() if file else ""
+        if file and OF_TASK in text:
+            kept = folder / "tune" / file.parent.name / file.name  # where Tune moves it to
+            self._required.raised(number, f"{text.splitlines()[-1]} ({kept})")
+        else:
+            self._required.interrupted(number, EnvironmentFault("its worker died"))
 
     @property
     def _required(self) -> TrialSource:
@@ -96,6 +135,16 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
         trains_on = self._searcher.on_result(trial.trial_id, result)
         return str(self.CONTINUE if trains_on else self.STOP)
 
+    def on_trial_error(self, controller: Any, trial: Any) -> None:
+        """Pass on where Tune has written why the trial failed."""
+        assert self._searcher is not None
+        if trial.error_file:
+            self._searcher.on_trial_error(trial.trial_id, Path(trial.error_file))
+
     def __getstate__(self) -> dict[str, Any]:
         """Without the source, should Tune pickle it."""
         return {**self.__dict__, "_searcher": None}
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,8 +1,9 @@
 """Ray Tune as the executor: it places trials and restarts them where a node dies."""
 
 from platform.execution import cluster
+from platform.execution.hangs import HangCallback
 from platform.execution.trial_source import TrialSource
-from platform.execution.tune_adapters import RETRIES, TuneScheduler, TuneSearcher
+from platform.execution.tune_adapters import TuneScheduler, TuneSearcher
 from platform.study.settings import Resources
 from typing import Any
 
@@ -10,14 +11,17 @@ from ray import tune
 from ray.tune.error import TuneError
 
 from trainers import trial
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 
 DRIVER_SHARE = {"memory": 1}
 """A byte: Ray refuses to reserve nothing, and a share of a core would keep the workers from fitting."""
 
 
 def run(source: TrialSource, callbacks: list[tune.Callback]) -> None:
-    """Run the source's trials until it has no more; an InputError inside Tune's error is raised by itself."""
+    """Run the source's trials until it has no more.
+
+    An InputError or EnvironmentFault inside Tune's error is raised by itself.
+    """
     searcher = TuneSearcher(source)
     tuner = tune.Tuner(
         trainable_with_resources(source.resources),
@@ -31,24 +35,24 @@ def run(source: TrialSource, callbacks: list[tune.Callback]) -> None:
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(source.folder),
-            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            failure_config=tune.FailureConfig(max_failures=0),  # the source tells faults apart
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-            callbacks=callbacks,
+            callbacks=[*callbacks, HangCallback(searcher.on_stalled)],
             verbose=0,
         ),
     )
     try:
         tuner.fit()
     except TuneError as error:
-        cause = input_error(error)
+        cause = expected_error(error)
         if cause is None:
             raise
         raise cause from None
 
 
-def input_error(error: BaseException | None) -> InputError | None:
-    """The InputError that an error was raised from: Tune wraps what its searcher raises."""
-    while error is not None and not isinstance(error, InputError):
+def expected_error(error: BaseException | None) -> InputError | EnvironmentFault | None:
+    """The error that is no bug from which another was raised: Tune wraps what its searcher raises."""
+    while error is not None and not isinstance(error, InputError | EnvironmentFault):
         error = error.__cause__ or error.__context__
     return error
 

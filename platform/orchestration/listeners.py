@@ -46,8 +46,8 @@ class StudyRecorder(MlflowListener):
         return tags | {"checkpoint": trial.last.checkpoint} if trial.last else tags
 
     def closed(self, ledger: Ledger) -> None:
-        """Trials that still wait were stopped for good."""
-        for trial in ledger.of_status("paused"):
+        """Trials that still wait, at a rung or after a fault, are not started again by this driver."""
+        for trial in ledger.of_status("paused", "open"):
             self.recorder.finish(trial.number, "KILLED", {"status": "stopped", "reason": trial.reason})
 
 

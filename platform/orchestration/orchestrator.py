@@ -65,6 +65,8 @@ class Orchestrator(LedgerSource):
             return False
         if self.ending:
             return True
+        if self.retries.waiting:
+            return False
         return self._all_proposed and self.early_stopping.resumable(self.ledger.trials) is None
 
     def next(self) -> tuple[int, Task] | None:
@@ -72,10 +74,15 @@ class Orchestrator(LedgerSource):
 
         None: not now, or, if :attr:`over`, never.
         """
+        number = None if self.ending else self.due()
+        if number is None and not self.retries.has_room():
+            return None
         started = time.perf_counter()
-        if not self._waiting and self.study.deterministic:
+        if number is None and not self._waiting and self.study.deterministic:
             self._start_wave()
-        trial = self._waiting.popleft() if self._waiting else None
+        trial = None if number is None else self.ledger.trials[number]
+        if trial is None and self._waiting:
+            trial = self._waiting.popleft()
         if trial is None and not self.study.deterministic:
             trial = self._choose(wait=not self.running)
         task = self._start(trial) if trial else None

@@ -43,15 +43,18 @@ from trainers.metrics.names import VERSION, any_extended
 from trainers.references.store import References
 
 
-def run_search(study: Study, storage: Storage, tracking_uri: str, address: str | None, hint: str) -> None:
+def run_search(
+    study: Study, storage: Storage, tracking_uri: str, address: str | None, hint: str, retry: bool = False
+) -> None:
     """Prepare what is missing, run the trials that remain, print and record the front.
 
-    ``hint``: how to resume after an interruption. Raises InputError where no front is possible.
+    ``hint``: how to resume after an interruption. ``retry``: failed trials are tried again. Raises
+    InputError where no front is possible.
     """
     experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
     folder = storage.study(study.name)
-    ledger = Ledger(folder)
-    saved = started_before(folder, study, ledger)
+    ledger = Ledger(folder, study.recovery.patience)
+    saved = started_before(folder, study, ledger, retry)
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)
     cohort = Cohort.open(cohort_path)
@@ -76,14 +79,14 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
         saved = save_started(study, storage, judge.baselines["input"], facts)
     study = saved.study
-    recorder = Recorder(tracking_uri, experiment, study.name, folder)
+    recorder = Recorder(tracking_uri, experiment, study.name, folder, study.recovery.patience)
     tags = {"cohort": cohort.hash, "references": references.hash, **environment(study)}
     settings = {"method": study.method, "sampler": study.sampler, "scheduler": study.scheduler.name}
     recorder.study(settings, tags)
     progress = Progress(study, saved.criteria, ledger)
     listeners = StudyRecorder(recorder, progress), SamplePictures(folder / "samples", recorder)
     scoring = saved.facts.measures, extended
-    paths = TrialPaths(folder, cohort_path, reference_path, *scoring, 60 * study.recovery.save_minutes)
+    paths = TrialPaths(folder, cohort_path, reference_path, *scoring, study.recovery)
     orchestrator = Orchestrator(progress, paths, listeners, saved.facts.slots)
     recorder.reconcile({trial.number for trial in ledger.of_status("open")})
     table = LiveTable(StudyView(orchestrator), console)
@@ -98,14 +101,17 @@ def run_search(study: Study, storage: Storage, tracking_uri: str, address: str |
         console.print("\n".join([*lines, following]), markup=False)
 
 
-def started_before(folder: Path, study: Study, ledger: Ledger) -> SavedStudy | None:
+def started_before(folder: Path, study: Study, ledger: Ledger, retry: bool = False) -> SavedStudy | None:
     """The study as it was started, None for a new one; an extended budget is saved now.
 
-    The ledger is locked by now: no other driver reads the file meanwhile.
+    With ``retry`` its failed trials are open again. The ledger is locked by now: no other driver reads the
+    file meanwhile.
     """
     if not is_saved(folder):
         return None
     saved = load_saved(folder)
+    for trial in ledger.of_status("failed") if retry else ():
+        ledger.reopened(trial.number)
     if saved.study.budget != study.budget:
         saved = save_extended(folder, study, len(ledger.of_status("completed")))
     return saved

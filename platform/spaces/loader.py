@@ -46,6 +46,11 @@
       concurrent: 0                 # trials at a time; 0 (default): as many as fit
     recovery:                       # optional
       save_minutes: 10              # how often a trial saves its state between rungs
+      hang_minutes: 30              # without progress for so long, a trial's process is started again
+                                    # (default: 20 times its longest step so far, at least 10 minutes)
+      retries: 1                    # after an exception of a trial's own code; a lost worker, a full disk and
+                                    # other faults of the environment are waited for and never counted
+      give_up_minutes: 60           # how long such a fault may last; then the search ends with exit code 3
     budget:                         # the study ends at the first limit that is reached
       trials: 8
       hours: 12                     # wall-clock time; this and the rest are optional and above 0

@@ -183,7 +183,8 @@ def read_resources(document: Document) -> Resources:
 def read_recovery(document: Document) -> Recovery:
     """What is done against faults."""
     where = ("recovery",)
-    _require_above_zero(document, where, mapping(document, where), field_types(Recovery), "the default")
+    minutes = [key for key in field_types(Recovery) if key.endswith("_minutes")]
+    _require_above_zero(document, where, mapping(document, where), minutes, "the default")
     read: Recovery = instance(document, where, Recovery)
     return read
 

@@ -1,14 +1,20 @@
 """An append-only file of JSON lines that survives a kill of its writer."""
 
+import errno
 import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault
+from trainers.faults import NO_ROOM
+
+PAUSE = 0.5
+"""Seconds between two attempts to write on a full disk."""
 
 log = logging.getLogger(__name__)
 
@@ -22,9 +28,10 @@ class JsonLines:
     cut off: no :meth:`append` has returned from it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float = 0.0) -> None:
+        """``patience``: seconds that a call waits for room on a full disk."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
+        self.path, self._patience = path, patience
         self._lock = threading.Lock()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.end = cut_incomplete_line(path)
@@ -32,7 +39,7 @@ class JsonLines:
     def append(self, entry: JsonObject) -> int:
         """Write one entry; returns the offset after it.
 
-        Raises InputError if the disk is full; the file is then as it was before.
+        Raises EnvironmentFault if the disk is full for too long; the file is then as it was before.
         """
         return self.append_line(json.dumps(entry, separators=(",", ":"), allow_nan=False).encode())
 
@@ -40,13 +47,14 @@ class JsonLines:
         """As :meth:`append`, of an entry's line without its newline."""
         line += b"\n"
         with self._lock:
-            try:
-                written = os.write(self._file, line)
-                if written < len(line):
-                    raise OSError(f"only {written} bytes were written")
-            except OSError as error:
-                os.ftruncate(self._file, self.end)
-                raise InputError(f"{self.path}: cannot append {len(line)} bytes: {error}") from error
+            since, warned = time.monotonic(), False
+            while (fault := self._written(line)) is not None:
+                if not fault.size or time.monotonic() - since >= self._patience:
+                    raise fault
+                if not warned:
+                    log.warning("%s; waiting for room (at most %.0f minutes)", fault, self._patience / 60)
+                warned = True
+                time.sleep(PAUSE)
             self.end += len(line)
             return self.end
 
@@ -61,6 +69,20 @@ class JsonLines:
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
+
+    def _written(self, line: bytes) -> EnvironmentFault | None:
+        """Write a line at the end; what hinders it, with the file as it was before."""
+        try:
+            written = os.write(self._file, line)
+            if written == len(line):
+                return None
+            error = OSError(errno.ENOSPC, f"only {written} bytes were written")
+        except OSError as raised:
+            error = raised
+        os.ftruncate(self._file, self.end)
+        size = len(line) if error.errno in NO_ROOM else 0
+        reason = f"{self.path}: cannot append {len(line)} bytes: {error.strerror}"
+        return EnvironmentFault(reason, str(self.path.parent), size)
 
 
 def read_lines(path: Path, start: int = 0) -> Iterator[tuple[JsonObject | None, int]]:

@@ -14,7 +14,7 @@ from platform.storage.occupancy import Occupancy, seconds_of_sessions
 from platform.storage.sealed_lines import open_log, read_log
 from typing import Any, Literal
 
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 from trainers.report import Report
 
 FILE = "ledger.jsonl"
@@ -38,6 +38,10 @@ class Trial:
     """What the sampler stored with the proposal."""
     reports: dict[int, Report] = field(default_factory=dict)
     """Reports by optimiser step."""
+    interruptions: int = 0
+    """How often a fault has stopped it; none of them counts against it."""
+    notes: tuple[str, ...] = ()
+    """What else a person should know of it."""
 
     @property
     def last(self) -> Report | None:
@@ -58,12 +62,13 @@ class Trial:
 class Ledger:
     """``ledger.jsonl`` in a study's folder, and its :attr:`trials`; locked for one driver at a time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience: float = 0.0) -> None:
+        """``patience``: seconds that an entry waits for room on a full disk."""
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = lock(folder)
         try:
-            found, self._lines = open_log(folder / FILE)
-        except InputError:
+            found, self._lines = open_log(folder / FILE, patience)
+        except (InputError, EnvironmentFault):
             os.close(self._lock)
             raise
         self.trials = fold(found.entries)
@@ -123,6 +128,18 @@ class Ledger:
     def ended(self, number: int, status: TrialStatus, reason: str = "") -> None:
         """A trial ends; it cannot continue."""
         self._append({"event": "ended", "trial": number, "status": status, "reason": reason})
+
+    def interrupted(self, number: int, reason: str) -> None:
+        """A trial has stopped by a fault; it occupies nothing until it is started again."""
+        self._append({"event": "interrupted", "trial": number, "reason": reason})
+
+    def noted(self, number: int, text: str) -> None:
+        """What a person should know of a trial."""
+        self._append({"event": "noted", "trial": number, "text": text})
+
+    def reopened(self, number: int) -> None:
+        """A failed trial is to be tried again."""
+        self._append({"event": "reopened", "trial": number})
 
     def of_status(self, *statuses: TrialStatus) -> list[Trial]:
         """Trials with one of the statuses, by number."""
@@ -185,6 +202,14 @@ def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
     match entry["event"]:
         case "reported":
             trial.reports[entry["report"]["step"]] = Report.from_json(entry["report"])
+        case "started":
+            trial.reason = ""
+        case "interrupted":
+            trial.reason, trial.interruptions = entry["reason"], trial.interruptions + 1
+        case "noted":
+            trial.notes = (*trial.notes, entry["text"])
+        case "reopened":
+            trial.status, trial.reason, trial.ended = "open", "", 0
         case "paused":
             trial.status, trial.reason = "paused", entry["reason"]
         case "went_on":

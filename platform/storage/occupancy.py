@@ -41,7 +41,7 @@ class Occupancy:
         self._newest = max(self._newest, elapsed(entry))
         if entry["event"] == "started":
             self._since.setdefault(entry["trial"], self._newest)
-        if entry["event"] in ("paused", "ended"):
+        if entry["event"] in ("paused", "interrupted", "ended"):
             self._finished += self._newest - self._since.pop(entry["trial"], self._newest)
 
     def seconds(self, now: float) -> float:

@@ -40,9 +40,9 @@ class Log:
 class SealedLines:
     """Appends to a file; one writing process and thread."""
 
-    def __init__(self, path: Path, following: int) -> None:
+    def __init__(self, path: Path, following: int, patience: float = 0.0) -> None:
         """``following``: number of the first line that is appended."""
-        self._lines, self._following = JsonLines(path), following
+        self._lines, self._following = JsonLines(path, patience), following
         if following == 0:
             self.append(HEADER)
 
@@ -76,7 +76,7 @@ def unseal(line: bytes) -> JsonObject | None:
     return as_object(text) if found and end == checksum(text).encode() + b'"}' else None
 
 
-def open_log(path: Path) -> tuple[Log, SealedLines]:
+def open_log(path: Path, patience: float = 0.0) -> tuple[Log, SealedLines]:
     """What a file says and its writer; made where it is missing, written anew where it is not all sealed."""
     found = read_log(path)
     if found.lost or found.format < FORMAT:
@@ -85,7 +85,7 @@ def open_log(path: Path) -> tuple[Log, SealedLines]:
         lines = [seal(entry, number) + b"\n" for number, entry in enumerate([HEADER, *entries])]
         write_bytes(path, b"".join(lines), 0o600)
         found = Log(FORMAT, entries, len(lines), found.damaged, found.lost)
-    return found, SealedLines(path, found.following)
+    return found, SealedLines(path, found.following, patience)
 
 
 def read_log(path: Path) -> Log:

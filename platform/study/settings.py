@@ -83,6 +83,17 @@ class Recovery:
 
     save_minutes: Annotated[float, Range(0, 10**5)] = 10.0
     """How often a trial saves its state between rungs: what a fault costs it at most."""
+    hang_minutes: Annotated[float, Range(0, 10**5)] = 0.0
+    """Without progress for so long a trial's process is ended and started again; 0: by its own pace."""
+    retries: Annotated[int, Range(0, 1000)] = 1
+    """How often a trial is tried again after an exception of its own code."""
+    give_up_minutes: Annotated[float, Range(0, 10**5)] = 60.0
+    """How long a fault of the environment may last before the study ends, to be resumed."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that a fault of the environment may last."""
+        return 60 * self.give_up_minutes
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ class Batch:
 class Journal(JsonLines):
     """``journal.jsonl`` and ``journal.offset`` in ``folder``; one writer, one reader, any threads."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder / "journal.jsonl")
+    def __init__(self, folder: Path, patience: float = 0.0) -> None:
+        super().__init__(folder / "journal.jsonl", patience)
         self._offset_path = folder / "journal.offset"
         self.delivered = self._read_offset()
 

@@ -29,13 +29,13 @@ class Recorder:
 
     What MLflow has not accepted waits in ``folder``; the next :class:`Recorder` on that folder sends it.
     No run (found by its tags) and no metric (key, step) is logged twice, whatever is killed at any moment.
-    Only on a full disk a call raises, an :class:`InputError`.
+    Only on a full disk a call waits, ``patience`` seconds at most; it then raises an EnvironmentFault.
     """
 
-    def __init__(self, uri: str, experiment_id: str, study: str, folder: Path) -> None:
+    def __init__(self, uri: str, experiment_id: str, study: str, folder: Path, patience: float = 0.0) -> None:
         set_environment()
         self._target = uri, experiment_id, study
-        self._journal = Journal(folder)
+        self._journal = Journal(folder, patience)
         self._changed = threading.Condition()
         self._deadline = math.inf
         self._down = False

@@ -1,6 +1,7 @@
 """For tests: a study that costs nothing and one of the size of a smoke test; a translator; a DICOM series."""
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from platform.spaces.loader import load_study
@@ -184,3 +185,13 @@ def write_series(
         image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         image.save_as(folder / f"{number}_{names[k]:04d}", enforce_file_format=True)
     return folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of a megabyte."""
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=False)
+    if done.returncode:
+        pytest.skip("no file system can be mounted here")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)

@@ -15,7 +15,7 @@ from trainers import VERSION
 from trainers.cohorts.base import find_source, source_names
 from trainers.cohorts.preprocessing.skullstrip import BrainMask
 from trainers.data.store import SHIFTED, SPLITS
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 
 ROOT = Path(__file__).parents[2]
 SLOW = {"torch", "ray", "mlflow", "optuna", "scipy", "matplotlib", "pandas", "nibabel", "sklearn"}
@@ -77,7 +77,8 @@ def test_a_hint_is_a_command_with_the_same_options() -> None:
         (None, 0, ""),
         (InputError("--top: 0 is not allowed"), 2, "error: --top: 0 is not allowed\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (KeyboardInterrupt(128 + signal.SIGTERM), 143, "interrupted\n"),
+        (EnvironmentFault("/x: no room for 8 bytes"), 3, "error: /x: no room for 8 bytes\n"),
+        (OSError(28, "No space left", "/x/y"), 3, "error: [Errno 28] No space left: '/x/y'\n"),
     ],
 )
 def test_how_a_command_ends_is_its_exit_code(
@@ -95,3 +96,15 @@ def test_how_a_command_ends_is_its_exit_code(
     with pytest.raises(SystemExit) as exit_:
         cli.run(main)
     assert exit_.value.code == code and capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("again", ["raise", "raise KeyboardInterrupt"])
+def test_after_sigterm_the_exit_code_is_143_whatever_a_library_makes_of_it(again: str) -> None:
+    program = (
+        "import os, signal\nfrom platform import cli\n"
+        "def main(argv):\n    try:\n        os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"    except KeyboardInterrupt:\n        {again}\n"
+        "cli.run(main)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "interrupted\n")

@@ -8,7 +8,7 @@ from platform.orchestration import cost_estimate, run
 from platform.pareto.front import Front
 from platform.reporting.console import console
 from platform.storage.layout import Storage
-from platform.storage.ledger import Ledger
+from platform.storage.ledger import Ledger, read_trials
 from platform.storage.saved_study import StartFacts, load_saved, save_new
 from platform.study.criteria import Bound, Criteria
 from platform.study.settings import Constraint
@@ -91,7 +91,9 @@ def test_bounds_that_exclude_each_other_are_refused_before_anything_is_saved(
     run.require_possible(smoke, (Bound("psnr", "min", 20.25), Bound("psnr", "max", 20.25)))
 
 
-@pytest.mark.parametrize("words", [[], ["--tracking", "sqlite:////other.db", "--confirm", "5"]])
+@pytest.mark.parametrize(
+    "words", [[], ["--tracking", "sqlite:////other.db", "--confirm", "5", "--retry", "failed"]]
+)
 def test_a_study_is_resumed_as_it_was_started(
     smoke: Study, tmp_path: Path, searches: list[Any], words: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,7 +106,7 @@ def test_a_study_is_resumed_as_it_was_started(
     uri = words[1] if words else FACTS.tracking
     command = f"to resume: python -m platform.search --resume smoke --storage {tmp_path}"
     hint = command + f" --confirm 5 --tracking {uri}" * bool(words)
-    assert searches == [(smoke, Storage.open(tmp_path), uri, None, hint)]
+    assert searches == [(smoke, Storage.open(tmp_path), uri, None, hint, bool(words))]
     if words:
         command = f"to resume: python -m platform.confirm smoke --top 5 --seeds 2 --storage {tmp_path}"
         hint = f"{command} --tracking {uri}"
@@ -150,6 +152,19 @@ def test_an_extension_is_saved_by_the_driver_that_has_the_study(
     ledger.close()
 
 
+def test_failed_trials_are_tried_again_on_request(smoke: Study, tmp_path: Path) -> None:
+    """Of the others none changes, and the study is as it was."""
+    folder = start(smoke, tmp_path)
+    ledger = Ledger(folder)
+    for number, status in enumerate(("failed", "diverged", "failed")):
+        ledger.proposed(number, {"n": number})
+        ledger.ended(number, status, "a reason")
+    for retry, statuses in ((False, "failed diverged failed"), (True, "open diverged open")):
+        assert run.started_before(folder, smoke, ledger, retry) == load_saved(folder)
+        assert [trial.status for trial in read_trials(folder).values()] == statuses.split()
+    ledger.close()
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -179,6 +194,7 @@ def test_a_wrong_extension_is_refused_and_changes_nothing(
         ("--seeds 5", "--seeds: 5 has no meaning here; allowed: with --confirm"),
         ("--confirm --seeds 0", "--seeds: 0 is not allowed; allowed: 1 or more"),
         ("--confirm 0", "--confirm: 0 is not allowed; allowed: 1 or more"),
+        ("--retry failed", "--retry: there is nothing to try again; allowed: with --resume NAME"),
         ("--extend trials=2", "--extend: there is nothing to extend; allowed: with --resume NAME"),
         ("--name ../up", "--name: '../up' is not allowed"),
         ("--tracking ftp://x", "tracking uri 'ftp://x': unknown scheme 'ftp'"),

@@ -8,7 +8,7 @@ import copy
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -301,21 +301,27 @@ def translate_rows(
     steps: int | None = None,
     chunk: int | None = None,
     subjects: Sequence[tuple[int, int]] | None = None,
+    progress: Callable[[], None] = lambda: None,
 ) -> list[Tensor]:
     """Translations of slices [N, 3, H, W], ``chunk`` at a time: one [N, 3, H, W] a refinement step count.
 
     By default as many as keep a GPU busy and fit in a small one, or as a processor's cache holds. At most
     ``steps`` of them, moved to the CPU, which saves GPU memory and waits for the GPU. The slices are
     restored first where the networks have a :class:`Restorer`, with their neighbours of the same of the
-    ``subjects``, rows (start, stop) of each, inferior to superior; by default all are of one.
+    ``subjects``, rows (start, stop) of each, inferior to superior; by default all are of one. ``progress``
+    is called before each output of a chunk.
     """
     restore = networks.get(RESTORER, nn.Identity())
     source = surrounded(source, subjects) if RESTORER in networks else source
     chunk = chunk or (32 if source.is_cuda else 8)
-    parts = [
-        [output.cpu() for output in islice(method.translate(networks, config, restore(rows), seed), steps)]
-        for rows in torch.split(source, chunk)
-    ]
+
+    def translated(rows: Tensor) -> Iterator[Tensor]:
+        progress()
+        for output in islice(method.translate(networks, config, restore(rows), seed), steps):
+            yield output.cpu()
+            progress()
+
+    parts = [list(translated(rows)) for rows in torch.split(source, chunk)]
     return [torch.cat(outputs) for outputs in zip(*parts, strict=True)]
 
 

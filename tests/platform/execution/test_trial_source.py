@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from pathlib import Path
 from platform.execution.trial_source import LedgerSource, TrialPaths, not_finite
-from platform.storage.ledger import Ledger, read_trials
+from platform.storage.ledger import FILE, Ledger, read_trials
+from platform.storage.sealed_lines import read_log
 from typing import Any
 
 import pytest
 
+from trainers.errors import EnvironmentFault
 from trainers.report import Report
 
 NAN = float("nan")
@@ -54,3 +56,36 @@ def test_a_score_that_is_not_finite_ends_the_trial_and_stays_out_of_the_ledger(
 def test_which_score_is_not_finite() -> None:
     assert not_finite(report()) == ""
     assert not_finite(report(fid=float("-inf"))) == "diverged at step 4: fid at 2 refinement steps is -inf"
+
+
+def test_an_interrupted_trial_waits_and_one_that_has_ended_or_paused_is_left_alone(
+    source: LedgerSource, calls: Any
+) -> None:
+    checkpoints = source.paths.checkpoints(0)
+    for step in (2, 4, 6):
+        (checkpoints / f"step-{step:09d}").mkdir(parents=True)
+    source.interrupted(0, EnvironmentFault("its worker died"))
+    source.noted(0, "by 2 slices at a time")
+    trial = source.ledger.trials[0]
+    assert (trial.status, trial.reason, trial.interruptions) == ("open", "its worker died", 1)
+    assert source.running == set() and source.retries.waiting and trial.notes == ("by 2 slices at a time",)
+    source.raised(0, "KeyError: 'a bug'")
+    assert trial.status == "open"
+    source.raised(0, "KeyError: 'a bug'")
+    assert (trial.status, trial.reason, trial.interruptions) == ("failed", "KeyError: 'a bug'", 3)
+    assert len(list(checkpoints.iterdir())) == 2, "it may be tried again"
+    before = len(read_log(source.folder / FILE).entries)
+    source.interrupted(0, EnvironmentFault("late"))
+    source.raised(0, "late")
+    assert len(read_log(source.folder / FILE).entries) == before
+    assert read_trials(source.folder) == source.ledger.trials
+    assert [name for name, *_ in calls.calls] == ["ended"]
+
+
+@pytest.mark.parametrize(("status", "left"), [("completed", [6]), ("diverged", []), ("failed", [4, 6])])
+def test_checkpoints_that_stay_at_a_trials_end(source: LedgerSource, status: Any, left: list[int]) -> None:
+    checkpoints = source.paths.checkpoints(0)
+    for step in (2, 4, 6):
+        (checkpoints / f"step-{step:09d}").mkdir(parents=True)
+    source.ended(0, status)
+    assert sorted(int(path.name[5:]) for path in checkpoints.iterdir()) == left

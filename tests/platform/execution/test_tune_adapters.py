@@ -38,8 +38,8 @@ class Source:
         self.calls.append(("reported", *arguments))
         return self.trains_on
 
-    def ended(self, *arguments: Any) -> None:
-        self.calls.append(("ended", *arguments))
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.calls.append((name, *arguments))
 
 
 @pytest.fixture
@@ -72,23 +72,55 @@ def test_results_reach_the_source_and_its_decision_tune(source: Any) -> None:
         ("reported", 7, REPORT),
         ("reported", 7, REPORT),
         ("ended", 7, "diverged", "loss is nan"),
-        ("ended", 7, "failed", "it ended without its last report"),  # ignored: the trial has ended
+        ("raised", 7, "it ended without its last report"),  # ignored: the trial has ended
     ]
 
 
-@pytest.mark.parametrize("error", ["Traceback\n  ...\nMemoryError: 3 GB\n", None])
-def test_a_dead_worker_is_reported_with_the_last_line_of_its_traceback(
-    source: Any, error: str | None
+RAISED = "Failure # 1\n\x1b[36mray::Trial.train()\x1b[39m (pid=1)\n  File ...\nKeyError: 'a bug'\n"
+LOST = "Failure # 1\nThe actor died unexpectedly before finishing this task.\n\tpid: 1\nThe actor is dead.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "call", "reason"),
+    [
+        (RAISED, "raised", "KeyError: 'a bug' ({folder}/tune/Trial_x/error.txt)"),
+        (LOST, "interrupted", "its worker died"),
+        (None, "interrupted", "its worker died"),
+    ],
+)
+def test_an_exception_is_the_trials_own_and_a_lost_worker_its_environments(
+    source: Any, tmp_path: Path, error: str | None, call: str, reason: str
 ) -> None:
     searcher = TuneSearcher(source)
     searcher.suggest("tune-1")
-    if error:
-        (source.folder / "tune/trial_tune-1_x").mkdir(parents=True)
-        (source.folder / "tune/trial_tune-1_x/error.txt").write_text(error)
+    (staged := tmp_path / "staged" / "Trial_x").mkdir(parents=True)
+    (staged / "error.txt").write_text(error or "")
+    tune_trial = SimpleNamespace(trial_id="tune-1", error_file=str(staged / "error.txt") if error else None)
+    TuneScheduler(searcher).on_trial_error(None, tune_trial)
     searcher.on_trial_complete("tune-1", error=True)
-    ((_, number, status, reason),) = source.calls
-    assert (number, status) == (7, "failed")
-    assert reason.startswith("MemoryError: 3 GB (" if error else "its worker died 4 times")
+    ((name, number, given),) = source.calls
+    assert (name, number, str(given)) == (call, 7, reason.format(folder=source.folder))
+
+
+def test_a_hang_is_told_from_a_dead_worker_and_a_fault_is_passed_on(source: Any) -> None:
+    source.tasks *= 3
+    searcher, log = TuneSearcher(source), source.folder / "hang.log"
+    log.write_text("of an earlier start")
+    (source.folder / "progress").write_text("600.0")
+    searcher.suggest("tune-1")
+    assert not (source.folder / "progress").exists()
+    searcher.on_trial_complete("tune-1", error=True)
+    searcher.suggest("tune-2")
+    log.write_text("of an earlier start and this one")
+    searcher.on_trial_complete("tune-2", error=True)
+    searcher.suggest("tune-3")
+    assert searcher.on_result("tune-3", {"note": "out of GPU memory", "done": False}), "it trains on"
+    fault = json.dumps({"reason": "no room", "folder": "/a", "size": 9})
+    searcher.on_trial_complete("tune-3", {"fault": fault, "done": True})
+    died, hung, noted, full = source.calls
+    assert str(died[2]) == "its worker died" and noted == ("noted", 7, "out of GPU memory")
+    assert str(hung[2]) == f"it made no progress and was ended (stacks of its threads: {log})"
+    assert (full[0], str(full[2]), full[2].folder, full[2].size) == ("interrupted", "no room", "/a", 9)
 
 
 def test_what_tune_pickles_holds_no_source(source: Any) -> None:

@@ -1,6 +1,8 @@
-"""Tune runs a source: errors that it has wrapped, and one study with pauses through Ray."""
+"""Tune runs a source: errors that it has wrapped, studies with pauses and with faults through Ray."""
 
 import json
+import os
+import signal
 from pathlib import Path
 from platform.execution import cluster, tuner
 from platform.storage.layout import Storage
@@ -16,7 +18,7 @@ from ray import tune
 from ray.tune.error import TuneError
 
 from tests.platform.world import World, proposals_at_once
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 
 
 class FailingTuner:
@@ -40,10 +42,11 @@ class FailingTuner:
     [
         (InputError("ledger.jsonl: cannot append 8 bytes"), InputError),
         (InputError(), InputError),  # only its context is left
+        (EnvironmentFault("no room"), EnvironmentFault),
         (KeyError("a bug"), TuneError),
     ],
 )
-def test_an_input_error_is_raised_plainly_and_a_bug_as_tunes(
+def test_what_is_no_bug_is_raised_plainly_and_a_bug_as_tunes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
 ) -> None:
     monkeypatch.setattr(FailingTuner, "error", error, raising=False)
@@ -52,7 +55,7 @@ def test_an_input_error_is_raised_plainly_and_a_bug_as_tunes(
     source: Any = SimpleNamespace(resources=Resources(), folder=tmp_path)
     with pytest.raises(raised) as caught:
         tuner.run(source, [])
-    assert (caught.value is error) == (raised is InputError)
+    assert (caught.value is error) == (raised is not TuneError)
 
 
 def fake_trainable(published: Path, steps: tuple[int, ...]) -> type:
@@ -115,3 +118,65 @@ def test_paused_trials_are_resumed_through_tune(
     for number, trial in trials.items():
         counts = {p.name: len(p.read_text()) for p in published.glob(f"{number:05d}-*")}
         assert counts == {f"{number:05d}-{s}": 1 + ((number, s) in repeated) for s in trial.reports}
+
+
+def faulty_trainable(faults: dict[str, list[str]], steps: int) -> type:
+    """A trial that publishes each step, and before the next has the first of its faults that are left."""
+
+    class Faulty(tune.Trainable):  # type: ignore[misc]
+        def setup(self, config: dict[str, Any]) -> None:
+            self.folder = Path(json.loads(config["task"])["folder"])
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+        def step(self) -> dict[str, Any]:
+            done = len(list(self.folder.glob("step-*")))
+            had = self.folder / f"fault-{len(list(self.folder.glob('fault-*')))}"
+            left = faults.get(self.folder.name, [])[int(had.name[6:]) :]
+            if left and not had.exists():
+                had.touch()
+                if left[0] == "progress":
+                    (self.folder / f"step-{done + 1:09d}").mkdir()
+                    os.kill(os.getpid(), signal.SIGKILL)
+                if left[0] == "raise":
+                    raise KeyError("a bug")
+                fault = {"reason": left[0], "folder": "", "size": 0}
+                return {"fault": json.dumps(fault), "done": True}
+            scores = {"1": {"fid": 1.0, "ms_ssim": 0.5}}
+            report = {"step": steps, "steps": steps, "scores": scores, "losses": {}, "seconds": 0.1}
+            return {"report": json.dumps({**report, "checkpoint": "/c"}), "done": True}
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.setup(new_config)
+            return True
+
+    return Faulty
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_faults_are_told_apart_through_tune(
+    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lost workers and storage that is away never count; of a trial's own exceptions the second one does."""
+    proposals_at_once(monkeypatch)
+    for key, value in cluster._ENVIRONMENT.items():
+        monkeypatch.setenv(key, value)
+    faults = {
+        "00000": ["progress"] * 3,
+        "00001": ["raise"],
+        "00002": ["raise"] * 2,
+        "00003": ["storage is away"],
+    }
+    monkeypatch.setattr(tuner.trial, "Trial", faulty_trainable(faults, 24))
+    world = World(toy(fixed={"steps": 24, "limit": 2.0}, budget=Budget(trials=4)), Storage.open(tmp_path))
+    orchestrator = world.open()
+    tuner.run(orchestrator, [])
+    orchestrator.ledger.close()
+    trials = read_trials(world.folder)
+    assert {n: (t.status, t.interruptions) for n, t in trials.items()} == {
+        **{0: ("completed", 3), 1: ("completed", 1)},
+        **{2: ("failed", 2), 3: ("completed", 1)},
+    }
+    assert trials[2].reason.startswith("KeyError: 'a bug' (")
+    reasons = {e["trial"]: e["reason"] for e in world.entries if e["event"] == "interrupted"}
+    assert reasons[0] == "its worker died" and reasons[3] == "storage is away"
+    assert orchestrator.over and not orchestrator.running

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.platform.world import World, extended, proposals_at_once
+from trainers.errors import EnvironmentFault
 
 Make = Callable[..., World]
 PLATEAU = {"trials": 100, "plateau_percent": 1.0, "plateau_trials": 3}
@@ -60,7 +61,7 @@ class Running:
     """A driver with two trials that run."""
 
     def __init__(self, world: World) -> None:
-        self.orchestrator = world.open()
+        self.world, self.orchestrator = world, world.open()
         tasks = [self.orchestrator.next() or pytest.fail() for _ in range(2)]
         self.trials = {number: world.work(number, task) for number, task in tasks}
 
@@ -213,6 +214,23 @@ def test_a_study_that_has_ended_stays_ended(make: Make) -> None:
     orchestrator.progress._curve.volumes([])  # forget
     assert plateau(orchestrator.progress.hypervolumes(), world.study.budget) == ""
     assert orchestrator.ending == ending and orchestrator.over
+
+
+def test_a_trial_that_is_interrupted_while_a_study_ends_is_not_started_again(
+    make: Make, clock: Clock
+) -> None:
+    running = Running(make(hours=2.0))
+    orchestrator, (first, second) = running.orchestrator, running.trials
+    orchestrator.interrupted(first, EnvironmentFault("its worker died"))
+    assert orchestrator.retries.waiting and not orchestrator.over
+    clock.now += 2 * HOUR
+    orchestrator.interrupted(second, EnvironmentFault("its node died"))
+    assert orchestrator.over and orchestrator.next() is None and running.statuses() == {"open"}
+    orchestrator.close()
+    finished = [
+        (number, status, tags["reason"]) for number, status, tags in running.world.recorder.of("finish")
+    ]
+    assert finished == [(first, "KILLED", "its worker died"), (second, "KILLED", "its node died")]
 
 
 def test_more_hours_resume_where_the_study_stopped(make: Make, clock: Clock) -> None:

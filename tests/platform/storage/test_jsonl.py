@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from platform.storage.jsonl import JsonLines, read_lines
 
 import pytest
 
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,11 +67,30 @@ def test_a_full_disk_is_an_error_and_leaves_the_file_as_it_was(
     lines.append({"n": 0})
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, line: write(file, line[:3]))
-    with pytest.raises(InputError, match=r"log\.jsonl: cannot append 8 bytes: only 3 bytes were written"):
+    with pytest.raises(EnvironmentFault, match=r"log\.jsonl: cannot append 8 bytes: only 3 bytes were"):
         lines.append({"n": 1})
     monkeypatch.undo()
     lines.append({"n": 2})
     assert numbers(lines.path) == [0, 2]
+
+
+def test_on_a_full_disk_a_line_waits_for_room(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = JsonLines(small_disk / "log.jsonl", patience=60.0)
+    lines.append({"n": 0})
+    (small_disk / "other").write_bytes(b"x" * (2**20 - 4096))
+    freed = threading.Timer(0.7, (small_disk / "other").unlink)
+    freed.start()
+    with caplog.at_level(logging.WARNING):
+        lines.append({"n": 1, "pad": "x" * 8192})
+    assert numbers(lines.path) == [0, 1] and not (small_disk / "other").exists()
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.endswith("; waiting for room (at most 1 minutes)")
+    (small_disk / "other").write_bytes(b"x" * (2**20 - 12 * 4096))
+    lines._patience = 0.6
+    with pytest.raises(EnvironmentFault, match="cannot append"):
+        lines.append({"n": 2, "pad": "x" * 2**17})
+    assert numbers(lines.path) == [0, 1]
+    lines.close()
 
 
 def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Faults told apart: a trial's own, and those of its environment, which say nothing about the trial."""
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainers.errors import EnvironmentFault
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+AWAY = (
+    *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH),
+    *(errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ECONNREFUSED, errno.ECONNRESET, errno.EREMOTEIO),
+)
+"""What a file system or a network says that does not answer."""
+NO_MEMORY = re.compile(r"DefaultCPUAllocator: (can't|not enough memory).*?(\d+) bytes", re.DOTALL)
+"""PyTorch's message where the host's memory is exhausted."""
+
+
+def of_environment(error: BaseException) -> EnvironmentFault | None:
+    """The environment's fault that an exception stands for; None for an exception of the program's own."""
+    if isinstance(error, EnvironmentFault):
+        return error
+    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *AWAY):
+        folder = str(Path(error.filename).parent) if error.filename and error.errno in NO_ROOM else ""
+        return EnvironmentFault(str(error), folder, int(bool(folder)))
+    if isinstance(error, MemoryError):
+        return EnvironmentFault(f"the host's memory is exhausted: {error}")
+    if isinstance(error, RuntimeError) and (found := NO_MEMORY.search(str(error))):
+        return EnvironmentFault(f"the host's memory is exhausted: no {int(found[2]):,} bytes more")
+    return None
+
+
+@contextmanager
+def writing(path: Path, size: int) -> Iterator[None]:
+    """Raises EnvironmentFault, with path and bytes, where there is no room for what the block writes."""
+    try:
+        yield
+    except Exception as error:
+        number = error.errno if isinstance(error, OSError) else _number_in(str(error))
+        if number not in NO_ROOM:
+            raise
+        message = f"{path}: no room for {size:,} bytes"
+        raise EnvironmentFault(message, str(path.parent), size) from error
+
+
+def _number_in(message: str) -> int:
+    """Safetensors writes the system's error as text: ``... (os error 28)``."""
+    found = re.search(r"os error (\d+)", message)
+    return int(found[1]) if found else 0
