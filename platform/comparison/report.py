@@ -6,7 +6,8 @@ from platform.comparison import tables
 from platform.comparison.realism_fidelity_plots import realism_fidelity_figure
 from platform.comparison.slice_grid import slice_grid_figure
 from platform.execution.evaluation_tasks import evaluate_all
-from platform.execution.fixed_trials import FixedTrials, Training
+from platform.execution.fixed_trials import FixedTrials
+from platform.execution.training import Training
 from platform.pareto.front import Front, candidates
 from platform.reporting import sensitivity_table
 from platform.reporting.matplotlib_plots import Image

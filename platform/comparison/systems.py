@@ -8,8 +8,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from platform.execution.fixed_trials import Training
 from platform.execution.machine import Machine
+from platform.execution.training import Training
 from platform.spaces.loader import FOLDER, find_space, load_chosen
 from platform.study.config_classes import DEFAULT_CLASSES
 from platform.study.settings import CohortChoice

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from platform.execution.fixed_trials import Training
+from platform.execution.training import Training
 from platform.pareto.front import CandidateKey, Front
 from platform.storage.ledger import read_trials
 from platform.study.study import Study

@@ -13,38 +13,20 @@ from platform.execution import tuner
 from platform.execution.live_table import LiveTable
 from platform.execution.mlflow_listener import MlflowListener
 from platform.execution.session import session
+from platform.execution.training import Training
 from platform.execution.trial_source import LedgerSource, TrialPaths
 from platform.reporting.console import clock, console
 from platform.reporting.panels import number as shown
 from platform.storage.ledger import Ledger, Trial
 from platform.study.settings import Resources
 from platform.tracking.recorder import Recorder
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from trainers.config import canonical
 from trainers.loop import Task
-
-
-@dataclass(frozen=True)
-class Training:
-    """One training: a system's method and settings, and a seed."""
-
-    system: str
-    label: str
-    """The system's name in tables."""
-    seed: int
-    method: str
-    config: Any
-
-    @property
-    def params(self) -> dict[str, Any]:
-        """What the ledger holds of it, by which it is found again."""
-        return {"system": self.system, "seed": self.seed, "config": canonical(self.config)}
 
 
 class TrainingListener(MlflowListener):

@@ -1,4 +1,4 @@
-"""Tune's searcher and scheduler: thin views of a trial source.
+"""Tune's searcher, scheduler and callback: thin views of a trial source.
 
 A trial that waits leaves Tune: its worker takes the next one. When the scheduler lets it continue, it is
 started again from its own last checkpoint. So Tune holds no paused trials, which would count against those
@@ -6,10 +6,14 @@ that may run at a time, and the next driver finds them in the ledger.
 """
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from platform.execution.trial_source import TrialSource
 from typing import Any
 
+import ray
+from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
@@ -18,6 +22,10 @@ from trainers.errors import EnvironmentFault
 
 OF_TASK = "ray::"
 """What Ray writes before the traceback of a trial's own exception, and not where a worker is lost."""
+EVERY = 2.0
+"""Seconds between two looks."""
+GRACE = 10.0
+"""Seconds beyond a process's own limit, within which it ends itself and says where it hung."""
 
 
 class TuneSearcher(Searcher):  # type: ignore[misc]
@@ -144,6 +152,47 @@ class TuneScheduler(FIFOScheduler):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Without the source, should Tune pickle it."""
         return {**self.__dict__, "_searcher": None}
+
+
+class Stalled:
+    """Which trials say nothing new for longer than they may."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Path, tuple[int, float]] = {}
+
+    def is_stalled(self, folder: Path) -> bool:
+        """Whether a trial's process has made no progress for too long, by the driver's own clock."""
+        found, now = watchdog.limit_of(folder), time.monotonic()
+        if found is None:
+            self._seen.pop(folder, None)
+            return False
+        limit, written = found
+        if self._seen.get(folder, (0, 0.0))[0] != written:
+            self._seen[folder] = written, now
+        return now - self._seen[folder][1] > limit + GRACE
+
+
+class HangCallback(tune.Callback):  # type: ignore[misc]
+    """Kills the workers of stalled trials, from Tune's event loop."""
+
+    def __init__(self, killed: Callable[[str], None] | None) -> None:
+        """``killed`` is called with Tune's name of the trial, before Tune sees that its worker died."""
+        self._killed, self._stalled, self._looked = killed, Stalled(), 0.0
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Called by Tune at every step of its event loop."""
+        if time.monotonic() - self._looked < EVERY or self._killed is None:
+            return
+        self._looked = time.monotonic()
+        for each in trials:
+            actor = each.temporary_state.ray_actor
+            if each.status == "RUNNING" and actor and self._stalled.is_stalled(trial.folder_of(each.config)):
+                self._killed(each.trial_id)
+                ray.kill(actor)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks; the copy kills nothing."""
+        return {**self.__dict__, "_killed": None}
 
 
 def _size(path: Path) -> int:

@@ -1,9 +1,8 @@
 """Ray Tune as the executor: it places trials and restarts them where a node dies."""
 
 from platform.execution import cluster
-from platform.execution.hangs import HangCallback
 from platform.execution.trial_source import TrialSource
-from platform.execution.tune_adapters import TuneScheduler, TuneSearcher
+from platform.execution.tune_adapters import HangCallback, TuneScheduler, TuneSearcher
 from platform.study.settings import Resources
 from typing import Any
 

@@ -3,8 +3,8 @@
 import os
 from copy import copy
 from pathlib import Path
-from platform.execution import hangs
-from platform.execution.hangs import GRACE, HangCallback, Stalled
+from platform.execution import tune_adapters as hangs
+from platform.execution.tune_adapters import GRACE, HangCallback, Stalled
 from types import SimpleNamespace
 from typing import Any
 
