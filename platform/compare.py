@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     from platform.comparison.run import ComparisonRequest, run_comparison
 
     chosen = ComparisonRequest(names, options.profile, options.cohort, options.budget, options.seeds)
-    uri = options.tracking or storage.tracking
+    uri = store.without_credentials(options.tracking or storage.tracking)
     run_comparison(chosen, options.name, storage, uri, options.address, options.extended)
 
 

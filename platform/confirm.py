@@ -36,9 +36,10 @@ def main(argv: Sequence[str]) -> None:
     saved_front(saved)
     if not options.address:
         require_fit(saved.study, Machine.here())
-    uri = options.tracking or saved.facts.tracking
+    started = storage.tracking_of(saved.facts.tracking)
+    uri = store.without_credentials(options.tracking or started)
     again = {"top": options.top, "seeds": options.seeds, "storage": storage.root, "address": options.address}
-    again["tracking"] = store.differing(uri, saved.facts.tracking)
+    again["tracking"] = store.differing(uri, started)
     hint = cli.resume_hint(f"confirm {options.study}", again)
     run_confirmation(storage, options.study, uri, options.top, options.seeds, options.address, hint)
 

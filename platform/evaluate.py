@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> None:
     from platform.confirmation.test_split import run_test
 
     saved = load_saved(folder)
-    uri = options.tracking or saved.facts.tracking
+    uri = store.without_credentials(options.tracking or storage.tracking_of(saved.facts.tracking))
     run_test(saved, storage, uri, options.pick, options.address)
 
 

@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> None:
 
     saved = load_saved(folder)
     study, chosen = saved.study, pick(options.pick, saved_front(saved), folder)
-    uri, name = options.tracking or saved.facts.tracking, options.model or study.name
+    uri = store.without_credentials(options.tracking or storage.tracking_of(saved.facts.tracking))
+    name = options.model or study.name
     tags, confirmed = confirmed_tags(folder, chosen), confirmed_values(folder, chosen)
     registered = registry.register_candidate(study, storage, chosen, uri, name, tags, confirmed)
     version, lesions = registered

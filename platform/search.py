@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> None:
         storage = Storage.open(options.storage)
         study, saved_uri = resume(options, storage)
     else:
-        study, saved_uri = resolve(options, storage), options.tracking or storage.tracking
+        study, saved_uri = resolve(options, storage), storage.tracking
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.confirmation.run import run_confirmation
@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
         return
     if not options.address:
         require_fit(study, Machine.here())
-    storage, uri = Storage.open(options.storage), options.tracking or saved_uri
+    storage, uri = Storage.open(options.storage), store.without_credentials(options.tracking or saved_uri)
     places = {"storage": storage.root, "address": options.address}
     other = {"tracking": store.differing(uri, saved_uri)}
     again = {"resume": study.name, **places, "confirm": options.confirm, "seeds": options.seeds, **other}
@@ -111,7 +111,7 @@ def resume(options: argparse.Namespace, storage: Storage) -> tuple[Study, str]:
     if options.extend:
         more = budget.parse_extension(options.extend)
         study = dataclasses.replace(study, budget=budget.extended(study.budget, more))
-    return study, saved.facts.tracking
+    return study, storage.tracking_of(saved.facts.tracking)
 
 
 def resolve(options: argparse.Namespace, storage: Storage) -> Study:

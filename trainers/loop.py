@@ -127,7 +127,9 @@ class Loop:
     def _trained(self) -> Iterator[Report]:
         scalars, spent = self._since_last_report()
         if self.last:
-            yield Report.from_json(self.last)
+            report = Report.from_json(self.last)
+            place = checkpoint.folder_of(self.task.folder, report.step)  # the study may have moved
+            yield replace(report, checkpoint=str(place))
         while self.step < self.config.steps:
             started = time.perf_counter() - spent
             target = next_rung(self.step, self.config, self.task.milestones)
@@ -173,7 +175,7 @@ class Loop:
         if self.accelerator.is_main_process:
             scores, samples = self.validate()
             report = replace(report, scores=scores, seconds=time.perf_counter() - started)
-            self.last = report.to_json()
+            self.last = report.to_json() | {"checkpoint": folder.name}
             self.saver.wait()
             groups = checkpoint.groups_of(self.method, {"samples": samples}, report.done)
             checkpoint.save(groups, folder, self._facts())

@@ -2,7 +2,10 @@
 
 import logging
 import os
+import secrets
 import signal
+import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from platform.execution import machine
@@ -12,9 +15,11 @@ from typing import Any
 
 import ray
 from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
+from ray.tune.execution import class_cache
 
 from trainers import trial
 from trainers.errors import EnvironmentFault, InputError
+from trainers.files import write_text
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -28,20 +33,105 @@ _ENVIRONMENT = {
 }
 
 
+_SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
+"""Tune would pass them on by a log that everyone can read; workers have them from their own environment."""
+_ADDRESSES = "allowed: host:port, ray://host:port, or auto for RAY_ADDRESS or a Ray of this machine"
+LONGEST_FOLDER = 44
+"""Characters, so that Ray's sockets in it have at most the 107 that a system allows."""
+
+log = logging.getLogger(__name__)
+
+
 def start_ray(address: str | None, resources: Resources) -> None:
-    """Join the cluster at ``address``, or start Ray here; workers are shipped ``trainers`` alone."""
+    """Join the cluster at ``address``, or start Ray here; workers are shipped ``trainers`` alone.
+
+    A Ray that runs here already is only joined where it is asked for, with ``auto``. Raises InputError where
+    nothing answers at the address, or the folder for temporary files has too long a name.
+    """
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # table and closing lines show failed trials
     os.environ.update({key: value for key, value in _ENVIRONMENT.items() if key not in os.environ})
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(_SECRETS)
     terminate = signal.getsignal(signal.SIGTERM)
-    if address:
-        import trainers
+    try:
+        if address:
+            _join(address)
+        else:
+            _start_here(resources)
+    finally:
+        signal.signal(signal.SIGTERM, terminate)  # Ray has replaced it by one that exits with 15
 
-        shipped = {"py_modules": [str(Path(trainers.__file__).parent)]}
+
+def _join(address: str) -> None:
+    import trainers
+
+    require_listening(address)
+    shipped = {"py_modules": [str(Path(trainers.__file__).parent)]}
+    try:
         ray.init(address, runtime_env=shipped, log_to_driver=False)
-    else:
-        # Ray Train's clean-up after a stopped trial needs the dashboard; a single process does not.
-        ray.init(include_dashboard=resources.workers > 1, log_to_driver=False, logging_level=logging.ERROR)
-    signal.signal(signal.SIGTERM, terminate)  # Ray has replaced it by one that exits with 15
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"--address: {address}: {str(error).splitlines()[0]}; {_ADDRESSES}") from error
+
+
+def _start_here(resources: Resources) -> None:
+    if os.environ.get("RAY_ADDRESS"):
+        log.warning("RAY_ADDRESS is set and not used: --address auto joins that cluster")
+    folder = private_folder()
+    protect_token(folder)
+    # Ray Train's clean-up after a stopped trial needs the dashboard; a single process does not.
+    ray.init(
+        "local",
+        include_dashboard=resources.workers > 1,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=str(folder),
+    )
+
+
+def require_listening(address: str) -> None:
+    """Raises InputError where nothing listens at the address of a Ray: itself, it waits two minutes."""
+    if address == "auto":
+        named = os.environ.get("RAY_ADDRESS", "")
+        if not named:
+            return
+        address = named
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--address: {address!r} is no address; {_ADDRESSES}")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise InputError(f"--address: {address}: nothing answers ({error}); {_ADDRESSES}") from error
+
+
+def private_folder() -> Path:
+    """Where a Ray that is started here keeps logs and sockets: a folder that others cannot enter."""
+    folder = Path(tempfile.gettempdir(), f"ray-{os.getuid()}")
+    if len(str(folder)) > LONGEST_FOLDER:
+        reason = f"is too long for the sockets of Ray in it ({len(str(folder))} characters)"
+        raise InputError(f"TMPDIR: {folder} {reason}; allowed: at most {LONGEST_FOLDER}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        return Path(tempfile.mkdtemp(prefix=f"ray-{os.getuid()}-"))
+    folder.chmod(0o700)
+    return folder
+
+
+def protect_token(folder: Path) -> None:
+    """Make Ray's token readable for its user alone; in ``folder`` where there is no home for it.
+
+    Ray would make it with the permissions of any file.
+    """
+    if {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
+        return
+    path = Path.home() / ".ray" / "auth_token"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        path = folder / "auth_token"
+        os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)
+    if not path.exists():
+        write_text(path, secrets.token_hex(32), 0o600)
+    path.chmod(0o600)
 
 
 def ensure_ray(address: str | None, resources: Resources) -> None:

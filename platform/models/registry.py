@@ -155,7 +155,7 @@ def fetch(model: str, uri: str | None, storage: str) -> Iterator[FetchedModel]:
         yield FetchedModel(folder, "sha256 " + digest(json.dumps(sums, sort_keys=True))[:12])
         return
     root = Storage.open(storage)
-    registry = uri or root.tracking
+    registry = store.without_credentials(uri or root.tracking)
     store.prepare(registry, store.EXPERIMENT, root.artifacts)
     with tempfile.TemporaryDirectory() as work:
         translator = _download(model, registry, work) / "artifacts" / ARTIFACT

@@ -27,6 +27,7 @@ from platform.storage.saved_study import (
     load_saved,
     save_extended,
     save_new,
+    save_tracking,
 )
 from platform.study.criteria import Bound, Criteria, bounds, reference_point
 from platform.study.study import Study
@@ -76,7 +77,8 @@ def run_search(
         require_possible(study, bounds(study.constraints, judge.baselines["input"]))
     bound = prepare_bound(bound_config(study, measures), cohort_path, storage.root, console, ("val",))
     if saved is None:
-        facts = StartFacts(tracking_uri, cohort.hash, cluster.concurrency(study.resources))
+        slots = cluster.concurrency(study.resources)
+        facts = StartFacts(storage.saved_tracking(tracking_uri), cohort.hash, slots)
         saved = save_started(study, storage, judge.baselines["input"], facts)
     study = saved.study
     recorder = Recorder(tracking_uri, experiment, study.name, folder, study.recovery.patience)
@@ -110,6 +112,8 @@ def started_before(folder: Path, study: Study, ledger: Ledger, retry: bool = Fal
     if not is_saved(folder):
         return None
     saved = load_saved(folder)
+    if (uri := store.without_credentials(saved.facts.tracking)) != saved.facts.tracking:
+        saved = save_tracking(folder, uri)  # an earlier version has kept a password
     for trial in ledger.of_status("failed") if retry else ():
         ledger.reopened(trial.number)
     if saved.study.budget != study.budget:

@@ -35,6 +35,16 @@ class Storage:
         """MLflow's default database."""
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
+    def saved_tracking(self, uri: str) -> str:
+        """A study's MLflow for its ``study.json``: empty for the default, so that the storage can move."""
+        return "" if uri == self.tracking else uri
+
+    def tracking_of(self, saved: str) -> str:
+        """A study's MLflow as its ``study.json`` has it: empty, or its database here, before it was moved."""
+        path = Path(saved.removeprefix("sqlite:///"))
+        moved = saved.startswith("sqlite:///") and path.name == "mlflow.db" and not path.exists()
+        return self.tracking if not saved or moved else saved
+
     @property
     def artifacts(self) -> Path:
         """Where a sqlite MLflow keeps its artifacts."""

@@ -65,13 +65,13 @@ class Ledger:
     def __init__(self, folder: Path, patience: float = 0.0) -> None:
         """``patience``: seconds that an entry waits for room on a full disk."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = lock(folder)
+        self._folder, self._lock = folder, lock(folder)
         try:
             found, self._lines = open_log(folder / FILE, patience)
         except (InputError, EnvironmentFault):
             os.close(self._lock)
             raise
-        self.trials = fold(found.entries)
+        self.trials = fold(placed(folder, found.entries))
         self.elapsed = seconds_of_sessions(found.entries)
         """Seconds that earlier drivers have spent on the study."""
         self.occupancy = Occupancy()
@@ -115,7 +115,8 @@ class Ledger:
 
     def reported(self, number: int, report: Report) -> None:
         """A rung of a trial; a second report of the same step replaces the first."""
-        self._append({"event": "reported", "trial": number, "report": report.to_json()})
+        values = report.to_json() | {"checkpoint": _relative(self._folder, report.checkpoint)}
+        self._append({"event": "reported", "trial": number, "report": values})
 
     def paused(self, number: int, reason: str = "") -> None:
         """A trial pauses at its newest rung, and may never continue."""
@@ -154,8 +155,9 @@ class Ledger:
         seconds = {"elapsed": round(time.monotonic() - self._started, 3), "time": round(time.time(), 3)}
         entry |= {**seconds, "session": self._session}
         number = self._lines.append(entry, durable)
-        apply(self.trials, entry | {"seq": number})
-        self._count(entry)
+        (known,) = placed(self._folder, [entry | {"seq": number}])
+        apply(self.trials, known)
+        self._count(known)
 
     def _count(self, entry: Mapping[str, Any]) -> None:
         self._highest = max(self._highest, entry["trial"])
@@ -169,7 +171,24 @@ def _content(params: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, 
 
 def read_trials(folder: Path) -> dict[int, Trial]:
     """The trials of a study as they are now, whether or not a driver runs it."""
-    return fold(read_log(folder / FILE).entries)
+    return fold(placed(folder, read_log(folder / FILE).entries))
+
+
+def placed(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """The entries with checkpoints where they are now: a study may have moved to another folder."""
+    for entry in entries:
+        if entry["event"] == "reported":
+            path = Path(entry["report"]["checkpoint"])
+            here = folder.joinpath(*path.parts[-3:])  # trials/NUMBER/step-STEP
+            if not path.is_absolute() or (not path.exists() and here.exists()):
+                entry = {**entry, "report": {**entry["report"], "checkpoint": str(here)}}
+        yield entry
+
+
+def _relative(folder: Path, checkpoint: str) -> str:
+    """A checkpoint's place in the folder of its study; as it is where it lies elsewhere."""
+    path = Path(checkpoint)
+    return str(path.relative_to(folder)) if path.is_relative_to(folder) else checkpoint
 
 
 def of_status(trials: Mapping[int, Trial], *statuses: TrialStatus) -> list[Trial]:

@@ -22,7 +22,7 @@ class StartFacts:
     """What else was fixed when a study started."""
 
     tracking: str
-    """URI of its MLflow."""
+    """URI of its MLflow without credentials; empty: the database of its storage."""
     cohort: str
     """Content hash of its cohort."""
     slots: int
@@ -64,6 +64,12 @@ def save_new(folder: Path, study: Study, criteria: Criteria, facts: StartFacts) 
 def save_extended(folder: Path, study: Study, extended_at: int) -> SavedStudy:
     """Save the study with a larger budget, extended after ``extended_at`` completed trials."""
     _write(folder, {**_read(folder), "study": study.to_json(), "extended_at": extended_at})
+    return load_saved(folder)
+
+
+def save_tracking(folder: Path, uri: str) -> SavedStudy:
+    """Save another URI of the study's MLflow."""
+    _write(folder, {**_read(folder), "tracking": uri})
     return load_saved(folder)
 
 

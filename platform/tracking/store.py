@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from platform.storage.layout import require_writable_folder
 from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from trainers.errors import InputError
 
@@ -55,9 +56,24 @@ def require_known(uri: str) -> str:
     return scheme
 
 
+def without_credentials(uri: str) -> str:
+    """The URI without ``user:password@``, which MLflow then reads from the environment.
+
+    So they are in no file, message or hint of ours.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return uri
+    credentials, _, host = parts.netloc.rpartition("@")
+    user, _, password = credentials.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    return urlunsplit(parts._replace(netloc=host))
+
+
 def differing(uri: str, started: str) -> str | None:
-    """The ``--tracking`` to give again; None: the study was started with it, or it holds a secret."""
-    return uri if uri != started and redact(uri) == uri else None
+    """The ``--tracking`` to give again; None: the study was started with it."""
+    return uri if uri != started else None
 
 
 def redact(text: str) -> str:

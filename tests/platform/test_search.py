@@ -1,6 +1,7 @@
 """The search command until Ray would start: what it refuses, what it prints, what it saves."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from platform import search
@@ -163,6 +164,23 @@ def test_failed_trials_are_tried_again_on_request(smoke: Study, tmp_path: Path) 
         assert run.started_before(folder, smoke, ledger, retry) == load_saved(folder)
         assert [trial.status for trial in read_trials(folder).values()] == statuses.split()
     ledger.close()
+
+
+def test_a_password_that_an_earlier_version_has_saved_leaves_the_file(
+    smoke: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "")
+    folder = Storage.open(tmp_path).study("smoke")
+    folder.mkdir(parents=True)
+    facts = replace(FACTS, tracking="http://ann:hunter2@there:5000")
+    save_new(folder, smoke, Criteria({"fid": 0.1 + 0.2}), facts)
+    ledger = Ledger(folder)
+    saved = run.started_before(folder, smoke, ledger)
+    ledger.close()
+    assert saved is not None and saved.facts.tracking == "http://there:5000"
+    assert "hunter2" not in (folder / "study.json").read_text()
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "hunter2"
 
 
 @pytest.mark.parametrize(

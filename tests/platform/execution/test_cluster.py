@@ -1,6 +1,11 @@
 """Ray: our signal handler, trials at a time, and errors of tasks."""
 
+import logging
+import os
+import shutil
 import signal
+import socket
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -9,6 +14,7 @@ from platform.study.settings import Resources
 from typing import Any
 
 import pytest
+from ray.tune.execution import class_cache
 
 from trainers.config import FieldError, build
 from trainers.data.store import Cohort
@@ -26,17 +32,95 @@ def handler() -> Iterator[Any]:
     signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.parametrize("address", [None, "ray://head:10001"])
-def test_ray_does_not_keep_our_signal_handler(
-    monkeypatch: pytest.MonkeyPatch, handler: Any, address: str | None
-) -> None:
-    def init(*arguments: Any, **options: Any) -> None:
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[Any]]:
+    """How Ray would have been started, in a temporary folder and home of our own."""
+    calls: list[Any] = []
+
+    def init(address: str, **options: Any) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: None)
+        calls.append((address, options))
 
     monkeypatch.setattr(cluster.ray, "init", init)
     monkeypatch.setattr(cluster, "_ENVIRONMENT", {})
+    short = tempfile.mkdtemp(dir="/tmp")
+    monkeypatch.setattr(tempfile, "tempdir", short)
+    for name in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    yield calls
+    shutil.rmtree(short)
+
+
+@pytest.mark.parametrize("address", [None, "auto"])
+def test_ray_does_not_keep_our_signal_handler(started: list[Any], handler: Any, address: str | None) -> None:
     cluster.start_ray(address, Resources())
-    assert signal.getsignal(signal.SIGTERM) is handler
+    assert signal.getsignal(signal.SIGTERM) is handler and len(started) == 1
+
+
+def test_a_ray_of_our_own_is_private_and_joins_no_other(
+    started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    token = tmp_path / ".ray" / "auth_token"
+    for _ in range(2):
+        with caplog.at_level(logging.WARNING):
+            cluster.start_ray(None, Resources())
+        ((address, options),) = started
+        folder = Path(options["_temp_dir"])
+        assert address == "local" and folder.stat().st_mode & 0o777 == 0o700
+        assert token.stat().st_mode & 0o777 == 0o600 and len(token.read_text()) == 64
+        assert "RAY_ADDRESS is set and not used: --address auto joins that cluster" in caplog.text
+        started.clear()
+        token.chmod(0o644)  # as Ray itself makes it
+        folder.chmod(0o755)
+    assert not set(cluster._SECRETS) & class_cache.ENV_VARS_TO_PROPAGATE
+
+
+def test_without_a_home_the_token_lies_in_the_private_folder(
+    started: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "file" / "home"))
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "")
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH")
+    cluster.start_ray(None, Resources())
+    path = Path(os.environ["RAY_AUTH_TOKEN_PATH"])
+    assert path.parent == Path(started[0][1]["_temp_dir"]) and path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_temporary_folder_with_a_long_name_is_refused(
+    started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp/" + "x" * 50)
+    with pytest.raises(InputError, match=r"^TMPDIR: /tmp/x+/ray-\d+ is too long .* allowed: at most 44$"):
+        cluster.start_ray(None, Resources())
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:{port}", "ray://127.0.0.1:{port}", "auto", "nonsense", "ray://x"]
+)
+def test_an_address_where_nothing_answers_is_refused_at_once(
+    started: list[Any], monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+    with pytest.raises(InputError, match=r"^--address: .*; allowed: host:port, ray://host:port, or auto"):
+        cluster.start_ray(address.format(port=port), Resources())
+    assert started == []
+
+
+def test_what_ray_says_of_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise ConnectionError("version mismatch\nmany\nlines")
+
+    monkeypatch.setattr(cluster.ray, "init", fails)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(InputError, match=r"^--address: auto: version mismatch; allowed: [^\n]*$"):
+        cluster.start_ray("auto", Resources())
 
 
 def test_trials_at_a_time_follow_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from platform.storage.ledger import FILE, Ledger, Trial, fold, read_trials
 from platform.storage.sealed_lines import read_log
@@ -112,6 +113,28 @@ def test_a_saved_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert {k: v for k, v in new.items() if k not in own} == {
             k: v for k, v in {**old, "trial": 0, **kept}.items() if k not in own
         }
+
+
+def test_checkpoints_move_with_their_study(tmp_path: Path) -> None:
+    """Of this version, whose ledger has no absolute path, and of an earlier one."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    ledger = Ledger(here)
+    for number in range(2):
+        ledger.proposed(number, {})
+    place = here / "trials" / "00000" / "step-000000024"
+    place.mkdir(parents=True)
+    ledger.reported(0, replace(report(24), checkpoint=str(place)))
+    ledger.reported(1, report(24))
+    ledger.close()
+    assert str(tmp_path) not in (here / FILE).read_text()
+    assert read_trials(here)[0].last == replace(report(24), checkpoint=str(place)) == ledger.trials[0].last
+    here.rename(there)
+    moved = str(there / "trials" / "00000" / "step-000000024")
+    assert [trial.last and trial.last.checkpoint for trial in read_trials(there).values()] == [moved, "/c/24"]
+    earlier = {"step": 24, "steps": 24, "scores": {}, "losses": {}, "seconds": 2.5, "checkpoint": str(place)}
+    write(there, proposal(0, 1.0), entry("reported", 0, 3.0, report=earlier))
+    (trial,) = read_trials(there).values()
+    assert trial.last and trial.last.checkpoint == moved
 
 
 def test_a_trial_pauses_continues_and_pauses_again(ledger: Ledger, tmp_path: Path) -> None:

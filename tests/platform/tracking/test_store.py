@@ -44,10 +44,20 @@ def test_passwords_are_not_shown(text: str, clean: str) -> None:
     assert store.redact(text) == clean
 
 
-def test_only_another_store_without_secrets_is_named_again() -> None:
+def test_only_another_store_is_named_again() -> None:
     assert store.differing("http://there:5000", "sqlite:///here.db") == "http://there:5000"
     assert store.differing("sqlite:///here.db", "sqlite:///here.db") is None
-    assert store.differing("http://me:word@there:5000", "sqlite:///here.db") is None
+
+
+def test_credentials_go_to_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "earlier")
+    for uri in ("sqlite:///here@home.db", "http://there:5000/@x", "https://there"):
+        assert store.without_credentials(uri) == uri
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "earlier"
+    assert store.without_credentials("https://ann:p%40ss@w0rd@there:5000/x") == "https://there:5000/x"
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "ann"
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "p@ss@w0rd"
 
 
 @pytest.mark.parametrize(
