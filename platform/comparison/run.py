@@ -90,7 +90,7 @@ def run_comparison(
     saved["restoration"] = restoration
     saved["objectives"] = {objective.name: objective.direction for objective in objectives}
     write_saved(folder, saved)
-    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
     patience = Recovery().patience
     ledger = Ledger(folder, patience)
     cluster.start_ray(address, study.resources)

@@ -91,7 +91,7 @@ def run_confirmation(
     """
     saved = load_saved(storage.existing(name))
     study, folder, front = saved.study, saved.folder, saved_front(saved)
-    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
     patience = Recovery().patience
     ledger = Ledger(folder / FOLDER, patience)
     earlier = ConfirmationRequest.read(folder)

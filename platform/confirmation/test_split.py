@@ -72,7 +72,7 @@ def run_test(
 ) -> None:
     """Evaluate what is not done yet, and report; ``option``: of ``--pick``."""
     front, folder = saved_front(saved), saved.folder
-    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
     (folder / "test").mkdir(exist_ok=True)
     with locked(folder / "test"):  # two at a time could open the test split for two choices
         request = resolve(folder, saved.study, front, option)

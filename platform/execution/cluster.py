@@ -14,6 +14,7 @@ from platform.study.settings import Resources
 from typing import Any
 
 import ray
+from ray.autoscaler.sdk import request_resources
 from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 from ray.tune.execution import class_cache
 
@@ -141,13 +142,23 @@ def ensure_ray(address: str | None, resources: Resources) -> None:
 
 
 def concurrency(resources: Resources) -> int:
-    """Trials at a time on the running cluster.
+    """Trials at a time on the cluster as it is now.
 
     Workers of Ray Train are placed without Tune's knowledge, so the count must be right.
     """
-    available = ray.cluster_resources()
-    whole = Machine(int(available.get("CPU", 1)), int(available.get("GPU", 0)))
-    return machine.concurrency(resources, whole)
+    nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
+    machines = [Machine(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in nodes]
+    return machine.concurrency(resources, *machines)
+
+
+def request_places(resources: Resources, trials: int) -> None:
+    """Tell an autoscaler for how many trials at a time there is work; nothing where there is none."""
+    share = {"CPU": resources.cpus / resources.workers, "GPU": resources.gpus / resources.workers}
+    bundle = {name: amount for name, amount in share.items() if amount}
+    try:
+        request_resources(bundles=[bundle] * (trials * resources.workers))
+    except Exception as error:  # a cluster without autoscaler, or of another version
+        log.debug("no places can be requested: %s", error)
 
 
 def gpu_share(parts: int) -> float:

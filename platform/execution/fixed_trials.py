@@ -75,6 +75,11 @@ class FixedTrials(LedgerSource):
         return number, task
 
     @property
+    def wanted(self) -> int:
+        """How many trainings have not ended."""
+        return len(self.trainings) - self.count_ended()
+
+    @property
     def over(self) -> bool:
         """Whether no training will be started again."""
         return not (self._waiting or self.running or self.retries.waiting)

@@ -40,10 +40,16 @@ def require_fit(study: Study, machine: Machine) -> None:
             raise InputError(f"{study.path}: resources: {name}: {reason}")
 
 
-def concurrency(resources: Resources, machine: Machine) -> int:
-    """Trials at a time on a machine: as many as set, at most as many as fit."""
-    fit = machine.cpus / resources.cpus
-    if resources.gpus:
-        fit = min(fit, machine.gpus / resources.gpus)
-    most = max(1, int(fit + 1e-9))
+def concurrency(resources: Resources, *machines: Machine) -> int:
+    """Trials at a time on the machines of a cluster: as many as set, at most as many as fit, at least one."""
+    most = max(1, sum(_workers(resources, machine) for machine in machines) // resources.workers)
     return min(most, resources.concurrent) if resources.concurrent else most
+
+
+def _workers(resources: Resources, machine: Machine) -> int:
+    """Of a trial's workers, how many fit on a machine; none is spread over GPUs or machines."""
+    fit = int(machine.cpus / (resources.cpus / resources.workers) + 1e-9)
+    share = resources.gpus / resources.workers
+    if share:
+        fit = min(fit, machine.gpus * int(1 / share + 1e-9))
+    return fit

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.execution.retries import Retries
@@ -32,6 +33,14 @@ class TrialSource(Protocol):
     @property
     def folder(self) -> Path:
         """The folder of the study."""
+
+    @property
+    def running(self) -> AbstractSet[int]:
+        """Numbers of the trials that run."""
+
+    @property
+    def wanted(self) -> int:
+        """How many trials could train now if there were places."""
 
     @property
     def over(self) -> bool:

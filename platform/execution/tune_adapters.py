@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from platform.execution import cluster
 from platform.execution.trial_source import TrialSource
 from typing import Any
 
@@ -39,11 +40,14 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         """Each trial's log of hangs, and its size at the start."""
         self._errors: dict[str, Path] = {}
         """Where Tune has written why a trial failed."""
+        self._places, self._counted = 0, -EVERY
         self._stalled: set[str] = set()
         """Trials whose workers were killed because they were stopped altogether."""
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The next task as a Tune configuration; None: Tune calls again soon."""
+        if not self._has_place():
+            return None
         following = self._required.next()
         if following is None:
             return str(Searcher.FINISHED) if self._required.over else None
@@ -84,6 +88,12 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         else:
             self.on_result(trial_id, result)
             self._required.raised(number, "it ended without its last report")
+
+    def _has_place(self) -> bool:
+        """Whether another trial fits on the cluster, which may have grown or shrunk."""
+        if time.monotonic() - self._counted >= EVERY:
+            self._counted, self._places = time.monotonic(), cluster.concurrency(self._required.resources)
+        return len(self._required.running) < self._places
 
     def on_stalled(self, trial_id: str) -> None:
         """A trial's worker is killed because it makes no progress; :meth:`on_trial_complete` follows."""

@@ -44,6 +44,14 @@ class Orchestrator(LedgerSource):
         return self.study.resources
 
     @property
+    def wanted(self) -> int:
+        """How many trials could train now if there were places; a wave has a fixed size."""
+        if self.ending:
+            return len(self.running)
+        left = self.study.budget.trials - len(self.ledger.of_status(*ENDED))
+        return min(left, self.slots) if self.study.deterministic else left
+
+    @property
     def ending(self) -> str:
         """The limit that ends the study before its trials do, in words; empty: none does.
 
@@ -51,7 +59,7 @@ class Orchestrator(LedgerSource):
         study ends between its waves, as the order of results within one differs when it is repeated.
         """
         progress = self.progress
-        if self.study.deterministic and (self.running or self._waiting):
+        if self.study.deterministic and (self.running or self._waiting or self.retries.waiting):
             return progress.ending
         budget, volumes = self.study.budget, progress.hypervolumes()
         recent = volumes[progress.criteria.extended_at :]
@@ -78,7 +86,8 @@ class Orchestrator(LedgerSource):
         if number is None and not self.retries.has_room():
             return None
         started = time.perf_counter()
-        if number is None and not self._waiting and self.study.deterministic:
+        is_new_wave = not (self._waiting or self.retries.waiting)
+        if number is None and is_new_wave and self.study.deterministic:
             self._start_wave()
         trial = None if number is None else self.ledger.trials[number]
         if trial is None and self._waiting:

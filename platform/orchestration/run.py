@@ -52,7 +52,7 @@ def run_search(
     ``hint``: how to resume after an interruption. ``retry``: failed trials are tried again. Raises
     InputError where no front is possible.
     """
-    experiment = store.prepare(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
     folder = storage.study(study.name)
     ledger = Ledger(folder, study.recovery.patience)
     saved = started_before(folder, study, ledger, retry)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from platform.tracking.journal import Journal
 from platform.tracking.replay import PARENT, Replayer
-from platform.tracking.store import reason, redact, set_environment
+from platform.tracking.store import EXPERIMENT, find_experiment, reason, redact, set_environment
 from typing import Any, Literal
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,8 @@ _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 class Recorder:
     """Records one study in MLflow from the driver; no call waits for MLflow or raises because of it.
 
-    What MLflow has not accepted waits in ``folder``; the next :class:`Recorder` on that folder sends it.
+    What MLflow has not accepted waits in ``folder``; the next :class:`Recorder` on that folder sends it. An
+    empty ``experiment_id`` is looked up once MLflow answers.
     No run (found by its tags) and no metric (key, step) is logged twice, whatever is killed at any moment.
     Only on a full disk a call waits, ``patience`` seconds at most; it then raises an EnvironmentFault.
     """
@@ -110,7 +111,7 @@ class Recorder:
         while self._await_work():
             batch = self._journal.pending(_BATCH)
             try:
-                replayer = replayer or Replayer(*self._target)
+                replayer = replayer or self._replayer()
                 replayer.replay(batch.events)
                 self._journal.acknowledge(batch.end)
             except Exception as error:  # training continues whatever MLflow does
@@ -121,6 +122,10 @@ class Recorder:
                 continue
             self._delivered()
             wait = _FIRST_WAIT
+
+    def _replayer(self) -> Replayer:
+        uri, experiment, study = self._target
+        return Replayer(uri, experiment or find_experiment(uri, EXPERIMENT), study)
 
     def _await_work(self) -> bool:
         """Block until there is something to send; False when closed and done, or out of time."""

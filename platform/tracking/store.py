@@ -19,6 +19,9 @@ EXPERIMENT = "64mT-to-3T"
 RESPONSE_SECONDS = 5
 """How long a server may take to respond before it counts as unreachable."""
 
+log = logging.getLogger(__name__)
+
+_AWAY = ("no connection", "no response in time")
 _ALLOWED = "sqlite:////absolute/path/mlflow.db or http(s)://host:port"
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the default of 7 blocks for 246 s; the journal retries
@@ -44,6 +47,24 @@ def prepare(uri: str, experiment: str, artifact_root: Path) -> str:
         return _prepare_sqlite(uri, experiment, artifact_root.resolve())
     with _short_timeouts():
         return _open_experiment(uri, experiment, None)
+
+
+class Unreachable(InputError):
+    """A server that does not answer; it may later."""
+
+
+def prepare_or_wait(uri: str, experiment: str, artifact_root: Path) -> str:
+    """As :func:`prepare`; empty, with a warning, where the server does not answer: records wait for it."""
+    try:
+        return prepare(uri, experiment, artifact_root)
+    except Unreachable as error:
+        log.warning("%s; records wait in the study's folder", str(error).partition("; allowed")[0])
+        return ""
+
+
+def find_experiment(uri: str, experiment: str) -> str:
+    """The id of an experiment on a server, which is made where it is missing."""
+    return _open_experiment(uri, experiment, None)
 
 
 def require_known(uri: str) -> str:
@@ -138,7 +159,8 @@ def _open_experiment(uri: str, experiment: str, location: str | None) -> str:
         if known is None:
             return _create_experiment(client, experiment, location)
     except MlflowException as error:
-        raise _rejected(uri, reason(error)) from error
+        refused = _rejected(uri, found := reason(error))
+        raise (Unreachable(str(refused)) if found.startswith(_AWAY) else refused) from error
     if known.lifecycle_stage != "active":
         raise _rejected(uri, f"its experiment {experiment!r} is deleted: restore it or choose another name")
     return str(known.experiment_id)
@@ -164,8 +186,8 @@ def reason(error: Exception) -> str:
     """The error in one short line without secrets; for a failed connection only its cause."""
     line = " ".join(redact(str(error)).split()) or type(error).__name__
     if refusal := re.search(r"\[Errno -?\d+\] ([\w ,]+)", line):
-        return f"no connection: {refusal[1]}"
+        return f"{_AWAY[0]}: {refusal[1]}"
     line = line.partition(" Response body")[0]  # the page of a server that is not MLflow
     if re.search(r"Read ?timed? ?out|TimeoutError", line, re.IGNORECASE):
-        return "no response in time"
+        return _AWAY[1]
     return line if len(line) <= 300 else line[:300] + "…"

@@ -124,12 +124,27 @@ def test_what_ray_says_of_an_address_is_one_line(monkeypatch: pytest.MonkeyPatch
 
 
 def test_trials_at_a_time_follow_the_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    available = {"CPU": 16.0, "GPU": 4.0}
-    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: available)
+    """Which may grow and shrink."""
+    nodes = [{"Alive": True, "Resources": {"CPU": 16.0, "GPU": 4.0}}]
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
     assert cluster.concurrency(Resources(cpus=2)) == 8
     assert cluster.concurrency(Resources(cpus=2, gpus=2, workers=2)) == 2
-    available.clear()
+    nodes.append({"Alive": True, "Resources": {"CPU": 3.0}})
+    assert cluster.concurrency(Resources(cpus=2)) == 9
+    nodes[0]["Alive"] = False
+    assert cluster.concurrency(Resources(cpus=2)) == 1
+    nodes.clear()
     assert cluster.concurrency(Resources()) == 1
+
+
+def test_places_are_requested_for_every_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[Any] = []
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: requested.append(bundles))
+    cluster.request_places(Resources(cpus=4, gpus=2, workers=2), 3)
+    cluster.request_places(Resources(cpus=4), 0)
+    assert requested == [[{"CPU": 2.0, "GPU": 1.0}] * 6, []]
+    monkeypatch.setattr(cluster, "request_resources", lambda bundles: 1 / 0)
+    cluster.request_places(Resources(), 1)
 
 
 @pytest.mark.usefixtures("local_ray")

@@ -23,10 +23,20 @@ from trainers.errors import InputError
         (Resources(cpus=1, gpus=0.3), Machine(16, 1), 3),
         (Resources(cpus=8, gpus=0.25), Machine(16, 4), 2),
         (Resources(cpus=8, gpus=4, workers=4), Machine(64, 8), 2),
+        (Resources(cpus=1, gpus=0.4), Machine(16, 2), 4),  # a share is of one GPU
+        (Resources(cpus=8, gpus=0), Machine(10, 0), 1),
     ],
 )
 def test_trials_at_a_time_are_as_many_as_fit(resources: Resources, machine: Machine, expected: int) -> None:
     assert concurrency(resources, machine) == expected
+
+
+def test_no_worker_is_spread_over_machines() -> None:
+    assert concurrency(Resources(cpus=8), *[Machine(10, 0)] * 3) == 3
+    assert concurrency(Resources(cpus=1, gpus=0.6), *[Machine(8, 1)] * 5, Machine(64, 0)) == 5
+    several = Resources(cpus=8, gpus=4, workers=4)
+    assert concurrency(several, *[Machine(16, 2)] * 5) == 2, "of 10 GPUs 8 are used"
+    assert concurrency(several) == 1
 
 
 def test_a_trial_larger_than_the_machine_is_refused(toy: Callable[..., Study]) -> None:

@@ -4,6 +4,7 @@ import json
 import pickle
 from dataclasses import asdict
 from pathlib import Path
+from platform.execution import tune_adapters
 from platform.execution.tune_adapters import TuneScheduler, TuneSearcher
 from platform.study.study import Study
 from types import SimpleNamespace
@@ -29,6 +30,7 @@ class Source:
         self.tasks = [(7, Task("unsb", study.point(study.start[0]), Path("c"), Path("r"), folder))]
         self.calls: list[tuple[Any, ...]] = []
         self.over, self.trains_on = True, True
+        self.running: set[int] = set()
         self.secret = lambda: "postgresql://me:hunter2@host"  # cannot be pickled, must not be tried
 
     def next(self) -> tuple[int, Task] | None:
@@ -43,7 +45,8 @@ class Source:
 
 
 @pytest.fixture
-def source(smoke: Study, tmp_path: Path) -> Any:
+def source(smoke: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(tune_adapters.cluster, "concurrency", lambda resources: 2)
     return Source(smoke, tmp_path)
 
 
@@ -56,6 +59,18 @@ def test_a_suggestion_is_the_task_with_its_resources(source: Any) -> None:
     assert searcher.suggest("tune-2") == Searcher.FINISHED
     source.over = False  # a running trial may still let a paused one resume
     assert searcher.suggest("tune-2") is None
+
+
+def test_no_more_trials_are_started_than_the_cluster_has_places(
+    source: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searcher = TuneSearcher(source)
+    source.running = {1, 2}
+    assert searcher.suggest("tune-1") is None and source.tasks
+    monkeypatch.setattr(tune_adapters.cluster, "concurrency", lambda resources: 3)
+    assert searcher.suggest("tune-1") is None, "it looks every few seconds"
+    monkeypatch.setattr(tune_adapters, "EVERY", 0.0)
+    assert isinstance(searcher.suggest("tune-1"), dict), "a node has joined"
 
 
 def test_results_reach_the_source_and_its_decision_tune(source: Any) -> None:

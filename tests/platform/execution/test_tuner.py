@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from copy import copy
 from pathlib import Path
 from platform.execution import cluster, tuner
 from platform.storage.layout import Storage
@@ -51,11 +52,22 @@ def test_what_is_no_bug_is_raised_plainly_and_a_bug_as_tunes(
 ) -> None:
     monkeypatch.setattr(FailingTuner, "error", error, raising=False)
     monkeypatch.setattr(tuner.tune, "Tuner", FailingTuner)
-    monkeypatch.setattr(cluster.ray, "cluster_resources", lambda: {"CPU": 2.0})
     source: Any = SimpleNamespace(resources=Resources(), folder=tmp_path)
     with pytest.raises(raised) as caught:
         tuner.run(source, [])
     assert (caught.value is error) == (raised is not TuneError)
+
+
+def test_an_autoscaler_is_told_what_is_wanted_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested: list[int] = []
+    monkeypatch.setattr(cluster, "request_places", lambda resources, trials: requested.append(trials))
+    monkeypatch.setattr(tuner, "EVERY", 0.0)
+    source: Any = SimpleNamespace(resources=Resources(concurrent=8), wanted=20)
+    callback = tuner.DemandCallback(source)
+    for source.wanted in (20, 20, 5, 0):
+        callback.on_step_end(0, [])
+    copy(callback).on_step_end(0, [])
+    assert requested == [8, 5, 0]
 
 
 def fake_trainable(published: Path, steps: tuple[int, ...]) -> type:

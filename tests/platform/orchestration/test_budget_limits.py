@@ -223,9 +223,11 @@ def test_a_trial_that_is_interrupted_while_a_study_ends_is_not_started_again(
     orchestrator, (first, second) = running.orchestrator, running.trials
     orchestrator.interrupted(first, EnvironmentFault("its worker died"))
     assert orchestrator.retries.waiting and not orchestrator.over
+    assert orchestrator.wanted == running.world.study.budget.trials
     clock.now += 2 * HOUR
     orchestrator.interrupted(second, EnvironmentFault("its node died"))
     assert orchestrator.over and orchestrator.next() is None and running.statuses() == {"open"}
+    assert orchestrator.wanted == 0
     orchestrator.close()
     finished = [
         (number, status, tags["reason"]) for number, status, tags in running.world.recorder.of("finish")

@@ -253,7 +253,7 @@ def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_and_started_again_has_everything_once(
+def test_a_server_that_is_away_at_the_start_and_killed_later_has_everything_once(
     database: Path,
     tmp_path: Path,
     port: int,
@@ -264,17 +264,21 @@ def test_a_server_that_is_killed_and_started_again_has_everything_once(
     picture = tmp_path / "front.png"
     picture.write_bytes(b"picture")
     shutil.copy(database, tmp_path / "server.db")  # a new one takes seconds
+    recorder = Recorder(where, store.prepare_or_wait(where, "exp", tmp_path), "asp", tmp_path / "study")
+    record(recorder, trials=2)
     server = serve(tmp_path, port)
     try:
-        experiment = store.prepare(where, "exp", tmp_path)
-        recorder = Recorder(where, experiment, "asp", tmp_path / "study")
-        record(recorder, trials=2)
+        deadline = time.monotonic() + 30
+        while recorder._journal.unsent() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        experiment = store.find_experiment(where, store.EXPERIMENT)
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
         recorder.trial(2, {"lr": 1}, {"key": "k"})
         recorder.metrics(2, {"fid@4": 3.0, "../up": 1.0}, 100)
         recorder.artifact(2, picture)
         deadline = time.monotonic() + 10
+        caplog.clear()
         while "accepts no records" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.05)
         server = serve(tmp_path, port)

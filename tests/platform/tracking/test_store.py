@@ -1,5 +1,6 @@
 """Which tracking URIs are refused, how fast, and that no password is ever shown."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -98,6 +99,17 @@ def test_an_unreachable_server_is_refused_at_once(dead: str, tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"127.*: no connection: Connection refused; allowed"):
         store.prepare(dead, "exp", tmp_path)
     assert time.perf_counter() - start < 2
+
+
+def test_a_study_can_start_while_its_server_is_away(
+    dead: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert store.prepare_or_wait(dead, "exp", tmp_path) == ""
+    (message,) = caplog.messages
+    assert message.startswith(f"tracking uri '{dead}': no connection: Connection refused; records wait")
+    with pytest.raises(InputError, match="file store is switched off"):
+        store.prepare_or_wait("file:///x", "exp", tmp_path)
 
 
 def test_a_server_that_does_not_respond_is_refused_in_time_and_the_settings_stay_safe(
