@@ -114,9 +114,22 @@ def newest_step(trial: Path) -> int:
     return int(folders[-1].name.removeprefix("step-")) if folders else 0
 
 
+def drop_after(trial: Path, step: int) -> None:
+    """Remove what is newer than a step: it cannot be used, and would be kept in the place of what can."""
+    for folder in _folders(trial):
+        if int(folder.name.removeprefix("step-")) > step:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def sweep(trial: Path) -> None:
-    """Remove what a killed process has left half-written; no other may write the trial meanwhile."""
+    """Remove what a killed process has left half-written; no other may write the trial meanwhile.
+
+    A checkpoint that was being replaced takes its place again.
+    """
     for left in trial.glob(".step-*"):
+        place = trial / left.name[1:].partition(".")[0]
+        if left.suffix == ".old" and not place.exists():
+            left.rename(place)
         shutil.rmtree(left, ignore_errors=True)
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from trainers.errors import EnvironmentFault
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
@@ -22,9 +24,11 @@ def of_environment(error: BaseException) -> EnvironmentFault | None:
     """The environment's fault that an exception stands for; None for an exception of the program's own."""
     if isinstance(error, EnvironmentFault):
         return error
-    if isinstance(error, OSError) and error.errno in (*NO_ROOM, *AWAY):
-        folder = str(Path(error.filename).parent) if error.filename and error.errno in NO_ROOM else ""
-        return EnvironmentFault(str(error), folder, int(bool(folder)))
+    number = error.errno if isinstance(error, OSError) else _number_in(error)
+    if number in (*NO_ROOM, *AWAY):
+        named = error.filename if isinstance(error, OSError) else None
+        folder = str(Path(named).parent) if named and number in NO_ROOM else ""
+        return EnvironmentFault(str(error), folder, int(number in NO_ROOM))
     if isinstance(error, MemoryError):
         return EnvironmentFault(f"the host's memory is exhausted: {error}")
     if isinstance(error, RuntimeError) and (found := NO_MEMORY.search(str(error))):
@@ -38,14 +42,14 @@ def writing(path: Path, size: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = error.errno if isinstance(error, OSError) else _number_in(str(error))
+        number = error.errno if isinstance(error, OSError) else _number_in(error)
         if number not in NO_ROOM:
             raise
         message = f"{path}: no room for {size:,} bytes"
         raise EnvironmentFault(message, str(path.parent), size) from error
 
 
-def _number_in(message: str) -> int:
-    """Safetensors writes the system's error as text: ``... (os error 28)``."""
-    found = re.search(r"os error (\d+)", message)
+def _number_in(error: BaseException) -> int:
+    """Safetensors gives the system's error as text: ``... (os error 28)``."""
+    found = re.search(r"os error (\d+)", str(error)) if isinstance(error, SafetensorError) else None
     return int(found[1]) if found else 0

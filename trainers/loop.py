@@ -84,6 +84,9 @@ class Loop:
     No other process may train the same trial meanwhile.
     """
 
+    trains = False
+    """Whether it is within an optimiser step."""
+
     def __init__(
         self, task: Task, cohort: Cohort, references: References, judge: Judge, parts: int = 1
     ) -> None:
@@ -103,7 +106,8 @@ class Loop:
         self.method: Method = find_method(task.method).Method(task.config, context)
         self.method.to(self.accelerator.device)
         self.watchdog = Watchdog(task.folder, task.hang_seconds)
-        checkpoint.sweep(task.folder)
+        if self.accelerator.is_main_process:
+            checkpoint.sweep(task.folder)
         self.saver = checkpoint.Saver()
         self.last: Mapping[str, Any] | None = None
         """The newest report, as JSON."""
@@ -111,6 +115,8 @@ class Loop:
         if self.resumed:
             checkpoint.load(self.method, self.resumed)
             self.step = self.resumed.step
+        if self.accelerator.is_main_process:
+            checkpoint.drop_after(task.folder, self.step)
         self.accumulated: dict[str, list[Tensor]] = {}
         self.weight, self.last_micro = 1 / task.config.accumulate, True
 
@@ -136,7 +142,9 @@ class Loop:
             self._due = time.monotonic() + self.task.save_seconds
             while self.step < target:
                 self.watchdog.beat()
+                self.trains = True
                 scalars.add(self.optimise())
+                self.trains = False
                 if self.step % CHECK_EVERY == 0 or self.step == target:
                     require_finite(scalars, self.step)
                 if self.step < target:
@@ -179,6 +187,7 @@ class Loop:
             self.saver.wait()
             groups = checkpoint.groups_of(self.method, {"samples": samples}, report.done)
             checkpoint.save(groups, folder, self._facts())
+        self.watchdog.pause()  # of the others, while the first validates
         self.accelerator.wait_for_everyone()
         return report
 

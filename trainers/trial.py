@@ -25,6 +25,7 @@ from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge
 from trainers.references.store import References
 from trainers.report import Report
+from trainers.watchdog import LEAST, Watchdog
 
 Result = dict[str, Any]
 """``{"report": text, "done": bool}`` at a rung, ``{"diverged": reason, "done": True}`` after divergence.
@@ -78,15 +79,18 @@ def distributed(config: dict[str, Any]) -> None:
 
 
 def train_worker(config: dict[str, Any]) -> None:
-    """One of the processes that :func:`distributed` starts."""
-    for result in results(decode(config["task"])):
+    """One of the processes that :func:`distributed` starts; a fault of one of them ends them all."""
+    for result in results(decode(config["task"]), divides=False):
+        if "fault" in result:
+            raise decode_fault(result["fault"])
         train.report(result)
 
 
-def results(task: Task) -> Iterator[Result]:
+def results(task: Task, divides: bool = True) -> Iterator[Result]:
     """Every result of a task, starting from its last checkpoint.
 
-    Where a micro-batch does not fit in the GPU's memory, it is divided in two, as often as needed.
+    Where a micro-batch does not fit in the GPU's memory and it ``divides``, which several processes cannot
+    agree on, the batch is divided in two, as often as needed.
     """
     parts = 1
     try:
@@ -94,10 +98,11 @@ def results(task: Task) -> Iterator[Result]:
             try:
                 yield from _reports(task, parts)
                 return
-            except torch.OutOfMemoryError:
+            except _TooLarge as error:
                 parts *= 2
-                if parts > task.config.batch_size:
-                    raise
+                if parts > task.config.batch_size or not divides:
+                    assert error.__cause__ is not None
+                    raise error.__cause__ from None
             torch.cuda.empty_cache()
             size = -(-task.config.batch_size // parts)
             yield {"note": f"out of GPU memory: trains by {size} slices at a time", "done": False}
@@ -107,14 +112,30 @@ def results(task: Task) -> Iterator[Result]:
         fault = of_environment(error)
         if fault is None:
             raise
-        values = {"reason": str(fault), "folder": fault.folder, "size": fault.size}
+        folder = fault.folder or (str(task.folder) if fault.size else "")
+        values = {"reason": str(fault), "folder": folder, "size": fault.size}
         yield {"fault": json.dumps(values), "done": True}
 
 
+class _TooLarge(RuntimeError):
+    """A training step does not fit in the GPU's memory."""
+
+
 def _reports(task: Task, parts: int) -> Iterator[Result]:
-    cohort, references, judge = _opened(task.cohort, task.references, task.measures, task.extended)
-    for report in Loop(task, cohort, references, judge, parts).reports():
-        yield {"report": json.dumps(report.to_json()), "done": report.done}
+    watchdog = Watchdog(task.folder, max(LEAST, task.hang_seconds))  # opening may take longer than a step
+    watchdog.beat()
+    try:
+        cohort, references, judge = _opened(task.cohort, task.references, task.measures, task.extended)
+        loop = Loop(task, cohort, references, judge, parts)
+    finally:
+        watchdog.pause()
+    try:
+        for report in loop.reports():
+            yield {"report": json.dumps(report.to_json()), "done": report.done}
+    except torch.OutOfMemoryError as error:
+        if not loop.trains:
+            raise
+        raise _TooLarge from error
 
 
 def call(function: Callable[[Any], Any], item: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safetensors import SafetensorError
 
 from trainers.errors import InputError
-from trainers.faults import writing
+from trainers.faults import of_environment, writing
 from trainers.seal import sealed, why_not_true
 
 # Late: torch takes a second to import, for which those who read a manifest need not wait.
@@ -69,6 +69,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = dict(json.loads(path.read_text()))
         manifest = {**manifest, "sha256": dict(manifest["sha256"])}
     except (OSError, ValueError, TypeError, KeyError) as error:
+        if (fault := of_environment(error)) is not None:
+            raise fault from error  # it may be intact
         raise InputError(f"{path}: not a readable manifest ({error.__class__.__name__})") from error
     if reason := why_not_true(manifest):
         raise InputError(f"{path}: {reason}")

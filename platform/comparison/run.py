@@ -26,7 +26,7 @@ from platform.execution.trial_source import TrialPaths
 from platform.reporting.console import console
 from platform.storage.layout import Storage
 from platform.storage.ledger import Ledger
-from platform.study.settings import Objective, Recovery
+from platform.study.settings import Objective
 from platform.study.study import Study
 from platform.tracking import store
 from platform.tracking.provenance import environment
@@ -91,7 +91,7 @@ def run_comparison(
     saved["objectives"] = {objective.name: objective.direction for objective in objectives}
     write_saved(folder, saved)
     experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
-    patience = Recovery().patience
+    patience = study.recovery.patience
     ledger = Ledger(folder, patience)
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.get("cohort_hash"))
@@ -114,7 +114,8 @@ def run_comparison(
     saved |= {"bound": asdict(config) if bound and config else None}
     write_saved(folder, {**saved, "cohort_hash": cohort.hash})
     cards = show_sensitivity(storage, judge)
-    paths = TrialPaths(folder, cohort_path, reference_path, measures, judge.with_extended)
+    scoring = measures, judge.with_extended
+    paths = TrialPaths(folder, cohort_path, reference_path, *scoring, study.recovery)
     steps = step_counts(systems, budget, paths)
     recorder = Recorder(tracking_uri, experiment, f"comparison {name}", folder, patience)
     facts = environment(*(system.study for system in systems))

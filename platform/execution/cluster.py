@@ -20,6 +20,7 @@ from ray.tune.execution import class_cache
 
 from trainers import trial
 from trainers.errors import EnvironmentFault, InputError
+from trainers.faults import of_environment
 from trainers.files import write_text
 
 _ENVIRONMENT = {
@@ -29,6 +30,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # the ledger is the memory: Tune's own may meet a full disk
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
@@ -91,15 +93,15 @@ def _start_here(resources: Resources) -> None:
 def require_listening(address: str) -> None:
     """Raises InputError where nothing listens at the address of a Ray: itself, it waits two minutes."""
     if address == "auto":
-        named = os.environ.get("RAY_ADDRESS", "")
-        if not named:
+        named = os.environ.get("RAY_ADDRESS", "auto")
+        if named == "auto":
             return
         address = named
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise InputError(f"--address: {address!r} is no address; {_ADDRESSES}")
     try:
-        socket.create_connection((host, int(port)), timeout=5).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
     except OSError as error:
         raise InputError(f"--address: {address}: nothing answers ({error}); {_ADDRESSES}") from error
 
@@ -171,8 +173,10 @@ def result_of(reference: Any) -> Any:
     try:
         return ray.get(reference)
     except RayTaskError as error:
-        if isinstance(error.cause, InputError | EnvironmentFault):
+        if isinstance(error.cause, InputError):
             raise error.cause from None
+        if (fault := of_environment(error.cause)) is not None:
+            raise fault from None
         raise
 
 
@@ -193,7 +197,7 @@ def ray_map(
             yield result_of(reference)
         except (WorkerCrashedError, OutOfMemoryError) as error:
             if on_crash is None:
-                raise
+                raise EnvironmentFault(f"a worker died: {str(error).splitlines()[0]}") from error
             yield on_crash(item, error)
 
 

@@ -5,6 +5,7 @@ checkpoint starts the count again. Only where a trial's worker dies again and ag
 other trials make some, the trial itself is the likely cause.
 """
 
+import contextlib
 import logging
 import os
 import secrets
@@ -18,6 +19,8 @@ from trainers.errors import EnvironmentFault
 
 log = logging.getLogger(__name__)
 
+EVERY = 2.0
+"""Seconds between two looks for room on a full disk."""
 DEATHS = 8
 """Interruptions without progress, while others make some, after which a trial has failed."""
 LONGEST = 60.0
@@ -45,17 +48,19 @@ class Retries:
         """``newest_step``: the step of a trial's newest checkpoint, 0 without one."""
         self._recovery, self._newest_step = recovery, newest_step
         self._trials: dict[int, Interrupted] = {}
-        self._progress = time.monotonic()
+        self._progress: dict[int, float] = {}
+        """When each trial has last reported something new."""
         self._full: tuple[EnvironmentFault, float] | None = None
+        self._looked = -EVERY
 
     @property
-    def waiting(self) -> bool:
-        """Whether a trial waits for its next start."""
-        return any(trial.waits for trial in self._trials.values())
+    def waiting(self) -> int:
+        """How many trials wait for their next start."""
+        return sum(trial.waits for trial in self._trials.values())
 
-    def progressed(self) -> None:
-        """A trial has reported."""
-        self._progress = time.monotonic()
+    def progressed(self, number: int) -> None:
+        """A trial has reported what it had not before."""
+        self._progress[number] = time.monotonic()
 
     def interrupted(self, number: int, fault: EnvironmentFault) -> str:
         """A trial has stopped by a fault of its environment; why it has failed after all, empty if it waits.
@@ -64,11 +69,12 @@ class Retries:
         """
         trial, now = self._known(number), time.monotonic()
         trial.count += 1
-        others_progress = self._progress > trial.since
+        others_progress = any(t > trial.since for n, t in self._progress.items() if n != number)
         if trial.count >= DEATHS and others_progress and not fault.size:
             return f"stopped {trial.count} times at step {trial.step}, where others went on: {fault}"
-        if now - trial.since > self._recovery.patience:
-            raise self._given_up(fault, now - trial.since)
+        since = max([trial.since, *self._progress.values()])
+        if now - since > self._recovery.patience:
+            raise self._given_up(fault, now - since)
         trial.ready, trial.waits = now + min(LONGEST, 2.0 ** (trial.count - 1)), True
         if fault.size and self._full is None:
             self._full = fault, now
@@ -101,6 +107,9 @@ class Retries:
         if self._full is None:
             return True
         fault, since = self._full
+        if time.monotonic() - self._looked < EVERY:
+            return False
+        self._looked = time.monotonic()
         if not _fits(Path(fault.folder), fault.size):
             if time.monotonic() - since > self._recovery.patience:
                 raise self._given_up(fault, time.monotonic() - since)
@@ -136,4 +145,5 @@ def _fits(folder: Path, size: int) -> bool:
     except OSError:
         return False
     finally:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)

@@ -21,12 +21,12 @@ def session(folder: Path, table: LiveTable, recorder: Recorder, ledger: Ledger, 
         status = "FINISHED"
     finally:
         table.stop()
+        ledger.close()
         report_unsent(
             recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS), folder
         )
         if status == "KILLED":
             console.print(f"nothing is lost; {hint}")
-        ledger.close()
 
 
 def report_unsent(unsent: int, folder: Path) -> None:

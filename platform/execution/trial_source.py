@@ -138,8 +138,9 @@ class LedgerSource:
                 listener.rejected(trial, report)
             self.ended(number, "diverged", reason)
             return False
+        if report.step not in trial.reports:  # one that has started again repeats its last
+            self.retries.progressed(number)
         self.ledger.reported(number, report)
-        self.retries.progressed()
         for listener in self.listeners:
             listener.reported(trial, report)
         if report.done:
@@ -187,6 +188,8 @@ class LedgerSource:
     def due(self) -> int | None:
         """An interrupted trial to start again now; waits a moment where nothing else can be done."""
         number = self.retries.due()
+        while number is not None and self.ledger.trials[number].status != "open":
+            number = self.retries.due()  # a report that came late has ended or paused it
         if number is None and not self.running and (self.retries.waiting or not self.retries.has_room()):
             time.sleep(PAUSE)
         return number

@@ -6,6 +6,7 @@ that may run at a time, and the next driver finds them in the ledger.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,14 +16,19 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayTaskError
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from trainers import trial, watchdog
 from trainers.errors import EnvironmentFault
+from trainers.faults import of_environment
 
-OF_TASK = "ray::"
-"""What Ray writes before the traceback of a trial's own exception, and not where a worker is lost."""
+OF_TASK = re.compile(r"(\x1b\[\d+m)?ray::")
+"""How Ray's text starts where a trial's own exception was raised, and not where its worker is lost."""
+PASSED_ON = re.compile(r"(?:[\w.]*EnvironmentFault: (.+))|(?:\w*Error: \[Errno (\d+)\] (.+))")
+"""The last line of an exception that is the environment's after all."""
 EVERY = 2.0
 """Seconds between two looks."""
 GRACE = 10.0
@@ -41,6 +47,7 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         self._errors: dict[str, Path] = {}
         """Where Tune has written why a trial failed."""
         self._places, self._counted = 0, -EVERY
+        self._broken: Exception | None = None
         self._stalled: set[str] = set()
         """Trials whose workers were killed because they were stopped altogether."""
 
@@ -48,7 +55,7 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         """The next task as a Tune configuration; None: Tune calls again soon."""
         if not self._has_place():
             return None
-        following = self._required.next()
+        following = self._call(self._required.next)
         if following is None:
             return str(Searcher.FINISHED) if self._required.over else None
         number, task = following
@@ -68,12 +75,13 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         """A rung, a note, or the end of a trial that has diverged; returns whether the trial trains on."""
         number = self._numbers[trial_id]
         if "diverged" in result:
-            self._required.ended(number, "diverged", result["diverged"])
+            self._call(self._required.ended, number, "diverged", result["diverged"])
         elif "note" in result:
-            self._required.noted(number, result["note"])
+            self._call(self._required.noted, number, result["note"])
             return True
         elif "report" in result:
-            return self._required.reported(number, trial.decode_report(result["report"]))
+            report = trial.decode_report(result["report"])
+            return bool(self._call(self._required.reported, number, report))
         return False
 
     def on_trial_complete(
@@ -84,10 +92,20 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         if error:
             self._failed(trial_id)
         elif "fault" in result:
-            self._required.interrupted(number, trial.decode_fault(result["fault"]))
+            self._call(self._required.interrupted, number, trial.decode_fault(result["fault"]))
         else:
             self.on_result(trial_id, result)
-            self._required.raised(number, "it ended without its last report")
+            self._call(self._required.raised, number, "it ended without its last report")
+
+    def _call(self, method: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the source; what it has raised once is raised again: Tune takes some of it for a worker's."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            return method(*arguments)
+        except Exception as error:
+            self._broken = error
+            raise
 
     def _has_place(self) -> bool:
         """Whether another trial fits on the cluster, which may have grown or shrunk."""
@@ -120,19 +138,21 @@ class TuneSearcher(Searcher):  # type: ignore[misc]
         hangs, before = self._hangs[trial_id]
         if trial_id in self._stalled:
             fault = EnvironmentFault("its process was stopped and was ended")
-            self._required.interrupted(number, fault)
+            self._call(self._required.interrupted, number, fault)
             return
         if _size(hangs) > before:
             fault = EnvironmentFault(f"it made no progress and was ended (stacks of its threads: {hangs})")
-            self._required.interrupted(number, fault)
+            self._call(self._required.interrupted, number, fault)
             return
         file = self._errors.pop(trial_id, None)
-        text = file.read_text().strip() if file else ""
-        if file and OF_TASK in text:
-            kept = folder / "tune" / file.parent.name / file.name  # where Tune moves it to
-            self._required.raised(number, f"{text.splitlines()[-1]} ({kept})")
+        lines = file.read_text().strip().splitlines()[1:] if file else []  # the first counts failures
+        if not file or not lines or not OF_TASK.match(lines[0]):
+            self._call(self._required.interrupted, number, EnvironmentFault("its worker died"))
+        elif passed_on := fault_of(lines[-1]):
+            self._call(self._required.interrupted, number, passed_on)
         else:
-            self._required.interrupted(number, EnvironmentFault("its worker died"))
+            kept = folder / "tune" / file.parent.name / file.name  # where Tune moves it to
+            self._call(self._required.raised, number, f"{lines[-1]} ({kept})")
 
     @property
     def _required(self) -> TrialSource:
@@ -203,6 +223,32 @@ class HangCallback(tune.Callback):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks; the copy kills nothing."""
         return {**self.__dict__, "_killed": None}
+
+
+def fault_of(line: str) -> EnvironmentFault | None:
+    """The environment's fault that an exception's last line tells of; None for a trial's own."""
+    found = PASSED_ON.match(line)
+    if not found or found[1]:
+        return EnvironmentFault(found[1]) if found else None
+    return of_environment(OSError(int(found[2]), found[3]))
+
+
+def lost_workers_are_actor_deaths() -> None:
+    """Let Tune treat every way in which Ray says that a worker is lost as it treats a dead actor.
+
+    A worker that Ray's memory monitor has ended would end Tune itself, with a RuntimeError.
+    """
+    original = RayActorManager._actor_task_failed
+    if getattr(original, "of_search", False):
+        return
+
+    def failed(self: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if not isinstance(exception, RayActorError | RayTaskError):
+            exception = RayActorError(error_msg=str(exception))
+        original(self, tracked_actor_task=tracked_actor_task, exception=exception)
+
+    failed.of_search = True  # type: ignore[attr-defined]
+    RayActorManager._actor_task_failed = failed
 
 
 def _size(path: Path) -> int:

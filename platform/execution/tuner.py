@@ -3,7 +3,12 @@
 import time
 from platform.execution import cluster
 from platform.execution.trial_source import TrialSource
-from platform.execution.tune_adapters import HangCallback, TuneScheduler, TuneSearcher
+from platform.execution.tune_adapters import (
+    HangCallback,
+    TuneScheduler,
+    TuneSearcher,
+    lost_workers_are_actor_deaths,
+)
 from platform.study.settings import Resources
 from typing import Any
 
@@ -12,6 +17,7 @@ from ray.tune.error import TuneError
 
 from trainers import trial
 from trainers.errors import EnvironmentFault, InputError
+from trainers.faults import of_environment
 
 EVERY = 5.0
 """Seconds between two requests to an autoscaler."""
@@ -26,6 +32,7 @@ def run(source: TrialSource, callbacks: list[tune.Callback]) -> None:
 
     An InputError or EnvironmentFault inside Tune's error is raised by itself.
     """
+    lost_workers_are_actor_deaths()
     searcher = TuneSearcher(source)
     tuner = tune.Tuner(
         trainable_with_resources(source.resources),
@@ -51,6 +58,8 @@ def run(source: TrialSource, callbacks: list[tune.Callback]) -> None:
         if cause is None:
             raise
         raise cause from None
+    finally:
+        cluster.request_places(source.resources, 0)
 
 
 class DemandCallback(tune.Callback):  # type: ignore[misc]
@@ -78,6 +87,8 @@ class DemandCallback(tune.Callback):  # type: ignore[misc]
 def expected_error(error: BaseException | None) -> InputError | EnvironmentFault | None:
     """The error that is no bug from which another was raised: Tune wraps what its searcher raises."""
     while error is not None and not isinstance(error, InputError | EnvironmentFault):
+        if (fault := of_environment(error)) is not None:
+            return fault
         error = error.__cause__ or error.__context__
     return error
 

@@ -48,8 +48,11 @@ class Orchestrator(LedgerSource):
         """How many trials could train now if there were places; a wave has a fixed size."""
         if self.ending:
             return len(self.running)
-        left = self.study.budget.trials - len(self.ledger.of_status(*ENDED))
-        return min(left, self.slots) if self.study.deterministic else left
+        started = len(self.running) + len(self._waiting) + self.retries.waiting
+        if self.study.deterministic:
+            return max(started, self.slots)
+        resumed = int(self.early_stopping.resumable(self.ledger.trials) is not None)
+        return started + resumed + max(0, self.study.budget.trials - len(self.ledger.trials))
 
     @property
     def ending(self) -> str:
@@ -90,8 +93,9 @@ class Orchestrator(LedgerSource):
         if number is None and is_new_wave and self.study.deterministic:
             self._start_wave()
         trial = None if number is None else self.ledger.trials[number]
-        if trial is None and self._waiting:
-            trial = self._waiting.popleft()
+        while trial is None and self._waiting:
+            waiting = self._waiting.popleft()
+            trial = waiting if waiting.status == "open" else None  # a report that came late may have ended it
         if trial is None and not self.study.deterministic:
             trial = self._choose(wait=not self.running)
         task = self._start(trial) if trial else None

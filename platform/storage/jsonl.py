@@ -62,6 +62,10 @@ class JsonLines:
         """As :func:`read_lines`."""
         return read_lines(self.path, start)
 
+    def hurry(self) -> None:
+        """From now on no call waits for room."""
+        self._patience = 0.0
+
     def sync(self) -> None:
         """Wait until what is written outlives a crash of the machine."""
         os.fsync(self._file)

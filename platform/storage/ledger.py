@@ -77,11 +77,12 @@ class Ledger:
         self.occupancy = Occupancy()
         self.newest: Mapping[str, Any] = found.entries[-1] if found.entries else {}
         """The last entry of an earlier driver, which may not have reached MLflow."""
-        self._highest, sessions = -1, set()
+        self._highest, sessions = -1, set[str]()
         for entry in found.entries:
             self._count(entry)
             sessions.add(entry["session"])
-        self._session = str(1 + len(sessions))
+        numbers = [int(session) for session in sessions if session.isdigit()]
+        self._session = str(1 + max(numbers, default=len(sessions)))
         self.start_session()
         if found.lost:  # among the lost may be proposals, whose numbers MLflow knows
             last = self._highest + found.lost

@@ -6,7 +6,7 @@ them, and so is a file with damaged lines. The file as it was is kept beside it.
 
 import json
 import logging
-import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,4 +142,4 @@ def _report(path: Path, damaged: Sequence[int], lost: int) -> None:
 def _keep_aside(path: Path, end: str) -> None:
     """Give the file another name as well, a new one."""
     names = (path.with_name(f"{path.stem}.{end}-{n}{path.suffix}") for n in range(1, 1 << 20))
-    os.link(path, next(name for name in names if not name.exists()))
+    shutil.copy2(path, next(name for name in names if not name.exists()))

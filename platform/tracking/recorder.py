@@ -4,6 +4,7 @@ Calls only append to a journal in the study's folder; a thread replays it into M
 accept stays in the journal until later, or until the next start.
 """
 
+import contextlib
 import logging
 import math
 import re
@@ -15,6 +16,8 @@ from platform.tracking.journal import Journal
 from platform.tracking.replay import PARENT, Replayer
 from platform.tracking.store import EXPERIMENT, find_experiment, reason, redact, set_environment
 from typing import Any, Literal
+
+from trainers.errors import EnvironmentFault
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +93,10 @@ class Recorder:
 
         Without a status the run keeps its own: something was added to a study that has ended.
         """
+        self._journal.hurry()
         if status:
-            self._append(PARENT, status=status)
+            with contextlib.suppress(EnvironmentFault):  # the disk is full: the next start ends the run
+                self._append(PARENT, status=status)
         with self._changed:
             self._deadline = time.monotonic() + timeout
             self._changed.notify_all()

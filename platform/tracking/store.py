@@ -87,8 +87,9 @@ def without_credentials(uri: str) -> str:
         return uri
     credentials, _, host = parts.netloc.rpartition("@")
     user, _, password = credentials.partition(":")
-    os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
-    os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    for name, value in (("USERNAME", user), ("PASSWORD", password)):
+        if value:
+            os.environ[f"MLFLOW_TRACKING_{name}"] = unquote(value)
     return urlunsplit(parts._replace(netloc=host))
 
 

@@ -16,9 +16,12 @@ from pathlib import Path
 from platform.reporting.console import console, counting_bar
 from platform.reporting.tables import markdown_table
 
-from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.faults import FAULTS as TRAINING
+from tests.mutants.faults import Fault
+from tests.simulation.mutants import BUGS
 from trainers.errors import InputError
 
+FAULTS = (*TRAINING, *BUGS)
 ROOT = Path(__file__).parents[2]
 COPIED = ("trainers", "platform", "tests", "search_spaces", "pyproject.toml", "conftest.py")
 PAGE = ROOT / "docs" / "evidence" / "mutants.md"

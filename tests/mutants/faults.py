@@ -139,7 +139,7 @@ FAULTS = (
     ),
     Fault(
         "validation: neighbours of other subjects",
-        *("trainers/loop.py", "self.config.seed, subjects=judge.subjects", "self.config.seed"),
+        *("trainers/loop.py", "            subjects=judge.subjects,\n", ""),
         "tests/trainers/test_evaluate.py::test_only_the_requested_split_is_opened",
     ),
     Fault(
@@ -158,7 +158,7 @@ FAULTS = (
     ),
     Fault(
         "gradients of micro-batches are summed, not averaged",
-        *("trainers/loop.py", "loss / self.config.accumulate, parameters", "loss, parameters"),
+        *("trainers/loop.py", "loss * self.weight, parameters", "loss, parameters"),
         f"{LOOP}::{MICRO}",
     ),
     Fault(
@@ -192,8 +192,8 @@ FAULTS = (
         "the last weights are validated, not the averaged ones",
         *(
             "trainers/loop.py",
-            "method, method.averaged, self.config, source",
-            "method, method.networks, self.config, source",
+            "            method.averaged,\n",
+            "            method.networks,\n",
         ),
         f"{LOOP}::test_the_averaged_weights_are_validated",
     ),

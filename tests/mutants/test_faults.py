@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.mutants import __main__ as runner
-from tests.mutants.faults import FAULTS, Fault
+from tests.mutants.__main__ import FAULTS
+from tests.mutants.faults import Fault
 from trainers.errors import InputError
 
 ROOT = Path(__file__).parents[2]

@@ -168,6 +168,16 @@ def test_damaged_checkpoints_are_named_and_those_of_earlier_versions_are_resumed
     with caplog.at_level(logging.WARNING):
         assert loop_of(tiny, task).step == 2
     assert "step-000000003/manifest.json: not a readable manifest" in caplog.text
+    assert steps(task.folder) == [2], "it would be kept in the place of those to come"
+
+
+def test_a_checkpoint_that_was_being_replaced_takes_its_place_again(tmp_path: Path) -> None:
+    for name in (".step-000000002.x.old", ".step-000000002.x", ".step-000000004.y.old", "step-000000004"):
+        (tmp_path / name).mkdir()
+    (tmp_path / ".step-000000002.x.old" / "whole").touch()
+    checkpoint.sweep(tmp_path)
+    assert steps(tmp_path) == [2, 4] and (tmp_path / "step-000000002" / "whole").exists()
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_wait_for_a_save_is_that_of_a_copy() -> None:

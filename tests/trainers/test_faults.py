@@ -28,6 +28,7 @@ CPU = "[enforce fail at alloc_cpu.cpp:117] . DefaultCPUAllocator: can't allocate
     [
         (OSError(28, "No space left on device", "/a/b"), "No space left on device", "/a"),
         (OSError(122, "Disk quota exceeded"), "Disk quota exceeded", ""),
+        (SafetensorError("I/O error: Input/output error (os error 5)"), "Input/output", ""),
         (OSError(116, "Stale file handle", "/a/b"), "Stale file handle", ""),
         (ConnectionResetError(104, "Connection reset by peer"), "reset by peer", ""),
         (MemoryError("3 GB"), "the host's memory is exhausted: 3 GB", ""),
@@ -109,9 +110,28 @@ def test_a_batch_that_does_not_fit_is_divided_and_the_step_is_that_of_the_whole(
     note, *results = trial.results(task_of(tiny, tmp_path / "a", refinement_steps=1))
     assert note == {"note": "out of GPU memory: trains by 1 slices at a time", "done": False}
     assert [trial.decode_report(result["report"]).step for result in results] == [2, 4]
+    with pytest.raises(torch.OutOfMemoryError):  # several processes cannot agree on it
+        list(trial.results(task_of(tiny, tmp_path / "b"), divides=False))
     monkeypatch.setattr(Method, "step", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
     with pytest.raises(torch.OutOfMemoryError):
-        list(trial.results(task_of(tiny, tmp_path / "b")))
+        list(trial.results(task_of(tiny, tmp_path / "c")))
+    monkeypatch.undo()
+    monkeypatch.setattr(Loop, "validate", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA")))
+    with pytest.raises(torch.OutOfMemoryError):  # smaller batches cannot help
+        list(trial.results(task_of(tiny, tmp_path / "d")))
+
+
+def test_an_unreadable_manifest_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights.publish(tmp_path / "f", {}, {}, "checkpoint")
+
+    def away(path: Path) -> str:
+        raise OSError(116, "Stale file handle", str(path))
+
+    monkeypatch.setattr(Path, "read_text", away)
+    with pytest.raises(EnvironmentFault, match="Stale file handle"):
+        weights.read_manifest(tmp_path / "f")
 
 
 @pytest.mark.parametrize(("slices", "parts"), [(4, 1), (4, 2), (5, 2), (3, 4)])

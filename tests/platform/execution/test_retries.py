@@ -63,7 +63,7 @@ def test_a_preempted_trial_that_progresses_is_never_given_up(
     for step in range(100):
         steps[0] = step
         clock.now += 3600
-        retries.progressed()
+        retries.progressed(1)
         assert retries.interrupted(0, DIED) == ""
 
 
@@ -74,8 +74,23 @@ def test_a_trial_that_stops_again_and_again_where_others_go_on_has_failed(
         clock.now += 10
         reason = retries.interrupted(0, DIED)
         assert bool(reason) == (count == DEATHS)
-        retries.progressed()
+        retries.progressed(1)
     assert reason == f"stopped {DEATHS} times at step 0, where others went on: its worker died"
+
+
+def test_a_trials_own_progress_before_says_nothing_of_its_fault(retries: Retries, clock: Clock) -> None:
+    for _ in range(2 * DEATHS):
+        clock.now += 10
+        assert retries.interrupted(0, DIED) == ""
+        retries.progressed(0)
+
+
+def test_an_old_interruption_ends_no_study_that_goes_on(retries: Retries, clock: Clock) -> None:
+    """The trial has waited for a place for hours."""
+    retries.interrupted(0, DIED)
+    clock.now += 7200
+    retries.progressed(1)
+    assert retries.interrupted(0, DIED) == ""
 
 
 def test_a_fault_that_lasts_ends_the_study(retries: Retries, clock: Clock) -> None:
@@ -107,6 +122,8 @@ def test_trials_wait_for_room_on_a_full_disk(
         clock.now += 500
         assert retries.due() is None and not retries.has_room()
         (small_disk / "other").unlink()
+        assert not retries.has_room(), "it looks every few seconds"
+        clock.now += 10
         assert retries.has_room() and {retries.due(), retries.due()} == {0, 1}
     assert [record.getMessage() for record in caplog.records] == [
         "no room for 600,000 bytes; trials wait, at most 10 minutes",

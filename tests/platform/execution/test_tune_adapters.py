@@ -5,16 +5,18 @@ import pickle
 from dataclasses import asdict
 from pathlib import Path
 from platform.execution import tune_adapters
-from platform.execution.tune_adapters import TuneScheduler, TuneSearcher
+from platform.execution.tune_adapters import TuneScheduler, TuneSearcher, lost_workers_are_actor_deaths
 from platform.study.study import Study
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.exceptions import OutOfMemoryError, RayActorError
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from trainers import trial
+from trainers.errors import EnvironmentFault
 from trainers.loop import Task
 from trainers.report import Report
 
@@ -95,11 +97,18 @@ RAISED = "Failure # 1\n\x1b[36mray::Trial.train()\x1b[39m (pid=1)\n  File ...\nK
 LOST = "Failure # 1\nThe actor died unexpectedly before finishing this task.\n\tpid: 1\nThe actor is dead.\n"
 
 
+FULL = "OSError: [Errno 28] No space left on device: '/a/b'"
+PASSED = "trainers.errors.EnvironmentFault: /a: no room for 8 bytes"
+
+
 @pytest.mark.parametrize(
     ("error", "call", "reason"),
     [
         (RAISED, "raised", "KeyError: 'a bug' ({folder}/tune/Trial_x/error.txt)"),
         (LOST, "interrupted", "its worker died"),
+        (f"{LOST}Top memory users\nray::Trial.train 3 GB\n", "interrupted", "its worker died"),
+        (RAISED.replace("KeyError: 'a bug'", FULL), "interrupted", FULL[9:]),
+        (RAISED.replace("KeyError: 'a bug'", PASSED), "interrupted", "/a: no room for 8 bytes"),
         (None, "interrupted", "its worker died"),
     ],
 )
@@ -136,6 +145,41 @@ def test_a_hang_is_told_from_a_dead_worker_and_a_fault_is_passed_on(source: Any)
     assert str(died[2]) == "its worker died" and noted == ("noted", 7, "out of GPU memory")
     assert str(hung[2]) == f"it made no progress and was ended (stacks of its threads: {log})"
     assert (full[0], str(full[2]), full[2].folder, full[2].size) == ("interrupted", "no room", "/a", 9)
+
+
+def test_what_the_source_raises_is_raised_again_and_not_taken_for_a_worker(source: Any) -> None:
+    """Tune takes what is raised at a trial's end for an error of the trial."""
+    fault = EnvironmentFault("given up")
+    source.interrupted = lambda *_: (_ for _ in ()).throw(fault)
+    searcher = TuneSearcher(source)
+    searcher.suggest("tune-1")
+    with pytest.raises(EnvironmentFault):
+        searcher.on_trial_complete(
+            "tune-1", {"fault": '{"reason": "", "folder": "", "size": 0}', "done": True}
+        )
+    for again in (
+        lambda: searcher.on_trial_complete("tune-1", error=True),
+        lambda: searcher.suggest("tune-2"),
+    ):
+        with pytest.raises(EnvironmentFault) as raised:
+            again()
+        assert raised.value is fault
+    assert source.calls == []
+
+
+def test_a_worker_that_rays_memory_monitor_ends_is_a_dead_actor(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Exception] = []
+    monkeypatch.setattr(
+        tune_adapters.RayActorManager,
+        "_actor_task_failed",
+        lambda self, tracked_actor_task, exception: seen.append(exception),
+    )
+    for _ in range(2):
+        lost_workers_are_actor_deaths()
+    failed: Any = tune_adapters.RayActorManager._actor_task_failed
+    for error in (OutOfMemoryError("no memory"), RayActorError(error_msg="died")):
+        failed(None, tracked_actor_task=None, exception=error)
+    assert [type(error) for error in seen] == [RayActorError] * 2 and "no memory" in str(seen[0])
 
 
 def test_what_tune_pickles_holds_no_source(source: Any) -> None:

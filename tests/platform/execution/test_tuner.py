@@ -44,6 +44,7 @@ class FailingTuner:
         (InputError("ledger.jsonl: cannot append 8 bytes"), InputError),
         (InputError(), InputError),  # only its context is left
         (EnvironmentFault("no room"), EnvironmentFault),
+        (OSError(28, "No space left on device"), EnvironmentFault),
         (KeyError("a bug"), TuneError),
     ],
 )
@@ -51,11 +52,14 @@ def test_what_is_no_bug_is_raised_plainly_and_a_bug_as_tunes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, raised: type[Exception]
 ) -> None:
     monkeypatch.setattr(FailingTuner, "error", error, raising=False)
+    released: list[int] = []
+    monkeypatch.setattr(cluster, "request_places", lambda resources, trials: released.append(trials))
     monkeypatch.setattr(tuner.tune, "Tuner", FailingTuner)
     source: Any = SimpleNamespace(resources=Resources(), folder=tmp_path)
     with pytest.raises(raised) as caught:
         tuner.run(source, [])
-    assert (caught.value is error) == (raised is not TuneError)
+    assert (caught.value is error) == (raised is type(error))
+    assert released == [0], "an autoscaler keeps what was requested until it is told otherwise"
 
 
 def test_an_autoscaler_is_told_what_is_wanted_now(monkeypatch: pytest.MonkeyPatch) -> None:
