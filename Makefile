@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test units system lint bench bench-search bench-real evidence mutants ui clean
+.PHONY: search compare test units system lint bench bench-search bench-real evidence mutants simulate ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -16,7 +16,7 @@ test: .venv/test.done lint
 
 # Two halves that take about as long: system tests run commands.
 units:
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench tests/mutants tests/docs $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/architecture tests/platform tests/trainers tests/bench tests/mutants tests/simulation tests/docs $(ARGS)
 
 system:
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/system $(ARGS)
@@ -46,6 +46,10 @@ evidence: .venv/test.done
 # Faults planted in a copy of the source, one at a time, which tests must notice; ten minutes of one core.
 mutants: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.mutants $(ARGS)
+
+# The driver against faults from one seed: 20,000 studies in ten minutes of two cores (ARGS="--studies 1000": half a one).
+simulate: .venv/test.done
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.simulation $(ARGS)
 
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1

@@ -14,6 +14,7 @@ from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
 from platform.pareto.front import candidates
 from platform.samplers import suggester
+from platform.schedulers import early_stopping
 from platform.storage import jsonl
 from platform.storage import ledger as ledgers
 from platform.storage.ledger import ENDED, FILE, Ledger, Trial, read_trials
@@ -33,6 +34,8 @@ END = 24
 """Steps of every trial."""
 CALM = 3000
 """Events after the last fault, within which a study must end."""
+DEATHS = 8
+"""Faults of its environment that no trial fails of."""
 STORM = 250
 """Events during which there are faults."""
 
@@ -67,6 +70,16 @@ def study_of(draws: Random) -> Study:
     )
 
 
+class NoForecasts:
+    """In place of the forecasts, whose Gaussian processes would take most of the time."""
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def ends(self, *_: Any) -> dict[int, Any]:
+        return {}
+
+
 @contextmanager
 def seams(clock: Clock, disk: Disk) -> Iterator[None]:
     """Our clock and disk in the modules of the driver that read them, while the block runs."""
@@ -77,6 +90,7 @@ def seams(clock: Clock, disk: Disk) -> Iterator[None]:
         ),
         (jsonl, "os", disk),
         (suggester, "ThreadPoolExecutor", AtOnce),
+        (early_stopping, "Forecaster", NoForecasts),
     ]
     before = [(module, name, getattr(module, name)) for module, name, _ in replaced]
     for module, name, value in replaced:
@@ -211,9 +225,13 @@ class Simulation:
     def _stop(self, source: Orchestrator, numbers: list[int], kind: str) -> None:
         self.faults[kind] += 1
         for number in numbers:
-            del self.workers.running[number]
+            work = self.workers.running.pop(number)
+            if self.draws.randrange(2):
+                next(work, None)  # its last report is on its way, or never arrives
             self.stops[number] += 1
             source.interrupted(number, EnvironmentFault(kind))
+            if number in self.workers.reports and not self.draws.randrange(3):
+                source.reported(number, self.workers.reports[number])
 
     def _raise(self, source: Orchestrator, number: int) -> None:
         self.faults["exception"] += 1
@@ -250,7 +268,7 @@ class Simulation:
             if self.proposed.setdefault(number, trial.params) != trial.params:
                 raise Violation(f"trial {number} has other parameters")
             own = self.exceptions[number] > self.study.recovery.retries
-            if trial.status == "failed" and not own and self.stops[number] < retries.DEATHS:
+            if trial.status == "failed" and not own and self.stops[number] < DEATHS:
                 raise Violation(f"trial {number} failed by faults of its environment: {trial.reason}")
             if trial.status in ENDED:
                 self.ended.setdefault(number, replace(trial))
