@@ -1,6 +1,5 @@
 """Commands as a user runs them: subprocesses from the repository's root, on a tiny space."""
 
-import json
 import os
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from platform.storage.sealed_lines import read_log
 from typing import Any
 
 import pytest
@@ -77,9 +77,7 @@ def launch(*words: str) -> "subprocess.Popen[str]":
 
 def entries(folder: Path) -> list[dict[str, Any]]:
     """The complete entries of the ledger in a folder; none where there is no ledger yet."""
-    path = folder / "ledger.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    return [json.loads(line) for line in lines if line.endswith("\n")]
+    return read_log(folder / "ledger.jsonl").entries
 
 
 def kill_once(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> None:
