@@ -103,22 +103,18 @@ def save(groups: Groups, folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def keep_newest(trial: Path, count: int) -> None:
-    """Remove all but the newest checkpoints of a trial."""
-    for old in _folders(trial)[: -count or None]:
+    """Remove all but the checkpoints of a trial that were published last.
+
+    Damaged ones, and those of other settings, may have later steps: they do not take the place of new ones.
+    """
+    for old in sorted(_folders(trial), key=_published)[: -count or None]:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def newest_step(trial: Path) -> int:
-    """The step of a trial's newest checkpoint, intact or not; 0 without one."""
-    folders = _folders(trial)
+    """The step of the checkpoint that was published last, intact or not; 0 without one."""
+    folders = sorted(_folders(trial), key=_published)
     return int(folders[-1].name.removeprefix("step-")) if folders else 0
-
-
-def drop_after(trial: Path, step: int) -> None:
-    """Remove what is newer than a step: it cannot be used, and would be kept in the place of what can."""
-    for folder in _folders(trial):
-        if int(folder.name.removeprefix("step-")) > step:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(trial: Path) -> None:
@@ -175,3 +171,8 @@ def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
 
 def _folders(trial: Path) -> list[Path]:
     return sorted(p for p in trial.glob("step-*") if re.fullmatch(r"step-\d{9}", p.name))
+
+
+def _published(folder: Path) -> tuple[int, str]:
+    manifest = folder / weights.MANIFEST
+    return manifest.stat().st_mtime_ns if manifest.exists() else 0, folder.name

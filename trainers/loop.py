@@ -115,8 +115,6 @@ class Loop:
         if self.resumed:
             checkpoint.load(self.method, self.resumed)
             self.step = self.resumed.step
-        if self.accelerator.is_main_process:
-            checkpoint.drop_after(task.folder, self.step)
         self.accumulated: dict[str, list[Tensor]] = {}
         self.weight, self.last_micro = 1 / task.config.accumulate, True
 

@@ -168,7 +168,12 @@ def test_damaged_checkpoints_are_named_and_those_of_earlier_versions_are_resumed
     with caplog.at_level(logging.WARNING):
         assert loop_of(tiny, task).step == 2
     assert "step-000000003/manifest.json: not a readable manifest" in caplog.text
-    assert steps(task.folder) == [2], "it would be kept in the place of those to come"
+    for step in (5, 6):
+        shutil.copytree(manifest.parent, task.folder / f"step-{step:09d}")
+        (task.folder / f"step-{step:09d}" / weights.MANIFEST).write_text("{")
+        os.utime(task.folder / f"step-{step:09d}" / weights.MANIFEST, (1, 1))
+    list(loop_of(tiny, task).reports())
+    assert 4 in steps(task.folder) and checkpoint.newest_step(task.folder) == 4, "the damaged ones are older"
 
 
 def test_a_checkpoint_that_was_being_replaced_takes_its_place_again(tmp_path: Path) -> None:
