@@ -182,7 +182,7 @@ def test_translate_keeps_the_grid_of_a_real_pair(
         ("search --space {space} --trials 0", "--trials"),
         ("search --space {space} --name ../up", "--name"),
         ("search --space {space} --storage /proc/nowhere", "--storage"),
-        ("search --space {space} --storage {fresh} --tracking http://127.0.0.1:9", "127.0.0.1:9"),
+        ("search --space {space} --storage {fresh} --tracking ftp://127.0.0.1:9", "unknown scheme 'ftp'"),
         ("search --space {space} --profile moon", "moon"),
         ("promote nobody --storage {storage}", "'nobody'"),
         (
