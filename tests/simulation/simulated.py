@@ -18,6 +18,7 @@ from platform.schedulers import early_stopping
 from platform.storage import jsonl
 from platform.storage import ledger as ledgers
 from platform.storage.ledger import ENDED, FILE, Ledger, Trial, read_trials
+from platform.storage.sealed_lines import read_log
 from platform.study.budget import Budget
 from platform.study.criteria import Criteria
 from platform.study.settings import Recovery, Scheduler
@@ -289,6 +290,11 @@ class Simulation:
                 raise Violation(f"the end of trial {number} is lost")
 
     def _check_end(self, source: Orchestrator) -> None:
+        ended = set[int]()
+        for entry in read_log(self.folder / FILE).entries:
+            if entry["trial"] in ended:
+                raise Violation(f"trial {entry['trial']} has {entry['event']} after its end")
+            ended |= {entry["trial"]} if entry["event"] == "ended" else set()
         trials = source.ledger.trials
         if len(trials) != self.study.budget.trials or source.ledger.of_status("open"):
             raise Violation(f"ended with {[trial.status for trial in trials.values()]}")
