@@ -1,4 +1,4 @@
-"""Faults told apart: a trial's own, and those of its environment, which say nothing about the trial."""
+"""Which faults are a trial's own, and which its environment's, that say nothing about the trial."""
 
 import errno
 import re

@@ -31,7 +31,7 @@ CHECK_EVERY = 25
 
 
 class Stopped(SystemExit):
-    """The process was told to end; the trial has saved its state."""
+    """The process has received SIGTERM; the trial has saved its state."""
 
 
 class Diverged(RuntimeError):

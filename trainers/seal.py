@@ -13,7 +13,7 @@ KEYS = ("format", "seal")
 def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with the version and a checksum of everything else; an earlier seal is replaced."""
     plain = {key: value for key, value in values.items() if key not in KEYS} | {"format": FORMAT}
-    return plain | {"seal": _checksum(plain)}
+    return plain | {"seal": checksum_of(plain)}
 
 
 def why_not_true(values: Mapping[str, Any]) -> str:
@@ -21,7 +21,7 @@ def why_not_true(values: Mapping[str, Any]) -> str:
     if not any(key in values for key in KEYS):
         return ""
     plain = {key: value for key, value in values.items() if key != "seal"}
-    if values.get("seal") != _checksum(plain):
+    if values.get("seal") != checksum_of(plain):
         return "damaged (its checksum differs)"
     if plain.get("format") != FORMAT:
         return f"of format {plain.get('format')}, which this version does not know; allowed: up to {FORMAT}"
@@ -33,7 +33,7 @@ def checksum(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()[:16]
 
 
-def _checksum(values: Mapping[str, Any]) -> str:
-    """Of the values as JSON gives them back, whatever the order of their keys."""
+def checksum_of(values: Mapping[str, Any]) -> str:
+    """Hex sha256 of values as JSON gives them back, whatever the order of their keys."""
     read = json.loads(json.dumps(values))
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()

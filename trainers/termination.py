@@ -10,7 +10,7 @@ _requested = threading.Event()
 
 
 def requested() -> bool:
-    """Whether the process has been told to end."""
+    """Whether the process has received SIGTERM."""
     return _requested.is_set()
 
 

@@ -92,19 +92,18 @@ def run_confirmation(
     saved = load_saved(storage.existing(name))
     study, folder, front = saved.study, saved.folder, saved_front(saved)
     experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
-    ledger = Ledger(folder / FOLDER, study.recovery.patience)
+    recovery, own = study.recovery, folder / FOLDER
+    ledger = Ledger(own, recovery.patience)
     earlier = ConfirmationRequest.read(folder)
     keys = tuple(choose(front, top, earlier.keys))
     request = ConfirmationRequest(keys, max(seeds, earlier.seeds))
     request.write(folder)
     places = prepare(saved, storage, address)
-    recorder = Recorder(
-        tracking_uri, experiment, *(f"confirmation {name}", folder / FOLDER, study.recovery.patience)
-    )
+    recorder = Recorder(tracking_uri, experiment, f"confirmation {name}", own, recovery.patience)
     recorder.study({}, {"confirms": name, "candidates": json.dumps(keys), **environment(study)})
     requested = trainings(study, front, keys, request.seeds)
-    measures, recovery = saved.facts.measures, study.recovery
-    paths = TrialPaths(folder / FOLDER, places.cohort, places.references, measures, recovery=recovery)
+    measures = saved.facts.measures
+    paths = TrialPaths(own, places.cohort, places.references, measures, recovery=recovery)
     trials = FixedTrials(requested, study.resources, paths, recorder, ledger)
     with trained(trials, hint):
         retrainings = results(folder, study, front, keys, request.seeds)

@@ -1,6 +1,7 @@
 """Studies with faults, each from one seed: what must hold holds after every event."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ STUDIES = 150
 
 
 @pytest.fixture(autouse=True)
-def quiet() -> None:
+def quiet() -> Iterator[None]:
     """Every fault has its warning."""
     logging.disable()
     yield

@@ -5,7 +5,6 @@
 <root>/cohorts/<hash16>/{train,val,test}/optional/<name>.npy             [M, ...], of some cohorts
 """
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 
 from trainers.data.arrays import Array
 from trainers.errors import InputError
+from trainers.seal import checksum_of
 from trainers.weights import file_sha256
 
 SPLITS = ("train", "val", "test")
@@ -205,7 +205,7 @@ class Cohort:
 def checksum(manifest: dict[str, Any]) -> str:
     """sha256 of the manifest without its own ``checksum``."""
     rest = {key: value for key, value in manifest.items() if key != "checksum"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return checksum_of(rest)
 
 
 def _damaged(file: Path, cohort: Path, what: str) -> InputError:

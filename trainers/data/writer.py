@@ -63,7 +63,7 @@ def write(
     try:
         work.mkdir(parents=True)
         manifest = {"hash": hash_, **head, **_write_subjects(work, head, subjects, splits)}
-        manifest["checksum"] = checksum(json.loads(json.dumps(manifest)))
+        manifest["checksum"] = checksum(manifest)
         _write_durably(work / "manifest.json", json.dumps(manifest, indent=1))
         return _move_into_place(work, final)
     finally:

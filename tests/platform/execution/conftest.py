@@ -1,6 +1,7 @@
 """For tests of execution: a recorder that remembers, and Ray with two cores."""
 
 from collections.abc import Callable, Iterator
+from platform.execution import retries, tune_adapters
 from typing import Any
 
 import pytest
@@ -21,6 +22,24 @@ class Calls:
 def calls() -> Any:
     """A recorder, or a listener, that remembers its calls."""
     return Calls()
+
+
+class Clock:
+    """Replaces the module ``time``: nothing passes by itself."""
+
+    now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time of retries and of stopped workers."""
+    clock = Clock()
+    for module in (retries, tune_adapters):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
 
 
 @pytest.fixture(scope="package")

@@ -3,31 +3,15 @@
 import logging
 from collections import defaultdict
 from pathlib import Path
-from platform.execution import retries as module
 from platform.execution.retries import DEATHS, LONGEST, Retries
 from platform.study.settings import Recovery
 
 import pytest
 
+from tests.platform.execution.conftest import Clock
 from trainers.errors import EnvironmentFault
 
 DIED = EnvironmentFault("its worker died")
-
-
-class Clock:
-    """Replaces the module ``time``."""
-
-    now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(module, "time", clock)
-    return clock
 
 
 @pytest.fixture

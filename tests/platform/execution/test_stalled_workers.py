@@ -10,19 +10,7 @@ from typing import Any
 
 import pytest
 
-
-class Clock:
-    now = 50.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(hangs, "time", clock)
-    return clock
+from tests.platform.execution.conftest import Clock
 
 
 def says(folder: Path, limit: float, when: int) -> None:

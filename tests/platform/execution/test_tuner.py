@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from platform.execution import cluster, tuner
@@ -11,6 +12,7 @@ from platform.storage.ledger import read_trials
 from platform.study.budget import Budget
 from platform.study.dimensions import Log, Uniform
 from platform.study.settings import Resources, Scheduler
+from platform.study.study import Study
 from types import SimpleNamespace
 from typing import Any
 
@@ -105,29 +107,40 @@ def fake_trainable(published: Path, steps: tuple[int, ...]) -> type:
     return Fake
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_paused_trials_are_resumed_through_tune(
-    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+RunStudy = Callable[[type, Study], World]
+
+
+@pytest.fixture
+def run_study(local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunStudy:
+    """Runs a study through Tune with a trainable in the place of ours."""
     proposals_at_once(monkeypatch)
     for key, value in cluster._ENVIRONMENT.items():
         monkeypatch.setenv(key, value)
+
+    def run(trainable: type, study: Study) -> World:
+        monkeypatch.setattr(tuner.trial, "Trial", trainable)
+        world = World(study, Storage.open(tmp_path))
+        orchestrator = world.open()
+        tuner.run(orchestrator, [])
+        orchestrator.ledger.close()
+        assert orchestrator.over and not orchestrator.running
+        return world
+
+    return run
+
+
+def test_paused_trials_are_resumed_through_tune(toy: Any, tmp_path: Path, run_study: RunStudy) -> None:
     published = tmp_path / "published"
     published.mkdir()
-    monkeypatch.setattr(tuner.trial, "Trial", fake_trainable(published, (3, 9, 24)))
     study = toy(
         search=(Log("weight", 0.1, 100.0), Uniform("edge", 0.0, 1.0)),
         fixed={"steps": 24, "limit": 2.0},
         scheduler=Scheduler(name="asha", grace=3, min_results=2),
         budget=Budget(trials=10),
     )
-    world = World(study, Storage.open(tmp_path))
-    orchestrator = world.open()
-    tuner.run(orchestrator, [])
-    orchestrator.ledger.close()
+    world = run_study(fake_trainable(published, (3, 9, 24)), study)
     trials = read_trials(world.folder)
     assert len(trials) == 10 and {t.status for t in trials.values()} == {"completed", "paused"}
-    assert orchestrator.over and not orchestrator.running
     reported = [(e["trial"], e["report"]["step"]) for e in world.entries if e["event"] == "reported"]
     repeated = {pair for pair in reported if reported.count(pair) == 2}
     assert repeated, "no paused trial was resumed"
@@ -168,25 +181,16 @@ def faulty_trainable(faults: dict[str, list[str]], steps: int) -> type:
     return Faulty
 
 
-@pytest.mark.usefixtures("local_ray")
-def test_faults_are_told_apart_through_tune(
-    toy: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_faults_are_told_apart_through_tune(toy: Any, run_study: RunStudy) -> None:
     """Lost workers and storage that is away never count; of a trial's own exceptions the second one does."""
-    proposals_at_once(monkeypatch)
-    for key, value in cluster._ENVIRONMENT.items():
-        monkeypatch.setenv(key, value)
     faults = {
         "00000": ["progress"] * 3,
         "00001": ["raise"],
         "00002": ["raise"] * 2,
         "00003": ["storage is away"],
     }
-    monkeypatch.setattr(tuner.trial, "Trial", faulty_trainable(faults, 24))
-    world = World(toy(fixed={"steps": 24, "limit": 2.0}, budget=Budget(trials=4)), Storage.open(tmp_path))
-    orchestrator = world.open()
-    tuner.run(orchestrator, [])
-    orchestrator.ledger.close()
+    study = toy(fixed={"steps": 24, "limit": 2.0}, budget=Budget(trials=4))
+    world = run_study(faulty_trainable(faults, 24), study)
     trials = read_trials(world.folder)
     assert {n: (t.status, t.interruptions) for n, t in trials.items()} == {
         **{0: ("completed", 3), 1: ("completed", 1)},
@@ -195,4 +199,3 @@ def test_faults_are_told_apart_through_tune(
     assert trials[2].reason.startswith("KeyError: 'a bug' (")
     reasons = {e["trial"]: e["reason"] for e in world.entries if e["event"] == "interrupted"}
     assert reasons[0] == "its worker died" and reasons[3] == "storage is away"
-    assert orchestrator.over and not orchestrator.running
