@@ -1,7 +1,7 @@
 """What a trial reports at a rung: one form for the training loop, the ledger and the front."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 Scores = Mapping[int, Mapping[str, float]]
@@ -13,7 +13,7 @@ SHARE = "share_"
 """Before a term's name in ``losses``: its share of the gradient at the generator's output."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
     """A rung: validation per refinement step count, losses since the last rung, cost and checkpoint."""
 
@@ -41,7 +41,8 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; refinement step counts are text, as JSON's keys are."""
-        values = asdict(self) | {"scores": scores_to_json(self.scores)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {"scores": scores_to_json(self.scores), "losses": dict(self.losses)}
         return {key: value for key, value in values.items() if (key, value) != ("measures", 1)}
 
     @classmethod

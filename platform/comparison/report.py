@@ -13,7 +13,7 @@ from platform.reporting import sensitivity_table
 from platform.reporting.matplotlib_plots import Image
 from platform.reporting.sensitivity_table import Cards
 from platform.stats.scores import EvaluationFacts, SystemResult, scores_of
-from platform.storage.ledger import Trial
+from platform.storage.trials import Trial
 from platform.study.criteria import reference_point
 from platform.study.settings import Objective
 

@@ -17,7 +17,8 @@ from platform.execution.training import Training
 from platform.execution.trial_source import LedgerSource, TrialPaths
 from platform.reporting.console import clock, console
 from platform.reporting.panels import number as shown
-from platform.storage.ledger import Ledger, Trial
+from platform.storage.ledger import Ledger
+from platform.storage.trials import Trial
 from platform.study.settings import Resources
 from platform.tracking.recorder import Recorder
 

@@ -1,7 +1,7 @@
 """MLflow as a listener of trials."""
 
 from platform.execution.trial_source import TrialListener
-from platform.storage.ledger import Trial, TrialStatus
+from platform.storage.trials import Trial, TrialStatus
 from platform.tracking.recorder import Recorder, RunStatus
 
 from trainers.report import Report

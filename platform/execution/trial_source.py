@@ -7,7 +7,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
 from platform.execution.retries import Retries
-from platform.storage.ledger import Ledger, Trial, TrialStatus
+from platform.storage.ledger import Ledger
+from platform.storage.trials import Trial, TrialStatus
 from platform.study.settings import Recovery, Resources
 from typing import Any, Protocol
 

@@ -7,7 +7,8 @@ from platform.execution.mlflow_listener import MlflowListener
 from platform.execution.trial_source import TrialListener
 from platform.orchestration.progress import Progress
 from platform.reporting.figures import draw_samples
-from platform.storage.ledger import Ledger, Trial
+from platform.storage.ledger import Ledger
+from platform.storage.trials import Trial
 from platform.tracking.recorder import Recorder
 
 from trainers.loop import Task
@@ -35,10 +36,8 @@ class StudyRecorder(MlflowListener):
         super().ended(trial)
         volumes = self._progress.hypervolumes()
         if volumes:
-            members = self._progress.front().members
-            self.recorder.study_metrics(
-                {"hypervolume": volumes[-1], "front_size": len(members)}, len(volumes)
-            )
+            values = {"hypervolume": volumes[-1], "front_size": len(self._progress.members())}
+            self.recorder.study_metrics(values, len(volumes))
 
     def end_tags(self, trial: Trial) -> dict[str, str]:
         """Tags of a run that ends."""

@@ -5,7 +5,7 @@ from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.progress import Progress
 from platform.reporting.console import clock
 from platform.reporting.panels import number
-from platform.storage.ledger import ENDED
+from platform.storage.trials import ENDED
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
@@ -24,7 +24,7 @@ class StudyView:
 
     def ended(self) -> int:
         """How many trials have ended."""
-        return len(self.orchestrator.ledger.of_status(*ENDED))
+        return self.orchestrator.ledger.trials.count(*ENDED)
 
     def table(self) -> Group:
         """The newest trials with their objectives, and the status line."""
@@ -33,7 +33,7 @@ class StudyView:
         for head in ("trial", "status", "steps", *(o.name for o in objectives)):
             table.add_column(head, justify="left" if head == "status" else "right")
         trials = self.orchestrator.ledger.trials
-        for trial in sorted(trials.values(), key=lambda t: t.number)[-NEWEST:]:
+        for trial in (trials[newest] for newest in sorted(trials)[-NEWEST:]):
             last = trial.last
             progress = f"{last.step}/{last.steps}" if last else "-"
             status = "running" if trial.number in running else trial.status
@@ -48,19 +48,18 @@ class StudyView:
 
 def status_line(progress: Progress) -> str:
     """Counts, front, hypervolume, elapsed and remaining time."""
-    ledger, budget = progress.ledger, progress.study.budget
-    completed = len(ledger.of_status("completed"))
+    trials, budget = progress.ledger.trials, progress.study.budget
     failed, waiting = (
         f", {count} {word}" if count else ""
         for count, word in (
-            (len(ledger.of_status("diverged", "failed")), "failed"),
-            (len(ledger.of_status("paused")), "waiting"),
+            (trials.count("diverged", "failed"), "failed"),
+            (trials.count("paused"), "waiting"),
         )
     )
     volumes = progress.hypervolumes()
     parts = [
-        f"{completed}/{budget.trials} trials completed{failed}{waiting}",
-        f"front {len(progress.front().members)}",
+        f"{trials.count('completed')}/{budget.trials} trials completed{failed}{waiting}",
+        f"front {len(progress.members())}",
         f"hypervolume {number(volumes[-1]) if volumes else '-'}",
         *limits(progress),
         f"elapsed {clock(progress.elapsed)}",
@@ -79,10 +78,10 @@ def limits(progress: Progress) -> list[str]:
 
 def remaining(progress: Progress) -> float | None:
     """Remaining seconds at the pace of the finished trials; None before the first, at most the hours left."""
-    finished = progress.ledger.of_status(*ENDED, "paused")
+    finished = progress.ledger.trials.count(*ENDED, "paused")
     if not finished:
         return None
     budget = progress.study.budget
-    pace = progress.elapsed / len(finished)
-    left = pace * max(0, budget.trials - len(finished))
+    pace = progress.elapsed / finished
+    left = pace * max(0, budget.trials - finished)
     return min(left, max(0.0, 3600 * budget.hours - progress.elapsed)) if budget.hours else left

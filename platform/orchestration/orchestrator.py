@@ -13,7 +13,7 @@ from platform.orchestration.progress import Progress
 from platform.pareto.observations import earlier_observations
 from platform.samplers.suggester import Suggester
 from platform.schedulers.early_stopping import EarlyStopping
-from platform.storage.ledger import ENDED, Trial, TrialStatus
+from platform.storage.trials import ENDED, Trial, TrialStatus
 from platform.study.budget import plateau
 from platform.study.settings import Resources
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from platform.pareto.front import Candidate, Front, HypervolumeCurve, candidates
-from platform.storage.ledger import Ledger
+from platform.storage.ledger import Ledger, read_trials
 from platform.study.budget import Spent
 from platform.study.criteria import Criteria
 from platform.study.study import Study
@@ -30,18 +30,22 @@ class Progress:
         return Front.of(self.criteria, self.study.objectives, found)
 
     def front(self) -> Front:
-        """The front of the completed trials."""
-        return self.make_front(candidates(self.ledger.of_status("completed")))
+        """The front of the completed trials with all candidates and scores, read from the ledger's file."""
+        return self.make_front(candidates(read_trials(self.ledger.folder).of_status("completed")))
 
-    def hypervolumes(self) -> list[float]:
+    def members(self) -> list[Candidate]:
+        """The members of the front."""
+        self.hypervolumes()
+        return self._curve.members
+
+    def hypervolumes(self) -> Sequence[float]:
         """Hypervolume after each completed trial, in the order of completion.
 
         That order differs when a deterministic study is repeated: there it is that of their numbers.
         """
-        completed = self.ledger.of_status("completed")
-        if not self.study.deterministic:
-            completed.sort(key=lambda trial: trial.ended)
-        return self._curve.volumes(completed)
+        completed = self.ledger.trials.completed
+        order = sorted(completed) if self.study.deterministic else completed
+        return self._curve.volumes(self.ledger.trials, order)
 
     @property
     def elapsed(self) -> float:

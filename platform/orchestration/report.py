@@ -10,7 +10,8 @@ from platform.reporting import figures, sensitivity_table
 from platform.reporting.panels import metric_label, number, plotted
 from platform.reporting.sensitivity_table import Cards
 from platform.stats.ranks import spearman
-from platform.storage.ledger import Trial
+from platform.storage.ledger import read_trials
+from platform.storage.trials import Trial
 from platform.study.settings import Objective
 from platform.tracking.recorder import Recorder
 from typing import Any
@@ -82,7 +83,7 @@ def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list
     failures = progress.ledger.of_status("diverged", "failed")
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in failures]
     lines += saved_work(progress)
-    trials = list(progress.ledger.trials.values())
+    trials = list(read_trials(progress.ledger.folder).values())
     lines += inert_terms(trials)
     lines += rung_correlations(trials, progress.study.objectives)
     if progress.exhausted:

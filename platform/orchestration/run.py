@@ -54,7 +54,7 @@ def run_search(
     """
     experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
     folder = storage.study(study.name)
-    ledger = Ledger(folder, study.recovery.patience)
+    ledger = Ledger(folder, study.recovery.patience, study.metrics)
     saved = started_before(folder, study, ledger, retry)
     cluster.start_ray(address, study.resources)
     cohort_path = prepare_cohort(study.cohort, storage.root, console, saved.facts.cohort if saved else None)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from platform.pareto import dominance
-from platform.storage.ledger import Trial
+from platform.storage.trials import Trial
 from platform.study.criteria import Bound, Criteria
 from platform.study.settings import Objective
 from typing import Any
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from trainers.errors import InputError
 
+FRONTS = 64
+"""Fronts that a curve keeps: as many trials as a wave may have."""
 CandidateKey = tuple[int, int]
 """A candidate's trial and refinement step count."""
 
@@ -138,28 +140,40 @@ def candidates_at(trial: Trial, step: int) -> list[Candidate]:
 
 
 class HypervolumeCurve:
-    """A study's hypervolume as its trials complete.
+    """A study's front and hypervolume as its trials complete: each is inserted into the front before it.
 
-    Keeps the front after each trial: a trial that is inserted late costs those after it, not all.
+    The fronts after the last :data:`FRONTS` trials are kept: one that is inserted late costs those after it.
     """
 
     def __init__(self, make_front: MakeFront) -> None:
         self._make_front = make_front
         self._numbers: list[int] = []
-        self._fronts: list[list[Candidate]] = []
+        self._fronts: dict[int, list[Candidate]] = {0: []}
+        """By how many trials they are of."""
         self._volumes: list[float] = []
 
-    def volumes(self, completed: Sequence[Trial]) -> list[float]:
-        """Hypervolume after each of the completed trials, in their order."""
-        pairs = enumerate(zip(self._numbers, completed, strict=False))
-        shared = min(len(self._numbers), len(completed))
-        same = next((i for i, (number, trial) in pairs if number != trial.number), shared)
-        for cache in (self._numbers, self._fronts, self._volumes):
-            del cache[same:]
-        for trial in completed[same:]:
-            before = self._fronts[-1] if self._fronts else []
-            front = self._make_front([*before, *candidates([trial])])
-            self._numbers.append(trial.number)
-            self._fronts.append(front.members)
+    def volumes(self, trials: Mapping[int, Trial], order: Sequence[int]) -> list[float]:
+        """Hypervolume after each of the completed trials, whose numbers are in ``order``."""
+        self._forget(order)
+        for number in order[len(self._numbers) :]:
+            front = self._make_front([*self.members, *candidates([trials[number]])])
+            self._numbers.append(number)
             self._volumes.append(front.hypervolume)
-        return list(self._volumes)
+            self._fronts[len(self._numbers)] = front.members
+            self._fronts.pop(len(self._numbers) - FRONTS, None)
+        return self._volumes
+
+    @property
+    def members(self) -> list[Candidate]:
+        """The front after the last of the trials."""
+        return self._fronts[len(self._numbers)]
+
+    def _forget(self, order: Sequence[int]) -> None:
+        """Go back to the newest front that is kept, of trials with which ``order`` begins."""
+        if self._numbers == order[: len(self._numbers)]:
+            return
+        pairs = enumerate(zip(self._numbers, order, strict=False))
+        same = next((i for i, (known, number) in pairs if known != number), len(order))
+        kept = max((count for count in self._fronts if count <= same), default=0)
+        self._fronts = {count: front for count, front in self._fronts.items() if count <= kept} or {0: []}
+        del self._numbers[kept:], self._volumes[kept:]

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from platform.pareto.dominance import Values
 from platform.pareto.front import Candidate, Front, MakeFront, candidates_at
-from platform.storage.ledger import Trial, TrialStatus
+from platform.storage.trials import Trial, TrialStatus
 from platform.study.criteria import Criteria
 from platform.study.observation import Observation, Params, Rung, State
 from platform.study.settings import Objective
 
 from trainers.report import Scores
 
-_STATES: dict[TrialStatus, State] = {
+STATES: dict[TrialStatus, State] = {
     "open": "running",
     "paused": "paused",
     "completed": "completed",
@@ -36,7 +36,7 @@ def observation(trial: Trial, levels: Sequence[int], make_front: MakeFront) -> O
     rungs = tuple(
         rung(make_front(candidates_at(trial, step)), step / trial.reports[step].steps) for step in steps
     )
-    return Observation(trial.params, _STATES[trial.status], rungs, trial.memory)
+    return Observation(trial.params, STATES[trial.status], rungs, trial.memory)
 
 
 def rung(front: Front, share: float) -> Rung:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from platform.pareto.dominance import Values, added, hypervolume
 from platform.pareto.front import CandidateKey, Front, candidates
-from platform.storage.ledger import of_status, read_trials
+from platform.storage.ledger import read_trials
 from platform.storage.saved_study import SavedStudy
 
 import numpy as np
@@ -18,7 +18,7 @@ DIGITS = 12
 def saved_front(saved: SavedStudy) -> Front:
     """The front of a study's completed trials; raises InputError where it is empty."""
     study = saved.study
-    completed = candidates(of_status(read_trials(saved.folder), "completed"))
+    completed = candidates(read_trials(saved.folder).of_status("completed"))
     if not completed:
         missing = f"no trial of {study.name!r} has completed"
         raise InputError(f"study: {missing}; allowed: a study with a completed trial")

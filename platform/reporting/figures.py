@@ -6,7 +6,7 @@ from platform.reporting import matplotlib_plots, plotly_plots
 from platform.reporting.matplotlib_plots import Image
 from platform.reporting.panels import PlottedCandidate, layers, number, panels
 from platform.reporting.tables import heading, markdown_table, screen_table
-from platform.storage.ledger import Trial
+from platform.storage.trials import Trial
 from platform.study.settings import Objective
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from platform.pareto.front import Front, candidates
-from platform.storage.ledger import Trial, of_status, read_trials
+from platform.storage.ledger import read_trials
 from platform.storage.saved_study import load_saved
+from platform.storage.trials import Trial
 from platform.study.config_classes import reference_config
 from platform.study.criteria import EarlierTrial
 from platform.study.dimensions import exact, is_active
@@ -35,7 +36,7 @@ class WarmStart:
 def read(folder: Path, study: Study, cohort: str) -> WarmStart:
     """What a study on the cohort with hash ``cohort`` takes from the earlier study in ``folder``."""
     saved = load_saved(folder)
-    earlier, completed = saved.study, of_status(read_trials(folder), "completed")
+    earlier, completed = saved.study, read_trials(folder).of_status("completed")
     known: list[EarlierTrial] = []
     points: list[dict[str, Any]] = []
     incomparable = differences(study, earlier, {saved.facts.cohort, cohort}, saved.facts.measures)

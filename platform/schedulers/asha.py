@@ -6,10 +6,8 @@ most hypervolume to the ones chosen before them, which spreads them over the fro
 an epsilon-net there). A trial whose end of training is forecast is ranked by the forecast.
 """
 
-from collections.abc import Sequence
 from platform.pareto.observations import RungResult
-from platform.schedulers.base import RungScheduler
-from platform.schedulers.ranking import ranked
+from platform.schedulers.base import Results, RungScheduler
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +27,16 @@ class Halving(RungScheduler):
 
     def survivors(self, level: int) -> list[int]:
         """The trials that may continue by a level's results and have not continued yet, best first."""
-        results = self.results.get(level, {})
-        trials, passed = sorted(results), self.passed.get(level, set()) & results.keys()
-        if len(trials) < self.min_results:
-            return [trial for trial in trials if trial not in passed]
-        keep = self.quota(level, len(trials))
+        results = self.results.get(level, Results())
+        passed = self.passed.get(level, set()) & results.keys()
+        if len(results) < self.min_results:
+            return sorted(results.keys() - passed)
+        keep = self.quota(level, len(results))
         if keep <= len(passed):
             return []
-        chosen = self._best([self._by_forecast(trial, results[trial]) for trial in trials], trials, keep)
-        return [trial for trial in chosen if trial not in passed][: keep - len(passed)]
+        if self.forecasts:
+            results = Results({trial: self._by_forecast(trial, result) for trial, result in results.items()})
+        return results.best(keep, keep - len(passed), passed, self.reference, bool(self.forecasts))
 
     def passes_freely(self, trial: int, level: int) -> bool:
         """Whether a trial's bracket lets it pass a level without waiting; it is not compared there."""
@@ -76,10 +75,3 @@ class Halving(RungScheduler):
 
     def _by_forecast(self, trial: int, result: RungResult) -> RungResult:
         return RungResult(self.forecasts[trial], result.violation) if trial in self.forecasts else result
-
-    def _best(self, results: Sequence[RungResult], names: Sequence[int], keep: int) -> list[int]:
-        """The ``keep`` best, best first; feasible ones first, then by the least violation."""
-        feasible = [i for i, result in enumerate(results) if result.violation <= 0]
-        rest = sorted(set(range(len(results))) - set(feasible), key=lambda i: (results[i].violation, i))
-        chosen = ranked([results[i].points for i in feasible], keep, self.reference, bool(self.forecasts))
-        return [names[i] for i in [*(feasible[j] for j in chosen), *rest][:keep]]

@@ -2,9 +2,49 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from platform.pareto.dominance import Values
 from platform.pareto.observations import RungResult
+from platform.schedulers.ranking import Ranked
+
+
+class Results(dict[int, RungResult]):
+    """A level's results by trial; the feasible ones are ranked."""
+
+    def __init__(self, results: Mapping[int, RungResult] | None = None) -> None:
+        super().__init__()
+        self._ranked, self._violations = Ranked(), dict[int, float]()
+        for trial, result in (results or {}).items():
+            self.add(trial, result)
+
+    def add(self, trial: int, result: RungResult) -> None:
+        """Add a trial's result; its first one stays."""
+        if trial in self:
+            return
+        self[trial] = result
+        if result.violation > 0:
+            self._violations[trial] = result.violation
+        else:
+            self._ranked.add(trial, result.points)
+
+    def without(self, trial: int) -> "Results":
+        """The results of the other trials."""
+        if trial not in self:
+            return self
+        return Results({other: result for other, result in self.items() if other != trial})
+
+    def best(
+        self, keep: int, most: int, without: AbstractSet[int], reference: Values, forecast: bool
+    ) -> list[int]:
+        """Of the ``keep`` best trials the first ``most`` that are not in ``without``, best first.
+
+        Feasible ones by :meth:`Ranked.best`, then the others by their violations.
+        """
+        found = self._ranked.best(keep, most, without, reference, forecast)
+        rest = sorted(self._violations, key=lambda trial: (self._violations[trial], trial))
+        found += [trial for trial in rest[: max(0, keep - len(self._ranked))] if trial not in without]
+        return found[:most]
 
 
 @dataclass
@@ -24,7 +64,7 @@ class RungScheduler(ABC):
     brackets: int = 1
     min_results: int = 3
     """At a level with fewer results every trial continues."""
-    results: dict[int, dict[int, RungResult]] = field(default_factory=dict)
+    results: dict[int, Results] = field(default_factory=dict)
     """By level, by trial."""
     passed: dict[int, set[int]] = field(default_factory=dict)
     """By level, the trials that continued beyond it."""
@@ -44,7 +84,7 @@ class RungScheduler(ABC):
         level = self.level_at(step)
         if level is not None:
             if not self.passes_freely(trial, level):
-                self.results.setdefault(level, {}).setdefault(trial, result)
+                self.results.setdefault(level, Results()).add(trial, result)
             for below in self.levels[: self.levels.index(level)]:
                 self.passed.setdefault(below, set()).add(trial)
 
@@ -57,7 +97,8 @@ class RungScheduler(ABC):
     def failed(self, trial: int) -> None:
         """Remove a failed trial: no other is compared with it, and it occupies no place."""
         for level in self.levels:
-            self.results.get(level, {}).pop(trial, None)
+            if level in self.results:
+                self.results[level] = self.results[level].without(trial)
             self.passed.get(level, set()).discard(trial)
 
     def continues(self, trial: int, step: int) -> bool:
@@ -71,12 +112,11 @@ class RungScheduler(ABC):
         """Whether a trial passes a level without waiting, and is not compared there; by default none does."""
         return False
 
-    def next_to_resume(self, paused: Mapping[int, int]) -> int | None:
-        """Of paused trials, with their steps, the one to resume: of the highest level, its best first."""
+    def next_to_resume(self, paused: Mapping[int, AbstractSet[int]]) -> int | None:
+        """Of the trials that wait at each level the one to resume: of the highest level, its best first."""
         for level in reversed(self.levels):
-            waiting = {trial for trial, step in paused.items() if self.level_at(step) == level}
-            for trial in self.survivors(level) if waiting else ():
-                if trial in waiting:
+            for trial in self.survivors(level) if paused.get(level) else ():
+                if trial in paused[level]:
                     return trial
         return None
 

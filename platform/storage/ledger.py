@@ -6,72 +6,37 @@ The state of sampler and scheduler is computed from it alone; Tune, MLflow and s
 import fcntl
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from platform.storage.occupancy import Occupancy, seconds_of_sessions
 from platform.storage.sealed_lines import open_log, read_log
-from typing import Any, Literal
+from platform.storage.trials import Trial, Trials, TrialStatus, slim
+from typing import Any
 
 from trainers.errors import EnvironmentFault, InputError
 from trainers.report import Report
 
 FILE = "ledger.jsonl"
-TrialStatus = Literal["open", "paused", "completed", "diverged", "failed"]
-ENDED: tuple[TrialStatus, ...] = ("completed", "diverged", "failed")
-
-
-@dataclass
-class Trial:
-    """What is known of one trial."""
-
-    number: int
-    params: dict[str, Any]
-    status: TrialStatus = "open"
-    reason: str = ""
-    ended: int = 0
-    """Number of the ledger's line of its end, by which ends are in order; 0 before it."""
-    continued_past: int = 0
-    """The newest step at which the scheduler let it continue."""
-    memory: dict[str, Any] = field(default_factory=dict)
-    """What the sampler stored with the proposal."""
-    reports: dict[int, Report] = field(default_factory=dict)
-    """Reports by optimiser step."""
-    interruptions: int = 0
-    """How often a fault has stopped it; none of them counts against it."""
-    notes: tuple[str, ...] = ()
-    """What else a person should know of it."""
-
-    @property
-    def last(self) -> Report | None:
-        """The newest report."""
-        return self.reports[max(self.reports)] if self.reports else None
-
-    @property
-    def scores(self) -> Mapping[int, Mapping[str, float]]:
-        """Validation scores of the newest report by refinement step count; empty before the first."""
-        return self.last.scores if self.last else {}
-
-    @property
-    def seconds(self) -> float:
-        """Seconds spent training and validating."""
-        return sum(float(report.seconds) for report in self.reports.values())
 
 
 class Ledger:
     """``ledger.jsonl`` in a study's folder, and its :attr:`trials`; locked for one driver at a time."""
 
-    def __init__(self, folder: Path, patience: float = 0.0) -> None:
-        """``patience``: seconds that an entry waits for room on a full disk."""
+    def __init__(self, folder: Path, patience: float = 0.0, scores: Collection[str] | None = None) -> None:
+        """``patience``: seconds that an entry waits for room on a full disk.
+
+        ``scores``: what :attr:`trials` have of their reports, to be small: scores of these names, no losses.
+        The file has all, for :func:`read_trials`.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._lock = folder, lock(folder)
+        self.folder, self._scores, self._lock = folder, scores, lock(folder)
         try:
-            found, self._lines = open_log(folder / FILE, patience)
+            found, self._lines = open_log(folder / FILE, patience, self._kept)
         except (InputError, EnvironmentFault):
             os.close(self._lock)
             raise
-        self.trials = fold(placed(folder, found.entries))
+        self.trials = Trials.of(placed(folder, found.entries))
         self.elapsed = seconds_of_sessions(found.entries)
         """Seconds that earlier drivers have spent on the study."""
         self.occupancy = Occupancy()
@@ -116,7 +81,7 @@ class Ledger:
 
     def reported(self, number: int, report: Report) -> None:
         """A rung of a trial; a second report of the same step replaces the first."""
-        values = report.to_json() | {"checkpoint": _relative(self._folder, report.checkpoint)}
+        values = report.to_json() | {"checkpoint": _relative(self.folder, report.checkpoint)}
         self._append({"event": "reported", "trial": number, "report": values})
 
     def paused(self, number: int, reason: str = "") -> None:
@@ -145,7 +110,7 @@ class Ledger:
 
     def of_status(self, *statuses: TrialStatus) -> list[Trial]:
         """Trials with one of the statuses, by number."""
-        return of_status(self.trials, *statuses)
+        return self.trials.of_status(*statuses)
 
     def close(self) -> None:
         """Release the study for another driver."""
@@ -156,9 +121,15 @@ class Ledger:
         seconds = {"elapsed": round(time.monotonic() - self._started, 3), "time": round(time.time(), 3)}
         entry |= {**seconds, "session": self._session}
         number = self._lines.append(entry, durable)
-        (known,) = placed(self._folder, [entry | {"seq": number}])
-        apply(self.trials, known)
+        (known,) = placed(self.folder, [self._kept(entry | {"seq": number})])
+        self.trials.apply(known)
         self._count(known)
+
+    def _kept(self, entry: dict[str, Any]) -> dict[str, Any]:
+        """What is kept in memory of an entry."""
+        if self._scores is None or "format" in entry:
+            return entry
+        return slim(entry, self._scores)
 
     def _count(self, entry: Mapping[str, Any]) -> None:
         self._highest = max(self._highest, entry["trial"])
@@ -170,9 +141,9 @@ def _content(params: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, 
     return {"params": dict(params), **({"memory": dict(memory)} if memory else {})}
 
 
-def read_trials(folder: Path) -> dict[int, Trial]:
+def read_trials(folder: Path) -> Trials:
     """The trials of a study as they are now, whether or not a driver runs it."""
-    return fold(placed(folder, read_log(folder / FILE).entries))
+    return Trials.of(placed(folder, read_log(folder / FILE).entries))
 
 
 def placed(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -190,52 +161,6 @@ def _relative(folder: Path, checkpoint: str) -> str:
     """A checkpoint's place in the folder of its study; as it is where it lies elsewhere."""
     path = Path(checkpoint)
     return str(path.relative_to(folder)) if path.is_relative_to(folder) else checkpoint
-
-
-def of_status(trials: Mapping[int, Trial], *statuses: TrialStatus) -> list[Trial]:
-    """Trials with one of the statuses, by number."""
-    return [trials[number] for number in sorted(trials) if trials[number].status in statuses]
-
-
-def fold(entries: Iterable[Mapping[str, Any]]) -> dict[int, Trial]:
-    """The trials after all entries.
-
-    A completed trial whose last report is damaged is open: its worker repeats that of its checkpoint.
-    """
-    trials: dict[int, Trial] = {}
-    for entry in entries:
-        apply(trials, entry)
-    for trial in trials.values():
-        if trial.status == "completed" and not (trial.last and trial.last.done):
-            trial.status, trial.ended = "open", 0
-    return trials
-
-
-def apply(trials: dict[int, Trial], entry: Mapping[str, Any]) -> None:
-    """Update the trials by one entry; an entry of a trial whose proposal is damaged changes nothing."""
-    number = entry["trial"]
-    if entry["event"] == "proposed" or (number not in trials and "params" in entry):
-        trials[number] = Trial(number, entry["params"], memory=entry.get("memory", {}))
-    trial = trials.get(number)
-    if trial is None:
-        return
-    match entry["event"]:
-        case "reported":
-            trial.reports[entry["report"]["step"]] = Report.from_json(entry["report"])
-        case "started":
-            trial.reason = ""
-        case "interrupted":
-            trial.reason, trial.interruptions = entry["reason"], trial.interruptions + 1
-        case "noted":
-            trial.notes = (*trial.notes, entry["text"])
-        case "reopened":
-            trial.status, trial.reason, trial.ended = "open", "", 0
-        case "paused":
-            trial.status, trial.reason = "paused", entry["reason"]
-        case "went_on":
-            trial.status, trial.reason, trial.continued_past = "open", "", entry["step"]
-        case "ended":
-            trial.status, trial.reason, trial.ended = entry["status"], entry["reason"], entry["seq"]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ them, and so is a file with damaged lines. The file as it was is kept beside it.
 import json
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.storage.jsonl import JsonLines, JsonObject, as_object
@@ -35,6 +35,13 @@ class Log:
     """Lines, counted from 1, that are no entries any more, or not at their place."""
     lost: int = 0
     """How many lines cannot be read, or are missing."""
+
+
+Kept = Callable[[JsonObject], JsonObject]
+
+
+def _all(entry: JsonObject) -> JsonObject:
+    return entry
 
 
 class SealedLines:
@@ -76,25 +83,27 @@ def unseal(line: bytes) -> JsonObject | None:
     return as_object(text) if found and end == checksum(text).encode() + b'"}' else None
 
 
-def open_log(path: Path, patience: float = 0.0) -> tuple[Log, SealedLines]:
+def open_log(path: Path, patience: float = 0.0, kept: Kept = _all) -> tuple[Log, SealedLines]:
     """What a file says and its writer; made where it is missing, written anew where it is not all sealed."""
-    found = read_log(path)
+    found = read_log(path, kept)
     if found.lost or found.format < FORMAT:
+        whole = read_log(path)
         _keep_aside(path, "damaged" if found.lost else f"format-{found.format}")
-        entries = [{**entry, "seq": number} for number, entry in enumerate(found.entries, 1)]
+        entries = [{**entry, "seq": number} for number, entry in enumerate(whole.entries, 1)]
         lines = [seal(entry, number) + b"\n" for number, entry in enumerate([HEADER, *entries])]
         write_bytes(path, b"".join(lines), 0o600)
-        found = Log(FORMAT, entries, len(lines), found.damaged, found.lost)
+        found = Log(FORMAT, list(map(kept, entries)), len(lines), found.damaged, found.lost)
     return found, SealedLines(path, found.following, patience)
 
 
-def read_log(path: Path) -> Log:
+def read_log(path: Path, kept: Kept = _all) -> Log:
     """What a file says as it is now, whether or not another process writes it; nothing is changed.
 
     An incomplete last line is as if never written. Raises InputError for a format of a newer version.
+    ``kept``: what is returned of an entry, so that a long file takes little memory.
     """
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    opened = [unseal(line) for line in lines]
+    opened = [None if (entry := unseal(line)) is None else kept(entry) for line in lines]
     if lines and not any(opened):
         return _unsealed(path, lines)
     _require_known(path, [entry for entry in opened if entry])

@@ -8,6 +8,9 @@ from platform.surrogate.encoding import TrialEncoder, fit_each, predict_each
 
 MIN_COMPLETED = 4
 """Completed trials that a forecast needs: with two, rungs predicted our recorded trainings better."""
+MOST_RUNGS = 500
+"""Rungs up to which ends are forecast. Beyond, a forecast would take seconds, and a level has hundreds of
+results to compare a trial with."""
 REFIT_GROWTH = 1.15
 """Hyperparameters are fitted again when the number of rungs has grown by this factor."""
 
@@ -25,10 +28,12 @@ class Forecaster:
         """Expected objectives [1, m], minimised, at the end of training, by trial.
 
         Of every trial that has reported and not failed; empty before :data:`MIN_COMPLETED` trials, known ones
-        included, have completed.
+        included, have completed, and beyond :data:`MOST_RUNGS`.
         """
-        reported = {number: o for number, o in observed.items() if o.rungs and o.state != "failed"}
         trials = [*self._known, *observed.values()]
+        if sum(len(o.rungs) for o in trials) > MOST_RUNGS:
+            return {}
+        reported = {number: o for number, o in observed.items() if o.rungs and o.state != "failed"}
         if not reported or sum(o.state == "completed" for o in trials) < MIN_COMPLETED:
             return {}
         data, rungs = self._encoder.data(trials), sum(len(o.rungs) for o in trials)

@@ -80,13 +80,16 @@ class Ours:
 
     def resume(self) -> int | None:
         """The best of the paused trials that may continue by now."""
-        paused = {number: trial.step for number, trial in self._trials.items() if trial.state == "paused"}
+        paused: dict[int, set[int]] = {}
+        for number, trial in self._trials.items():
+            if trial.state == "paused":
+                paused.setdefault(trial.step, set()).add(number)
         if not paused:
             return None
         self._forecast()
         number = self._halving.next_to_resume(paused)
         if number is not None:
-            self._halving.continued(number, paused[number])
+            self._halving.continued(number, self._trials[number].step)
             self._trials[number].state = "running"
         return number
 

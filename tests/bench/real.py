@@ -17,9 +17,9 @@ from pathlib import Path
 from platform.pareto.front import Front, candidates
 from platform.reporting.console import console
 from platform.storage.ledger import FILE as LEDGER
-from platform.storage.ledger import Trial, apply, of_status
 from platform.storage.saved_study import is_saved, load_saved
 from platform.storage.sealed_lines import read_log
+from platform.storage.trials import Trials
 
 import matplotlib
 
@@ -85,12 +85,12 @@ def write_space(space: Path, rule: str, seed: int, trials: int, out: Path) -> Pa
 
 def curve(folder: Path) -> Run:
     """A study's ledger as a run of the simulator, without times; costs are steps of all trials."""
-    saved, trials = load_saved(folder), dict[int, Trial]()
+    saved, trials = load_saved(folder), Trials()
     run = Run([], [], [], 0.0, 0, [], [])
     for entry in read_log(folder / LEDGER).entries:
-        apply(trials, entry)
+        trials.apply(entry)
         if entry["event"] == "ended":
-            completed = candidates(of_status(trials, "completed"))
+            completed = candidates(trials.of_status("completed"))
             run.costs.append(sum(max(trial.reports, default=0) for trial in trials.values()))
             run.volumes.append(Front.of(saved.criteria, saved.study.objectives, completed).hypervolume)
     return replace(run, cost=max(run.costs, default=0.0), started=len(trials))

@@ -14,8 +14,9 @@ from platform.orchestration.progress import Progress
 from platform.samplers import suggester
 from platform.samplers.suggester import Suggester
 from platform.storage.layout import Storage
-from platform.storage.ledger import FILE, Ledger, Trial, read_trials
+from platform.storage.ledger import FILE, Ledger, read_trials
 from platform.storage.sealed_lines import read_log
+from platform.storage.trials import Trial
 from platform.study.criteria import Criteria
 from platform.study.study import Study
 from typing import Any

@@ -17,8 +17,9 @@ from platform.samplers import suggester
 from platform.schedulers import early_stopping
 from platform.storage import jsonl
 from platform.storage import ledger as ledgers
-from platform.storage.ledger import ENDED, FILE, Ledger, Trial, read_trials
+from platform.storage.ledger import FILE, Ledger, read_trials
 from platform.storage.sealed_lines import read_log
+from platform.storage.trials import ENDED, Trial
 from platform.study.budget import Budget
 from platform.study.criteria import Criteria
 from platform.study.settings import Recovery, Scheduler
@@ -306,7 +307,7 @@ class Simulation:
             ):
                 raise Violation(f"trial {trial.number} has another report than its checkpoint")
         batch = source.progress.make_front(candidates(completed))
-        if source.progress.front().members != batch.members:
+        if {member.key for member in source.progress.members()} != {member.key for member in batch.members}:
             raise Violation("the front is not that of the completed trials")
         volumes = source.progress.hypervolumes()
         if completed and abs(volumes[-1] - batch.hypervolume) > 1e-9:

@@ -3,7 +3,8 @@
 import json
 from collections import Counter
 from pathlib import Path
-from platform.storage.ledger import Trial, read_trials
+from platform.storage.ledger import read_trials
+from platform.storage.trials import Trial
 from typing import Any
 
 import pytest

@@ -9,7 +9,8 @@ from pathlib import Path
 from platform.execution.evaluation_tasks import is_done
 from platform.reporting.console import console
 from platform.stats.scores import Score, scores_of
-from platform.storage.ledger import Trial, of_status, read_trials
+from platform.storage.ledger import read_trials
+from platform.storage.trials import Trial
 
 from tests.bench.evidence.plan import FULL, RESTORED
 from trainers import weights
@@ -41,7 +42,7 @@ class Trained:
 
 def completed(folder: Path) -> list[Trial]:
     """The completed trials of a study's or comparison's folder."""
-    return of_status(read_trials(folder), "completed")
+    return read_trials(folder).of_status("completed")
 
 
 def origin(folder: Path, root: Path) -> tuple[Path, Path]:

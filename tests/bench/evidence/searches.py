@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.pareto.front import Front, candidates
-from platform.storage.ledger import Trial
 from platform.storage.saved_study import load_saved
+from platform.storage.trials import Trial
 
 import numpy as np
 from scipy.stats import t as student

@@ -9,8 +9,9 @@ from platform.confirmation.scoring import Scoring
 from platform.pareto.front import Candidate, Front
 from platform.stats.scores import Score
 from platform.storage.layout import Storage
-from platform.storage.ledger import Ledger, TrialStatus
+from platform.storage.ledger import Ledger
 from platform.storage.saved_study import SavedStudy, StartFacts, save_new
+from platform.storage.trials import TrialStatus
 from platform.study.criteria import Bound, Criteria
 from platform.study.settings import Objective
 from platform.study.study import Study

@@ -5,7 +5,8 @@ from pathlib import Path
 from platform.confirmation.retraining import FOLDER, Checkpoint, new_seeds, results, trainings
 from platform.confirmation.run import REQUEST_FILE, ConfirmationRequest
 from platform.confirmation.scoring import Places, evaluations
-from platform.storage.ledger import Ledger, TrialStatus
+from platform.storage.ledger import Ledger
+from platform.storage.trials import TrialStatus
 from platform.study.study import Study
 
 from tests.platform.confirmation.examples import front, scoring

@@ -1,7 +1,7 @@
 """Reports and ends of trials as MLflow metrics, statuses and tags."""
 
 from platform.execution.mlflow_listener import MlflowListener, flat_metrics
-from platform.storage.ledger import Trial
+from platform.storage.trials import Trial
 from typing import Any
 
 import pytest

@@ -7,7 +7,8 @@ from platform.orchestration import progress
 from platform.orchestration.orchestrator import Orchestrator
 from platform.storage import ledger as ledger_module
 from platform.storage.layout import Storage
-from platform.storage.ledger import Ledger, Trial, read_trials
+from platform.storage.ledger import Ledger, read_trials
+from platform.storage.trials import Trial
 from platform.study.budget import Budget, plateau
 from platform.study.settings import Resources, Scheduler
 from platform.study.study import Study
@@ -211,7 +212,7 @@ def test_a_study_that_has_ended_stays_ended(make: Make) -> None:
         last = run_next(world, orchestrator)
     assert orchestrator.over and (ending := orchestrator.ending)
     last.reports[24] = replace(last.reports[24], scores={1: {"fid": 1.0, "ms_ssim": 0.5}})
-    orchestrator.progress._curve.volumes([])  # forget
+    orchestrator.progress._curve.volumes({}, [])  # forget
     assert plateau(orchestrator.progress.hypervolumes(), world.study.budget) == ""
     assert orchestrator.ending == ending and orchestrator.over
 

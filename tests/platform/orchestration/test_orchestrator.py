@@ -12,7 +12,8 @@ from platform.orchestration.orchestrator import Orchestrator
 from platform.orchestration.report import closing_lines
 from platform.pareto.front import Front, candidates
 from platform.storage.layout import Storage
-from platform.storage.ledger import Trial, TrialStatus, read_trials
+from platform.storage.ledger import read_trials
+from platform.storage.trials import Trial, TrialStatus
 from platform.study.budget import Budget
 from platform.study.criteria import Criteria
 from platform.study.dimensions import Choice

@@ -1,7 +1,7 @@
 """Rank correlations of rungs with the ends of training, for known rankings; terms that do nothing."""
 
 from platform.orchestration.report import inert_terms, rung_correlations
-from platform.storage.ledger import Trial, TrialStatus
+from platform.storage.trials import Trial, TrialStatus
 from platform.study.settings import Objective
 
 from trainers.report import Report

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
-from platform.pareto.front import Candidate, Front, HypervolumeCurve, candidates, candidates_at
-from platform.storage.ledger import Trial
+from platform.pareto.front import FRONTS, Candidate, Front, HypervolumeCurve, candidates, candidates_at
+from platform.storage.trials import Trial
 from platform.study.criteria import Bound, Criteria
 from platform.study.settings import Objective
 
@@ -184,19 +184,27 @@ def completed(number: int, *points: Sequence[float]) -> Trial:
 
 def test_volumes_of_a_curve_by_hand() -> None:
     trials = [completed(0, (8, 2)), completed(1, (9, 1)), completed(2, (5, 1), (9, 4))]
-    assert HypervolumeCurve(MakeFront()).volumes(trials) == pytest.approx([4, 4, 4 + 3 + 2])
+    curve = HypervolumeCurve(MakeFront())
+    assert curve.volumes(dict(enumerate(trials)), [0, 1, 2]) == pytest.approx([4, 4, 4 + 3 + 2])
 
 
-def test_a_trial_inserted_late_recomputes_only_those_after_it() -> None:
+@pytest.mark.parametrize("count", [40, FRONTS + 40])
+def test_a_trial_inserted_late_recomputes_only_those_after_it(count: int) -> None:
     rng = np.random.default_rng(0)
-    trials = [completed(n, *rng.uniform(0, 9, (3, 2)).tolist()) for n in range(40)]
+    trials = [completed(n, *rng.uniform(0, 9, (3, 2)).tolist()) for n in range(count)]
+    known, order, late = dict(enumerate(trials)), list(range(count)), count - 5
     make_front = MakeFront()
     curve = HypervolumeCurve(make_front)
-    before = curve.volumes([t for t in trials if t.number != 35])
+    before = list(curve.volumes(known, [n for n in order if n != late]))
     compared = make_front.compared
-    volumes = curve.volumes(trials)
-    assert make_front.compared - compared < 5 * 20, "five fronts, not forty"
-    assert volumes[:35] == before[:35]
-    expected = [MakeFront()(candidates(trials[: n + 1])).hypervolume for n in range(40)]
-    assert volumes == pytest.approx(expected)
-    assert curve.volumes(trials[:3]) == pytest.approx(expected[:3]) and curve.volumes([]) == []
+    volumes = list(curve.volumes(known, order))
+    assert make_front.compared - compared < 5 * 20, "five fronts, not all"
+    assert volumes[:late] == before[:late]
+    expected = [MakeFront()(candidates(trials[: n + 1])) for n in order]
+    assert volumes == pytest.approx([front.hypervolume for front in expected])
+    assert curve.members == expected[-1].members
+    assert curve.volumes(known, order[:3]) == pytest.approx(volumes[:3]), (
+        "earlier than any front that is kept"
+    )
+    assert curve.members == expected[2].members
+    assert curve.volumes(known, []) == [] and curve.members == []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from platform.pareto.front import Front, MakeFront
 from platform.pareto.observations import earlier_observations, observation, rung_result
-from platform.storage.ledger import Trial, TrialStatus
+from platform.storage.trials import Trial, TrialStatus
 from platform.study.criteria import Bound, Criteria, EarlierTrial
 from platform.study.observation import Observation, Rung
 from platform.study.settings import Objective

@@ -8,8 +8,9 @@ from pathlib import Path
 from platform.pareto.dominance import hypervolume
 from platform.pareto.front import Candidate, CandidateKey, Front
 from platform.pareto.selection import choose, greedy, saved_front
-from platform.storage.ledger import Ledger, TrialStatus
+from platform.storage.ledger import Ledger
 from platform.storage.saved_study import SavedStudy, StartFacts
+from platform.storage.trials import TrialStatus
 from platform.study.criteria import Bound, Criteria
 from platform.study.settings import Constraint, Objective
 from platform.study.study import Study

@@ -13,8 +13,9 @@ from platform.samplers.suggester import Suggester
 from platform.samplers.warm_start import WarmStart
 from platform.spaces.loader import load_study
 from platform.storage.layout import Storage
-from platform.storage.ledger import Ledger, TrialStatus
+from platform.storage.ledger import Ledger
 from platform.storage.saved_study import FILE, SavedStudy, StartFacts, save_new
+from platform.storage.trials import TrialStatus
 from platform.study.criteria import Bound, Criteria
 from platform.study.dimensions import Choice, Int, Log, Uniform
 from platform.study.observation import Observation

@@ -133,7 +133,7 @@ def test_trials_that_continued_count_for_the_quota_and_are_no_survivors() -> Non
     assert made.survivors(1) == survivors[10:]
     for trial in survivors[10:]:
         made.continued(trial, 1)
-    assert made.survivors(1) == [] and made.next_to_resume({n: 1 for n in range(80)}) is None
+    assert made.survivors(1) == [] and made.next_to_resume({1: set(range(80))}) is None
 
 
 def test_with_fewer_results_than_min_results_no_trial_waits() -> None:
@@ -151,11 +151,10 @@ def test_the_best_of_the_highest_level_is_resumed_first() -> None:
         made.continued(trial, 1)
         if trial < 30:
             made.reported(trial, 3, RungResult((arc(60)[trial] * (1 + trial))[None]))
-    paused = {trial: 3 if trial < 30 else 1 for trial in range(60)}
-    assert made.next_to_resume(paused) == made.survivors(3)[0] == 0
+    assert made.next_to_resume({1: set(range(30, 60)), 3: set(range(30))}) == made.survivors(3)[0] == 0
     lower = filled(range(10))
-    assert lower.next_to_resume({trial: 1 for trial in range(10)}) == 0
-    assert lower.next_to_resume({}) is None and lower.next_to_resume({5: 1}) is None
+    assert lower.next_to_resume({1: set(range(10))}) == 0
+    assert lower.next_to_resume({}) is None and lower.next_to_resume({1: {50}}) is None
 
 
 def test_forecasts_replace_results() -> None:

@@ -116,12 +116,13 @@ class Study:
 
     def fill(self) -> None:
         while len(self.clock) < self.workers:
-            paused = {n: t.step for n, t in self.of_state("paused").items()}
-            number = self.current().next_to_resume(paused) if paused else None
+            paused = {level: self.of_state("paused", level).keys() for level in LEVELS}
+            number = self.current().next_to_resume(paused) if any(paused.values()) else None
             self.decisions.append(("resume", number))
             if number is not None:
-                self.check(self, "resume", number, paused[number])
-                self.record(number, "continued", paused[number])
+                step = self.trials[number].step
+                self.check(self, "resume", number, step)
+                self.record(number, "continued", step)
             elif len(self.trials) < TRIALS:
                 number = len(self.trials)
                 self.trials[number] = self.random_trial(number)

@@ -8,7 +8,8 @@ from pathlib import Path
 from platform.orchestration.orchestrator import Orchestrator
 from platform.schedulers.early_stopping import EarlyStopping
 from platform.storage.layout import Storage
-from platform.storage.ledger import Trial, fold, read_trials
+from platform.storage.ledger import read_trials
+from platform.storage.trials import Trials
 from platform.study.budget import Budget
 from platform.study.criteria import Bound, Criteria, EarlierTrial
 from platform.study.dimensions import Log, Uniform
@@ -54,7 +55,7 @@ def no_forecasts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forecast, "MIN_COMPLETED", 10**9)
 
 
-def restored(orchestrator: Orchestrator, trials: dict[int, Trial]) -> EarlyStopping:
+def restored(orchestrator: Orchestrator, trials: Trials) -> EarlyStopping:
     """As of a driver that has just read these trials."""
     space, make_front = orchestrator.suggester.space, orchestrator.progress.make_front
     early_stopping = EarlyStopping(orchestrator.study, space, make_front)
@@ -118,7 +119,7 @@ def test_paused_trials_come_before_new_ones(make: Make, no_forecasts: None, slot
     orchestrator, entries = world.open(), world.entries
     for place, entry in enumerate(entries):
         if entry["event"] == "proposed":
-            trials = fold(entries[:place])
+            trials = Trials.of(entries[:place])
             assert restored(orchestrator, trials).resumable(trials) is None, place
     orchestrator.ledger.close()
 
@@ -374,7 +375,7 @@ def test_a_deterministic_forecast_follows_from_the_trials_alone(
     orchestrator = world.open()
     early_stopping, compared = orchestrator.early_stopping, []
 
-    def update(trials: dict[int, Trial]) -> None:
+    def update(trials: Trials) -> None:
         EarlyStopping._update_forecasts(early_stopping, trials)
         fresh = forecast.Forecaster(orchestrator.suggester.space).ends(early_stopping.observations(trials))
         forecasts = early_stopping._scheduler.forecasts
@@ -414,25 +415,28 @@ def test_brackets_pass_their_first_levels_without_waiting(make: Make, determinis
 def test_a_trial_that_ends_at_a_level_takes_no_place_there(make: Make, no_forecasts: None) -> None:
     """Trials may train for fewer steps than others; completed ones cannot continue."""
 
-    def trial(number: int, fid: float, steps: int) -> Trial:
-        report = Report(9, steps, {1: {"fid": fid, "ms_ssim": 0.5}}, {}, 1.0, "")
-        status = "paused" if steps > 9 else "completed"
-        return Trial(number, {"weight": 1.0, "edge": 0.5}, status, reports={9: report})  # type: ignore[arg-type]
+    def trial(number: int, fid: float, steps: int) -> list[dict[str, Any]]:
+        report = Report(9, steps, {1: {"fid": fid, "ms_ssim": 0.5}}, {}, 1.0, "").to_json()
+        end = {"event": "paused", "reason": ""} if steps > 9 else {"event": "ended", "status": "completed"}
+        events = [{"event": "proposed", "params": {"weight": 1.0, "edge": 0.5}}]
+        events += [{"event": "reported", "report": report}, {"reason": "", "seq": 1} | end]
+        return [{"trial": number} | event for event in events]
 
-    def resumed(trials: dict[int, Trial]) -> list[int]:
-        early_stopping, order = restored(orchestrator, trials), []
+    def resumed(entries: list[dict[str, Any]]) -> list[int]:
+        trials, order = Trials.of(entries), []
+        early_stopping = restored(orchestrator, trials)
         while (number := early_stopping.resumable(trials)) is not None:
             early_stopping.continued(number, 9)
-            trials[number].status = "open"
+            trials.apply({"trial": number, "event": "went_on", "step": 9})
             order.append(number)
         return order
 
     orchestrator = make(trials=24).open()
-    waiting = {n: trial(n, 5 + n / 10, STEPS) for n in range(12)}
-    ended = {n: trial(n, 1 + n / 10, 9) for n in range(12, 24)}
-    alone = resumed({n: replace(each) for n, each in waiting.items()})
+    waiting = [entry for n in range(12) for entry in trial(n, 5 + n / 10, STEPS)]
+    ended = [entry for n in range(12, 24) for entry in trial(n, 1 + n / 10, 9)]
+    alone = resumed(waiting)
     assert alone == list(range(len(alone))) and 2 < len(alone) < 12
-    assert resumed(waiting | ended) == alone
+    assert resumed(waiting + ended) == alone
 
 
 def test_known_trials_of_an_earlier_study_do_not_compete(make: Make) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 from platform.pareto.dominance import nondominated_sort
-from platform.schedulers.ranking import ranked, scaled
+from platform.schedulers.ranking import GREEDY, Ranked, scaled, spread
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,14 @@ import pytest
 Array = np.ndarray[Any, Any]
 ONE = np.ones(2)
 FORECAST = pytest.mark.parametrize("forecast", [False, True])
+
+
+def ranked(sets: list[Array], keep: int, reference: Array, forecast: bool) -> list[int]:
+    """The ``keep`` best, best first."""
+    made = Ranked()
+    for name, points in enumerate(sets):
+        made.add(name, points)
+    return made.best(keep, keep, set(), reference, forecast)
 
 
 def arc(count: int) -> Array:
@@ -60,6 +68,40 @@ def test_units_and_zeros_of_objectives_do_not_matter(forecast: bool) -> None:
         points = np.random.default_rng(seed).random((25, 1, 3))
         other = ranked(list(points * unit + zero), 25, reference * unit + zero, forecast)
         assert ranked(list(points), 25, reference, forecast) == other
+
+
+@pytest.mark.parametrize("objectives", [2, 3, 4])
+def test_ranks_follow_as_sets_are_added(objectives: int) -> None:
+    """They are those of all points at once, copies included."""
+    rng, made, grown = np.random.default_rng(0), Ranked(), np.empty((0, objectives))
+    for name in range(120):
+        points = rng.integers(0, 12, (rng.integers(1, 4), objectives)).astype(float)
+        made.add(name, points)
+        grown = np.concatenate([grown, points])
+        made.best(1, 1, set(), np.ones(objectives), False)
+        assert np.array_equal(made._ranks[: made._count], nondominated_sort(grown)), name
+
+
+@FORECAST
+def test_those_that_continued_are_left_out_and_the_order_stays(forecast: bool) -> None:
+    for seed in range(10):
+        points = np.random.default_rng(seed).random((60, 2, 2))
+        made, continued = Ranked(), set(range(0, 60, 3))
+        for name, each in enumerate(points):
+            made.add(name, each)
+        order = made.best(40, 60, set(), ONE, forecast)
+        others = [name for name in order if name not in continued]
+        assert made.best(40, 60, continued, ONE, forecast) == others and len(order) == 40
+        assert made.best(40, 3, continued, ONE, forecast) == others[:3]
+
+
+def test_a_large_front_is_spread_over_its_extent() -> None:
+    """Its next point is always the farthest from those before it."""
+    front = {name: point[None] for name, point in enumerate(arc(10 * GREEDY))}
+    chosen = np.concatenate([front[name] for name in spread(front, 30)])
+    gaps = [np.linalg.norm(chosen[:n] - chosen[n], axis=1).min() for n in range(1, 30)]
+    assert np.all(np.diff(gaps) <= 1e-9) and gaps[0] > 0.7 and gaps[-1] > 0.02
+    assert sorted(spread(front, len(front))) == list(range(len(front)))
 
 
 def test_outliers_set_no_scale() -> None:

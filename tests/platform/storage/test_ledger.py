@@ -6,8 +6,9 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from platform.storage.ledger import FILE, Ledger, Trial, fold, read_trials
+from platform.storage.ledger import FILE, Ledger, read_trials
 from platform.storage.sealed_lines import read_log
+from platform.storage.trials import Trial, Trials
 from typing import Any
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_saved_ledger_is_read_as_it_was_written(tmp_path: Path) -> None:
     reports = {3: Report(3, 24, {1: {"fid": 2.0}, 2: {"fid": 1.0}}, {"gan": 0.5}, 2.5, "/c/3", 2.0)}
     trial = Trial(7, {"a": 1}, "failed", "worker died", 6, 3, {"generation": [1, 2]}, reports)
     before = write(tmp_path, *entries).read_bytes()
-    assert read_trials(tmp_path) == {7: trial} and fold([]) == {}
+    assert read_trials(tmp_path) == {7: trial} and Trials.of([]) == {}
     ledger = Ledger(tmp_path)
     assert ledger.trials == read_trials(tmp_path) == {7: trial} and ledger.elapsed == 6
     assert (tmp_path / "ledger.format-1-1.jsonl").read_bytes() == before
