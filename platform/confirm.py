@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
     cli.require_positive(top=options.top, seeds=options.seeds)
     if options.tracking is not None:
         store.require_known(options.tracking)
-    storage = Storage.open(options.storage)
+    storage = Storage.at(options.storage)
     folder = storage.existing(options.study)
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.

@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
     require_form(options.pick)
     if options.tracking is not None:
         store.require_known(options.tracking)
-    storage = Storage.open(options.storage)
+    storage = Storage.at(options.storage)
     folder = storage.existing(options.study)
 
     # Late: torch and MLflow take seconds to import, for which a wrong option need not wait.

@@ -7,7 +7,6 @@ copy, continues what was left open from each trial's last checkpoint, and trains
 import argparse
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from platform import cli
 from platform.execution.machine import Machine, prefers_cluster, require_fit
 from platform.spaces.loader import find_space, load_chosen, require_name
@@ -47,9 +46,8 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
     require_consistent(options)
-    storage = Storage(Path(options.storage).resolve())
+    storage = Storage.at(options.storage)
     if options.resume is not None:
-        storage = Storage.open(options.storage)
         study, saved_uri = resume(options, storage)
     else:
         study, saved_uri = resolve(options, storage), storage.tracking

@@ -22,6 +22,7 @@ from platform.pareto.front import CandidateKey, Front
 from platform.pareto.selection import saved_front
 from platform.reporting.console import console
 from platform.reporting.panels import candidate_label
+from platform.storage import movable
 from platform.storage.layout import Storage
 from platform.storage.ledger import locked
 from platform.storage.saved_study import SavedStudy
@@ -54,14 +55,19 @@ class EvaluationRequest:
         if not path.exists():
             return None
         values = json.loads(path.read_text())
-        checkpoints = tuple(Checkpoint(**c) for c in values["trainings"])
+        checkpoints = tuple(
+            Checkpoint(**{**c, "path": str(movable.found(folder, c["path"]))}) for c in values["trainings"]
+        )
         diverged = {int(trial): int(n) for trial, n in values["diverged"]}
         keys = tuple((int(trial), int(steps)) for trial, steps in values["candidates"])
         return cls(keys, Retrainings(checkpoints, diverged, ()), tuple(values.get("splits", SPLITS)))
 
     def write(self, folder: Path) -> None:
         """Save what the test split is opened for."""
-        trainings = [vars(checkpoint) for checkpoint in self.retrainings.checkpoints]
+        trainings = [
+            {**vars(checkpoint), "path": movable.kept(folder, Path(checkpoint.path))}
+            for checkpoint in self.retrainings.checkpoints
+        ]
         values = {"candidates": self.keys, "trainings": trainings, "splits": self.splits}
         diverged = sorted(self.retrainings.diverged.items())
         write_text(folder / "test" / REQUEST_FILE, json.dumps({**values, "diverged": diverged}, indent=1))

@@ -154,7 +154,10 @@ def fetch(model: str, uri: str | None, storage: str) -> Iterator[FetchedModel]:
         sums = weights.read_manifest(folder)["sha256"]
         yield FetchedModel(folder, "sha256 " + digest(json.dumps(sums, sort_keys=True))[:12])
         return
-    root = Storage.open(storage)
+    root = Storage.at(storage)
+    if uri is None and not root.database.exists():
+        allowed = "allowed: the storage of a promoted study, or its --tracking"
+        raise InputError(f"--storage: {root.root} has no model registry; {allowed}")
     registry = store.without_credentials(uri or root.tracking)
     store.prepare(registry, store.EXPERIMENT, root.artifacts)
     with tempfile.TemporaryDirectory() as work:

@@ -7,6 +7,7 @@ from platform.execution.mlflow_listener import MlflowListener
 from platform.execution.trial_source import TrialListener
 from platform.orchestration.progress import Progress
 from platform.reporting.figures import draw_samples
+from platform.storage import movable
 from platform.storage.ledger import Ledger
 from platform.storage.trials import Trial
 from platform.tracking.recorder import Recorder
@@ -42,7 +43,10 @@ class StudyRecorder(MlflowListener):
     def end_tags(self, trial: Trial) -> dict[str, str]:
         """Tags of a run that ends."""
         tags = super().end_tags(trial) | {"seconds": f"{trial.seconds:.1f}"}
-        return tags | {"checkpoint": trial.last.checkpoint} if trial.last else tags
+        if trial.last is None:
+            return tags
+        folder = self._progress.ledger.folder
+        return tags | {"checkpoint": movable.kept(folder, Path(trial.last.checkpoint))}
 
     def closed(self, ledger: Ledger) -> None:
         """Trials that still wait, at a rung or after a fault, are not started again by this driver."""

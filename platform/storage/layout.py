@@ -1,8 +1,10 @@
 """Where things are kept: one folder holds cohorts, references, studies and, by default, MLflow's database."""
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from trainers.errors import InputError
 
@@ -20,9 +22,16 @@ class Storage:
     root: Path
 
     @classmethod
+    def at(cls, root: str | Path) -> "Storage":
+        """The storage at ``root``, whether or not it exists; raises InputError for a URL."""
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", str(root)):
+            raise InputError(f"--storage: {str(root)!r} is a URL; allowed: a folder")
+        return cls(Path(root).resolve())
+
+    @classmethod
     def open(cls, root: str | Path) -> "Storage":
         """The storage at ``root``, created if needed; raises InputError where it cannot be written."""
-        path = Path(root).resolve()
+        path = cls.at(root).root
         try:
             require_writable_folder(path)
         except OSError as error:
@@ -33,7 +42,12 @@ class Storage:
     @property
     def tracking(self) -> str:
         """MLflow's default database."""
-        return f"sqlite:///{self.root / 'mlflow.db'}"
+        return f"sqlite:///{quote(str(self.database))}"
+
+    @property
+    def database(self) -> Path:
+        """The file of MLflow's default database."""
+        return self.root / "mlflow.db"
 
     def saved_tracking(self, uri: str) -> str:
         """A study's MLflow for its ``study.json``: empty for the default, so that the storage can move."""
@@ -41,7 +55,7 @@ class Storage:
 
     def tracking_of(self, saved: str) -> str:
         """A study's MLflow as its ``study.json`` has it: empty, or its database here, before it was moved."""
-        path = Path(saved.removeprefix("sqlite:///"))
+        path = Path(unquote(saved.removeprefix("sqlite:///")))
         moved = saved.startswith("sqlite:///") and path.name == "mlflow.db" and not path.exists()
         return self.tracking if not saved or moved else saved
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from platform.storage import movable
 from platform.storage.occupancy import Occupancy, seconds_of_sessions
 from platform.storage.sealed_lines import open_log, read_log
 from platform.storage.trials import Trial, Trials, TrialStatus, slim
@@ -81,7 +82,7 @@ class Ledger:
 
     def reported(self, number: int, report: Report) -> None:
         """A rung of a trial; a second report of the same step replaces the first."""
-        values = report.to_json() | {"checkpoint": _relative(self.folder, report.checkpoint)}
+        values = report.to_json() | {"checkpoint": movable.kept(self.folder, Path(report.checkpoint))}
         self._append({"event": "reported", "trial": number, "report": values})
 
     def paused(self, number: int, reason: str = "") -> None:
@@ -150,17 +151,9 @@ def placed(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mappi
     """The entries with checkpoints where they are now: a study may have moved to another folder."""
     for entry in entries:
         if entry["event"] == "reported":
-            path = Path(entry["report"]["checkpoint"])
-            here = folder.joinpath(*path.parts[-3:])  # trials/NUMBER/step-STEP
-            if not path.is_absolute() or (not path.exists() and here.exists()):
-                entry = {**entry, "report": {**entry["report"], "checkpoint": str(here)}}
+            checkpoint = str(movable.found(folder, entry["report"]["checkpoint"]))
+            entry = {**entry, "report": {**entry["report"], "checkpoint": checkpoint}}
         yield entry
-
-
-def _relative(folder: Path, checkpoint: str) -> str:
-    """A checkpoint's place in the folder of its study; as it is where it lies elsewhere."""
-    path = Path(checkpoint)
-    return str(path.relative_to(folder)) if path.is_relative_to(folder) else checkpoint
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from platform.storage import movable
 from platform.tracking.journal import Journal
 from platform.tracking.replay import PARENT, Replayer
 from platform.tracking.store import EXPERIMENT, find_experiment, reason, redact, set_environment
@@ -38,7 +39,7 @@ class Recorder:
 
     def __init__(self, uri: str, experiment_id: str, study: str, folder: Path, patience: float = 0.0) -> None:
         set_environment()
-        self._target = uri, experiment_id, study
+        self._target, self._folder = (uri, experiment_id, study), folder.resolve()
         self._journal = Journal(folder, patience)
         self._changed = threading.Condition()
         self._deadline = math.inf
@@ -78,7 +79,7 @@ class Recorder:
 
     def artifact(self, number: int, path: Path, folder: str = "") -> None:
         """A file; it is read when it is sent and must exist until then."""
-        self._append(number, path=str(path.resolve()), folder=folder)
+        self._append(number, path=movable.kept(self._folder, path.resolve()), folder=folder)
 
     def finish(self, number: int, status: RunStatus, tags: Mapping[str, object]) -> None:
         """A trial has ended."""
@@ -130,7 +131,7 @@ class Recorder:
 
     def _replayer(self) -> Replayer:
         uri, experiment, study = self._target
-        return Replayer(uri, experiment or find_experiment(uri, EXPERIMENT), study)
+        return Replayer(uri, experiment or find_experiment(uri, EXPERIMENT), study, self._folder)
 
     def _await_work(self) -> bool:
         """Block until there is something to send; False when closed and done, or out of time."""

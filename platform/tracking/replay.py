@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from platform.storage import movable
 from platform.tracking.journal import Event
 from typing import Any, TypeAlias
 
@@ -70,11 +71,12 @@ class Replayer:
     After an error the state is unknown: make a new replayer and replay the same events.
     """
 
-    def __init__(self, uri: str, experiment_id: str, study: str) -> None:
+    def __init__(self, uri: str, experiment_id: str, study: str, folder: Path = Path()) -> None:
+        """``folder``: where the events' files are."""
         from mlflow.tracking import MlflowClient
 
         self._client = MlflowClient(tracking_uri=uri)
-        self._experiment_id, self._study = experiment_id, study
+        self._experiment_id, self._study, self._folder = experiment_id, study, folder
         self._runs: dict[int, RunState] | None = None
 
     def replay(self, events: list[Event]) -> None:
@@ -142,7 +144,7 @@ class Replayer:
         for metric in metrics:
             run.steps[metric.key].add(metric.step)
         for path, folder in changes.artifacts:
-            self._upload(run.run_id, Path(path), folder)
+            self._upload(run.run_id, movable.found(self._folder, path), folder)
         if changes.status is not None:
             self._set_status(run, changes.status, changes.end)
 

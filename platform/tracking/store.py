@@ -4,10 +4,12 @@ import fcntl
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from platform.storage.layout import require_writable_folder
+from platform.tracking.moved import relocate
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -125,13 +127,19 @@ def _prepare_sqlite(uri: str, experiment: str, artifact_root: Path) -> str:
     name = uri.removeprefix("sqlite:///").partition("?")[0]
     if not uri.startswith("sqlite:///") or not name:
         raise _rejected(uri, "it names no file")
-    database = Path(name).resolve()
+    database = Path(unquote(name)).resolve()
     for folder in (database.parent, artifact_root):
         _require_writable(uri, folder)
     if database.exists() and not _is_sqlite(uri, database):
         raise _rejected(uri, f"{database} is not a sqlite database")
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two studies may start at the same moment
+        try:
+            moved = relocate(database, artifact_root)
+        except sqlite3.Error as error:
+            raise _rejected(uri, f"{database}: {error}") from error
+        if moved:
+            log.warning("%s has moved: the artifacts of its runs are in %s now", database, artifact_root)
         return _open_experiment(uri, experiment, (artifact_root / experiment).as_uri())
 
 
