@@ -23,8 +23,8 @@ from platform.pareto.selection import saved_front
 from platform.reporting.console import console
 from platform.reporting.panels import candidate_label
 from platform.storage import movable
+from platform.storage.driver_lock import locked
 from platform.storage.layout import Storage
-from platform.storage.ledger import locked
 from platform.storage.saved_study import SavedStudy
 from platform.study.study import Study
 from platform.tracking import store

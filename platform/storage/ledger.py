@@ -3,13 +3,11 @@
 The state of sampler and scheduler is computed from it alone; Tune, MLflow and screen only repeat it.
 """
 
-import fcntl
-import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from platform.storage import movable
+from platform.storage.driver_lock import lock
 from platform.storage.occupancy import Occupancy, seconds_of_sessions
 from platform.storage.sealed_lines import open_log, read_log
 from platform.storage.trials import Trial, Trials, TrialStatus, slim
@@ -35,7 +33,7 @@ class Ledger:
         try:
             found, self._lines = open_log(folder / FILE, patience, self._kept)
         except (InputError, EnvironmentFault):
-            os.close(self._lock)
+            self._lock.close()
             raise
         self.trials = Trials.of(placed(folder, found.entries))
         self.elapsed = seconds_of_sessions(found.entries)
@@ -116,11 +114,12 @@ class Ledger:
     def close(self) -> None:
         """Release the study for another driver."""
         self._lines.close()
-        os.close(self._lock)
+        self._lock.close()
 
     def _append(self, entry: dict[str, Any], durable: bool = False) -> None:
         seconds = {"elapsed": round(time.monotonic() - self._started, 3), "time": round(time.time(), 3)}
         entry |= {**seconds, "session": self._session}
+        self._lock.require()
         number = self._lines.append(entry, durable)
         (known,) = placed(self.folder, [self._kept(entry | {"seq": number})])
         self.trials.apply(known)
@@ -154,25 +153,3 @@ def placed(folder: Path, entries: Iterable[Mapping[str, Any]]) -> Iterator[Mappi
             checkpoint = str(movable.found(folder, entry["report"]["checkpoint"]))
             entry = {**entry, "report": {**entry["report"], "checkpoint": checkpoint}}
         yield entry
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Lock ``folder`` for the block; raises InputError where another process has locked it."""
-    descriptor = lock(folder)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def lock(folder: Path) -> int:
-    """A file descriptor that locks ``folder`` until it is closed; InputError where another process has it."""
-    path = folder / "lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise InputError(f"{folder}: another process works on it; allowed: one at a time") from error
-    return descriptor
