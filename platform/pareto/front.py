@@ -95,25 +95,32 @@ class Front:
         rows = [list(self.candidates).index(member) for member in self.members]
         return self.members[dominance.knee(self.minimised[rows])]
 
-    def own_volume(self, index: int) -> float:
-        """Hypervolume of one candidate by itself."""
-        return dominance.hypervolume(self.minimised[index : index + 1], self.corner)
+    def covers(self, other: "Front") -> bool:
+        """Whether no candidate of another front would be on this one."""
+        mine, others = self.minimised[self.feasible], other.minimised[other.feasible]
+        better = (mine[:, None] <= others).all(2) & (mine[:, None] < others).any(2)
+        return bool(better.any(0).all())
+
+    @cached_property
+    def own_volumes(self) -> NDArray[np.float64]:
+        """Hypervolume of each candidate by itself, [n]."""
+        return np.asarray(np.prod(np.maximum(self.corner - self.minimised, 0.0), axis=1))
 
     def violations(self, candidate: Candidate) -> tuple[float, ...]:
         """By how much a candidate violates each bound."""
         return tuple(bound.violation(candidate.values) for bound in self.bounds)
 
-    @property
+    @cached_property
     def best(self) -> int:
         """Index of the candidate with the least total violation and, of equals, the largest own volume."""
-        merits = [(-self.total_violation(i), self.own_volume(i)) for i in range(len(self.candidates))]
+        merits = [(-self.total_violation(i), volume) for i, volume in enumerate(self.own_volumes.tolist())]
         return merits.index(max(merits))
 
     def total_violation(self, index: int) -> float:
         """By how much a candidate violates the bounds in sum; 0 for a feasible one."""
         return sum(max(0.0, v) for v in self.violations(self.candidates[index]))
 
-    @property
+    @cached_property
     def corner(self) -> NDArray[np.float64]:
         """The reference point [m], minimised."""
         point = np.array([[self.reference[o.name] for o in self.objectives]])
@@ -148,7 +155,7 @@ class HypervolumeCurve:
     def __init__(self, make_front: MakeFront) -> None:
         self._make_front = make_front
         self._numbers: list[int] = []
-        self._fronts: dict[int, list[Candidate]] = {0: []}
+        self._fronts: dict[int, Front | None] = {0: None}
         """By how many trials they are of."""
         self._volumes: list[float] = []
 
@@ -156,17 +163,22 @@ class HypervolumeCurve:
         """Hypervolume after each of the completed trials, whose numbers are in ``order``."""
         self._forget(order)
         for number in order[len(self._numbers) :]:
-            front = self._make_front([*self.members, *candidates([trials[number]])])
+            before, added = self._fronts[len(self._numbers)], self._make_front(candidates([trials[number]]))
+            front = before
+            if before is None or not before.covers(added):
+                front = self._make_front([*self.members, *added.candidates])
+                front = self._make_front(front.members)
             self._numbers.append(number)
-            self._volumes.append(front.hypervolume)
-            self._fronts[len(self._numbers)] = front.members
+            self._volumes.append(front.hypervolume if front else 0.0)
+            self._fronts[len(self._numbers)] = front
             self._fronts.pop(len(self._numbers) - FRONTS, None)
         return self._volumes
 
     @property
     def members(self) -> list[Candidate]:
         """The front after the last of the trials."""
-        return self._fronts[len(self._numbers)]
+        front = self._fronts[len(self._numbers)]
+        return front.members if front else []
 
     def _forget(self, order: Sequence[int]) -> None:
         """Go back to the newest front that is kept, of trials with which ``order`` begins."""
@@ -175,5 +187,5 @@ class HypervolumeCurve:
         pairs = enumerate(zip(self._numbers, order, strict=False))
         same = next((i for i, (known, number) in pairs if known != number), len(order))
         kept = max((count for count in self._fronts if count <= same), default=0)
-        self._fronts = {count: front for count, front in self._fronts.items() if count <= kept} or {0: []}
+        self._fronts = {count: front for count, front in self._fronts.items() if count <= kept} or {0: None}
         del self._numbers[kept:], self._volumes[kept:]

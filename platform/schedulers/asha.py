@@ -25,7 +25,7 @@ class Halving(RungScheduler):
     Trials of bracket b pass the first b levels without waiting.
     """
 
-    def survivors(self, level: int) -> list[int]:
+    def find_survivors(self, level: int) -> list[int]:
         """The trials that may continue by a level's results and have not continued yet, best first."""
         results = self.results.get(level, Results())
         passed = self.passed.get(level, set()) & results.keys()

@@ -70,10 +70,18 @@ class RungScheduler(ABC):
     """By level, the trials that continued beyond it."""
     forecasts: Mapping[int, Values] = field(default_factory=dict)
     """Points [k, m] that trials are expected to reach at the end of their training."""
+    _found: dict[int, tuple[Mapping[int, Values], list[int]]] = field(default_factory=dict)
+    """By level, its survivors with the forecasts that they were found by, until something changes there."""
 
-    @abstractmethod
     def survivors(self, level: int) -> list[int]:
         """The trials that may continue by a level's results and have not continued yet, best first."""
+        if level not in self._found or self._found[level][0] is not self.forecasts:
+            self._found[level] = self.forecasts, self.find_survivors(level)
+        return self._found[level][1]
+
+    @abstractmethod
+    def find_survivors(self, level: int) -> list[int]:
+        """As :meth:`survivors`."""
 
     def level_at(self, step: int) -> int | None:
         """The highest level that a trial at this step has reached."""
@@ -82,6 +90,7 @@ class RungScheduler(ABC):
     def reported(self, trial: int, step: int, result: RungResult) -> None:
         """Add a result to the highest level reached; the first result of a trial at a level stays."""
         level = self.level_at(step)
+        self._found.clear()
         if level is not None:
             if not self.passes_freely(trial, level):
                 self.results.setdefault(level, Results()).add(trial, result)
@@ -92,10 +101,12 @@ class RungScheduler(ABC):
         """A trial trains beyond its step."""
         for level in self.levels:
             if level <= step:
+                self._found.pop(level, None)
                 self.passed.setdefault(level, set()).add(trial)
 
     def failed(self, trial: int) -> None:
         """Remove a failed trial: no other is compared with it, and it occupies no place."""
+        self._found.clear()
         for level in self.levels:
             if level in self.results:
                 self.results[level] = self.results[level].without(trial)

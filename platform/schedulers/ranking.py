@@ -53,19 +53,20 @@ class Ranked:
         if not self._current:
             self._ranks[: self._count], self._current = nondominated_sort(points), True
         of_set = np.minimum.reduceat(self._ranks[: self._count], self._starts)
-        order, values = np.argsort(of_set, kind="stable"), None
+        order = np.argsort(of_set, kind="stable")
+        waits = np.fromiter((name not in without for name in self._names), bool, len(self._names))[order]
+        starts = np.flatnonzero(np.diff(of_set[order], prepend=-1))
         found: list[int] = []
-        for front in np.split(order, np.flatnonzero(np.diff(of_set[order])) + 1):
-            members = front.tolist()
-            waiting = {self._names[index] for index in members} - without
-            if len(waiting) == 1 and len(members) <= keep:
-                found += waiting
-            elif waiting:
-                values = scaled(points, reference, forecast) if values is None else values
-                sets = {self._names[index]: values[self._rows(index)] for index in members}
-                found += [name for name in ordered(sets, min(keep, len(sets))) if name in waiting]
-            keep -= len(members)
-            if keep <= 0 or len(found) >= most:
+        for front in np.flatnonzero(np.logical_or.reduceat(waits, starts) & (starts < keep)):
+            start, end = starts[front], [*starts[front + 1 : front + 2], len(order)][0]
+            waiting = [self._names[index] for index in order[start:end][waits[start:end]]]
+            if len(waiting) > 1 or end > keep:
+                values = scaled(points, reference, forecast)
+                sets = {self._names[index]: values[self._rows(index)] for index in order[start:end].tolist()}
+                best = ordered(sets, min(keep - int(start), len(sets)))
+                waiting = [name for name in best if name in set(waiting)]
+            found += waiting
+            if len(found) >= most:
                 break
         return found[:most]
 

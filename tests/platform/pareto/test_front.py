@@ -81,10 +81,10 @@ def test_volumes_by_counting_lattice_cells(seed: int) -> None:
     covered = values[:, 0] <= fid
     covered &= (values[:, 1] >= ssim + 0.1 - 1e-9) & (values[:, 2] >= psnr + 1)
     assert front(*found).hypervolume == pytest.approx(0.1 * covered.any(0).sum())
-    volumes = [front(*found).own_volume(index) for index in range(8)]
+    volumes = front(*found).own_volumes
     np.testing.assert_allclose(volumes, 0.1 * covered.sum(1), atol=1e-12)
     beyond = front(candidate(1, 11.0, 0.9, 19.0), candidate(2, 1.0, 0.9, 10.0))
-    assert beyond.own_volume(0) == beyond.own_volume(1) == beyond.hypervolume == 0
+    assert beyond.own_volumes.tolist() == [0, 0] and beyond.hypervolume == 0
 
 
 def test_scores_of_two_versions_of_the_measures_are_never_on_one_front() -> None:
