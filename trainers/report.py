@@ -1,6 +1,8 @@
 """What a trial reports at a rung: one form for the training loop, the ledger and the front."""
 
-from collections.abc import Mapping
+import functools
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -56,9 +58,47 @@ def scores_to_json(scores: Scores) -> dict[str, dict[str, float]]:
     return {str(count): dict(values) for count, values in scores.items()}
 
 
-def scores_from_json(scores: Mapping[str, Mapping[str, float]]) -> dict[int, dict[str, float]]:
+def scores_from_json(scores: Mapping[str, Mapping[str, float]]) -> Scores:
     """The scores that :func:`scores_to_json` gave."""
-    return {int(count): dict(values) for count, values in scores.items()}
+    return CompactScores({int(count): values for count, values in scores.items()})
+
+
+class CompactScores(Mapping[int, Mapping[str, float]]):
+    """Scores in one array, as a study may have tens of thousands of reports."""
+
+    __slots__ = ("_counts", "_names", "_values")
+
+    def __init__(self, scores: Scores) -> None:
+        """Every refinement step count has the scores of the same names; else KeyError."""
+        names = tuple(next(iter(scores.values()), ()))
+        self._counts, self._names = _shared(tuple(scores)), _shared(names)
+        self._values = array("d", [values[name] for values in scores.values() for name in names])
+
+    def __getitem__(self, count: int) -> dict[str, float]:
+        """The scores at a refinement step count."""
+        if count not in self._counts:
+            raise KeyError(count)
+        size = len(self._names)
+        start = self._counts.index(count) * size
+        return dict(zip(self._names, self._values[start : start + size], strict=True))
+
+    def __iter__(self) -> Iterator[int]:
+        """Refinement step counts."""
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        """How many refinement step counts."""
+        return len(self._counts)
+
+    def __repr__(self) -> str:
+        """As of a dictionary."""
+        return repr(dict(self))
+
+
+@functools.cache
+def _shared(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One object for all equal tuples."""
+    return values
 
 
 def weight_of(share: str) -> str:

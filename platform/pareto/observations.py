@@ -20,7 +20,7 @@ STATES: dict[TrialStatus, State] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RungResult:
     """A trial's candidates at a rung."""
 

@@ -23,7 +23,7 @@ class SearchSpace:
     """Why a method's Config does not accept parameters; empty where it does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rung:
     """A trial's result after a share of its training."""
 
@@ -40,7 +40,7 @@ class Rung:
         return all(violation <= 0 for violation in self.violations)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Observation:
     """A trial with its results so far."""
 
