@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -46,12 +47,7 @@ def seconds_per_step(task: Task) -> float:
 
 def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) -> float:
     """Mean floating-point operations of one optimiser step of a method: the same on every machine."""
-    example_subject = torch.zeros(4, 3, config.crop, config.crop)
-    context = Context(
-        references, build_teacher(references), build_part("domain", references), example_subject
-    )
-    built: Method = find_method(method).Method(config, context)
-    built.to(torch.device("meta"))
+    built = _without_values(method, config, references)
     forms = built.step_forms()
 
     def minimise(names: Sequence[str], loss: Tensor) -> None:
@@ -62,6 +58,48 @@ def step_flops(method: str, config: TrialConfig, references: ReferenceConfig) ->
         for form in forms:
             form(_shapes(config), config.steps // 2, minimise)
     return float(counter.flops) / len(forms) * config.accumulate
+
+
+def step_bytes(method: str, config: TrialConfig, references: ReferenceConfig) -> int:
+    """Bytes that training a method needs, about: what float32 networks, their averages, gradients and two
+    moments take, and the most that the backward pass of a step keeps of its forward passes.
+    """
+    built = _without_values(method, config, references)
+    networks = [p for network in built.networks.values() for p in network.parameters()]
+    averages = [p for network in built.averaged.values() for p in network.parameters()]
+    known = {p.untyped_storage()._cdata for p in (*networks, *averages)}
+    kept: dict[int, torch.UntypedStorage] = {}
+    most = 0
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in known:
+            kept[storage._cdata] = storage
+        return tensor
+
+    def minimise(names: Sequence[str], loss: Tensor) -> None:
+        nonlocal most
+        most = max(most, sum(storage.nbytes() for storage in kept.values()))
+        parameters = [p for name in names for p in built.networks[name].parameters()]
+        torch.autograd.grad(loss, parameters)
+        kept.clear()
+
+    with torch.device("meta"), saved_tensors_hooks(keep, lambda tensor: tensor):
+        for form in built.step_forms():
+            form(_shapes(config), config.steps // 2, minimise)
+            kept.clear()
+    return most + 4 * (4 * sum(p.numel() for p in networks) + sum(p.numel() for p in averages))
+
+
+def _without_values(method: str, config: TrialConfig, references: ReferenceConfig) -> Method:
+    """A method whose tensors have shapes alone."""
+    example_subject = torch.zeros(4, 3, config.crop, config.crop)
+    context = Context(
+        references, build_teacher(references), build_part("domain", references), example_subject
+    )
+    built: Method = find_method(method).Method(config, context)
+    built.to(torch.device("meta"))
+    return built
 
 
 def bound_of(method: str, config: TrialConfig, references: ReferenceConfig) -> BoundConfig | None:

@@ -58,6 +58,7 @@ def start_ray(address: str | None, resources: Resources) -> None:
     try:
         if address:
             _join(address)
+            _tell_if_nothing_fits(resources)
         else:
             _start_here(resources)
     finally:
@@ -73,6 +74,16 @@ def _join(address: str) -> None:
         ray.init(address, runtime_env=shipped, log_to_driver=False)
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"--address: {address}: {str(error).splitlines()[0]}; {_ADDRESSES}") from error
+
+
+def _tell_if_nothing_fits(resources: Resources) -> None:
+    """A trial may wait for an autoscaler to bring its node, or for ever."""
+    if not machine.places(resources, *machines()):
+        largest = ", ".join(f"{each.cpus} cpus and {each.gpus} gpus" for each in machines())
+        needed = f"{resources.cpus} cpus and {resources.gpus:g} gpus"
+        log.warning(
+            "no node has room for a trial (%s): the nodes have %s; waiting for others", needed, largest
+        )
 
 
 def _start_here(resources: Resources) -> None:
@@ -148,9 +159,13 @@ def concurrency(resources: Resources) -> int:
 
     Workers of Ray Train are placed without Tune's knowledge, so the count must be right.
     """
+    return machine.concurrency(resources, *machines())
+
+
+def machines() -> list[Machine]:
+    """The cluster's nodes as they are now."""
     nodes = (node["Resources"] for node in ray.nodes() if node["Alive"])
-    machines = [Machine(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in nodes]
-    return machine.concurrency(resources, *machines)
+    return [Machine(int(each.get("CPU", 0)), int(each.get("GPU", 0))) for each in nodes]
 
 
 def request_places(resources: Resources, trials: int) -> None:

@@ -42,8 +42,13 @@ def require_fit(study: Study, machine: Machine) -> None:
 
 def concurrency(resources: Resources, *machines: Machine) -> int:
     """Trials at a time on the machines of a cluster: as many as set, at most as many as fit, at least one."""
-    most = max(1, sum(_workers(resources, machine) for machine in machines) // resources.workers)
+    most = max(1, places(resources, *machines))
     return min(most, resources.concurrent) if resources.concurrent else most
+
+
+def places(resources: Resources, *machines: Machine) -> int:
+    """How many trials fit on the machines at a time."""
+    return sum(_workers(resources, machine) for machine in machines) // resources.workers
 
 
 def _workers(resources: Resources, machine: Machine) -> int:

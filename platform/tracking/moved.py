@@ -1,7 +1,6 @@
 """MLflow's sqlite database after its folder has moved: it keeps absolute URIs of its artifacts."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -24,23 +23,29 @@ def relocate(database: Path, artifacts: Path) -> bool:
     if not database.exists() or artifacts.parent != database.parent:
         return False
     with closing(sqlite3.connect(database, timeout=30)) as connection, connection:
-        columns = list(_present(connection))
-        if ("experiments", "artifact_location") not in columns:
-            return False
-        rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
-        ends = [(location, f"/{artifacts.name}/{name}") for name, location in rows]
-        places = {uri.removesuffix(end) + f"/{artifacts.name}" for uri, end in ends if uri.endswith(end)}
-        new = artifacts.as_uri()
-        for old in places - {new}:
-            for table, column in columns:  # names of ours; values are parameters
+        new, olds = artifacts.as_uri(), elsewhere(connection, artifacts)
+        for old in olds:
+            for table, column in _present(connection):  # names of ours; values are parameters
                 change = f"UPDATE {table} SET {column} = ? || substr({column}, ?)"
                 size = len(old)
                 connection.execute(f"{change} WHERE substr({column}, 1, ?) = ?", (new, size + 1, size, old))
-        return bool(places - {new})
+        return bool(olds)
 
 
-def _present(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+def elsewhere(connection: sqlite3.Connection, artifacts: Path) -> set[str]:
+    """URIs of folders other than ``artifacts`` where a database has the artifacts of its experiments."""
+    if ("experiments", "artifact_location") not in _present(connection):
+        return set()
+    rows = connection.execute("SELECT name, artifact_location FROM experiments").fetchall()
+    ends = [(location, f"/{artifacts.name}/{name}") for name, location in rows]
+    places = {uri.removesuffix(end) + f"/{artifacts.name}" for uri, end in ends if uri.endswith(end)}
+    return places - {artifacts.as_uri()}
+
+
+def _present(connection: sqlite3.Connection) -> list[tuple[str, str]]:
     """Tables and columns that this database has."""
+    found = []
     for table, names in COLUMNS.items():
         present = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        yield from ((table, name) for name in names if name in present)
+        found += [(table, name) for name in names if name in present]
+    return found
