@@ -196,10 +196,10 @@ class Orchestrator(LedgerSource):
             for listener in self.listeners:
                 listener.paused(self.ledger.trials[newest["trial"]])
         ended = self.ledger.of_status(*ENDED)
-        for trial in ended:
-            if trial.ended == max(t.ended for t in ended):  # listeners have had all before it
-                for listener in self.listeners:
-                    listener.ended(trial)
+        if ended:  # listeners have had all before the last
+            last = max(ended, key=lambda trial: trial.ended)
+            for listener in self.listeners:
+                listener.ended(last)
         self.early_stopping.restore(self.ledger.trials)
         for trial in self.ledger.of_status("open"):
             if trial.last and self._lacks_decision(trial, trial.last):

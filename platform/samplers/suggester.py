@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from platform.samplers.base import Proposal
 from platform.samplers.designs import Grid
 from platform.samplers.factory import make_sampler
-from platform.study.observation import Observation, SearchSpace
+from platform.study.observation import Observation, Observed, SearchSpace
 from platform.study.study import Study
 
 from trainers.errors import InputError
@@ -49,20 +49,20 @@ class Suggester:
             raise InputError(f"{self._study.path}: search: {reason}; allowed: wider domains")
         return proposal
 
-    def start(self, observed: Mapping[int, Observation]) -> Future[tuple[Proposal | None, float]]:
+    def start(self, observed: Observed) -> Future[tuple[Proposal | None, float]]:
         """Make the next proposal in a thread, unless one is being made."""
         if self._next is None:
-            self._results, self._renewed = count_results(observed), False
+            self._results, self._renewed = observed.results, False
             self._next = self._thread.submit(self._timed, dict(observed))
         return self._next
 
-    def ready(self, observed: Mapping[int, Observation]) -> bool:
+    def ready(self, observed: Observed) -> bool:
         """Whether :meth:`take` would not wait; a quick proposal is made again when results have arrived.
 
         Only once, as results may arrive faster than proposals.
         """
         proposal = self.start(observed)
-        outdated = count_results(observed) > self._results and not self._renewed
+        outdated = observed.results > self._results and not self._renewed
         if proposal.done() and outdated and proposal.result()[1] < QUICK:
             self._next = None
             proposal = self.start(observed)
@@ -83,8 +83,3 @@ class Suggester:
     def _timed(self, observed: Mapping[int, Observation]) -> tuple[Proposal | None, float]:
         started = time.perf_counter()
         return self.propose(observed), time.perf_counter() - started
-
-
-def count_results(observed: Mapping[int, Observation]) -> int:
-    """How many rungs and ends were observed."""
-    return sum(len(o.rungs) + (o.state != "running") for o in observed.values())

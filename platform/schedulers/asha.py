@@ -25,7 +25,7 @@ class Halving(RungScheduler):
     Trials of bracket b pass the first b levels without waiting.
     """
 
-    def find_survivors(self, level: int) -> list[int]:
+    def survivors(self, level: int) -> list[int]:
         """The trials that may continue by a level's results and have not continued yet, best first."""
         results = self.results.get(level, Results())
         passed = self.passed.get(level, set()) & results.keys()
@@ -40,7 +40,7 @@ class Halving(RungScheduler):
 
     def passes_freely(self, trial: int, level: int) -> bool:
         """Whether a trial's bracket lets it pass a level without waiting; it is not compared there."""
-        return self.levels.index(level) < self.bracket(trial)
+        return self.brackets > 1 and self.levels.index(level) < self.bracket(trial)
 
     def quota(self, level: int, count: int) -> int:
         """How many of ``count`` trials at a level continue in all; at least one."""

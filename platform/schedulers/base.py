@@ -73,15 +73,14 @@ class RungScheduler(ABC):
     _found: dict[int, tuple[Mapping[int, Values], list[int]]] = field(default_factory=dict)
     """By level, its survivors with the forecasts that they were found by, until something changes there."""
 
+    @abstractmethod
     def survivors(self, level: int) -> list[int]:
         """The trials that may continue by a level's results and have not continued yet, best first."""
-        if level not in self._found or self._found[level][0] is not self.forecasts:
-            self._found[level] = self.forecasts, self.find_survivors(level)
-        return self._found[level][1]
 
-    @abstractmethod
-    def find_survivors(self, level: int) -> list[int]:
-        """As :meth:`survivors`."""
+    def _survivors(self, level: int) -> list[int]:
+        if level not in self._found or self._found[level][0] is not self.forecasts:
+            self._found[level] = self.forecasts, self.survivors(level)
+        return self._found[level][1]
 
     def level_at(self, step: int) -> int | None:
         """The highest level that a trial at this step has reached."""
@@ -117,7 +116,7 @@ class RungScheduler(ABC):
         level = self.level_at(step)
         if level is None or trial in self.passed.get(level, ()):
             return True
-        return self.passes_freely(trial, level) or trial in self.survivors(level)
+        return self.passes_freely(trial, level) or trial in self._survivors(level)
 
     def passes_freely(self, trial: int, level: int) -> bool:
         """Whether a trial passes a level without waiting, and is not compared there; by default none does."""
@@ -126,7 +125,7 @@ class RungScheduler(ABC):
     def next_to_resume(self, paused: Mapping[int, AbstractSet[int]]) -> int | None:
         """Of the trials that wait at each level the one to resume: of the highest level, its best first."""
         for level in reversed(self.levels):
-            for trial in self.survivors(level) if paused.get(level) else ():
+            for trial in self._survivors(level) if paused.get(level) else ():
                 if trial in paused[level]:
                     return trial
         return None

@@ -5,9 +5,9 @@ from platform.pareto.front import MakeFront
 from platform.pareto.observations import STATES, observation, rung_result
 from platform.schedulers.factory import make_scheduler
 from platform.storage.trials import ENDED, Trial, Trials
-from platform.study.observation import Observation, SearchSpace
+from platform.study.observation import Observation, Observed, SearchSpace
 from platform.study.study import Study
-from platform.surrogate.forecast import Forecaster
+from platform.surrogate.forecast import MOST_RUNGS, Forecaster
 
 
 class EarlyStopping:
@@ -20,7 +20,7 @@ class EarlyStopping:
         self.levels = study.levels
         self._study, self._space, self._make_front, self._known = study, space, make_front, known
         self._forecaster = Forecaster(space, known)
-        self._observed: dict[int, Observation] = {}
+        self._observed = Observed()
         self._reports: dict[int, int] = {}
         """How many reports each trial had when it was last looked at."""
         self._waiting: dict[int, set[int]] = {level: set() for level in self.levels}
@@ -41,7 +41,7 @@ class EarlyStopping:
                 self._scheduler.continued(number, trial.continued_past)
             self.ended(trial)
 
-    def observations(self, trials: Trials) -> dict[int, Observation]:
+    def observations(self, trials: Trials) -> Observed:
         """Every trial as samplers read it."""
         self._follow(trials)
         return self._observed
@@ -109,6 +109,8 @@ class EarlyStopping:
         self._follow(trials)
         if self.levels and self._rungs != self._forecast_at:
             self._forecast_at = self._rungs
+            if self._rungs > MOST_RUNGS and not self._scheduler.forecasts:
+                return
             if self._study.deterministic:
                 self._forecaster = Forecaster(self._space, self._known)
             self._scheduler.forecasts = self._forecaster.ends(self.observations(trials))

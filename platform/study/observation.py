@@ -40,6 +40,18 @@ class Rung:
         return all(violation <= 0 for violation in self.violations)
 
 
+class Observed(dict[int, "Observation"]):
+    """Observations by trial, and how many results they have: rungs and ends."""
+
+    results = 0
+
+    def __setitem__(self, number: int, observation: "Observation") -> None:
+        """Add or replace a trial's."""
+        before = self.get(number)
+        self.results += observation.results - (before.results if before else 0)
+        super().__setitem__(number, observation)
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """A trial with its results so far."""
@@ -50,6 +62,11 @@ class Observation:
     """In the order of their shares."""
     memory: Mapping[str, Any] = field(default_factory=dict)
     """What the sampler stored with the proposal."""
+
+    @property
+    def results(self) -> int:
+        """Its rungs, and its end."""
+        return len(self.rungs) + (self.state != "running")
 
     @property
     def last(self) -> Rung | None:

@@ -12,11 +12,11 @@ from platform.samplers.designs import Sobol
 from platform.samplers.factory import MANY_TRIALS
 from platform.samplers.gp import GaussianProcessSampler
 from platform.samplers.optuna_samplers import OptunaSampler
-from platform.samplers.suggester import Suggester, count_results
+from platform.samplers.suggester import Suggester
 from platform.storage.layout import Storage
 from platform.study.budget import Budget
 from platform.study.dimensions import Choice, Int, Uniform
-from platform.study.observation import Observation, Rung, SearchSpace
+from platform.study.observation import Observation, Observed, Rung, SearchSpace
 from platform.study.settings import SAMPLERS
 from platform.study.study import Study
 from typing import Any
@@ -103,7 +103,7 @@ def test_a_space_without_accepted_points_is_an_error_also_of_the_thread(toy: Mak
         made.propose({})
     expected = "toy.yaml: search: toy's Config refuses all proposals of the sampler; allowed: wider domains"
     assert str(error.value) == expected
-    made.start({})
+    made.start(Observed())
     with pytest.raises(InputError, match="refuses all proposals"):
         made.take()
     made.close()
@@ -277,7 +277,7 @@ def test_a_quick_proposal_is_made_again_after_results_but_once(
     orchestrator: Orchestrator, slow: Slow
 ) -> None:
     slow.release.set()
-    orchestrator.suggester.start({}).result()
+    orchestrator.suggester.start(Observed()).result()
     assert len(slow.observed) == 1
     report(orchestrator, 0, 5)
     observed = orchestrator.early_stopping.observations(orchestrator.ledger.trials)
@@ -294,7 +294,7 @@ def test_a_slow_proposal_is_taken_although_results_have_arrived(
 ) -> None:
     monkeypatch.setattr(suggester, "QUICK", 0.0)
     slow.release.set()
-    orchestrator.suggester.start({}).result()
+    orchestrator.suggester.start(Observed()).result()
     report(orchestrator, 0, 5)
     assert orchestrator.next() is not None
     assert [(o.state, o.rungs) for o in slow.observed[0]] == [("running", ()), ("running", ())]
@@ -303,4 +303,8 @@ def test_a_slow_proposal_is_taken_although_results_have_arrived(
 def test_results_are_rungs_and_ends() -> None:
     cases = ("running", 0), ("running", 1), ("paused", 2), ("failed", 0), ("completed", 1)
     observed = [Observation({}, state, (Rung(0.5, (1.0,)),) * rungs) for state, rungs in cases]  # type: ignore[arg-type]
-    assert count_results(dict(enumerate(observed))) == 0 + 1 + 3 + 1 + 2
+    found = Observed()
+    for _ in range(2):
+        for number, each in enumerate(observed):
+            found[number] = each
+    assert found.results == 0 + 1 + 3 + 1 + 2
