@@ -44,8 +44,11 @@ def check(storage: Storage) -> Iterator[Finding]:
 
 def repair(storage: Storage) -> Iterator[Finding]:
     """Mend what can be: MLflow's places, ledgers with damaged lines, what killed processes have left."""
-    if relocate(storage.database, storage.artifacts):
-        yield Finding("mlflow", "ok", f"its artifacts are in {storage.artifacts} now")
+    try:
+        if relocate(storage.database, storage.artifacts):
+            yield Finding("mlflow", "ok", f"its artifacts are in {storage.artifacts} now")
+    except sqlite3.Error as error:
+        yield Finding("mlflow", "warning", f"left as it is: {error}")
     for folder in studies(storage):
         subject = f"study {folder.name}"
         try:

@@ -84,6 +84,9 @@ def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in failures]
     lines += saved_work(progress)
     trials = list(read_trials(progress.ledger.folder).values())
+    lines += [f"trial {trial.number}: {note}" for trial in trials for note in trial.notes]
+    if stops := sum(trial.interruptions for trial in trials):
+        lines.append(f"{stops} times a fault of the environment stopped a trial, which was resumed")
     lines += inert_terms(trials)
     lines += rung_correlations(trials, progress.study.objectives)
     if progress.exhausted:

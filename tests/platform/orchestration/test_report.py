@@ -1,9 +1,15 @@
 """Rank correlations of rungs with the ends of training, for known rankings; terms that do nothing."""
 
-from platform.orchestration.report import inert_terms, rung_correlations
+from pathlib import Path
+from platform.orchestration.progress import Progress
+from platform.orchestration.report import closing_lines, inert_terms, rung_correlations
+from platform.storage.ledger import Ledger
 from platform.storage.trials import Trial, TrialStatus
+from platform.study.criteria import Criteria
 from platform.study.settings import Objective
 
+from tests.platform.conftest import MakeStudy
+from tests.platform.world import REFERENCE
 from trainers.report import Report
 
 FID, PSNR = Objective("fid", "minimize"), Objective("psnr", "maximize")
@@ -60,3 +66,15 @@ def test_a_term_is_named_if_its_mean_share_is_below_one_percent_in_every_trial()
     assert inert_terms([*trials, shared(2, {"share_G_DMD": 0.01})]) == []
     assert [line.split(":")[0] for line in inert_terms([shared(0, {"share_G_ent": 0.0})])] == ["w_ent"]
     assert inert_terms([Trial(3, {})]) == []
+
+
+def test_notes_and_faults_of_the_environment_are_told_at_the_end(toy: MakeStudy, tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for number in range(2):
+        ledger.proposed(number, {})
+        ledger.interrupted(number, "its worker died")
+    ledger.noted(1, "trains by 2 slices at a time")
+    ledger.close()
+    lines = closing_lines(Progress(toy(), Criteria(REFERENCE), ledger), None)
+    assert "trial 1: trains by 2 slices at a time" in lines
+    assert "2 times a fault of the environment stopped a trial, which was resumed" in lines
