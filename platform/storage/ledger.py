@@ -9,7 +9,7 @@ from pathlib import Path
 from platform.storage import movable
 from platform.storage.driver_lock import lock
 from platform.storage.occupancy import Occupancy, seconds_of_sessions
-from platform.storage.sealed_lines import open_log, read_log
+from platform.storage.sealed_lines import Log, open_log, read_log
 from platform.storage.trials import Trial, Trials, TrialStatus, slim
 from typing import Any
 
@@ -31,7 +31,7 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self._scores, self._lock = folder, scores, lock(folder)
         try:
-            found, self._lines = open_log(folder / FILE, patience, self._kept)
+            found, self._lines = open_log(folder / FILE, patience, self._kept, repaired)
         except (InputError, EnvironmentFault):
             self._lock.close()
             raise
@@ -39,7 +39,8 @@ class Ledger:
         self.elapsed = seconds_of_sessions(found.entries)
         """Seconds that earlier drivers have spent on the study."""
         self.occupancy = Occupancy()
-        self.newest: Mapping[str, Any] = found.entries[-1] if found.entries else {}
+        entries = (entry for entry in reversed(found.entries) if entry["event"] != "repaired")
+        self.newest: Mapping[str, Any] = next(entries, {})
         """The last entry of an earlier driver, which may not have reached MLflow."""
         self._highest, sessions = -1, set[str]()
         for entry in found.entries:
@@ -48,9 +49,6 @@ class Ledger:
         numbers = [int(session) for session in sessions if session.isdigit()]
         self._session = str(1 + max(numbers, default=len(sessions)))
         self.start_session()
-        if found.lost:  # among the lost may be proposals, whose numbers MLflow knows
-            last = self._highest + found.lost
-            self._append({"event": "repaired", "trial": last, "lost": found.lost})
 
     @property
     def next_number(self) -> int:
@@ -139,6 +137,13 @@ class Ledger:
 
 def _content(params: Mapping[str, Any], memory: Mapping[str, Any]) -> dict[str, Any]:
     return {"params": dict(params), **({"memory": dict(memory)} if memory else {})}
+
+
+def repaired(log: Log) -> dict[str, Any]:
+    """The entry of a repair: among the lost lines may be proposals, whose numbers MLflow knows."""
+    last = max((entry["trial"] for entry in log.entries), default=-1) + log.lost
+    seconds = {"elapsed": 0.0, "time": round(time.time(), 3), "session": "0"}
+    return {"event": "repaired", "trial": last, "lost": log.lost, **seconds}
 
 
 def read_trials(folder: Path) -> Trials:

@@ -83,11 +83,18 @@ def unseal(line: bytes) -> JsonObject | None:
     return as_object(text) if found and end == checksum(text).encode() + b'"}' else None
 
 
-def open_log(path: Path, patience: float = 0.0, kept: Kept = _all) -> tuple[Log, SealedLines]:
-    """What a file says and its writer; made where it is missing, written anew where it is not all sealed."""
+def open_log(
+    path: Path, patience: float = 0.0, kept: Kept = _all, repaired: Callable[[Log], JsonObject] | None = None
+) -> tuple[Log, SealedLines]:
+    """What a file says and its writer; made where it is missing, written anew where it is not all sealed.
+
+    ``repaired``: the last entry of a file that is written anew without lines that are lost.
+    """
     found = read_log(path, kept)
     if found.lost or found.format < FORMAT:
-        whole = read_log(path)
+        whole = _parsed(path, _all)
+        if whole.lost and repaired:
+            whole.entries.append(repaired(whole))
         _keep_aside(path, "damaged" if found.lost else f"format-{found.format}")
         entries = [{**entry, "seq": number} for number, entry in enumerate(whole.entries, 1)]
         lines = [seal(entry, number) + b"\n" for number, entry in enumerate([HEADER, *entries])]
@@ -102,10 +109,19 @@ def read_log(path: Path, kept: Kept = _all) -> Log:
     An incomplete last line is as if never written. Raises InputError for a format of a newer version.
     ``kept``: what is returned of an entry, so that a long file takes little memory.
     """
+    found = _parsed(path, kept)
+    for place in found.damaged:
+        log.warning("%s: line %d is damaged and not used", path, place)
+    if found.lost > len(found.damaged):
+        log.warning("%s: %d lines are missing", path, found.lost - len(found.damaged))
+    return found
+
+
+def _parsed(path: Path, kept: Kept) -> Log:
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     opened = [None if (entry := unseal(line)) is None else kept(entry) for line in lines]
     if lines and not any(opened):
-        return _unsealed(path, lines)
+        return _unsealed(lines)
     _require_known(path, [entry for entry in opened if entry])
     good: list[JsonObject] = []
     damaged: list[int] = []
@@ -117,19 +133,17 @@ def read_log(path: Path, kept: Kept = _all) -> Log:
             good.append(entry)
             following = entry["seq"] + 1
     lost = max(len(damaged), following - len(good))
-    _report(path, damaged, lost)
     entries = [entry for entry in good if "format" not in entry]
     return Log(FORMAT, entries, following, tuple(damaged), lost)
 
 
-def _unsealed(path: Path, lines: Sequence[bytes]) -> Log:
+def _unsealed(lines: Sequence[bytes]) -> Log:
     """A file of format 1, or one of which no line is intact."""
     parsed = [as_object(line) for line in lines]
     kept = {
         place: each for place, each in enumerate(parsed, 1) if each and "event" in each and "sum" not in each
     }
     damaged = [place for place in range(1, 1 + len(lines)) if place not in kept]
-    _report(path, damaged, len(damaged))
     entries = [{**each, "seq": place} for place, each in kept.items()]
     return Log(1, entries, 1 + len(lines), tuple(damaged), len(damaged))
 
@@ -139,13 +153,6 @@ def _require_known(path: Path, entries: Sequence[JsonObject]) -> None:
     if newest > FORMAT:
         reason = f"is of format {newest}, of a newer version of this program; allowed: up to {FORMAT}"
         raise InputError(f"{path}: {reason}")
-
-
-def _report(path: Path, damaged: Sequence[int], lost: int) -> None:
-    for place in damaged:
-        log.warning("%s: line %d is damaged and not used", path, place)
-    if lost > len(damaged):
-        log.warning("%s: %d lines are missing", path, lost - len(damaged))
 
 
 def _keep_aside(path: Path, end: str) -> None:
