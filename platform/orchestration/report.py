@@ -10,6 +10,7 @@ from platform.reporting import figures, sensitivity_table
 from platform.reporting.panels import metric_label, number, plotted
 from platform.reporting.sensitivity_table import Cards
 from platform.stats.ranks import spearman
+from platform.storage import movable
 from platform.storage.ledger import read_trials
 from platform.storage.trials import Trial
 from platform.study.settings import Objective
@@ -54,7 +55,7 @@ def report_search(
     scores = baselines.scores(found.judge, found.bound)
     points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
-    summary = summarise(front, scores, protocol)
+    summary = summarise(front, scores, protocol, progress.ledger.folder)
     files = [folder / "table.md", folder / "front.json"]
     write_text(files[0], figures.final_table(points, objectives, scores) + "\n")
     write_text(files[1], json.dumps(summary, indent=1) + "\n")
@@ -154,14 +155,17 @@ def _best(trial: Trial, step: int, objective: Objective) -> float:
 
 
 def summarise(
-    front: Front, baselines: Mapping[str, Mapping[str, float]], protocol: Mapping[str, str]
+    front: Front, baselines: Mapping[str, Mapping[str, float]], protocol: Mapping[str, str], study: Path
 ) -> dict[str, Any]:
-    """The front as JSON, with everything needed to read its numbers."""
+    """The front as JSON, with everything needed to read its numbers; checkpoints within the ``study``."""
     return {
         "objectives": {o.name: o.direction for o in front.objectives},
         "reference_point": dict(front.reference),
         "hypervolume": front.hypervolume,
         "baselines": {name: dict(values) for name, values in baselines.items()},
         "protocol": dict(protocol),
-        "front": [{"knee": c is front.knee, **vars(c)} for c in front.members],
+        "front": [
+            {"knee": c is front.knee, **vars(c), "checkpoint": movable.kept(study, Path(c.checkpoint))}
+            for c in front.members
+        ],
     }

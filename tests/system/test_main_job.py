@@ -73,7 +73,7 @@ def test_mlflow_holds_one_parent_and_a_child_per_trial(finished: str, storage: P
     for child in children:
         assert {"fid", "fid/1", "psnr", "ms_ssim", "loss/D", "seconds"} <= child.data.metrics.keys()
         assert "lambda_DMD" in child.data.params
-        assert Path(child.data.tags["checkpoint"]).is_dir()
+        assert (storage / "studies/first" / child.data.tags["checkpoint"]).is_dir()
         assert len(client.get_metric_history(child.info.run_id, "fid")) == 2
         assert [a.path for a in client.list_artifacts(child.info.run_id) if a.path.endswith(".png")]
 
