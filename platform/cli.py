@@ -19,8 +19,8 @@ COMMANDS = {
     "evaluate": "evaluate a study's candidates on the test split, once",
     "compare": "train and compare several systems under the same conditions",
     "promote": "register the best translator of a study in the model registry",
-    "doctor": "check an installation, a storage, a cluster or a space before they cost a study",
     "translate": "translate 64 mT scans with a registered model (research use only)",
+    "doctor": "check an installation, a storage, a cluster or a space before they cost a study",
 }
 """Every command with its one line, in the order in which a newcomer needs them."""
 

@@ -445,8 +445,8 @@ FAULTS = (
         "a rung prefers the trials of the last front",
         "platform/schedulers/ranking.py",
         *(
-            "for rank in range(int(rank_of.max()) + 1):",
-            "for rank in reversed(range(int(rank_of.max()) + 1)):",
+            'order = np.argsort(of_set, kind="stable")',
+            'order = np.argsort(-of_set, kind="stable")',
         ),
         "tests/platform/schedulers/test_ranking.py",
     ),
@@ -468,8 +468,8 @@ FAULTS = (
         "trials that failed keep their place at a level",
         *(
             "platform/schedulers/base.py",
-            "self.results.get(level, {}).pop(trial, None)",
-            "self.results.get(level, {})",
+            "self.results[level] = self.results[level].without(trial)",
+            "pass",
         ),
         "tests/platform/schedulers/test_asha.py",
     ),

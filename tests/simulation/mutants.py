@@ -5,7 +5,7 @@ from tests.mutants.faults import Fault
 SIMULATION = "tests/simulation/test_simulation.py"
 LEDGER, LINES, JSONL = (f"platform/storage/{name}.py" for name in ("ledger", "sealed_lines", "jsonl"))
 SOURCE, RETRIES = (f"platform/execution/{name}.py" for name in ("trial_source", "retries"))
-DRIVER, PROGRESS = (f"platform/orchestration/{name}.py" for name in ("orchestrator", "progress"))
+DRIVER = "platform/orchestration/orchestrator.py"
 
 
 def bug(breaks: str, file: str, text: str, replacement: str) -> Fault:
@@ -117,9 +117,9 @@ BUGS = (
     bug(
         "the front is that of all trials",
         *(
-            PROGRESS,
-            'candidates(self.ledger.of_status("completed"))',
-            'candidates(self.ledger.of_status("completed", "paused"))',
+            "platform/storage/trials.py",
+            'if status == "completed":',
+            'if status in ("completed", "paused"):',
         ),
     ),
 )

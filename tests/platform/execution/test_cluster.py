@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from platform.execution import cluster
+from platform.execution.machine import Machine
 from platform.study.settings import Resources
 from typing import Any
 
@@ -42,6 +43,7 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[An
         calls.append((address, options))
 
     monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster, "machines", lambda: [Machine(2, 0), Machine(4, 1)])
     monkeypatch.setattr(cluster, "_ENVIRONMENT", {})
     short = tempfile.mkdtemp(dir="/tmp")
     monkeypatch.setattr(tempfile, "tempdir", short)
@@ -56,6 +58,14 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[An
 def test_ray_does_not_keep_our_signal_handler(started: list[Any], handler: Any, address: str | None) -> None:
     cluster.start_ray(address, Resources())
     assert signal.getsignal(signal.SIGTERM) is handler and len(started) == 1
+
+
+@pytest.mark.parametrize(("cpus", "fits"), [(4, True), (5, False)])
+def test_where_no_node_has_room_for_a_trial_it_is_said(
+    started: list[Any], caplog: pytest.LogCaptureFixture, cpus: int, fits: bool
+) -> None:
+    cluster.start_ray("auto", Resources(cpus=cpus))
+    assert started and ("4 cpus and 1 gpus; waiting for others" in caplog.text) != fits
 
 
 def test_a_ray_of_our_own_is_private_and_joins_no_other(
