@@ -20,7 +20,7 @@ def check() -> Iterator[Finding]:
             reached.setdefault(owner, set()).update(_ports_of_all(process))
     asked = os.environ.get("RAY_AUTH_MODE", "token") == "token"
     for owner, ports in sorted(reached.items()):
-        numbers = ", ".join(map(str, sorted(ports))) or "none"
+        numbers = ", ".join(map(str, sorted(ports)))
         if not ports:
             yield Finding("network", "ok", f"{owner} listens on this machine alone")
         elif owner == "Ray" and asked:

@@ -128,7 +128,7 @@ def _study(folder: Path) -> Iterator[Finding]:
     if log.lost:
         lines = ", ".join(map(str, log.damaged)) or "some"
         yield Finding(subject, "warning", f"lines {lines} of its ledger are damaged or missing: --repair")
-    damaged = [folder for folder in _checkpoints(folder) if not _is_intact(folder)]
+    damaged = [each for each in _checkpoints(folder) if not _is_intact(each)]
     for each in damaged:
         yield Finding(subject, "warning", f"{each} is damaged; the one before it is used, if any")
     left = len([path for path in folder.glob("trials/*/.step-*") if path.is_dir()])

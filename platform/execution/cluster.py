@@ -78,8 +78,9 @@ def _join(address: str) -> None:
 
 def _tell_if_nothing_fits(resources: Resources) -> None:
     """A trial may wait for an autoscaler to bring its node, or for ever."""
-    if not machine.places(resources, *machines()):
-        largest = ", ".join(f"{each.cpus} cpus and {each.gpus} gpus" for each in machines())
+    nodes = machines()
+    if not machine.places(resources, *nodes):
+        largest = ", ".join(f"{each.cpus} cpus and {each.gpus} gpus" for each in nodes)
         needed = f"{resources.cpus} cpus and {resources.gpus:g} gpus"
         log.warning(
             "no node has room for a trial (%s): the nodes have %s; waiting for others", needed, largest

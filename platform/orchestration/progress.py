@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from platform.pareto.front import Candidate, Front, HypervolumeCurve, candidates
-from platform.storage.ledger import Ledger, read_trials
+from platform.pareto.front import Candidate, Front, HypervolumeCurve
+from platform.storage.ledger import Ledger
 from platform.study.budget import Spent
 from platform.study.criteria import Criteria
 from platform.study.study import Study
@@ -29,12 +29,8 @@ class Progress:
         """Candidates by the study's criteria."""
         return Front.of(self.criteria, self.study.objectives, found)
 
-    def front(self) -> Front:
-        """The front of the completed trials with all candidates and scores, read from the ledger's file."""
-        return self.make_front(candidates(read_trials(self.ledger.folder).of_status("completed")))
-
     def members(self) -> list[Candidate]:
-        """The members of the front."""
+        """The front of the completed trials."""
         self.hypervolumes()
         return self._curve.members
 

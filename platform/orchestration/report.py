@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from platform.orchestration.progress import Progress
-from platform.pareto.front import Front, candidates_at
+from platform.pareto.front import Front, candidates, candidates_at
 from platform.reporting import figures, sensitivity_table
 from platform.reporting.panels import metric_label, number, plotted
 from platform.reporting.sensitivity_table import Cards
@@ -51,7 +51,8 @@ def report_search(
     progress: Progress, folder: Path, recorder: Recorder, found: Findings, console: Console
 ) -> list[str]:
     """Print the front beside the baselines, write and record pictures and tables; closing lines."""
-    front, protocol = progress.front(), found.protocol
+    trials, protocol = read_trials(progress.ledger.folder), found.protocol
+    front = progress.make_front(candidates(trials.of_status("completed")))
     scores = baselines.scores(found.judge, found.bound)
     points, objectives = plotted(front), progress.study.objectives
     folder.mkdir(exist_ok=True)
@@ -69,11 +70,13 @@ def report_search(
         recorder.study_artifact(file, "report")
     console.print(figures.front_table(points, objectives, scores))
     lines = [f"supervised bound: {protocol['supervised']}"] if "supervised" in protocol else []
-    return [*lines, *closing_lines(progress, scores.get("floor")), f"report: {folder}"]
+    return [*lines, *closing_lines(progress, scores.get("floor"), list(trials.values())), f"report: {folder}"]
 
 
-def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list[str]:
-    """Floor, overhead, failures, early stopping, and why the study ended."""
+def closing_lines(
+    progress: Progress, floor: Mapping[str, float] | None, trials: Sequence[Trial]
+) -> list[str]:
+    """Floor, overhead, failures, early stopping, and why the study ended; ``trials`` with losses."""
     lines = []
     if floor is not None:
         names = dict.fromkeys([*(o.name for o in progress.study.objectives if o.name in floor), "fid", "kid"])
@@ -84,7 +87,6 @@ def closing_lines(progress: Progress, floor: Mapping[str, float] | None) -> list
     failures = progress.ledger.of_status("diverged", "failed")
     lines += [f"trial {trial.number} {trial.status}: {trial.reason}" for trial in failures]
     lines += saved_work(progress)
-    trials = list(read_trials(progress.ledger.folder).values())
     lines += [f"trial {trial.number}: {note}" for trial in trials for note in trial.notes]
     if stops := sum(trial.interruptions for trial in trials):
         lines.append(f"{stops} times a fault of the environment stopped a trial, which was resumed")

@@ -20,6 +20,11 @@ def minimised(values: ArrayLike, directions: Sequence[str]) -> Values:
     return np.asarray(_finite(values) * signs)
 
 
+def dominates(points: Values, others: Values) -> NDArray[np.bool_]:
+    """Which points [n, m] dominate which others [k, m], [n, k]."""
+    return np.asarray((points[:, None] <= others).all(2) & (points[:, None] < others).any(2))
+
+
 def nondominated(values: ArrayLike) -> NDArray[np.bool_]:
     """Mask [n] of the points that no other dominates; every copy of a front point stays."""
     unique, inverse = np.unique(_finite(values), axis=0, return_inverse=True)

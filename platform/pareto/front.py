@@ -98,8 +98,7 @@ class Front:
     def covers(self, other: "Front") -> bool:
         """Whether no candidate of another front would be on this one."""
         mine, others = self.minimised[self.feasible], other.minimised[other.feasible]
-        better = (mine[:, None] <= others).all(2) & (mine[:, None] < others).any(2)
-        return bool(better.any(0).all())
+        return bool(dominance.dominates(mine, others).any(0).all())
 
     @cached_property
     def own_volumes(self) -> NDArray[np.float64]:
@@ -155,7 +154,7 @@ class HypervolumeCurve:
     def __init__(self, make_front: MakeFront) -> None:
         self._make_front = make_front
         self._numbers: list[int] = []
-        self._fronts: dict[int, Front | None] = {0: None}
+        self._fronts = {0: make_front(())}
         """By how many trials they are of."""
         self._volumes: list[float] = []
 
@@ -163,13 +162,11 @@ class HypervolumeCurve:
         """Hypervolume after each of the completed trials, whose numbers are in ``order``."""
         self._forget(order)
         for number in order[len(self._numbers) :]:
-            before, added = self._fronts[len(self._numbers)], self._make_front(candidates([trials[number]]))
-            front = before
-            if before is None or not before.covers(added):
-                front = self._make_front([*self.members, *added.candidates])
-                front = self._make_front(front.members)
+            front, added = self._fronts[len(self._numbers)], self._make_front(candidates([trials[number]]))
+            if not front.covers(added):
+                front = self._make_front(self._make_front([*front.members, *added.candidates]).members)
             self._numbers.append(number)
-            self._volumes.append(front.hypervolume if front else 0.0)
+            self._volumes.append(front.hypervolume)
             self._fronts[len(self._numbers)] = front
             self._fronts.pop(len(self._numbers) - FRONTS, None)
         return self._volumes
@@ -177,8 +174,7 @@ class HypervolumeCurve:
     @property
     def members(self) -> list[Candidate]:
         """The front after the last of the trials."""
-        front = self._fronts[len(self._numbers)]
-        return front.members if front else []
+        return self._fronts[len(self._numbers)].members
 
     def _forget(self, order: Sequence[int]) -> None:
         """Go back to the newest front that is kept, of trials with which ``order`` begins."""
@@ -187,5 +183,6 @@ class HypervolumeCurve:
         pairs = enumerate(zip(self._numbers, order, strict=False))
         same = next((i for i, (known, number) in pairs if known != number), len(order))
         kept = max((count for count in self._fronts if count <= same), default=0)
-        self._fronts = {count: front for count, front in self._fronts.items() if count <= kept} or {0: None}
+        self._fronts = {count: front for count, front in self._fronts.items() if count <= kept}
+        self._fronts = self._fronts or {0: self._make_front(())}
         del self._numbers[kept:], self._volumes[kept:]

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from platform.pareto.dominance import Values, nondominated_sort
+from platform.pareto.dominance import Values, dominates, nondominated_sort
 from platform.pareto.selection import greedy
 
 import numpy as np
-from numpy.typing import NDArray
 
 SLACK = 0.1
 """The corner of a level's hypervolume lies beyond its worst values by this part of their range."""
@@ -86,22 +85,16 @@ class Ranked:
     def _insert(self, place: int) -> None:
         """Rank one more point: those it pushes down a front push others down, and so on."""
         points, ranks = self._points[:place], self._ranks[:place]
-        above = ranks[dominated_by(self._points[place], points)]
+        moved = self._points[place : place + 1]
+        above = ranks[dominates(points, moved)[:, 0]]
         rank = 1 + int(above.max()) if len(above) else 0
         self._ranks[place] = rank
-        moved = self._points[place : place + 1]
         while len(moved):
             front = np.flatnonzero(ranks == rank)
-            low, high = (moved[:, None] <= points[front]).all(-1), (moved[:, None] < points[front]).any(-1)
-            pushed = front[(low & high).any(0)]
+            pushed = front[dominates(moved, points[front]).any(0)]
             rank += 1
             ranks[pushed] = rank
             moved = points[pushed]
-
-
-def dominated_by(point: Values, others: Values) -> NDArray[np.bool_]:
-    """Which of the others [n, m] dominate a point [m]."""
-    return np.asarray((others <= point).all(1) & (others < point).any(1))
 
 
 def ordered(sets: Mapping[int, Values], keep: int) -> Iterable[int]:

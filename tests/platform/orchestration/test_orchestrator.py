@@ -151,7 +151,7 @@ def test_the_hypervolume_grows_with_each_completed_trial(world: World) -> None:
     assert volumes == pytest.approx([0.9 * 2, 0.9 * 8, 0.9 * 8])
     recorded = [(values["hypervolume"], step) for values, step in world.recorder.of("study_metrics")]
     assert recorded == [(pytest.approx(volume), step) for step, volume in enumerate(volumes, 1)]
-    assert [c.trial for c in orchestrator.progress.front().members] == [order[1]]
+    assert [c.trial for c in orchestrator.progress.members()] == [order[1]]
 
 
 def test_a_study_without_untried_points_ends_and_says_so(world: World) -> None:
@@ -161,7 +161,7 @@ def test_a_study_without_untried_points_ends_and_says_so(world: World) -> None:
     world.drive(orchestrator)
     assert orchestrator.progress.exhausted and len(orchestrator.ledger.trials) == 2
     line = "every point of the space is known: the study ends after 2 of 3 trials"
-    assert line in closing_lines(orchestrator.progress, None)
+    assert line in closing_lines(orchestrator.progress, None, list(orchestrator.ledger.trials.values()))
 
 
 def test_every_completed_trial_gets_its_picture_once(world: World) -> None:

@@ -75,6 +75,6 @@ def test_notes_and_faults_of_the_environment_are_told_at_the_end(toy: MakeStudy,
         ledger.interrupted(number, "its worker died")
     ledger.noted(1, "trains by 2 slices at a time")
     ledger.close()
-    lines = closing_lines(Progress(toy(), Criteria(REFERENCE), ledger), None)
+    lines = closing_lines(Progress(toy(), Criteria(REFERENCE), ledger), None, list(ledger.trials.values()))
     assert "trial 1: trains by 2 slices at a time" in lines
     assert "2 times a fault of the environment stopped a trial, which was resumed" in lines
