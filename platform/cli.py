@@ -7,6 +7,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from platform.tracking import store
 
 from trainers import VERSION
 from trainers.errors import InputError
@@ -49,11 +50,32 @@ def parser(command: str, example: str) -> Parser:
 
 def add_places(parser: argparse.ArgumentParser) -> None:
     """The options that say where a command runs, and where it keeps and records what it makes."""
-    parser.add_argument("--storage", default="runs", help="folder for everything made (default: runs)")
+    add_storage(parser, "for everything made")
     parser.add_argument(
         "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
     )
     parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
+
+
+def add_storage(parser: argparse.ArgumentParser, what: str, writes: bool = True) -> None:
+    """The options that say where everything is kept, and, if it ``writes`` there, who else may."""
+    parser.add_argument(
+        "--storage", default="runs", help=f"folder, or s3://bucket/prefix, {what} (default: runs)"
+    )
+    if writes:
+        only = "no other command writes there now: for a bucket whose server cannot see to it"
+        parser.add_argument("--single-driver", action="store_true", help=only)
+
+
+def tracking(options: argparse.Namespace, started: str) -> str:
+    """The MLflow of ``--tracking``, else that of the start, without credentials.
+
+    Raises InputError where there is neither: a storage in a bucket has no place for a database.
+    """
+    if not (chosen := options.tracking or started):
+        reason = f"is missing, as {options.storage} cannot hold MLflow's database"
+        raise InputError(f"--tracking: {reason}; allowed: http(s)://host:port or sqlite:////absolute/file")
+    return store.without_credentials(chosen)
 
 
 def require_positive(**counts: int | None) -> None:

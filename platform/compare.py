@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
         TrainingBudget.parse(options.budget)
     if options.tracking is not None:
         store.require_known(options.tracking)
-    storage = Storage.open(options.storage)
+    storage = Storage.open(options.storage, options.single_driver)
     if options.cohort is not None:
         find_source(options.cohort)
 
@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> None:
     from platform.comparison.run import ComparisonRequest, run_comparison
 
     chosen = ComparisonRequest(names, options.profile, options.cohort, options.budget, options.seeds)
-    uri = store.without_credentials(options.tracking or storage.tracking)
+    uri = cli.tracking(options, storage.tracking)
     run_comparison(chosen, options.name, storage, uri, options.address, options.extended)
 
 

@@ -25,7 +25,7 @@ def main(argv: Sequence[str]) -> None:
     cli.require_positive(top=options.top, seeds=options.seeds)
     if options.tracking is not None:
         store.require_known(options.tracking)
-    storage = Storage.at(options.storage)
+    storage = Storage.at(options.storage, options.single_driver)
     folder = storage.existing(options.study)
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
@@ -37,8 +37,8 @@ def main(argv: Sequence[str]) -> None:
     if not options.address:
         require_fit(saved.study, Machine.here())
     started = storage.tracking_of(saved.facts.tracking)
-    uri = store.without_credentials(options.tracking or started)
-    again = {"top": options.top, "seeds": options.seeds, "storage": storage.root, "address": options.address}
+    uri = cli.tracking(options, started)
+    again = {"top": options.top, "seeds": options.seeds, "storage": storage.shown, "address": options.address}
     again["tracking"] = store.differing(uri, started)
     hint = cli.resume_hint(f"confirm {options.study}", again)
     run_confirmation(storage, options.study, uri, options.top, options.seeds, options.address, hint)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def arguments(argv: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = cli.parser("doctor", "--space asp_dmd.yaml")
-    parser.add_argument("--storage", default="runs", help="folder that is checked (default: runs)")
+    cli.add_storage(parser, "that is checked")
     parser.add_argument("--repair", action="store_true", help="mend what can be mended in the storage first")
     parser.add_argument("--space", help="a search space: whether its trials fit, and their memory")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
@@ -29,7 +29,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
 def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input, EnvironmentFault where there is a problem."""
     options = arguments(argv)
-    storage = Storage.at(options.storage)
+    storage = Storage.at(options.storage, options.single_driver)
     if options.space is not None:
         find_space(options.space)
     from platform.reporting.console import console

@@ -25,14 +25,14 @@ def main(argv: Sequence[str]) -> None:
         require_form(options.pick)
     if options.tracking is not None:
         store.require_known(options.tracking)
-    storage = Storage.at(options.storage)
+    storage = Storage.at(options.storage, options.single_driver)
     folder = storage.existing(options.study)
 
     # Late: Ray and MLflow take seconds to import, for which a wrong option need not wait.
     from platform.confirmation.test_split import run_test
 
     saved = load_saved(folder)
-    uri = store.without_credentials(options.tracking or storage.tracking_of(saved.facts.tracking))
+    uri = cli.tracking(options, storage.tracking_of(saved.facts.tracking))
     run_test(saved, storage, uri, options.pick, options.address)
 
 

@@ -36,9 +36,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     what.add_argument("--space", help="YAML search space: a path, or a file of search_spaces/")
     what.add_argument("--study", metavar="NAME", help="a study that was started")
     parser.add_argument("--profile", help="variant of the space (default: by the resources found)")
-    parser.add_argument(
-        "--storage", default="runs", help="folder of cohorts, references and studies (default: runs)"
-    )
+    cli.add_storage(parser, "of cohorts, references and studies")
     parser.add_argument("--address", help="a running Ray cluster (default: Ray is started on this machine)")
     parser.add_argument(
         "--export",
@@ -61,7 +59,7 @@ def main(argv: Sequence[str]) -> None:
     measures = VERSION
     if options.cohort:
         choice = chosen_cohort(options)
-    storage = Storage.open(options.storage)
+    storage = Storage.open(options.storage, options.single_driver)
     if not options.cohort:
         study, measures = chosen_study(options, storage)
         choice = study.cohort

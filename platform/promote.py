@@ -21,7 +21,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--pick", default="knee", help=f"{CHOICES} (default: knee)")
     parser.add_argument("--alias", default="champion", help="alias to set (default: champion)")
     parser.add_argument("--model", help="registered model's name (default: the study's)")
-    parser.add_argument("--storage", default="runs", help="folder of the study (default: runs)")
+    cli.add_storage(parser, "of the study", writes=False)
     parser.add_argument("--tracking", help="MLflow (default: the study's)")
     return parser.parse_args(argv)
 
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> None:
 
     saved = load_saved(folder)
     study, chosen = saved.study, pick(options.pick, saved_front(saved), folder)
-    uri = store.without_credentials(options.tracking or storage.tracking_of(saved.facts.tracking))
+    uri = cli.tracking(options, storage.tracking_of(saved.facts.tracking))
     name = options.model or study.name
     tags, confirmed = confirmed_tags(folder, chosen), confirmed_values(folder, chosen)
     registered = registry.register_candidate(study, storage, chosen, uri, name, tags, confirmed)

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> None:
     """Run the command; raises InputError for a wrong input."""
     options = arguments(argv)
     require_consistent(options)
-    storage = Storage.at(options.storage)
+    storage = Storage.at(options.storage, options.single_driver)
     if options.resume is not None:
         study, saved_uri = resume(options, storage)
     else:
@@ -66,8 +66,9 @@ def main(argv: Sequence[str]) -> None:
         return
     if not options.address:
         require_fit(study, Machine.here())
-    storage, uri = Storage.open(options.storage), store.without_credentials(options.tracking or saved_uri)
-    places = {"storage": storage.root, "address": options.address}
+    uri = cli.tracking(options, saved_uri)
+    storage = Storage.open(options.storage, options.single_driver)
+    places = {"storage": storage.shown, "address": options.address}
     other = {"tracking": store.differing(uri, saved_uri)}
     again = {"resume": study.name, **places, "confirm": options.confirm, "seeds": options.seeds, **other}
     hint = cli.resume_hint("search", again)
@@ -131,9 +132,9 @@ def resolve(options: argparse.Namespace, storage: Storage) -> Study:
 
 def require_new(options: argparse.Namespace, name: str, storage: Storage) -> None:
     """Raises InputError where a study of the name was started, unless nothing will run."""
-    if not options.dry_run and is_saved(storage.study(name)):
+    if not options.dry_run and is_saved(storage.brought(storage.study(name))):
         allowed = f"allowed: --resume {name}, or another --name"
-        raise InputError(f"--name: study {name!r} is in {storage.root} already; {allowed}")
+        raise InputError(f"--name: study {name!r} is in {storage.shown} already; {allowed}")
 
 
 def require_earlier(study: Study, storage: Storage) -> None:

@@ -87,7 +87,7 @@ def arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--check", action="store_true", help="also say what has vanished of the scan's lesions, or appeared"
     )
-    parser.add_argument("--storage", default="runs", help="folder of the default MLflow (default: runs)")
+    cli.add_storage(parser, "of the default MLflow", writes=False)
     parser.add_argument(
         "--tracking", help="MLflow: sqlite:///file or http(s)://host (default: in the storage)"
     )

@@ -20,10 +20,12 @@ from torch.optim import Optimizer
 from trainers import weights
 from trainers.errors import EnvironmentFault, InputError
 from trainers.methods.base import Method
+from trainers.places import mounts
 from trainers.weights import select_prefix
 
 KEEP = 2
 """Checkpoints kept per trial: if the newest is damaged, the one before it is used."""
+STEP = re.compile(r"step-\d{9}")
 Groups = dict[str, dict[str, Tensor]]
 """Tensors by file, by name."""
 
@@ -103,17 +105,26 @@ def save(groups: Groups, folder: Path, facts: Mapping[str, Any]) -> None:
 
 
 def keep_newest(trial: Path, count: int) -> None:
-    """Remove all but the checkpoints of a trial that were published last.
+    """Remove all but the checkpoints of a trial that were published last, here and in its store.
 
     Damaged ones, and those of other settings, may have later steps: they do not take the place of new ones.
+    Where the store does not answer, they stay.
     """
-    for old in sorted(_folders(trial), key=_published)[: -count or None]:
-        shutil.rmtree(old, ignore_errors=True)
+    try:
+        for old in _by_time(trial)[: -count or None]:
+            shutil.rmtree(old, ignore_errors=True)
+            mounts.remove(old)
+    except EnvironmentFault as fault:
+        log.warning("%s: old checkpoints stay: %s", trial, fault)
 
 
 def newest_step(trial: Path) -> int:
-    """The step of the checkpoint that was published last, intact or not; 0 without one."""
-    folders = sorted(_folders(trial), key=_published)
+    """The step of the checkpoint that was published last, intact or not; 0 where none is known."""
+    try:
+        folders = _by_time(trial)
+    except EnvironmentFault as fault:
+        log.warning("%s: its checkpoints are not known: %s", trial, fault)
+        return 0
     return int(folders[-1].name.removeprefix("step-")) if folders else 0
 
 
@@ -130,7 +141,10 @@ def sweep(trial: Path) -> None:
 
 
 def latest(trial: Path, key: str) -> Checkpoint | None:
-    """The newest intact checkpoint of the trial ``key``; damaged ones are skipped."""
+    """The newest intact checkpoint of the trial ``key``, which other machines can see; damaged are skipped.
+
+    Raises EnvironmentFault where a store does not answer.
+    """
     for folder in reversed(_folders(trial)):
         try:
             facts = weights.verify(folder)
@@ -138,6 +152,7 @@ def latest(trial: Path, key: str) -> Checkpoint | None:
             log.warning("%s; the checkpoint before it is used, if any", error)
             continue
         if facts["key"] == key:
+            mounts.publish(folder)  # its first attempt may have failed
             step = facts["step"] if "step" in facts else facts["report"]["step"]  # earlier versions
             return Checkpoint(folder, int(step), facts)
     return None
@@ -170,9 +185,16 @@ def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
 
 
 def _folders(trial: Path) -> list[Path]:
-    return sorted(p for p in trial.glob("step-*") if re.fullmatch(r"step-\d{9}", p.name))
+    return [path for path in mounts.below(trial, "step-") if STEP.fullmatch(path.name)]
 
 
-def _published(folder: Path) -> tuple[int, str]:
-    manifest = folder / weights.MANIFEST
-    return manifest.stat().st_mtime_ns if manifest.exists() else 0, folder.name
+def _by_time(trial: Path) -> list[Path]:
+    """The checkpoints in the order in which they were published, a store's by its own clock."""
+    times = mounts.published(trial)
+
+    def time(folder: Path) -> tuple[float, str]:
+        manifest = folder / weights.MANIFEST
+        here = manifest.stat().st_mtime_ns / 1e9 if manifest.exists() else 0.0
+        return times.get(folder.name, here), folder.name
+
+    return sorted(_folders(trial), key=time)

@@ -49,7 +49,7 @@ class Evaluation:
 
 def evaluate(task: Evaluation) -> str:
     """Publish the results of one translator; returns their folder. Published results are reused."""
-    if (task.folder / weights.MANIFEST).is_file():
+    if weights.is_published(task.folder):
         return str(task.folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     judge = _opened(task.cohort, task.references, task.split, task.measures, device)

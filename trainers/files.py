@@ -1,5 +1,6 @@
-"""Files of several processes: written atomically, and made by one process at a time."""
+"""Files of several processes: written atomically, told apart by content, made by one process at a time."""
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -26,6 +27,12 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ restarted trial finds its own last intact checkpoint.
 
 import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from trainers.faults import of_environment
 from trainers.loop import Diverged, Loop, Task
 from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge
+from trainers.places import mounts
 from trainers.references.store import References
 from trainers.report import Report
 from trainers.watchdog import LEAST, Watchdog
@@ -138,8 +139,9 @@ def _reports(task: Task, parts: int) -> Iterator[Result]:
         raise _TooLarge from error
 
 
-def call(function: Callable[[Any], Any], item: Any) -> Any:
-    """``function(item)`` as a Ray task; ``function`` must live in ``trainers``."""
+def call(function: Callable[[Any], Any], item: Any, mounted: Sequence[Sequence[Any]] = ()) -> Any:
+    """``function(item)`` as a Ray task, with the driver's mounts; ``function`` must live in ``trainers``."""
+    mounts.restore(mounted)
     return function(item)
 
 
@@ -149,12 +151,15 @@ def encode(task: Task) -> str:
     values = {"method": task.method, "config": json.loads(canonical(task.config)), **paths}
     scoring = {"measures": task.measures, "extended": task.extended}
     times = {"save_seconds": task.save_seconds, "hang_seconds": task.hang_seconds}
-    return json.dumps({**values, "milestones": task.milestones, **times, **scoring})
+    return json.dumps(
+        {**values, "milestones": task.milestones, "mounts": mounts.described(), **times, **scoring}
+    )
 
 
 def decode(text: str) -> Task:
-    """The task that :func:`encode` wrote."""
+    """The task that :func:`encode` wrote; its mounts are added."""
     values = json.loads(text)
+    mounts.restore(values["mounts"])
     config = rebuild(find_method(values["method"]).Config, values["config"])
     cohort, references, folder = (Path(values[name]) for name in ("cohort", "references", "folder"))
     milestones, scoring = tuple(values["milestones"]), (values["measures"], values["extended"])

@@ -1,9 +1,9 @@
 """Tensors on disk: safetensors and a JSON manifest with sha256 sums, written atomically, verified on read.
 
-The manifest has a checksum of itself: a damaged fact is never read as true.
+The manifest has a checksum of itself: a damaged fact is never read as true. Below a mount a folder is also
+published in its store, and what is read of one is brought first.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -16,6 +16,8 @@ from safetensors import SafetensorError
 
 from trainers.errors import InputError
 from trainers.faults import of_environment, writing
+from trainers.files import file_sha256
+from trainers.places import mounts
 from trainers.seal import sealed, why_not_true
 
 # Late: torch takes a second to import, for which those who read a manifest need not wait.
@@ -32,7 +34,8 @@ def publish(
     """Write ``<name>.safetensors`` for each group and a manifest of ``facts`` to ``folder``, atomically.
 
     The manifest says of which ``kind`` the folder is. An existing ``folder`` is replaced. A reader finds the
-    old folder, none, or the new one; never a part. Raises EnvironmentFault where there is no room.
+    old folder, none, or the new one; never a part. Raises EnvironmentFault where there is no room, or the
+    store does not take it: the folder here is complete then.
     """
     from safetensors.torch import save_file
 
@@ -60,11 +63,19 @@ def publish(
         shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    mounts.publish(folder)
+
+
+def is_published(folder: Path) -> bool:
+    """Whether a folder is published, intact or not."""
+    mounts.bring(folder, MANIFEST)
+    return (folder / MANIFEST).is_file()
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a published folder; raises InputError where it is missing, not one or damaged."""
     path = folder / MANIFEST
+    mounts.bring(folder, MANIFEST)
     try:
         manifest = dict(json.loads(path.read_text()))
         manifest = {**manifest, "sha256": dict(manifest["sha256"])}
@@ -82,6 +93,7 @@ def read_tensors(folder: Path, name: str) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     path = folder / f"{name}.safetensors"
+    mounts.bring(folder, MANIFEST, path.name)
     expected = read_manifest(folder)["sha256"].get(path.name)
     if not path.is_file() or file_sha256(path) != expected:
         raise InputError(f"{path}: missing or damaged (sha256 differs from {MANIFEST})")
@@ -97,7 +109,20 @@ def select_prefix(tensors: Mapping[str, "Tensor"], name: str) -> "dict[str, Tens
 
 
 def verify(folder: Path) -> dict[str, Any]:
-    """The manifest, after a check of every file's sha256; raises InputError where one differs."""
+    """The manifest, after a check of every file's sha256; raises InputError where one differs.
+
+    A damaged copy of what is in a store is brought again first.
+    """
+    try:
+        return _verified(folder)
+    except InputError:
+        if not mounts.drop(folder):
+            raise
+        return _verified(folder)
+
+
+def _verified(folder: Path) -> dict[str, Any]:
+    mounts.bring(folder)
     manifest = read_manifest(folder)
     for name, expected in manifest["sha256"].items():
         if not (folder / name).is_file() or file_sha256(folder / name) != expected:
@@ -117,12 +142,6 @@ def require_kind(folder: Path, facts: Mapping[str, Any], kind: Kind, key: str) -
 
 def _article(kind: str) -> str:
     return kind if kind.startswith("something") else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
-
-
-def file_sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

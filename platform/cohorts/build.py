@@ -1,9 +1,11 @@
 """What a study needs before its first trial, made once: the cohort, and the references trained on it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from platform.cohorts import quality_page
+from platform.driver.lock import locked
 from platform.execution.cluster import gpu_share, ray_map, run_watched
 from platform.reporting.console import counting_bar
 from platform.study.settings import CohortChoice
@@ -21,6 +23,7 @@ from trainers.data.writer import find as find_cohort
 from trainers.errors import InputError
 from trainers.files import one_at_a_time
 from trainers.metrics.names import NEEDS_RADIMAGENET, VERSION, require_measurable_version
+from trainers.places import mounts
 from trainers.references import store
 from trainers.references.config import ReferenceConfig
 from trainers.references.degradation import ROUNDS
@@ -55,18 +58,29 @@ def prepare_cohort(choice: CohortChoice, root: Path, console: Console, saved: st
 def _prepare(choice: CohortChoice, root: Path, console: Console) -> Path:
     with counting_bar(console) as bar:
         task = bar.add_task(f"cohort {choice.source}", total=None)
+        # The scans of a storage that is a bucket are on this machine, or on a file system that it reads.
+        here = mounts.of(root) is not None and isinstance(choice.config, ScansConfig)
 
         def mapper(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
             subjects = list(items)
             bar.update(task, total=(bar.tasks[task].total or 0) + len(subjects))
-            for entry in ray_map(function, subjects, on_crash=_on_crash):
+            for entry in ray_map(function, subjects, on_crash=_on_crash, here=here):
                 bar.advance(task)
                 yield entry
 
-        path: Path = find_source(choice.source).prepare(choice.config, root, mapper)
+        with _workspace(choice, root) if here else nullcontext():
+            path: Path = find_source(choice.source).prepare(choice.config, root, mapper)
         if bar.tasks[task].total is None:  # it existed
             bar.update(task, total=1, completed=1)
     return path
+
+
+def _workspace(choice: CohortChoice, root: Path) -> AbstractContextManager[None]:
+    """The workspace of real scans as the last machine left it, for this one alone."""
+    assert isinstance(choice.config, ScansConfig)
+    folder = Workspace.of(choice.source, choice.config, root).folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return locked(folder)
 
 
 def _on_crash(item: Any, error: Exception) -> Any:

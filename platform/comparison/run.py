@@ -69,7 +69,7 @@ def run_comparison(
     extended: bool,
 ) -> None:
     """Prepare what is missing, train what is not trained yet, evaluate, write tables and pictures."""
-    folder, machine = storage.comparison(name), Machine.here()
+    folder, machine = storage.brought(storage.comparison(name)), Machine.here()
     saved = read_saved(folder)
     names = [*saved.get("systems", []), *request.systems]
     profile, source = request.profile or saved.get("profile"), request.source or saved.get("source")
@@ -90,7 +90,7 @@ def run_comparison(
     saved["restoration"] = restoration
     saved["objectives"] = {objective.name: objective.direction for objective in objectives}
     write_saved(folder, saved)
-    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts(tracking_uri))
     patience = study.recovery.patience
     ledger = Ledger(folder, patience)
     cluster.start_ray(address, study.resources)

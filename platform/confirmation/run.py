@@ -91,7 +91,7 @@ def run_confirmation(
     """
     saved = load_saved(storage.existing(name))
     study, folder, front = saved.study, saved.folder, saved_front(saved)
-    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts(tracking_uri))
     recovery, own = study.recovery, folder / FOLDER
     ledger = Ledger(own, recovery.patience)
     earlier = ConfirmationRequest.read(folder)

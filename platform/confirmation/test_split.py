@@ -16,6 +16,7 @@ from platform.confirmation.retraining import FOLDER, Checkpoint, Retrainings, re
 from platform.confirmation.run import StudyRun, prepare
 from platform.confirmation.scoring import Places, Scoring, Tasks, baseline_intervals, evaluations
 from platform.confirmation.test_report import SplitComparison
+from platform.driver.lock import locked
 from platform.execution.evaluation_tasks import evaluate_all, is_done
 from platform.execution.machine import Machine, require_fit
 from platform.pareto.front import CandidateKey, Front
@@ -23,7 +24,6 @@ from platform.pareto.selection import saved_front
 from platform.reporting.console import console
 from platform.reporting.panels import candidate_label
 from platform.storage import movable
-from platform.storage.driver_lock import locked
 from platform.storage.layout import Storage
 from platform.storage.saved_study import SavedStudy
 from platform.study.study import Study
@@ -78,7 +78,7 @@ def run_test(
 ) -> None:
     """Evaluate what is not done yet, and report; ``option``: of ``--pick``."""
     front, folder = saved_front(saved), saved.folder
-    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts(tracking_uri))
     (folder / "test").mkdir(exist_ok=True)
     with locked(folder / "test"):  # two at a time could open the test split for two choices
         request = resolve(folder, saved.study, front, option)

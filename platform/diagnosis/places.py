@@ -4,11 +4,12 @@ import os
 import secrets
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from platform.diagnosis.finding import Finding
-from platform.storage.driver_lock import FileLock
+from platform.diagnosis.finding import Finding, State
+from platform.driver.lock import ORPHANED, FileLock
 from platform.storage.layout import Storage
 from platform.storage.ledger import FILE, Ledger
 from platform.storage.saved_study import FILE as STUDY
@@ -17,15 +18,20 @@ from platform.storage.sealed_lines import read_log
 from platform.tracking.moved import elsewhere, relocate
 
 from trainers import checkpoint, weights
-from trainers.errors import InputError
+from trainers.errors import EnvironmentFault, InputError
 from trainers.files import write_bytes
+from trainers.places import mounts
+from trainers.places.mounts import Mount
 
 LEAST, FEW = 1e9, 20e9
 """Free bytes below which a study will stop soon, or may."""
 
 
 def check(storage: Storage) -> Iterator[Finding]:
-    """Of the folder itself, of MLflow's database in it, and of each study."""
+    """Of the folder or bucket itself, of MLflow's database in it, and of each study."""
+    if mount := mounts.of(storage.root):
+        yield from _store(mount, storage)
+        return
     if not storage.root.exists():
         yield Finding("storage", "warning", f"{storage.root} does not exist yet; the first command makes it")
         return
@@ -45,10 +51,12 @@ def check(storage: Storage) -> Iterator[Finding]:
 def repair(storage: Storage) -> Iterator[Finding]:
     """Mend what can be: MLflow's places, ledgers with damaged lines, what killed processes have left."""
     try:
-        if relocate(storage.database, storage.artifacts):
-            yield Finding("mlflow", "ok", f"its artifacts are in {storage.artifacts} now")
+        if relocate(storage.database, artifacts := storage.artifacts(storage.tracking)):
+            yield Finding("mlflow", "ok", f"its artifacts are in {artifacts} now")
     except sqlite3.Error as error:
         yield Finding("mlflow", "warning", f"left as it is: {error}")
+    if (mount := mounts.of(storage.root)) and (count := mount.objects.sweep("", ORPHANED)):
+        yield Finding("storage", "ok", f"{count} unfinished uploads are removed")
     for folder in studies(storage):
         subject = f"study {folder.name}"
         try:
@@ -64,8 +72,37 @@ def repair(storage: Storage) -> Iterator[Finding]:
 
 
 def studies(storage: Storage) -> list[Path]:
-    """The folders of all studies."""
-    return sorted(path.parent for path in storage.root.glob(f"studies/*/{STUDY}"))
+    """The folders of all studies, as they were left."""
+    return [storage.brought(storage.study(name)) for name in storage.names()]
+
+
+def _store(mount: Mount, storage: Storage) -> Iterator[Finding]:
+    """Of a bucket."""
+    key, content = f".doctor-{secrets.token_hex(4)}", secrets.token_bytes(1 << 20)
+    started = time.perf_counter()
+    try:
+        mount.objects.put(key, content)
+        same = mount.objects.get(key) == content
+        mount.objects.delete(key)
+        once = mount.objects.creates_once()
+    except EnvironmentFault as fault:
+        yield Finding("storage", "problem", str(fault))
+        return
+    if not same:
+        yield Finding("storage", "problem", f"{mount.url} gives back other bytes than were written")
+        return
+    seconds = time.perf_counter() - started
+    yield Finding("storage", "ok", f"{mount.url} gives back a megabyte that was written in {seconds:.2f} s")
+    if once:
+        yield Finding("storage", "ok", "it takes conditional puts: one driver a study")
+    else:
+        text = "its server takes conditional puts for any others: commands need --single-driver"
+        yield Finding("storage", "warning", text)
+    free = shutil.disk_usage(next(path for path in mount.root.parents if path.exists())).free
+    state: State = "ok" if free >= FEW else "warning"
+    yield Finding("storage", state, f"{free / 1e9:.1f} GB free for this machine's copy in {mount.root}")
+    for folder in studies(storage):
+        yield from _study(folder)
 
 
 def _round_trip(folder: Path) -> Finding:
@@ -101,7 +138,7 @@ def _database(storage: Storage) -> Iterator[Finding]:
     try:
         with closing(sqlite3.connect(f"{storage.database.as_uri()}?mode=ro", uri=True)) as connection:
             (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-            moved = elsewhere(connection, storage.artifacts)
+            moved = elsewhere(connection, storage.artifacts(storage.tracking))
     except sqlite3.Error as error:
         answer, moved = str(error), set()
     if answer != "ok":

@@ -17,11 +17,13 @@ import ray
 from ray.autoscaler.sdk import request_resources
 from ray.exceptions import OutOfMemoryError, RayTaskError, WorkerCrashedError
 from ray.tune.execution import class_cache
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from trainers import trial
 from trainers.errors import EnvironmentFault, InputError
 from trainers.faults import of_environment
 from trainers.files import write_text
+from trainers.places import mounts
 
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -39,6 +41,8 @@ _ENVIRONMENT = {
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN")
 """Tune would pass them on by a log that everyone can read; workers have them from their own environment."""
 _ADDRESSES = "allowed: host:port, ray://host:port, or auto for RAY_ADDRESS or a Ray of this machine"
+TOO_SLOW = "timed out during startup"
+"""Of Ray's exception, which has no class of its own."""
 LONGEST_FOLDER = 44
 """Characters, so that Ray's sockets in it have at most the 107 that a system allows."""
 
@@ -92,14 +96,19 @@ def _start_here(resources: Resources) -> None:
         log.warning("RAY_ADDRESS is set and not used: --address auto joins that cluster")
     folder = private_folder()
     protect_token(folder)
-    # Ray Train's clean-up after a stopped trial needs the dashboard; a single process does not.
-    ray.init(
-        "local",
-        include_dashboard=resources.workers > 1,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=str(folder),
-    )
+    try:
+        # Ray Train's clean-up after a stopped trial needs the dashboard; a single process does not.
+        ray.init(
+            "local",
+            include_dashboard=resources.workers > 1,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(folder),
+        )
+    except Exception as error:
+        if TOO_SLOW not in str(error):
+            raise
+        raise EnvironmentFault(f"Ray has not started in time on this machine: {error}") from error
 
 
 def require_listening(address: str) -> None:
@@ -201,13 +210,17 @@ def ray_map(
     items: Iterable[Any],
     gpus: float = 0,
     on_crash: Callable[[Any, Exception], Any] | None = None,
+    here: bool = False,
 ) -> Iterator[Any]:
     """``map`` over Ray tasks of one core, and a share of a GPU, each; results in order.
 
-    ``on_crash(item, error)`` replaces the result of a task whose worker crashed in every attempt.
+    ``on_crash(item, error)`` replaces the result of a task whose worker crashed in every attempt; ``here``:
+    on the driver's own machine, whose files they read.
     """
     task = ray.remote(num_cpus=1, num_gpus=gpus)(trial.call)
-    started = [(item, task.remote(function, item)) for item in items]
+    if here:
+        task = task.options(scheduling_strategy=_this_node())
+    started = [(item, task.remote(function, item, mounts.described())) for item in items]
     for item, reference in started:
         try:
             yield result_of(reference)
@@ -217,12 +230,16 @@ def ray_map(
             yield on_crash(item, error)
 
 
+def _this_node() -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+
+
 def run_watched(
     function: Callable[[Any], Any], items: Iterable[Any], gpus: float, watch: Callable[[], None]
 ) -> None:
     """Run Ray tasks at the same time, calling ``watch`` every half second until all have ended."""
     task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(trial.call)
-    running = [task.remote(function, item) for item in items]
+    running = [task.remote(function, item, mounts.described()) for item in items]
     while running:
         ended, running = ray.wait(running, timeout=0.5)
         for reference in ended:

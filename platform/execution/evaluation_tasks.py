@@ -25,4 +25,4 @@ def evaluate_all(tasks: Mapping[str, Evaluation], gpus: float, console: Console)
 
 def is_done(task: Evaluation) -> bool:
     """Whether its results are published."""
-    return (task.folder / weights.MANIFEST).is_file()
+    return weights.is_published(task.folder)

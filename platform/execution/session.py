@@ -21,10 +21,11 @@ def session(folder: Path, table: LiveTable, recorder: Recorder, ledger: Ledger, 
         status = "FINISHED"
     finally:
         table.stop()
-        ledger.close()
-        report_unsent(
-            recorder.close(status, FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS), folder
-        )
+        seconds = FLUSH_SECONDS if status == "FINISHED" else HURRY_SECONDS
+        try:
+            report_unsent(recorder.close(status, seconds), folder)
+        finally:
+            ledger.close()
         if status == "KILLED":
             console.print(f"nothing is lost; {hint}")
 

@@ -63,7 +63,7 @@ def register_candidate(
     ``tags`` are added to those of its origin; the model holds what was ``confirmed`` of it. Raises InputError
     where MLflow does not know its trial.
     """
-    experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(uri, store.EXPERIMENT, storage.artifacts(uri))
     run_id = Replayer(uri, experiment, study.name).find(chosen.trial)
     if run_id is None:
         missing = f"MLflow at {store.redact(uri)} has no run of trial {chosen.trial}"
@@ -157,9 +157,9 @@ def fetch(model: str, uri: str | None, storage: str) -> Iterator[FetchedModel]:
     root = Storage.at(storage)
     if uri is None and not root.database.exists():
         allowed = "allowed: the storage of a promoted study, or its --tracking"
-        raise InputError(f"--storage: {root.root} has no model registry; {allowed}")
+        raise InputError(f"--storage: {root.shown} has no model registry; {allowed}")
     registry = store.without_credentials(uri or root.tracking)
-    store.prepare(registry, store.EXPERIMENT, root.artifacts)
+    store.prepare(registry, store.EXPERIMENT, root.artifacts(registry))
     with tempfile.TemporaryDirectory() as work:
         translator = _download(model, registry, work) / "artifacts" / ARTIFACT
         yield FetchedModel(translator, version_of(model, registry))

@@ -52,7 +52,7 @@ def run_search(
     ``hint``: how to resume after an interruption. ``retry``: failed trials are tried again. Raises
     InputError where no front is possible.
     """
-    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare_or_wait(tracking_uri, store.EXPERIMENT, storage.artifacts(tracking_uri))
     folder = storage.study(study.name)
     ledger = Ledger(folder, study.recovery.patience, study.metrics)
     saved = started_before(folder, study, ledger, retry)
@@ -99,7 +99,7 @@ def run_search(
         orchestrator.close()
         found = Findings(judge, cards, bound)
         lines = report_search(progress, folder / "report", recorder, found, console)
-        following = f"next: python -m platform.promote {study.name} --storage {storage.root}"
+        following = f"next: python -m platform.promote {study.name} --storage {storage.shown}"
         console.print("\n".join([*lines, following]), markup=False)
 
 

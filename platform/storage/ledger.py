@@ -6,8 +6,8 @@ The state of sampler and scheduler is computed from it alone; Tune, MLflow and s
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from platform.driver.lock import lock
 from platform.storage import movable
-from platform.storage.driver_lock import lock
 from platform.storage.occupancy import Occupancy, seconds_of_sessions
 from platform.storage.sealed_lines import Log, open_log, read_log
 from platform.storage.trials import Trial, Trials, TrialStatus, slim
@@ -23,13 +23,14 @@ class Ledger:
     """``ledger.jsonl`` in a study's folder, and its :attr:`trials`; locked for one driver at a time."""
 
     def __init__(self, folder: Path, patience: float = 0.0, scores: Collection[str] | None = None) -> None:
-        """``patience``: seconds that an entry waits for room on a full disk.
+        """``patience``: seconds that an entry waits for room on a full disk, or for its store to answer.
 
         ``scores``: what :attr:`trials` have of their reports, to be small: scores of these names, no losses.
         The file has all, for :func:`read_trials`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self._scores, self._lock = folder, scores, lock(folder)
+        self.folder, self._scores, self._patience = folder, scores, patience
+        self._lock = lock(folder)
         try:
             found, self._lines = open_log(folder / FILE, patience, self._kept, repaired)
         except (InputError, EnvironmentFault):
@@ -119,6 +120,8 @@ class Ledger:
         entry |= {**seconds, "session": self._session}
         self._lock.require()
         number = self._lines.append(entry, durable)
+        if durable:
+            self._lock.saved(self._patience)
         (known,) = placed(self.folder, [self._kept(entry | {"seq": number})])
         self.trials.apply(known)
         self._count(known)

@@ -17,8 +17,7 @@ from trainers import VERSION
 from trainers.cohorts.scans import names, user_files
 from trainers.cohorts.scans.field_strength import DESCRIPTION
 from trainers.errors import InputError
-from trainers.files import write_text
-from trainers.weights import file_sha256
+from trainers.files import file_sha256, write_text
 
 RAW = "raw"
 """Name of the source data set in the BIDS URIs of sidecars."""

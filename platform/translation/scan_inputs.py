@@ -12,7 +12,7 @@ from trainers.cohorts.scans import names
 from trainers.cohorts.scans.filters import Filters
 from trainers.cohorts.scans.visits import Selection, Visit
 from trainers.errors import InputError
-from trainers.weights import file_sha256
+from trainers.files import file_sha256
 
 LABEL = re.compile(r"[A-Za-z0-9+]+")
 """Of an entity in BIDS."""

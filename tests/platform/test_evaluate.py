@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from platform import evaluate
-from platform.storage.driver_lock import locked
+from platform.driver.lock import locked
 from platform.study.study import Study
 from platform.tracking import store
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainers import seal, weights
 from trainers.errors import InputError
+from trainers.files import file_sha256
 
 GROUPS = {
     "first": {"a": torch.arange(6.0).view(2, 3), "b": torch.tensor([True, False])},
@@ -138,10 +139,10 @@ def test_a_folder_is_replaced_completely_and_its_sums_are_sha256(tmp_path: Path)
     assert not (tmp_path / "p" / "f" / "extra").exists()
     (tmp_path / "abc").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert weights.file_sha256(tmp_path / "abc") == known
+    assert file_sha256(tmp_path / "abc") == known
     _publish(tmp_path / "f")
     sums = json.loads((tmp_path / "f" / weights.MANIFEST).read_text())["sha256"]
-    assert all(weights.file_sha256(tmp_path / "f" / name) == value for name, value in sums.items())
+    assert all(file_sha256(tmp_path / "f" / name) == value for name, value in sums.items())
 
 
 def test_the_visible_folder_is_always_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from trainers.data.arrays import Array
 from trainers.data.neighbours import surrounded
 from trainers.data.sampling import halves
 from trainers.data.store import Cohort, Split
+from trainers.places import mounts
 from trainers.references.store import progress_file, with_progress
 
 TRY, FIRST, SECOND, ALL = "try-", "first", "second", "all"
@@ -66,7 +67,7 @@ def crop_of(part: str, folder: Path) -> int:
 
 def is_trained(folder: Path, part: str) -> bool:
     """Whether a part is published; raises InputError where it is damaged."""
-    if not (folder / part / weights.MANIFEST).is_file():
+    if not weights.is_published(folder / part):
         return False
     weights.verify(folder / part)
     return True
@@ -89,7 +90,7 @@ def train_part(cohort_path: Path, config: BoundConfig, root: Path, part: str) ->
 
 def chosen_crop(folder: Path) -> int:
     """The crop with the least error on the half that the trainings for it have not seen."""
-    tried = [weights.read_manifest(part) for part in folder.glob(f"{TRY}*")]
+    tried = [weights.read_manifest(part) for part in mounts.below(folder, TRY)]
     return int(min(tried, key=lambda facts: (facts["error"], facts["crop"]))["crop"])
 
 
@@ -117,7 +118,9 @@ def read_network(folder: Path, part: str) -> nn.Module:
 
 def describe(folder: Path) -> str:
     """The bound in words, for reports."""
-    facts = weights.read_manifest(next(folder / part for part in (FIRST, ALL) if (folder / part).is_dir()))
+    facts = weights.read_manifest(
+        next(folder / part for part in (FIRST, ALL) if weights.is_published(folder / part))
+    )
     config = build(BoundConfig, facts["config"])
     return (
         f"width {config.width}, {config.blocks} blocks, closed-form start and L1 on others' pairs, "

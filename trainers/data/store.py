@@ -15,8 +15,9 @@ import numpy as np
 
 from trainers.data.arrays import Array
 from trainers.errors import InputError
+from trainers.files import file_sha256
+from trainers.places import mounts
 from trainers.seal import checksum_of
-from trainers.weights import file_sha256
 
 SPLITS = ("train", "val", "test")
 SHIFTED = "shifted"
@@ -25,6 +26,7 @@ PAIRED_SPLITS = ("val", "test")
 DOMAINS = ("64mT", "3T")
 CONTRASTS = ("T1", "T2")
 MASK = "mask"
+MANIFEST = "manifest.json"
 OPTIONAL = "optional"
 """Folder, below a split's, of arrays that only some cohorts have."""
 
@@ -90,7 +92,8 @@ class Cohort:
     def open(cls, path: str | Path) -> "Cohort":
         """Open a prepared cohort; raises :class:`InputError` if its manifest is missing or damaged."""
         path = Path(path)
-        file = path / "manifest.json"
+        file = path / MANIFEST
+        mounts.bring(path, MANIFEST)
         try:
             manifest = json.loads(file.read_text())
         except FileNotFoundError:
@@ -187,6 +190,7 @@ class Cohort:
 
     def _map(self, file: str, entry: dict[str, Any]) -> Array:
         path = self.path / file
+        mounts.bring(self.path, file)
         try:
             if path.stat().st_size != entry["bytes"]:
                 raise _damaged(path, self.path, f"holds {path.stat().st_size} bytes, not {entry['bytes']}")

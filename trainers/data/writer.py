@@ -13,9 +13,10 @@ from typing import IO, Any
 import numpy as np
 
 from trainers.data.arrays import Array
-from trainers.data.store import CONTRASTS, DOMAINS, MASK, OPTIONAL, SPLITS, checksum
+from trainers.data.store import CONTRASTS, DOMAINS, MANIFEST, MASK, OPTIONAL, SPLITS, checksum
 from trainers.errors import InputError
-from trainers.weights import file_sha256
+from trainers.files import file_sha256
+from trainers.places import mounts
 
 _FORMAT: Any = np.lib.format  # untyped in numpy 2.3
 _HEADER_BYTES = 128  # numpy leaves room in the header for the first axis to grow
@@ -41,7 +42,8 @@ def folder(root: Path, hash_: str) -> Path:
 def find(root: Path, hash_: str) -> Path | None:
     """The finished cohort of that hash, if any; raises :class:`InputError` for a folder without manifest."""
     path = folder(root, hash_)
-    if path.exists() and not (path / "manifest.json").is_file():
+    mounts.bring(path, MANIFEST)
+    if path.exists() and not (path / MANIFEST).is_file():
         raise InputError(f"{path}: has no manifest.json; delete the folder and prepare the cohort again")
     return path if path.exists() else None
 
@@ -64,7 +66,7 @@ def write(
         work.mkdir(parents=True)
         manifest = {"hash": hash_, **head, **_write_subjects(work, head, subjects, splits)}
         manifest["checksum"] = checksum(manifest)
-        _write_durably(work / "manifest.json", json.dumps(manifest, indent=1))
+        _write_durably(work / MANIFEST, json.dumps(manifest, indent=1))
         return _move_into_place(work, final)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -74,8 +76,9 @@ def _move_into_place(work: Path, final: Path) -> Path:
     try:
         work.rename(final)
     except OSError:
-        if not (final / "manifest.json").is_file():  # else another process wrote the same content first
+        if not (final / MANIFEST).is_file():  # else another process wrote the same content first
             raise
+    mounts.publish(final)
     return final
 
 

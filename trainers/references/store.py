@@ -24,6 +24,7 @@ from trainers.data.degrader import Degradation
 from trainers.data.sampling import Slices, whole_slices
 from trainers.data.store import Cohort
 from trainers.errors import InputError
+from trainers.files import file_sha256
 from trainers.networks.denoiser import Denoiser
 from trainers.networks.encoder import PlainEncoder, ResidualEncoder
 from trainers.networks.radimagenet import RadImageNet
@@ -81,7 +82,7 @@ class References:
             radiology = frozen("radiology", config, given)
         domain = frozen("domain", config, tensors["domain"])
         found: dict[str, Any] = {}
-        if (folder / RESTORATION / weights.MANIFEST).is_file():
+        if weights.is_published(folder / RESTORATION):
             numbers = weights.read_tensors(folder / RESTORATION, RESTORATION)
             restorers = {key: Restorer(config.channels, neighbours=key) for key in RESTORERS}
             for key, restorer in restorers.items():
@@ -127,7 +128,7 @@ def parts(config: ReferenceConfig) -> tuple[str, ...]:
 
 def has_radiology(folder: Path, config: ReferenceConfig) -> bool:
     """Whether references have, or will have, an encoder of Rad-FID."""
-    return "radiology" in parts(config) or (folder / "radiology" / weights.MANIFEST).is_file()
+    return "radiology" in parts(config) or weights.is_published(folder / "radiology")
 
 
 def reference_hash(cohort: Cohort, config: ReferenceConfig, version: int = VERSION) -> str:
@@ -138,7 +139,7 @@ def reference_hash(cohort: Cohort, config: ReferenceConfig, version: int = VERSI
     if config.radimagenet and not Path(config.radimagenet).is_file():
         allowed = "a safetensors file of RadImageNet's ResNet-50, or nothing to measure no rad_fid"
         raise FieldError("radimagenet", config.radimagenet, allowed)
-    given = weights.file_sha256(Path(config.radimagenet)) if config.radimagenet else ""
+    given = file_sha256(Path(config.radimagenet)) if config.radimagenet else ""
     settings = json.dumps(hashed_settings(config), sort_keys=True, separators=(",", ":"))
     return digest(cohort.hash, settings, given, *([] if version == 1 else [f"training {version}"]))
 
@@ -157,7 +158,7 @@ def missing_parts(folder: Path, config: ReferenceConfig, restores: bool = False)
     """The parts that still have to be made; ``restores``: whether trials restore degraded 3 T slices."""
     # First: it takes seconds, and may be refused.
     wanted = (RESTORATION, *parts(config)) if restores else parts(config)
-    return [part for part in wanted if not (folder / part / weights.MANIFEST).is_file()]
+    return [part for part in wanted if not weights.is_published(folder / part)]
 
 
 def build_part(part: str, config: ReferenceConfig) -> nn.Module:

@@ -18,7 +18,7 @@ from trainers.cohorts.preprocessing import nifti
 from trainers.cohorts.scans.field_strength import Sidecars
 from trainers.cohorts.scans.filters import Filters
 from trainers.errors import InputError
-from trainers.weights import file_sha256
+from trainers.files import file_sha256
 
 Array = NDArray[Any]
 ORIGIN, SPACING = np.array([-31.5, -42.25, 10.0]), (2.0, 1.5, 5.0)

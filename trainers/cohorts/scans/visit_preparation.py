@@ -27,6 +27,7 @@ from trainers.data.arrays import Array
 from trainers.data.grid import GRIDS, PERCENTILES
 from trainers.data.planes import FWHM
 from trainers.errors import InputError
+from trainers.files import file_sha256
 
 # Late: torch takes a second to import, for which a wrong setting need not wait.
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ def _prepare(settings: VisitSettings, task: VisitTask) -> Path:
         raise InputError(problem)
     for path in input_files(visit).values():
         nifti.require_file(path)
-    inputs = {name: weights.file_sha256(path) for name, path in input_files(visit).items()}
+    inputs = {name: file_sha256(path) for name, path in input_files(visit).items()}
     onto = weights.read_manifest(task.target)["key"] if task.target else "its own space"
     key = digest(*inputs.values(), *content_settings(settings), onto)
     folder = settings.folder / f"{visit.id}-{key[:8]}"
-    if (folder / weights.MANIFEST).is_file():
+    if weights.is_published(folder):
         return folder
     started = time.perf_counter()
     given = None if visit.mask is None else nifti.read(visit.mask)

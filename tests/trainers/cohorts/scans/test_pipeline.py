@@ -23,6 +23,7 @@ from trainers.data.arrays import Array
 from trainers.data.grid import PERCENTILES
 from trainers.data.store import Cohort
 from trainers.errors import InputError
+from trainers.files import file_sha256
 
 UNPAIRED = {"sub-a_ses-1_64mT", "sub-a_ses-2_64mT", "sub-b_64mT", "sub-hh1_3T", "sub-hh2_3T"}
 
@@ -63,7 +64,7 @@ def test_manifest_and_outcome_list_splits_provenance_and_every_visit(prepared: A
             assert any(line.startswith("antspyx ") for line in visit["settings"])
             assert {"target", "target_to_visit"} <= set(visit) if domain == "3T" else "frame" in visit
             for contrast, sum_ in visit["inputs"].items():
-                assert weights.file_sha256(Path(visit["visit"][contrast.lower()])) == sum_
+                assert file_sha256(Path(visit["visit"][contrast.lower()])) == sum_
     # Sessions of one volunteer are counted as that volunteer (DATA.md trap 10).
     found = defaultdict(set)
     for entry in cohort(prepared).manifest["subjects"]:

@@ -1,0 +1,1 @@
+"""Where a study's files are kept beyond one machine: object stores, and folders that are copies of them."""
