@@ -28,6 +28,7 @@ from trainers.methods.base import find_method
 from trainers.metrics.judge import Judge
 from trainers.metrics.measures import EXTENDED
 from trainers.metrics.names import METRICS
+from trainers.places import mounts
 
 INPUT, TRUTH = "Untouched 64 mT", "Paired 3 T itself"
 BOUNDS = {
@@ -89,7 +90,7 @@ def report_comparison(
         for split, of_split in facts.items():
             record(trials, number, split, of_split[str(number)])
     console.print(tables.terminal(rows, radiology=label, shifted=shifted))
-    console.print(f"report: {folder}", markup=False)
+    console.print(f"report: {mounts.shown(folder)}", markup=False)
 
 
 def chosen_steps(objectives: Sequence[Objective], trial: Trial, baseline: Mapping[str, float]) -> int:

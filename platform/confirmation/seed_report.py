@@ -29,6 +29,7 @@ import numpy as np
 
 from trainers.metrics.frechet import Interval
 from trainers.metrics.names import BASELINES
+from trainers.places import mounts
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -102,7 +103,7 @@ def closing(
     meaning = "how much better the search's values are, on average"
     lines = [f"winner's curse ({meaning}): {values}"] if values else []
     lines += [f"{reason}; the same command tries it again" for reason in retrainings.failed]
-    return "\n".join([*lines, f"report: {folder}"])
+    return "\n".join([*lines, f"report: {mounts.shown(folder)}"])
 
 
 def _heading(objective: Objective, measured: Mapping[str, str]) -> str:

@@ -33,6 +33,7 @@ from trainers.data.store import SHIFTED, Cohort
 from trainers.errors import InputError
 from trainers.evaluate import Evaluation
 from trainers.files import write_text
+from trainers.places import mounts
 
 REQUEST_FILE = "asked.json"
 
@@ -197,4 +198,4 @@ def report_test(saved: SavedStudy, front: Front, request: EvaluationRequest, run
     files = [report / "table.md", report / "test.json", *pictures]
     run.record(values, 0, files, "test", folder / "test" / "study")
     console.print(test_report.terminal(compared, study.objectives))
-    console.print(f"report: {report}", markup=False)
+    console.print(f"report: {mounts.shown(report)}", markup=False)

@@ -130,7 +130,8 @@ def lock(folder: Path) -> DriverLock:
         mount = mounts.of(folder)
         return _of_folder(folder) if mount is None else StoreLock(mount, folder)
     except BlockingIOError as error:
-        raise InputError(f"{folder}: another process works on it; allowed: one at a time") from error
+        reason = "another process works on it; allowed: one at a time"
+        raise InputError(f"{mounts.shown(folder)}: {reason}") from error
 
 
 @contextmanager

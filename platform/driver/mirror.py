@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainers.errors import EnvironmentFault
+from trainers.errors import EnvironmentFault, InputError
 from trainers.files import file_sha256, write_bytes, write_text
 from trainers.places import mounts
 from trainers.places.cache import INDEX
@@ -50,13 +50,13 @@ class Contents:
 
     @classmethod
     def read(cls, content: bytes, where: str) -> "Contents":
-        """A list as it was written; raises EnvironmentFault where it is damaged."""
+        """A list as it was written; raises InputError where it is damaged."""
         try:
             values = json.loads(content)
         except ValueError as error:
-            raise EnvironmentFault(f"{where}: damaged (not JSON)") from error
+            raise InputError(f"{where}: damaged (not JSON)") from error
         if reason := why_not_true(values):
-            raise EnvironmentFault(f"{where}: {reason}")
+            raise InputError(f"{where}: {reason}")
         logs = {name: [(sha256, size) for sha256, size in log] for name, log in values["logs"].items()}
         return cls(values["files"], logs)
 
@@ -80,9 +80,11 @@ class Mirror:
 
     def start(self) -> None:
         """Bring what earlier drivers have left, say whose the folder is now, and follow what changes."""
-        _, self._contents = pull(self._folder)
-        write_text(self._folder / OWN, json.dumps({"number": self._number}))
+        earlier, self._contents = pull(self._folder)
         self._write_list()
+        write_text(self._folder / OWN, json.dumps({"number": self._number}))
+        if earlier:
+            self._objects.delete(_list(self._key, earlier))
         self.push()
         self._thread.start()
 
@@ -150,7 +152,7 @@ class Mirror:
         return blocks != before
 
     def _write_list(self) -> None:
-        self._objects.put(f"{self._key}/{LISTS}/{self._number:06d}.json", self._contents.text().encode())
+        self._objects.put(_list(self._key, self._number), self._contents.text().encode())
         while self._replaced:
             self._objects.delete(self._replaced[-1])
             self._replaced.pop()
@@ -205,8 +207,8 @@ def _pull_log(mount: Mount, path: Path, blocks: list[Block], own: bool) -> None:
             key = _place(mount.key(path.parent), path.name, number, (sha256, size))
             content = mount.objects.get(key)
         if content is None or hashlib.sha256(content).hexdigest() != sha256:
-            raise EnvironmentFault(f"{mount.url}: block {number} of {path.name} is missing or damaged")
-        found += content
+            log.warning("%s: block %d is missing or damaged in its store", mounts.shown(path), number)
+        found += content or b""
     if here.startswith(found) or (own and not found.startswith(here)):
         return
     if not found.startswith(here):
@@ -232,6 +234,10 @@ def _is_apart(folder: Path) -> bool:
     if folder.name.startswith(".") or folder.name in APART:
         return True
     return any((folder / name).exists() for name in (OWN, INDEX, MANIFEST))
+
+
+def _list(key: str, number: int) -> str:
+    return f"{key}/{LISTS}/{number:06d}.json"
 
 
 def _place(key: str, name: str, number: int, block: Block) -> str:

@@ -23,6 +23,7 @@ from trainers.bounds import store as bounds
 from trainers.files import write_text
 from trainers.metrics import baselines
 from trainers.metrics.judge import Judge
+from trainers.places import mounts
 from trainers.report import SHARE, weight_of
 
 ENOUGH_ENDS = 5
@@ -70,7 +71,11 @@ def report_search(
         recorder.study_artifact(file, "report")
     console.print(figures.front_table(points, objectives, scores))
     lines = [f"supervised bound: {protocol['supervised']}"] if "supervised" in protocol else []
-    return [*lines, *closing_lines(progress, scores.get("floor"), list(trials.values())), f"report: {folder}"]
+    return [
+        *lines,
+        *closing_lines(progress, scores.get("floor"), list(trials.values())),
+        f"report: {mounts.shown(folder)}",
+    ]
 
 
 def closing_lines(

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import EnvironmentFault
+from trainers.errors import EnvironmentFault, InputError
 from trainers.files import file_sha256, one_at_a_time, write_text
 from trainers.places import cache
 from trainers.places.cache import INDEX
@@ -69,6 +69,11 @@ def of(path: Path) -> Mount | None:
     return next((_mounts[parent] for parent in (path, *path.parents) if parent in _mounts), None)
 
 
+def shown(path: Path) -> str:
+    """A path for people: as a URL where it is below a mount."""
+    return str(path) if (mount := of(path)) is None else f"{mount.url}/{mount.key(path)}"
+
+
 def described() -> list[list[Any]]:
     """The mounts of this process for another one, on any machine."""
     return [[str(mount.root), mount.url, mount.limit] for mount in _mounts.values()]
@@ -87,10 +92,12 @@ def publish(folder: Path) -> None:
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     sums = {p.relative_to(folder).as_posix(): (file_sha256(p), p.stat().st_size) for p in paths}
     key, objects = mount.key(folder), mount.objects
-    there = {stored.key for stored in objects.listed(key)}
-    before = _read_index(mount, folder) or {}
-    for name, (sha256, _) in sums.items():
-        if (place := _place(key, name, sha256)) not in there:
+    there = {stored.key: stored.size for stored in objects.listed(key)}
+    before: Index = {}
+    with suppress(InputError):  # a damaged one is replaced
+        before = _read_index(mount, folder) or {}
+    for name, (sha256, size) in sums.items():
+        if there.get(place := _place(key, name, sha256)) != size:
             objects.put(place, folder / name)
     objects.put(f"{key}/{INDEX}", _text(sums).encode())
     write_text(folder / INDEX, _text(sums))
@@ -103,7 +110,7 @@ def publish(folder: Path) -> None:
 def bring(folder: Path, *names: str) -> None:
     """Have files of a published folder here, by default all; nothing where it is not published.
 
-    Raises EnvironmentFault where the store does not give them.
+    Raises EnvironmentFault where the store does not answer, InputError where what it gives is damaged.
     """
     if (mount := of(folder)) is None or _is_own(folder):
         return
@@ -191,13 +198,13 @@ def _opened(mount: Mount, folder: Path) -> Index | None:
 def _local_index(folder: Path) -> Index | None:
     try:
         return _parsed((folder / INDEX).read_bytes(), str(folder))
-    except (FileNotFoundError, EnvironmentFault):
+    except (FileNotFoundError, InputError):
         return None
 
 
 def _read_index(mount: Mount, folder: Path) -> Index | None:
     content = mount.objects.get(f"{mount.key(folder)}/{INDEX}")
-    return None if content is None else _parsed(content, f"{mount.url}: {mount.key(folder)}")
+    return None if content is None else _parsed(content, shown(folder))
 
 
 def _parsed(content: bytes, where: str) -> Index:
@@ -209,9 +216,9 @@ def _parsed(content: bytes, where: str) -> Index:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         reason = f"damaged ({error.__class__.__name__})"
     if reason:
-        raise EnvironmentFault(f"{where}/{INDEX}: {reason}")
+        raise InputError(f"{where}/{INDEX}: {reason}")
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
-        raise EnvironmentFault(f"{where}/{INDEX}: names a file outside its folder")
+        raise InputError(f"{where}/{INDEX}: names a file outside its folder")
     return files
 
 
@@ -244,4 +251,4 @@ def _download(mount: Mount, folder: Path, name: str, sha256: str, size: int) -> 
             work.unlink()
     finally:
         work.unlink(missing_ok=True)
-    raise EnvironmentFault(f"{mount.url}: {place} is damaged (its sha256 differs)")
+    raise InputError(f"{mount.url}/{place}: is damaged (its sha256 differs)")

@@ -80,17 +80,18 @@ class S3Objects:
 
     def get(self, key: str) -> bytes | None:
         """An object's bytes."""
-        for attempt in range(ATTEMPTS):
+        for left in reversed(range(ATTEMPTS)):
             try:
-                with self._asking(), self._client.get_object(**self._named(key))["Body"] as body:
-                    content: bytes = body.read()
-                    return content
+                with self._asking():
+                    body = self._client.get_object(**self._named(key))["Body"]
             except _Missing:
                 return None
-            except (Refused, _NotOffered):
-                raise
+            try:
+                with self._asking(), body:
+                    content: bytes = body.read()
+                    return content
             except EnvironmentFault:
-                if attempt == ATTEMPTS - 1:
+                if not left:
                     raise
         raise AssertionError
 
@@ -126,7 +127,7 @@ class S3Objects:
     def sweep(self, prefix: str, seconds: float) -> int:
         """Abort uploads in parts that killed processes have left, by the server's own clock."""
         count = 0
-        with suppress(_NotOffered):
+        with suppress(_NotOffered, _Missing):  # some servers say so of a bucket without uploads
             for answer in self._pages("list_multipart_uploads", Prefix=self._below(prefix)):
                 for each in answer.get("Uploads", ()):
                     if (_time_of(answer) - each["Initiated"]).total_seconds() < seconds:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from platform.diagnosis.finding import Finding
 from platform.diagnosis.places import check, repair
-from platform.storage import driver_lock
+from platform.driver.lock import locked
 from platform.storage.layout import Storage
 from platform.storage.ledger import FILE, Ledger, read_trials
 from platform.storage.saved_study import StartFacts, save_new
@@ -99,5 +99,5 @@ def test_a_moved_storage_is_mended(storage: Storage, tmp_path: Path) -> None:
 
 
 def test_a_study_that_runs_is_left_as_it_is(storage: Storage) -> None:
-    with driver_lock.locked(storage.study("asp")):
+    with locked(storage.study("asp")):
         assert states(repair(storage)) == {("study asp", "warning")}
