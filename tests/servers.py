@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KEY, SECRET = "key", "secret"
+KEY, SECRET = "access-key-7f3a", "secret-of-tests-91c2"
 
 
 def free_port() -> int:

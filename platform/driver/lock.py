@@ -35,8 +35,11 @@ class DriverLock(Protocol):
     def require(self) -> None:
         """Raises EnvironmentFault where another process has taken the folder over."""
 
+    def changed(self) -> None:
+        """Let what is written outlive this machine soon, where the storage is made for that."""
+
     def saved(self, patience: float) -> None:
-        """Wait until all that is written outlives this machine, where the storage is made for that."""
+        """As :meth:`changed`, and wait until it is so."""
 
     def close(self) -> None:
         """Give the folder back."""
@@ -57,6 +60,9 @@ class FileLock:
     def require(self) -> None:
         """It is never lost."""
 
+    def changed(self) -> None:
+        """The file system does it."""
+
     def saved(self, patience: float) -> None:
         """The file system does it."""
 
@@ -70,6 +76,9 @@ class FolderLease(Lease):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(FolderBoard(folder))
+
+    def changed(self) -> None:
+        """The file system does it."""
 
     def saved(self, patience: float) -> None:
         """The file system does it."""
@@ -99,8 +108,12 @@ class StoreLock:
         """Of the lease."""
         self._lease.require()
 
+    def changed(self) -> None:
+        """Mirror it."""
+        self._mirror.hurry()
+
     def saved(self, patience: float) -> None:
-        """Mirror it; a store that does not answer is asked again for so many seconds."""
+        """Mirror it now; a store that does not answer is asked again for so many seconds."""
         since, pause = time.monotonic(), 1.0
         while True:
             try:

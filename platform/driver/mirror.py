@@ -75,7 +75,7 @@ class Mirror:
         self._seen: dict[str, tuple[int, ...]] = {}
         self._replaced: list[str] = []
         """Objects that no list needs once the next is written."""
-        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._lock, self._ended, self._due = threading.Lock(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
 
     def start(self) -> None:
@@ -87,6 +87,10 @@ class Mirror:
             self._objects.delete(_list(self._key, earlier))
         self.push()
         self._thread.start()
+
+    def hurry(self) -> None:
+        """Store what has changed soon, and do not wait for it."""
+        self._due.set()
 
     def push(self) -> None:
         """Store everything as it is now; raises EnvironmentFault where the store does not take it."""
@@ -106,6 +110,7 @@ class Mirror:
     def close(self) -> None:
         """Store the last changes and stop; where that fails, this machine's next driver does it."""
         self._ended.set()
+        self.hurry()
         self._thread.join()
         try:
             self.push()
@@ -114,7 +119,9 @@ class Mirror:
 
     def _follow(self) -> None:
         warned = False
-        while not self._ended.wait(EVERY):
+        while not self._ended.is_set():
+            self._due.wait(EVERY)
+            self._due.clear()
             try:
                 self.push()
                 warned = False

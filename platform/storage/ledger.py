@@ -122,6 +122,8 @@ class Ledger:
         number = self._lines.append(entry, durable)
         if durable:
             self._lock.saved(self._patience)
+        else:
+            self._lock.changed()
         (known,) = placed(self.folder, [self._kept(entry | {"seq": number})])
         self.trials.apply(known)
         self._count(known)

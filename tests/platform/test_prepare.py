@@ -33,7 +33,7 @@ SMALL = ("--train", "1", "--val", "1", "--test", "1", "--anatomy", "first")
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """``run("--cohort", ...)`` without Ray, in the storage ``runs``; returns the lines but for the bars."""
     monkeypatch.setattr(cluster, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash: map(function, items))
+    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash, here: map(function, items))
 
     def call(*words: object) -> list[str]:
         prepare.main([str(word) for word in (*words, "--storage", tmp_path / "runs")])

@@ -84,6 +84,7 @@ def test_memory_is_that_of_the_networks_and_grows_with_the_batch(name: str) -> N
 def test_a_space_that_does_not_fit_is_a_problem(smoke: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     params, needed = resources.most_expensive(smoke)
     assert params == {"refinement_steps": 3} or params == {"refinement_steps": 2}
+    monkeypatch.setattr(resources, "most_expensive", lambda study: (params, needed))
     for factor, state in ((10.0, "ok"), (1.1, "warning"), (0.9, "problem")):
         memory = types.SimpleNamespace(total=int(factor * needed))
         monkeypatch.setattr(psutil, "virtual_memory", lambda memory=memory: memory)

@@ -34,7 +34,7 @@ def storage(smoke: Study, tmp_path: Path) -> Iterator[Storage]:
     ledger.close()
     place = folder / "trials" / "00000" / "step-000000006"
     weights.publish(place, {}, {"key": "k", "step": 6}, "checkpoint")
-    store.prepare(made.tracking, store.EXPERIMENT, made.artifacts)
+    store.prepare(made.tracking, store.EXPERIMENT, made.artifacts(made.tracking))
     yield made
 
 

@@ -18,7 +18,7 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 @pytest.fixture(scope="module")
 def run_id(storage: Storage) -> str:
-    experiment = store.prepare(storage.tracking, store.EXPERIMENT, storage.artifacts)
+    experiment = store.prepare(storage.tracking, store.EXPERIMENT, storage.artifacts(storage.tracking))
     return str(MlflowClient(storage.tracking).create_run(experiment).info.run_id)
 
 

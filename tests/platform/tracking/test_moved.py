@@ -27,7 +27,7 @@ def used(tmp_path: Path) -> Storage:
 
 
 def opened(storage: Storage) -> tuple[MlflowClient, str]:
-    experiment = store.prepare(storage.tracking, "all", storage.artifacts)
+    experiment = store.prepare(storage.tracking, "all", storage.artifacts(storage.tracking))
     return MlflowClient(storage.tracking, storage.tracking), experiment
 
 
@@ -49,13 +49,13 @@ def test_a_copy_has_its_own_artifacts_and_models(used: Storage, tmp_path: Path, 
     client, experiment = opened(here)
     (run,) = client.search_runs([experiment])
     assert Path(client.download_artifacts(run.info.run_id, "file.txt")).read_text() == "first"
-    assert run.info.artifact_uri.startswith(here.artifacts.as_uri())
+    assert run.info.artifact_uri.startswith(here.artifacts(here.tracking).as_uri())
     (tmp_path / "more.txt").write_text("more")
     client.log_artifact(run.info.run_id, str(tmp_path / "more.txt"))
     (version,) = client.search_model_versions("name = 'model'")
     assert version.source == f"{run.info.artifact_uri}/file.txt"
     assert used.root.exists() != gone and not list(used.root.rglob("more.txt"))
-    assert not relocate(here.database, here.artifacts), "once is enough"
+    assert not relocate(here.database, here.artifacts(here.tracking)), "once is enough"
 
 
 def test_a_database_elsewhere_keeps_its_artifacts(used: Storage, tmp_path: Path) -> None:
