@@ -3,7 +3,7 @@ PYTHON ?= python3
 NAME ?= asp_dmd-$(shell date +%Y%m%d-%H%M%S)
 BIN := .venv/bin
 
-.PHONY: search compare test units system lint bench bench-driver bench-search bench-real evidence mutants simulate ui clean
+.PHONY: search compare test units system lint bench bench-driver bench-search bench-real evidence mutants simulate chaos ui clean
 
 search: .venv/run.done
 	$(BIN)/python -m platform.search --space asp_dmd.yaml --name $(NAME) $(ARGS)
@@ -54,6 +54,10 @@ mutants: .venv/test.done
 # The driver against faults from one seed, by default 20,000 studies; 3,000 (ARGS="--studies 3000") took 54 s of two cores.
 simulate: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.simulation $(ARGS)
+
+# Faults with full counts on real processes and servers (ARGS="--quick --rows 8 9": few of each), resumes where it was.
+chaos: .venv/test.done
+	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.chaos $(ARGS)
 
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1

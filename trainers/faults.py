@@ -10,7 +10,8 @@ from safetensors import SafetensorError
 
 from trainers.errors import EnvironmentFault
 
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a full share of it, or a limit of the process or file system for one file."""
 AWAY = (
     *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.ENETDOWN, errno.ENETUNREACH),
     *(errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ECONNREFUSED, errno.ECONNRESET, errno.EREMOTEIO),

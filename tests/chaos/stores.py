@@ -138,14 +138,14 @@ def server_faults(root: Path, count: int) -> Outcome:
                     mounts.add(Mount(root / f"{name}-{number}", f"s3://bucket/{number}")).root
                     for name in ("one", "two")
                 )
-                proxy.faults[:] = rng.choices(list(FAULTS.values()), k=rng.randint(1, 8))
+                proxy.faults[:] = [rng.choice(list(FAULTS.values()))] * rng.randint(1, 8)
                 try:
-                    published(one, float(number))
+                    published(one / STEP, float(number))
                     complete = True
                 except EnvironmentFault as fault:
                     complete, refused = False, refused + 1
                     assert "\n" not in str(fault), fault
-                proxy.faults[:] = rng.choices(list(FAULTS.values()), k=rng.randint(0, 3))
+                proxy.faults[:] = [rng.choice(list(FAULTS.values()))] * rng.randint(0, 3)
                 stood += _reads(two / STEP, complete, float(number), proxy)
     return Outcome(stood, count, f"{refused} times one line, else after repeats; {proxy.met} faults met")
 
