@@ -82,6 +82,7 @@ def main(argv: Sequence[str]) -> None:
     from platform.reporting.console import console
 
     from trainers.metrics.judge import Judge
+    from trainers.places import mounts
     from trainers.references.config import ReferenceConfig
     from trainers.references.store import References
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str]) -> None:
         acquire(archive, Path(choice.config.root), console)
     cluster.start_ray(options.address, study.resources if study else Resources())
     path = prepare_cohort(choice, storage.root, console)
-    console.print(f"cohort: {path}")
+    console.print(f"cohort: {mounts.shown(path)}")
     cohort = store.Cohort.open(path)
     if options.export:
         split, folder = options.split or "test", Path(options.export)
@@ -98,7 +99,7 @@ def main(argv: Sequence[str]) -> None:
     if study:
         require_measurable(study, cohort, "val", study.metrics)
         references = prepare_references(study, path, storage.root, console, measures)
-        console.print(f"references: {references}")
+        console.print(f"references: {mounts.shown(references)}")
         show_sensitivity(storage, Judge.of(cohort, References.open(references), "val", measures))
     else:
         show_patch_sensitivity(storage, cohort, ReferenceConfig().channels)

@@ -75,9 +75,18 @@ def hostile_checkpoints(root: Path, count: int) -> Outcome:
     return Outcome(stood, count, "no code was run")
 
 
+SECRETS = "tests/platform/diagnosis", "tests/platform/execution/test_cluster.py"
 ROWS = (
+    Row("5", "MLflow away", 1, 1, of_tests("tests/platform/tracking")),
     Row("12", "malformed NIfTI", 1, 1, of_tests("tests/trainers/cohorts/preprocessing/test_nifti.py")),
     Row("13", "malformed YAML", 1, 1, of_tests("tests/platform/spaces")),
     Row("14", "hostile archives", 1, 1, of_tests("tests/platform/cohorts/test_extract.py")),
+    Row(
+        "16",
+        "doctor, binds, tokens, secrets",
+        1,
+        1,
+        of_tests(*SECRETS),
+    ),
     Row("15", "hostile checkpoints", 40, 8, hostile_checkpoints),
 )

@@ -58,7 +58,18 @@ _mounts: dict[Path, Mount] = {}
 
 
 def add(mount: Mount) -> Mount:
-    """From now on, in this process, a folder is a copy of a store; returns the mount that it has."""
+    """From now on, in this process, a folder is a copy of a store; returns the mount that it has.
+
+    Nobody else may enter it. Raises EnvironmentFault where this machine cannot have it.
+    """
+    if mount.root not in _mounts:
+        try:
+            mount.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            reason = "" if mount.root.stat().st_uid == os.getuid() else "it belongs to another user"
+        except OSError as error:
+            reason = str(error.strerror)
+        if reason:
+            raise EnvironmentFault(f"{mount.root}: cannot hold this machine's copy of {mount.url} ({reason})")
     return _mounts.setdefault(mount.root, mount)
 
 
