@@ -56,8 +56,8 @@ simulate: .venv/test.done
 	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.simulation $(ARGS)
 
 # Faults with full counts on real processes and servers (ARGS="--quick --rows 8 9": few of each), resumes where it was.
-chaos: .venv/test.done
-	OMP_NUM_THREADS=1 PYTHONPATH=. $(BIN)/python -m tests.chaos $(ARGS)
+chaos: .venv/chaos.done
+	OMP_NUM_THREADS=1 PYTHONPATH=.:.venv/chaos $(BIN)/python -m tests.chaos $(ARGS)
 
 ui: .venv/run.done
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1
@@ -73,6 +73,10 @@ ui: .venv/run.done
 
 .venv/bench.done: .venv/test.done tests/bench/requirements.txt
 	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --upgrade --target .venv/bench -r tests/bench/requirements.txt
+	touch $@
+
+.venv/chaos.done: .venv/test.done tests/chaos/requirements.txt
+	$(BIN)/pip install --quiet --no-compile --disable-pip-version-check --no-deps --upgrade --target .venv/chaos -r tests/chaos/requirements.txt
 	touch $@
 
 clean:

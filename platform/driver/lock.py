@@ -97,7 +97,7 @@ class StoreLock:
             raise
         try:
             mount.objects.sweep(mount.key(folder), ORPHANED)
-            self._mirror = Mirror(mount, folder, self._lease.number)
+            self._mirror = Mirror(mount, folder, self._lease.number, self._lease.require)
             self._mirror.start()
         except BaseException:
             self._lease.close()

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,8 +68,9 @@ class Contents:
 class Mirror:
     """The mirror of one driver's folder, kept up to date by a thread from :meth:`start` on."""
 
-    def __init__(self, mount: Mount, folder: Path, number: int) -> None:
-        """``number``: higher than those of all earlier drivers."""
+    def __init__(self, mount: Mount, folder: Path, number: int, require: Callable[[], None]) -> None:
+        """``number``: higher than those of all before; ``require`` raises where there is a later driver."""
+        self._require, self._listed = require, True
         self._objects, self._folder, self._key = mount.objects, folder, mount.key(folder)
         self._number, self._contents = number, Contents()
         self._seen: dict[str, tuple[int, ...]] = {}
@@ -95,16 +96,17 @@ class Mirror:
     def push(self) -> None:
         """Store everything as it is now; raises EnvironmentFault where the store does not take it."""
         with self._lock:
-            changed = False
+            self._require()
             for path in _files(self._folder):
                 name, state = path.relative_to(self._folder).as_posix(), _state(path)
                 before = self._seen.get(name, ())
                 if not state or before == state:
                     continue
                 grown = before[:1] == state[:1]
-                changed |= self._push_log(name, grown) if path.suffix == LOG else self._push_file(name)
+                if self._push_log(name, grown) if path.suffix == LOG else self._push_file(name):
+                    self._listed = False
                 self._seen[name] = state
-            if changed:
+            if not self._listed:
                 self._write_list()
 
     def close(self) -> None:
@@ -160,6 +162,7 @@ class Mirror:
 
     def _write_list(self) -> None:
         self._objects.put(_list(self._key, self._number), self._contents.text().encode())
+        self._listed = True
         while self._replaced:
             self._objects.delete(self._replaced[-1])
             self._replaced.pop()

@@ -35,7 +35,7 @@ def cache_of(url: str) -> Path:
 
 def cache_limit() -> int:
     """Bytes that a machine's copy may have, by ``TRANSLATOR_CACHE_GB``; 0: any number."""
-    given = os.environ.get(CACHE_GB, "0")
+    given = os.environ.get(CACHE_GB) or "0"
     try:
         if not 0 <= float(given) < math.inf:
             raise ValueError

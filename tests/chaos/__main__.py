@@ -11,11 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos import drivers, inputs, stores, trials
+from tests.chaos import clusters, drivers, inputs, stores, trials
 from tests.chaos.row import Row
 
 ROWS: tuple[Row, ...] = tuple(
-    sorted((*drivers.ROWS, *stores.ROWS, *inputs.ROWS, *trials.ROWS), key=lambda row: int(row.name))
+    sorted(
+        (*drivers.ROWS, *stores.ROWS, *inputs.ROWS, *trials.ROWS, *clusters.ROWS),
+        key=lambda row: int(row.name),
+    )
 )
 KEPT = Path("docs/evidence/chaos.jsonl")
 HEAD = "| row | what | stood | besides | minutes |\n|---|---|---|---|---|\n"

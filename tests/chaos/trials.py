@@ -45,8 +45,8 @@ def local_ray() -> Iterator[None]:
         ray.shutdown()
 
 
-def trainable(kinds: dict[str, str], hang: float) -> type:
-    """A trial that costs nothing, and meets its fault in its first attempt; an exception in each."""
+def trainable(kinds: dict[str, str], hang: float, pause: float = 0.0) -> type:
+    """A trial of ``pause`` seconds that meets its fault in its first attempt; an exception in each."""
 
     class Fake(tune.Trainable):  # type: ignore[misc]
         def setup(self, config: dict[str, Any]) -> None:
@@ -66,6 +66,7 @@ def trainable(kinds: dict[str, str], hang: float) -> type:
                     os.kill(os.getpid(), signal.SIGKILL)
                 Watchdog(self.folder, hang).beat()
                 time.sleep(3600)
+            time.sleep(pause)
             scores = {"1": {"fid": self.weight, "ms_ssim": 0.5}}
             report = {"step": STEPS, "steps": STEPS, "scores": scores, "losses": {}, "seconds": 0.1}
             return {"report": json.dumps({**report, "checkpoint": "/c"}), "done": True}

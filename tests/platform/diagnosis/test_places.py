@@ -7,7 +7,7 @@ from pathlib import Path
 from platform.diagnosis.finding import Finding
 from platform.diagnosis.places import check, repair
 from platform.driver.lock import locked
-from platform.storage.layout import Storage
+from platform.storage.layout import Storage, cache_limit
 from platform.storage.ledger import FILE, Ledger, read_trials
 from platform.storage.saved_study import StartFacts, save_new
 from platform.study.criteria import Criteria
@@ -17,8 +17,11 @@ from platform.tracking import store
 import pytest
 
 from tests.platform.world import REFERENCE
+from tests.servers import Server
 from trainers import weights
+from trainers.errors import InputError
 from trainers.files import write_text
+from trainers.places import mounts
 
 
 @pytest.fixture
@@ -101,3 +104,47 @@ def test_a_moved_storage_is_mended(storage: Storage, tmp_path: Path) -> None:
 def test_a_study_that_runs_is_left_as_it_is(storage: Storage) -> None:
     with locked(storage.study("asp")):
         assert states(repair(storage)) == {("study asp", "warning")}
+
+
+@pytest.mark.parametrize("kind", ["rclone", "moto"])
+def test_a_bucket_is_written_read_and_asked_for_what_it_promises(
+    kind: str,
+    smoke: Study,
+    request: pytest.FixtureRequest,
+    s3_environment: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    server: Server = request.getfixturevalue(kind)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+    monkeypatch.setenv("TRANSLATOR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(mounts, "_mounts", {})
+    storage = Storage.open(f"s3://bucket/{tmp_path.name}", single_driver=kind == "rclone")
+    folder = storage.study("asp")
+    Ledger(folder).close()
+    save_new(folder, smoke, Criteria(REFERENCE), StartFacts("", "c", 1))
+    Ledger(folder).close()
+    weak = {("storage", "warning")} if kind == "rclone" else set()
+    assert states(check(storage)) == weak
+    assert any(each.text.endswith("checkpoints are intact") for each in check(storage))
+    assert not [each for each in repair(storage) if each.state != "ok"]
+    if kind == "rclone":
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        monkeypatch.setattr(mounts, "_mounts", {})
+        with pytest.raises(InputError, match=r"SignatureDoesNotMatch.*allowed: a bucket that you may read"):
+            Storage.open(f"s3://bucket/{tmp_path.name}")
+        assert states(check(Storage.at(f"s3://bucket/{tmp_path.name}"))) == {("storage", "problem")}
+
+
+@pytest.mark.parametrize(
+    ("given", "bytes_"), [("", 0), ("0", 0), ("1.5", 1_500_000_000), ("-1", None), ("x", None)]
+)
+def test_the_limit_of_a_copy_is_in_gigabytes(
+    given: str, bytes_: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSLATOR_CACHE_GB", given)
+    if bytes_ is None:
+        with pytest.raises(InputError, match=r"TRANSLATOR_CACHE_GB: .* allowed: gigabytes, 0 for no limit"):
+            cache_limit()
+    else:
+        assert cache_limit() == bytes_
