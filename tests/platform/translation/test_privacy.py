@@ -145,7 +145,7 @@ def test_the_page_of_a_table_names_no_file(
 ) -> None:
     """Too few visits are left to train: their reasons are on the page nevertheless."""
     monkeypatch.setattr(cluster, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash: map(function, items))
+    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash, here: map(function, items))
     lines = ["subject,domain,contrast,path"]
     for number, field in enumerate(("64mT", "64mT", "64mT", "3T")):
         for contrast in ("T1", "T2"):
