@@ -58,7 +58,7 @@ def test_a_folder_is_prepared_once_reviewed_and_used_by_a_study(
 
     # Again, and again without a visit: by this process, as what exists is found whoever looks.
     monkeypatch.setattr(cluster, "start_ray", lambda address, resources: None)
-    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash: map(function, items))
+    monkeypatch.setattr(build, "ray_map", lambda function, items, on_crash, here: map(function, items))
     prepare.main(words)
     assert printed_cohort(capsys.readouterr().out).path == first.path and times(tmp_path) == before
     (table,) = tmp_path.glob("prepared/*/exclusions.csv")
