@@ -66,6 +66,7 @@ def line(result: dict[str, object]) -> str:
 
 
 def table(results: list[dict[str, object]]) -> str:
+    results = sorted(results, key=lambda result: int(str(result["row"])))
     rows = ("| {row} | {what} | {stood} of {tried} | {note} | {minutes} |\n".format(**r) for r in results)
     return HEAD + "".join(rows)
 

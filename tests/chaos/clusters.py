@@ -104,7 +104,7 @@ class Mlflow(Server):
         self.process = subprocess.Popen(
             self.command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
         )
-        servers.wait_until_listening(self.port, self.process)
+        servers.wait_until_listening(self.port, self.process, 300)  # its database is made first
 
     def kill(self) -> None:
         if self.process is not None:

@@ -25,9 +25,10 @@ def of_tests(*places: str) -> Any:
     """A row that is a part of the tests."""
 
     def run(folder: Path, count: int) -> Outcome:
-        command = [sys.executable, "-m", "pytest", *places, "-q", "--basetemp", str(folder)]
+        command = [sys.executable, "-m", "pytest", *places, "--basetemp", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ)
         counts = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", done.stdout)}
+        assert counts, done.stdout + done.stderr
         return Outcome(counts.get("passed", 0), sum(counts.values()), "as in the tests")
 
     return run
