@@ -1,5 +1,7 @@
 """Real S3 servers on this machine, and a proxy that answers some requests with faults."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +22,7 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def wait_until_listening(port: int, process: "subprocess.Popen[bytes]", seconds: float = 60) -> None:
+def wait_until_listening(port: int, process: "subprocess.Popen[bytes]", seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -35,6 +37,8 @@ class Server:
 
     command: list[str]
     port: int
+    seconds: float = 60
+    """Within which it listens."""
     process: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -43,12 +47,15 @@ class Server:
 
     def start(self) -> None:
         quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(self.command, stdin=quiet, stdout=quiet, stderr=quiet)
-        wait_until_listening(self.port, self.process)
+        self.process = subprocess.Popen(
+            self.command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
+        )
+        wait_until_listening(self.port, self.process, self.seconds)
 
     def kill(self) -> None:
+        """With all the processes that it has started."""
         if self.process is not None:
-            self.process.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
 
@@ -63,6 +70,13 @@ def moto() -> Server:
     """In memory; it takes any key, and sees to the conditions of a put."""
     port = free_port()
     return Server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], port)
+
+
+def mlflow(database: str, artifacts: Path, port: int) -> Server:
+    """MLflow's, on a database, with artifacts in a folder; at first it makes the database's tables."""
+    words = ["server", "--backend-store-uri", database, "--artifacts-destination", str(artifacts)]
+    words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    return Server([sys.executable, "-m", "mlflow", *words], port, seconds=300)
 
 
 def make_bucket(server: Server, name: str) -> None:

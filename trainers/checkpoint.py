@@ -184,17 +184,18 @@ def _prefixed(networks: Mapping[str, torch.nn.Module]) -> dict[str, Tensor]:
     }
 
 
-def _folders(trial: Path) -> list[Path]:
-    return [path for path in mounts.below(trial, "step-") if STEP.fullmatch(path.name)]
+def _folders(trial: Path) -> dict[Path, float | None]:
+    found = mounts.below(trial, "step-")
+    return {path: time for path, time in found.items() if STEP.fullmatch(path.name)}
 
 
 def _by_time(trial: Path) -> list[Path]:
     """The checkpoints in the order in which they were published, a store's by its own clock."""
-    times = mounts.published(trial)
+    times = _folders(trial)
 
     def time(folder: Path) -> tuple[float, str]:
-        manifest = folder / weights.MANIFEST
+        manifest, there = folder / weights.MANIFEST, times[folder]
         here = manifest.stat().st_mtime_ns / 1e9 if manifest.exists() else 0.0
-        return times.get(folder.name, here), folder.name
+        return here if there is None else there, folder.name
 
-    return sorted(_folders(trial), key=time)
+    return sorted(times, key=time)

@@ -1,6 +1,7 @@
 """Files of several processes: written atomically, told apart by content, made by one process at a time."""
 
 import hashlib
+import itertools
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -27,6 +28,12 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o666) -> None:
         fresh.replace(path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def unused(path: Path, start: str, end: str = "") -> Path:
+    """The first name beside a file, numbered from 1 between ``start`` and ``end``, that nothing has."""
+    names = (path.with_name(f"{start}{number}{end}") for number in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 def file_sha256(path: Path) -> str:

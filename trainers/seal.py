@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from trainers.errors import InputError
+
 FORMAT = 2
 """Version of sealed files; files without a version are of earlier versions, which had no seal."""
 KEYS = ("format", "seal")
@@ -14,6 +16,19 @@ def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values with the version and a checksum of everything else; an earlier seal is replaced."""
     plain = {key: value for key, value in values.items() if key not in KEYS} | {"format": FORMAT}
     return plain | {"seal": checksum_of(plain)}
+
+
+def opened(content: bytes, where: str) -> dict[str, Any]:
+    """The values of a file that always had a seal; raises InputError, which names ``where``, if damaged."""
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise InputError(f"{where}: damaged (not JSON)") from error
+    if not isinstance(values, dict) or "seal" not in values:
+        raise InputError(f"{where}: damaged (it has no checksum)")
+    if reason := why_not_true(values):
+        raise InputError(f"{where}: {reason}")
+    return values
 
 
 def why_not_true(values: Mapping[str, Any]) -> str:

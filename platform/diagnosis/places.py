@@ -22,6 +22,7 @@ from trainers.errors import EnvironmentFault, InputError
 from trainers.files import write_bytes
 from trainers.places import mounts
 from trainers.places.mounts import Mount
+from trainers.places.objects import gives_back
 
 LEAST, FEW = 1e9, 20e9
 """Free bytes below which a study will stop soon, or may."""
@@ -78,12 +79,10 @@ def studies(storage: Storage) -> list[Path]:
 
 def _store(mount: Mount, storage: Storage) -> Iterator[Finding]:
     """Of a bucket."""
-    key, content = f".doctor-{secrets.token_hex(4)}", secrets.token_bytes(1 << 20)
     started = time.perf_counter()
     try:
-        mount.objects.put(key, content)
-        same = mount.objects.get(key) == content
-        mount.objects.delete(key)
+        same = gives_back(mount.objects, 1 << 20)
+        seconds = time.perf_counter() - started
         once = mount.objects.creates_once()
     except EnvironmentFault as fault:
         yield Finding("storage", "problem", str(fault))
@@ -91,7 +90,6 @@ def _store(mount: Mount, storage: Storage) -> Iterator[Finding]:
     if not same:
         yield Finding("storage", "problem", f"{mount.url} gives back other bytes than were written")
         return
-    seconds = time.perf_counter() - started
     yield Finding("storage", "ok", f"{mount.url} gives back a megabyte that was written in {seconds:.2f} s")
     if once:
         yield Finding("storage", "ok", "it takes conditional puts: one driver a study")

@@ -45,7 +45,17 @@ class DriverLock(Protocol):
         """Give the folder back."""
 
 
-class FileLock:
+class _KeptByFileSystem:
+    """Of a folder that is the storage itself: the file system lets what is written outlive the process."""
+
+    def changed(self) -> None:
+        """Nothing is left to do."""
+
+    def saved(self, patience: float) -> None:
+        """Nothing is left to do."""
+
+
+class FileLock(_KeptByFileSystem):
     """A lock of the file system; a process that ends unlocks it."""
 
     def __init__(self, folder: Path) -> None:
@@ -60,28 +70,16 @@ class FileLock:
     def require(self) -> None:
         """It is never lost."""
 
-    def changed(self) -> None:
-        """The file system does it."""
-
-    def saved(self, patience: float) -> None:
-        """The file system does it."""
-
     def close(self) -> None:
         """Unlock."""
         os.close(self._file)
 
 
-class FolderLease(Lease):
+class FolderLease(_KeptByFileSystem, Lease):
     """A lease in the folder itself."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(FolderBoard(folder))
-
-    def changed(self) -> None:
-        """The file system does it."""
-
-    def saved(self, patience: float) -> None:
-        """The file system does it."""
 
 
 class StoreLock:

@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainers.errors import EnvironmentFault, InputError
-from trainers.files import file_sha256, write_bytes, write_text
+from trainers.errors import EnvironmentFault
+from trainers.files import file_sha256, unused, write_bytes, write_text
 from trainers.places import mounts
 from trainers.places.cache import INDEX
 from trainers.places.mounts import Mount
-from trainers.seal import sealed, why_not_true
+from trainers.seal import opened, sealed
 from trainers.weights import MANIFEST
 
 BLOCK = 2**18
@@ -51,12 +51,7 @@ class Contents:
     @classmethod
     def read(cls, content: bytes, where: str) -> "Contents":
         """A list as it was written; raises InputError where it is damaged."""
-        try:
-            values = json.loads(content)
-        except ValueError as error:
-            raise InputError(f"{where}: damaged (not JSON)") from error
-        if reason := why_not_true(values):
-            raise InputError(f"{where}: {reason}")
+        values = opened(content, where)
         logs = {name: [(sha256, size) for sha256, size in log] for name, log in values["logs"].items()}
         return cls(values["files"], logs)
 
@@ -222,8 +217,7 @@ def _pull_log(mount: Mount, path: Path, blocks: list[Block], own: bool) -> None:
     if here.startswith(found) or (own and not found.startswith(here)):
         return
     if not found.startswith(here):
-        names = (path.with_name(f".{path.name}.aside-{n}") for n in range(1, 1 << 20))
-        aside = next(name for name in names if not name.exists())
+        aside = unused(path, f".{path.name}.aside-")
         write_bytes(aside, here, 0o600)
         log.warning("%s differs from what a driver elsewhere wrote since; it was kept as %s", path, aside)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 import math
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from urllib.parse import quote, unquote
 from trainers.errors import InputError
 from trainers.places import mounts
 from trainers.places.mounts import Mount
-from trainers.places.objects import Refused, address, is_url
+from trainers.places.objects import Refused, address, gives_back, is_url
 
 CACHE, CACHE_GB = "TRANSLATOR_CACHE", "TRANSLATOR_CACHE_GB"
 
@@ -152,10 +151,7 @@ def _require_usable(storage: Storage) -> None:
     """Raises InputError where the user may not write to an object store, or it does not exist."""
     mount = mounts.of(storage.root)
     assert mount is not None
-    key, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(64)
     with _refusal():
-        mount.objects.put(key, content)
-        same = mount.objects.get(key) == content
-        mount.objects.delete(key)
+        same = gives_back(mount.objects, 64)
     if not same:
         raise InputError(f"--storage: {storage.url} gives back other bytes than were written")

@@ -13,7 +13,7 @@ from pathlib import Path
 from platform.storage.jsonl import JsonLines, JsonObject, as_object
 
 from trainers.errors import InputError
-from trainers.files import write_bytes
+from trainers.files import unused, write_bytes
 from trainers.seal import FORMAT, checksum
 
 log = logging.getLogger(__name__)
@@ -157,5 +157,4 @@ def _require_known(path: Path, entries: Sequence[JsonObject]) -> None:
 
 def _keep_aside(path: Path, end: str) -> None:
     """Give the file another name as well, a new one."""
-    names = (path.with_name(f"{path.stem}.{end}-{n}{path.suffix}") for n in range(1, 1 << 20))
-    shutil.copy2(path, next(name for name in names if not name.exists()))
+    shutil.copy2(path, unused(path, f"{path.stem}.{end}-", path.suffix))

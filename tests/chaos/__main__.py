@@ -39,8 +39,9 @@ def main() -> None:
         print(line(result), flush=True)
         if not options.quick:
             kept = read() | {row.name: result}
-            KEPT.write_text("".join(json.dumps(kept[name]) + "\n" for name in sorted(kept, key=int)))
-            KEPT.with_suffix(".md").write_text(table(list(kept.values())))
+            results = [kept[name] for name in sorted(kept, key=int)]
+            KEPT.write_text("".join(json.dumps(each) + "\n" for each in results))
+            KEPT.with_suffix(".md").write_text(table(results))
 
 
 def run(row: Row, count: int) -> dict[str, object]:
@@ -66,7 +67,6 @@ def line(result: dict[str, object]) -> str:
 
 
 def table(results: list[dict[str, object]]) -> str:
-    results = sorted(results, key=lambda result: int(str(result["row"])))
     rows = ("| {row} | {what} | {stood} of {tried} | {note} | {minutes} |\n".format(**r) for r in results)
     return HEAD + "".join(rows)
 

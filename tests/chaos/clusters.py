@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -96,30 +95,6 @@ def postgres(folder: Path) -> Iterator[str]:
         server.cleanup()
 
 
-class Mlflow(Server):
-    """MLflow's server, with all of its processes."""
-
-    def start(self) -> None:
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(
-            self.command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True
-        )
-        servers.wait_until_listening(self.port, self.process, 300)  # its database is made first
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-
-
-def mlflow(database: str, artifacts: Path) -> Mlflow:
-    """On a database, with artifacts in a folder."""
-    port = servers.free_port()
-    words = ["server", "--backend-store-uri", database, "--artifacts-destination", str(artifacts)]
-    words += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    return Mlflow([sys.executable, "-m", "mlflow", *words], port)
-
-
 class Whole:
     """A study on three nodes with PostgreSQL, MLflow's server and S3, each of which dies once."""
 
@@ -148,11 +123,12 @@ class Whole:
         while self.ended() < count and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.5)
 
-    def away(self, server: Server, seconds: float) -> None:
-        """A server is killed, and comes back."""
-        server.kill()
-        time.sleep(seconds)
-        server.start()
+
+def away(server: Server, seconds: float) -> None:
+    """A server is killed, and comes back."""
+    server.kill()
+    time.sleep(seconds)
+    server.start()
 
 
 def everything(root: Path, count: int) -> Outcome:
@@ -166,13 +142,13 @@ def everything(root: Path, count: int) -> Outcome:
             s3(servers.rclone(place / "buckets"), place / "buckets") as bucket,
             nodes(3) as cluster,
         ):
-            tracking = mlflow(database, place / "artifacts")
+            tracking = servers.mlflow(database, place / "artifacts", servers.free_port())
             tracking.start()
             whole = Whole(place, bucket, tracking, cluster)
             faults: tuple[Callable[[], None], ...] = (
                 lambda w=whole: lose_one(w.cluster, rng),
-                lambda w=whole: w.away(w.tracking, 10),
-                lambda w=whole: w.away(w.bucket, 10),
+                lambda w=whole: away(w.tracking, 10),
+                lambda w=whole: away(w.bucket, 10),
             )
             process = whole.start("one")
             for at, fault in enumerate(faults, 1):

@@ -1,7 +1,6 @@
 """Faults of trials, and a long study of tiny ones, through real Ray and Tune without training."""
 
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -18,10 +17,10 @@ from typing import Any
 
 import psutil
 import ray
-from ray import tune
 
 from tests.chaos.row import Outcome, Row
 from tests.platform.conftest import TOY
+from tests.platform.execution import costless
 from tests.platform.world import World
 from trainers.watchdog import Watchdog
 
@@ -48,15 +47,11 @@ def local_ray() -> Iterator[None]:
 def trainable(kinds: dict[str, str], hang: float, pause: float = 0.0) -> type:
     """A trial of ``pause`` seconds that meets its fault in its first attempt; an exception in each."""
 
-    class Fake(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            task = json.loads(config["task"])
-            self.folder, self.weight = Path(task["folder"]), task["config"]["weight"]
-
-        def step(self) -> dict[str, Any]:
-            kind, met = kinds.get(self.folder.name, ""), self.folder / "met"
+    def opened(folder: Path, config: dict[str, Any]) -> costless.Steps:
+        def following() -> costless.Rung | dict[str, Any]:
+            kind, met = kinds.get(folder.name, ""), folder / "met"
             if kind and (kind in STATUS or not met.exists()):
-                self.folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True)
                 met.touch()
                 if kind == "not finite":
                     return {"diverged": "loss G is nan at step 3", "done": True}
@@ -64,24 +59,14 @@ def trainable(kinds: dict[str, str], hang: float, pause: float = 0.0) -> type:
                     raise KeyError("a bug")
                 if kind == "host out of memory":
                     os.kill(os.getpid(), signal.SIGKILL)
-                Watchdog(self.folder, hang).beat()
+                Watchdog(folder, hang).beat()
                 time.sleep(3600)
             time.sleep(pause)
-            scores = {"1": {"fid": self.weight, "ms_ssim": 0.5}}
-            report = {"step": STEPS, "steps": STEPS, "scores": scores, "losses": {}, "seconds": 0.1}
-            return {"report": json.dumps({**report, "checkpoint": "/c"}), "done": True}
+            return STEPS, STEPS, config["weight"]
 
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.setup(new_config)
-            return True
+        return following
 
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            pass
-
-        def load_checkpoint(self, checkpoint: Any) -> None:
-            pass
-
-    return Fake
+    return costless.trainable(opened)
 
 
 def run(root: Path, study: Study, fake: type) -> World:

@@ -22,7 +22,7 @@ from trainers.files import file_sha256, one_at_a_time, write_text
 from trainers.places import cache
 from trainers.places.cache import INDEX
 from trainers.places.objects import Objects, open_objects
-from trainers.seal import sealed, why_not_true
+from trainers.seal import opened, sealed
 
 ATTEMPTS = 5
 """To read a folder that is replaced meanwhile."""
@@ -105,8 +105,9 @@ def publish(folder: Path) -> None:
     key, objects = mount.key(folder), mount.objects
     there = {stored.key: stored.size for stored in objects.listed(key)}
     before: Index = {}
-    with suppress(InputError):  # a damaged one is replaced
-        before = _read_index(mount, folder) or {}
+    if f"{key}/{INDEX}" in there:
+        with suppress(InputError):  # a damaged one is replaced
+            before = _read_index(mount, folder) or {}
     for name, (sha256, size) in sums.items():
         if there.get(place := _place(key, name, sha256)) != size:
             objects.put(place, folder / name)
@@ -153,11 +154,14 @@ def drop(folder: Path) -> bool:
     return True
 
 
-def below(folder: Path, start: str) -> list[Path]:
-    """The folders directly below one whose names begin so, here or published, by name."""
-    names = {path.name for path in folder.glob(f"{start}*") if path.is_dir()}
-    names |= {name for name in published(folder) if name.startswith(start)}
-    return [folder / name for name in sorted(names)]
+def below(folder: Path, start: str) -> dict[Path, float | None]:
+    """The folders directly below one whose names start so, by name, with their times as :func:`published`.
+
+    None for those that are here alone.
+    """
+    there = {name: time for name, time in published(folder).items() if name.startswith(start)}
+    here = {path.name for path in folder.glob(f"{start}*") if path.is_dir()}
+    return {folder / name: there.get(name) for name in sorted(here | there.keys())}
 
 
 def published(folder: Path) -> dict[str, float]:
@@ -219,15 +223,8 @@ def _read_index(mount: Mount, folder: Path) -> Index | None:
 
 
 def _parsed(content: bytes, where: str) -> Index:
-    try:
-        values = json.loads(content)
-        reason = why_not_true(values)
-        listed = {} if reason else values["files"]
-        files = {name: (str(sha256), int(size)) for name, (sha256, size) in listed.items()}
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = f"damaged ({error.__class__.__name__})"
-    if reason:
-        raise InputError(f"{where}/{INDEX}: {reason}")
+    listed = opened(content, f"{where}/{INDEX}")["files"]
+    files = {name: (str(sha256), int(size)) for name, (sha256, size) in listed.items()}
     if any(Path(name).is_absolute() or ".." in Path(name).parts for name in files):
         raise InputError(f"{where}/{INDEX}: names a file outside its folder")
     return files

@@ -4,6 +4,7 @@ No more is taken for granted than every S3 server gives: an object that was put 
 """
 
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +66,15 @@ class Objects(Protocol):
 
     def sweep(self, prefix: str, seconds: float) -> int:
         """Remove uploads below a prefix that were begun so long ago and not finished; returns how many."""
+
+
+def gives_back(objects: Objects, size: int) -> bool:
+    """Whether a store gives back so many bytes as they were written; nothing is left in it."""
+    key, content = f".probe-{secrets.token_hex(8)}", secrets.token_bytes(size)
+    objects.put(key, content)
+    found = objects.get(key)
+    objects.delete(key)
+    return found == content
 
 
 def is_url(text: str) -> bool:

@@ -4,7 +4,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from ray.tune.execution import class_cache
 
+from tests import servers
 from trainers.config import FieldError, build
 from trainers.data.store import Cohort
 from trainers.errors import InputError
@@ -114,9 +114,7 @@ def test_a_temporary_folder_with_a_long_name_is_refused(
 def test_an_address_where_nothing_answers_is_refused_at_once(
     started: list[Any], monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = servers.free_port()
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
     with pytest.raises(InputError, match=r"^--address: .*; allowed: host:port, ray://host:port, or auto"):
         cluster.start_ray(address.format(port=port), Resources())

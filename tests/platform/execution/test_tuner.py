@@ -17,9 +17,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ray import tune
 from ray.tune.error import TuneError
 
+from tests.platform.execution import costless
 from tests.platform.world import World, proposals_at_once
 from trainers.errors import EnvironmentFault, InputError
 
@@ -77,34 +77,21 @@ def test_an_autoscaler_is_told_what_is_wanted_now(monkeypatch: pytest.MonkeyPatc
 
 
 def fake_trainable(published: Path, steps: tuple[int, ...]) -> type:
-    """A trial that costs nothing and first repeats its newest report; made here, Ray ships it by value."""
+    """A trial that costs nothing and first repeats its newest report."""
 
-    class Fake(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            task = json.loads(config["task"])
-            self.name, self.weight = Path(task["folder"]).name, task["config"]["weight"]
-            done = sorted(int(path.name.split("-")[1]) for path in published.glob(f"{self.name}-*"))
-            self.left = done[-1:] + [step for step in steps if not done or step > done[-1]]
+    def opened(folder: Path, config: dict[str, Any]) -> costless.Steps:
+        done = sorted(int(path.name.split("-")[1]) for path in published.glob(f"{folder.name}-*"))
+        left = done[-1:] + [step for step in steps if not done or step > done[-1]]
 
-        def step(self) -> dict[str, Any]:
-            step = self.left.pop(0)
-            with (published / f"{self.name}-{step}").open("a") as file:
+        def following() -> costless.Rung:
+            step = left.pop(0)
+            with (published / f"{folder.name}-{step}").open("a") as file:
                 file.write("x")
-            scores = {"1": {"fid": self.weight / step, "ms_ssim": 0.5}}
-            report = {"step": step, "steps": steps[-1], "scores": scores, "losses": {}, "seconds": 0.1}
-            return {"report": json.dumps({**report, "checkpoint": "/c"}), "done": step == steps[-1]}
+            return step, steps[-1], config["weight"] / step
 
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.setup(new_config)
-            return True
+        return following
 
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            pass
-
-        def load_checkpoint(self, checkpoint: Any) -> None:
-            pass
-
-    return Fake
+    return costless.trainable(opened)
 
 
 RunStudy = Callable[[type, Study], World]
@@ -152,33 +139,27 @@ def test_paused_trials_are_resumed_through_tune(toy: Any, tmp_path: Path, run_st
 def faulty_trainable(faults: dict[str, list[str]], steps: int) -> type:
     """A trial that publishes each step, and before the next has the first of its faults that are left."""
 
-    class Faulty(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            self.folder = Path(json.loads(config["task"])["folder"])
-            self.folder.mkdir(parents=True, exist_ok=True)
+    def opened(folder: Path, config: dict[str, Any]) -> costless.Steps:
+        folder.mkdir(parents=True, exist_ok=True)
 
-        def step(self) -> dict[str, Any]:
-            done = len(list(self.folder.glob("step-*")))
-            had = self.folder / f"fault-{len(list(self.folder.glob('fault-*')))}"
-            left = faults.get(self.folder.name, [])[int(had.name[6:]) :]
+        def following() -> costless.Rung | dict[str, Any]:
+            done = len(list(folder.glob("step-*")))
+            had = folder / f"fault-{len(list(folder.glob('fault-*')))}"
+            left = faults.get(folder.name, [])[int(had.name[6:]) :]
             if left and not had.exists():
                 had.touch()
                 if left[0] == "progress":
-                    (self.folder / f"step-{done + 1:09d}").mkdir()
+                    (folder / f"step-{done + 1:09d}").mkdir()
                     os.kill(os.getpid(), signal.SIGKILL)
                 if left[0] == "raise":
                     raise KeyError("a bug")
                 fault = {"reason": left[0], "folder": "", "size": 0}
                 return {"fault": json.dumps(fault), "done": True}
-            scores = {"1": {"fid": 1.0, "ms_ssim": 0.5}}
-            report = {"step": steps, "steps": steps, "scores": scores, "losses": {}, "seconds": 0.1}
-            return {"report": json.dumps({**report, "checkpoint": "/c"}), "done": True}
+            return steps, steps, 1.0
 
-        def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.setup(new_config)
-            return True
+        return following
 
-    return Faulty
+    return costless.trainable(opened)
 
 
 def test_faults_are_told_apart_through_tune(toy: Any, run_study: RunStudy) -> None:

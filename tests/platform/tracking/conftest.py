@@ -7,6 +7,8 @@ from platform.tracking import store
 
 import pytest
 
+from tests import servers
+
 
 @pytest.fixture(scope="package")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -25,9 +27,7 @@ def uri(database: Path) -> str:
 @pytest.fixture
 def port() -> int:
     """A free port, on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return servers.free_port()
 
 
 @pytest.fixture

@@ -1,10 +1,8 @@
 """The recorder with a sqlite store, servers that do not respond, a real server, and killed processes."""
 
 import math
-import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +16,8 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
+
+from tests import servers
 
 
 @dataclass(frozen=True)
@@ -237,21 +237,6 @@ def test_appending_takes_a_millisecond_at_most(mlflow: Store, dead: str) -> None
     assert max(seconds) < 0.1, "RELIABILITY.md row 5"
 
 
-def serve(folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """An MLflow server in a process group of its own, once it listens."""
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/server.db"]
-    command += ["--artifacts-destination", str(folder / "a")]
-    null = subprocess.DEVNULL
-    process = subprocess.Popen(command, start_new_session=True, stdout=null, stderr=null)
-    for _ in range(600):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return process
-        time.sleep(0.1)
-    raise TimeoutError("the MLflow server did not start")
-
-
 @pytest.mark.slow
 def test_a_server_that_is_away_at_the_start_and_killed_later_has_everything_once(
     database: Path,
@@ -266,14 +251,14 @@ def test_a_server_that_is_away_at_the_start_and_killed_later_has_everything_once
     shutil.copy(database, tmp_path / "server.db")  # a new one takes seconds
     recorder = Recorder(where, store.prepare_or_wait(where, "exp", tmp_path), "asp", tmp_path / "study")
     record(recorder, trials=2)
-    server = serve(tmp_path, port)
+    server = servers.mlflow(f"sqlite:///{tmp_path}/server.db", tmp_path / "a", port)
+    server.start()
     try:
         deadline = time.monotonic() + 30
         while recorder._journal.unsent() and time.monotonic() < deadline:
             time.sleep(0.1)
         experiment = store.find_experiment(where, store.EXPERIMENT)
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.kill()
         recorder.trial(2, {"lr": 1}, {"key": "k"})
         recorder.metrics(2, {"fid@4": 3.0, "../up": 1.0}, 100)
         recorder.artifact(2, picture)
@@ -281,7 +266,7 @@ def test_a_server_that_is_away_at_the_start_and_killed_later_has_everything_once
         caplog.clear()
         while "accepts no records" not in caplog.text and time.monotonic() < deadline:
             time.sleep(0.05)
-        server = serve(tmp_path, port)
+        server.start()
         record(recorder, trials=2)
         assert recorder.close("FINISHED", 60) == 0
         mlflow = Store(where, experiment, tmp_path)
@@ -296,5 +281,4 @@ def test_a_server_that_is_away_at_the_start_and_killed_later_has_everything_once
         assert sum("accepts no records" in message for message in caplog.messages) in (1, 2)
         assert capsys.readouterr().out == ""
     finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+        server.kill()
